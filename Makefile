@@ -1,0 +1,96 @@
+# Copyright (c) 2026, The ZPRL Project Developers.
+# SPDX-License-Identifier: BSD-3-Clause
+
+# Any target can be run at any time: each step of the set-up runs only if something that it depends on has changed.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+ARGS ?=
+TASK ?= Zprl-Lift-Franka
+
+VENV := .venv
+PYTHON := $(VENV)/bin/python
+UV := uv==0.13.9
+export UV_HTTP_TIMEOUT ?= 180
+
+# Empty files that record when a step of the set-up was last completed.
+CREATED := $(VENV)/.created
+INSTALLED := $(VENV)/.installed
+BUILT := $(VENV)/.built
+
+# Folders are listed too, since their times change when a file is removed.
+NATIVE := CMakeLists.txt setup.py $(shell find csrc)
+CPP := $(shell find csrc -name '*.cpp' -o -name '*.h' -o -name '*.hpp' -o -name '*.cu' -o -name '*.cuh')
+
+.PHONY: help setup train test check format constraints clean
+
+help:  ## Show the targets
+	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
+	@echo
+	@echo "Options go into ARGS: make train ARGS='--num_envs 64', make test ARGS='-k files'"
+
+setup: $(BUILT)  ## Create .venv with all that the project needs
+
+train: setup  ## Pretrain the policy and steer it with reinforcement learning
+	@$(PYTHON) scripts/train.py --task $(TASK) $(ARGS)
+
+test: setup  ## Run the tests
+	@$(PYTHON) -m pytest --durations=10 $(ARGS)
+
+check: setup  ## Check style, formatting and types of all sources
+	@$(VENV)/bin/ruff check
+	@$(VENV)/bin/ruff format --check
+	@$(VENV)/bin/pyright
+	@$(VENV)/bin/clang-format --dry-run -Werror $(CPP)
+
+format: setup  ## Format all sources
+	@$(VENV)/bin/ruff check --fix
+	@$(VENV)/bin/ruff format
+	@$(VENV)/bin/clang-format -i $(CPP)
+
+constraints: setup  ## Resolve the versions in constraints.txt anew, after a change of pyproject.toml
+	@UV_CUSTOM_COMPILE_COMMAND="make constraints" $(VENV)/bin/uv pip compile --quiet --universal --python-version 3.12 \
+	    --all-extras --no-annotate --output-file constraints.txt pyproject.toml
+
+clean:  ## Remove the environment and all that was built, but no results
+	rm -rf $(VENV) build dist .pytest_cache .ruff_cache source/zprl/*.egg-info
+	find source -name '*.so' -delete
+	find source tasks scripts tests -name __pycache__ -prune -exec rm -rf {} +
+
+# uv installs several times faster than pip, but it does not know pip's settings: a mirror that is set there is handed
+# over, and where uv still does not get through, pip does it.
+define install
+	export UV_DEFAULT_INDEX="$${UV_DEFAULT_INDEX:-$${PIP_INDEX_URL:-$$($(PYTHON) -m pip config get global.index-url 2>/dev/null)}}"; \
+	[ -n "$$UV_DEFAULT_INDEX" ] || unset UV_DEFAULT_INDEX; \
+	$(VENV)/bin/uv pip install --quiet --python $(PYTHON) $(1) || { \
+	    echo "uv could not do it; trying pip" >&2; $(PYTHON) -m pip install -qq $(1); }
+endef
+
+# Python 3.12 comes from the system or pyenv (see .python-version), or else from uv, which downloads it.
+$(CREATED):
+	@echo "Creating $(VENV) with Python 3.12 ..."
+	@rm -rf $(VENV)
+	@if ! { python3.12 -c 'import ensurepip' && python3.12 -m venv $(VENV); } 2>/dev/null; then \
+	    export PATH="$$PATH:$$PWD/build/uv/bin"; \
+	    command -v uv >/dev/null || python3 -m pip install -qq --target build/uv $(UV) || { \
+	        echo "error: Python 3.12 was not found; install it (with its venv module) or uv." >&2; exit 2; }; \
+	    uv venv --quiet --seed --python 3.12 $(VENV) || { \
+	        echo "error: Python 3.12 was neither found nor could it be downloaded; install it." >&2; exit 2; }; \
+	fi
+	@$(PYTHON) -m pip install -qq $(UV)
+	@touch $@
+
+# Every package is listed with its version, so there is nothing left to resolve.
+$(INSTALLED): $(CREATED) pyproject.toml constraints.txt
+	@echo "Installing the packages of constraints.txt ..."
+	@$(call install,--no-deps --requirement constraints.txt)
+	@touch $@
+
+# Without build isolation the extension is compiled against the PyTorch it will run with.
+$(BUILT): $(INSTALLED) $(NATIVE)
+	@echo "Building the native library and installing zprl ..."
+	@export PATH="$$PWD/$(VENV)/bin:$$PATH"; \
+	$(call install,--no-build-isolation --no-deps --editable .)
+	@touch $@

@@ -1,0 +1,142 @@
+// Copyright (c) 2026, The ZPRL Project Developers.
+// SPDX-License-Identifier: BSD-3-Clause
+//
+// zprl._core: the policy step over NumPy arrays, for programs without torch.
+//
+// This layer checks arguments and allocates results; all arithmetic is in csrc/core. It runs on the caller's thread,
+// without the GIL. Memory: one workspace per Policy object, so an object serves one thread at a time (a second waits).
+
+#include <pybind11/numpy.h>
+#include <pybind11/pybind11.h>
+#include <pybind11/stl.h>
+
+#include <cstring>
+#include <mutex>
+#include <optional>
+#include <stdexcept>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "build_info.h"
+#include "policy_step.h"
+
+namespace py = pybind11;
+
+namespace {
+
+using Shape = std::vector<py::ssize_t>;
+using FloatArray = py::array_t<float, py::array::c_style>;
+
+std::string shape_text(const py::ssize_t* shape, size_t count) {
+    std::string text = "(";
+    for (size_t i = 0; i < count; ++i) text += (i > 0 ? ", " : "") + std::to_string(shape[i]);
+    return text + ")";
+}
+
+// Check an argument and make it contiguous. A conversion of the dtype would hide a mistake, so there is none.
+FloatArray checked(const py::array& array, const char* name, const Shape& shape) {
+    if (!py::isinstance<py::array_t<float>>(array)) {
+        throw py::type_error("zprl: " + std::string(name) + " must have the dtype float32.");
+    }
+    const size_t dims = static_cast<size_t>(array.ndim());
+    if (Shape(array.shape(), array.shape() + dims) != shape) {
+        throw py::value_error("zprl: " + std::string(name) + " must have the shape " +
+                              shape_text(shape.data(), shape.size()) + ", got " + shape_text(array.shape(), dims) +
+                              ".");
+    }
+    return FloatArray::ensure(array);
+}
+
+class PyPolicy {
+ public:
+    // Copies the blob, so that it stays as it was checked.
+    explicit PyPolicy(const py::buffer& blob) {
+        const py::buffer_info info = blob.request();
+        if (info.ndim != 1 || info.itemsize != 1 || (info.size > 1 && info.strides[0] != 1)) {
+            throw py::type_error("zprl: the blob must be bytes or a contiguous one-dimensional uint8 array.");
+        }
+        blob_.resize((static_cast<size_t>(info.size) + sizeof(float) - 1) / sizeof(float));
+        if (info.size > 0) std::memcpy(blob_.data(), info.ptr, static_cast<size_t>(info.size));
+        policy_ = zprl::parse_policy(blob_.data(), static_cast<size_t>(info.size));
+        zprl::require_finite_weights(policy_);
+        workspace_.resize(zprl::workspace_floats(policy_));
+    }
+
+    FloatArray act(const py::array& obs, const std::optional<py::array>& residual,
+                   const std::optional<py::array>& noise) {
+        const py::ssize_t rows = num_rows(obs);
+        const FloatArray obs_in = checked(obs, "obs", {rows, policy_.obs_dim});
+        std::optional<FloatArray> residual_in, noise_in;
+        if (residual) residual_in = checked(*residual, "residual", {rows, policy_.latent_dim});
+        if (noise) noise_in = checked(*noise, "noise", {rows, policy_.horizon, policy_.action_dim});
+        FloatArray chunk(Shape{rows, policy_.horizon, policy_.action_dim});
+        const float* residual_data = residual_in ? residual_in->data() : nullptr;
+        const float* noise_data = noise_in ? noise_in->data() : nullptr;
+        run(obs_in.data(), [&, out = chunk.mutable_data()](const float* obs_data) {
+            zprl::policy_step(policy_, obs_data, residual_data, noise_data, rows, out, workspace_.data());
+        });
+        return chunk;
+    }
+
+    std::pair<FloatArray, FloatArray> encode(const py::array& obs) {
+        const py::ssize_t rows = num_rows(obs);
+        const FloatArray obs_in = checked(obs, "obs", {rows, policy_.obs_dim});
+        FloatArray mean(Shape{rows, policy_.latent_dim}), logvar(Shape{rows, policy_.latent_dim});
+        run(obs_in.data(),
+            [&, mean_out = mean.mutable_data(), logvar_out = logvar.mutable_data()](const float* obs_data) {
+                zprl::encode(policy_, obs_data, rows, mean_out, logvar_out, workspace_.data());
+            });
+        return {mean, logvar};
+    }
+
+    const zprl::Policy& policy() const { return policy_; }
+
+ private:
+    static py::ssize_t num_rows(const py::array& obs) {
+        if (obs.ndim() != 2)
+            throw py::value_error("zprl: obs must have two dimensions, got " + std::to_string(obs.ndim()) + ".");
+        return obs.shape(0);
+    }
+
+    template <typename Work>
+    void run(const float* obs, const Work& work) {
+        const py::gil_scoped_release release;
+        const std::lock_guard<std::mutex> lock(mutex_);
+        work(obs);
+    }
+
+    std::vector<float> blob_;
+    zprl::Policy policy_;
+    std::vector<float> workspace_;
+    std::mutex mutex_;
+};
+
+py::dict build_info() {
+    py::dict info;
+    info["build_type"] = ZPRL_BUILD_TYPE;
+    info["compiler"] = ZPRL_BUILD_COMPILER;
+    info["built_with_torch"] = ZPRL_BUILD_TORCH;
+    info["cuda"] = std::strlen(ZPRL_BUILD_CUDA) > 0 ? py::object(py::str(ZPRL_BUILD_CUDA)) : py::object(py::none());
+    return info;
+}
+
+}  // namespace
+
+PYBIND11_MODULE(_core, m) {
+    m.doc() = "ZPRL's policy step over NumPy arrays, without torch.";
+    m.def("build_info", &build_info, "What the native libraries were built with.");
+
+    py::class_<PyPolicy>(m, "Policy", "Policy step from a policy blob (bytes or a uint8 array), which is copied.")
+        .def(py::init<const py::buffer&>(), py::arg("blob"))
+        .def("act", &PyPolicy::act, py::arg("obs"), py::arg("residual") = py::none(), py::arg("noise") = py::none(),
+             "Raw observations (N, obs_dim) to raw action chunks (N, horizon, action_dim), all float32.\n\n"
+             "residual (N, latent_dim) is added to the latent's mean, and noise (N, horizon, action_dim) starts the\n"
+             "flow; both are zero if None.")
+        .def("encode", &PyPolicy::encode, py::arg("obs"),
+             "Raw observations (N, obs_dim) to the latent's mean and log-variance, (N, latent_dim) each.")
+        .def_property_readonly("obs_dim", [](const PyPolicy& self) { return self.policy().obs_dim; })
+        .def_property_readonly("action_dim", [](const PyPolicy& self) { return self.policy().action_dim; })
+        .def_property_readonly("horizon", [](const PyPolicy& self) { return self.policy().horizon; })
+        .def_property_readonly("latent_dim", [](const PyPolicy& self) { return self.policy().latent_dim; });
+}

@@ -1,0 +1,8 @@
+# Copyright (c) 2026, The ZPRL Project Developers.
+# SPDX-License-Identifier: BSD-3-Clause
+
+"""Demonstration data sets."""
+
+from .demonstrations import Demonstrations, load_demonstrations
+
+__all__ = ["Demonstrations", "load_demonstrations"]

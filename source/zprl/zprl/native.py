@@ -1,0 +1,87 @@
+# Copyright (c) 2026, The ZPRL Project Developers.
+# SPDX-License-Identifier: BSD-3-Clause
+
+"""Finding, loading and describing the native libraries.
+
+Two libraries lie beside this file: ``libzprl_torch.so`` registers the torch operators ``zprl::policy_step`` and
+``zprl::encode``, and the module ``zprl._core`` serves NumPy programs. Nothing is loaded until it is asked for, and
+nothing is ever compiled at run time.
+"""
+
+from __future__ import annotations
+
+import functools
+import platform
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .errors import ZprlError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+_INSTALL_HINT = "build it with `pip install --no-build-isolation -e .` in the ZPRL repository"
+
+
+def torch_library_path() -> Path:
+    """Path of the library with the torch operators, whether it exists or not.
+
+    A program without this package loads it with ``torch.ops.load_library``, or in C++ by linking to it.
+    """
+    return Path(__file__).with_name("libzprl_torch.so")
+
+
+def load_torch_library() -> None:
+    """Register the operators ``torch.ops.zprl.*`` and their shape functions, once per process.
+
+    Raises:
+        ZprlError: If the library is missing or does not fit the installed torch.
+    """
+    path = torch_library_path()
+    if not path.exists():
+        raise ZprlError(f"the native library {path.name} is missing; {_INSTALL_HINT}.")
+    _register_operators(path)
+
+
+@functools.cache
+def _register_operators(path: Path) -> None:
+    import torch
+
+    try:
+        torch.ops.load_library(str(path))
+    except OSError as error:
+        raise ZprlError(f"the native library {path.name} does not load ({error}); {_INSTALL_HINT}.") from error
+
+    # torch.compile and torch.export run these instead of the kernels, on tensors that have a shape and no data.
+    @torch.library.register_fake("zprl::policy_step")
+    def _(obs: Tensor, residual: Tensor, noise: Tensor, blob: Tensor) -> Tensor:
+        return torch.empty(noise.shape, dtype=noise.dtype, device=noise.device)
+
+    @torch.library.register_fake("zprl::encode")
+    def _(obs: Tensor, blob: Tensor, latent_dim: int) -> tuple[Tensor, Tensor]:
+        return obs.new_empty(obs.shape[0], latent_dim), obs.new_empty(obs.shape[0], latent_dim)
+
+
+def build_info() -> dict[str, Any]:
+    """What this installation is: versions, and what its native libraries were built with.
+
+    Returns:
+        ``version`` and ``python``; ``torch_library`` and ``core_module``, "ok" or why they do not load; and, if the
+        core module loads, ``build_type``, ``compiler``, ``built_with_torch`` and ``cuda`` (None in a CPU build).
+    """
+    from . import __version__
+
+    info: dict[str, Any] = {"version": __version__, "python": platform.python_version()}
+    try:
+        load_torch_library()
+        info["torch_library"] = "ok"
+    except (ZprlError, ImportError) as error:
+        info["torch_library"] = str(error)
+    try:
+        from . import _core
+    except ImportError as error:
+        info["core_module"] = f"{error}; {_INSTALL_HINT}"
+    else:
+        info["core_module"] = "ok"
+        info.update(_core.build_info())
+    return info

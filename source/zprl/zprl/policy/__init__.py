@@ -1,0 +1,40 @@
+# Copyright (c) 2026, The ZPRL Project Developers.
+# SPDX-License-Identifier: BSD-3-Clause
+
+"""The base policy: a flow-matching policy with a variational bottleneck, its training, its file and its fast step."""
+
+from .embedding import ObservationEmbedding
+from .flow_policy import FlowPolicy
+from .flow_policy_cfg import INFERENCE_FIELDS, FlowPolicyCfg, PretrainCfg
+from .io import load_policy, policy_from_dict, policy_to_dict, save_policy
+from .native import NativePolicyStep, PolicyStep, TorchPolicyStep, make_policy_step
+from .normalizer import Normalizer
+from .pretraining import PretrainResult, latent_statistics, make_chunks, train_policy
+from .velocity_field import ResidualMLPVelocityField, VelocityField
+from .vib import VariationalBottleneck, kl_to_standard_normal, sample_latent
+
+__all__ = [
+    "INFERENCE_FIELDS",
+    "FlowPolicy",
+    "FlowPolicyCfg",
+    "NativePolicyStep",
+    "Normalizer",
+    "ObservationEmbedding",
+    "PolicyStep",
+    "PretrainCfg",
+    "PretrainResult",
+    "ResidualMLPVelocityField",
+    "TorchPolicyStep",
+    "VariationalBottleneck",
+    "VelocityField",
+    "kl_to_standard_normal",
+    "latent_statistics",
+    "load_policy",
+    "make_chunks",
+    "make_policy_step",
+    "policy_from_dict",
+    "policy_to_dict",
+    "sample_latent",
+    "save_policy",
+    "train_policy",
+]
