@@ -1,0 +1,14 @@
+# Copyright (c) 2026, The ZPRL Project Developers.
+# SPDX-License-Identifier: BSD-3-Clause
+
+# Without __all__, so that type checkers pass the terms of isaaclab.envs.mdp on as well.
+from .actions import DeltaPoseIKAction as DeltaPoseIKAction
+from .actions_cfg import DeltaPoseIKActionCfg as DeltaPoseIKActionCfg
+from .events import reset_object_pose_uniform as reset_object_pose_uniform
+from .observations import body_pose_in_root_frame as body_pose_in_root_frame
+from .observations import object_pose_in_root_frame as object_pose_in_root_frame
+from .observations import object_position_in_body_frame as object_position_in_body_frame
+from .recorders import TaskRecorderManagerCfg as TaskRecorderManagerCfg
+from .terminations import non_finite_state as non_finite_state
+
+from isaaclab.envs.mdp import *  # noqa: F403

@@ -1,0 +1,49 @@
+# Copyright (c) 2026, The ZPRL Project Developers.
+# SPDX-License-Identifier: BSD-3-Clause
+
+"""Event terms shared by all task families."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+
+from isaaclab.managers import SceneEntityCfg
+from isaaclab.utils.math import quat_from_euler_xyz, sample_uniform
+
+if TYPE_CHECKING:
+    from isaaclab.envs import ManagerBasedEnv
+
+
+def reset_object_pose_uniform(
+    env: ManagerBasedEnv,
+    env_ids: torch.Tensor | slice,
+    x_range: tuple[float, float],
+    y_range: tuple[float, float],
+    yaw_range: tuple[float, float],
+    height: float,
+    asset_cfg: SceneEntityCfg = SceneEntityCfg("object"),
+) -> None:
+    """Put the object at rest on the table at a uniformly drawn place and yaw.
+
+    Args:
+        env: The environment.
+        env_ids: Environments to reset: indices, shape (n,), or a slice.
+        x_range: Range of x in the environment's frame [m].
+        y_range: Range of y in the environment's frame [m].
+        yaw_range: Range of the yaw angle [rad].
+        height: z of the object's centre [m].
+        asset_cfg: The object.
+    """
+    asset = env.scene[asset_cfg.name]
+    low, high = (torch.tensor(v, device=env.device) for v in zip(x_range, y_range, yaw_range, strict=True))
+    origins = env.scene.env_origins[env_ids]
+    sample = sample_uniform(low, high, (len(origins), 3), device=str(env.device))
+    position = torch.stack([sample[:, 0], sample[:, 1], torch.full_like(sample[:, 0], height)], dim=1)
+    zero = torch.zeros_like(sample[:, 0])
+    pose = torch.cat([position + origins, quat_from_euler_xyz(zero, zero, sample[:, 2])], dim=1)
+    asset.write_root_pose_to_sim_index(root_pose=pose, env_ids=env_ids)
+    asset.write_root_velocity_to_sim_index(
+        root_velocity=torch.zeros(len(origins), 6, device=env.device), env_ids=env_ids
+    )

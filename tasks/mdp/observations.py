@@ -1,0 +1,84 @@
+# Copyright (c) 2026, The ZPRL Project Developers.
+# SPDX-License-Identifier: BSD-3-Clause
+
+"""Observation terms shared by all task families; poses are 9 numbers, position [m] and the 6D rotation of Zhou et al.
+
+The 6D rotation (arXiv 1812.07035) is the first two columns of the rotation matrix: continuous, unlike quaternions.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+
+from isaaclab.managers import SceneEntityCfg
+from isaaclab.utils.math import combine_frame_transforms, matrix_from_quat, subtract_frame_transforms
+
+if TYPE_CHECKING:
+    from isaaclab.envs import ManagerBasedEnv
+
+
+def _pose_9d(pos: torch.Tensor, quat: torch.Tensor) -> torch.Tensor:
+    """Concatenate a position (N, 3) [m] and a quaternion (N, 4) as position and 6D rotation, shape (N, 9)."""
+    columns = matrix_from_quat(quat)[:, :, :2]
+    return torch.cat([pos, columns.transpose(1, 2).reshape(len(pos), 6)], dim=1)
+
+
+def body_frame_pose(
+    env: ManagerBasedEnv, asset_cfg: SceneEntityCfg, offset: tuple[float, float, float]
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Pose of a point fixed to a body, in the asset's root frame.
+
+    Args:
+        env: The environment.
+        asset_cfg: The asset with exactly one resolved body.
+        offset: The point in the body's frame [m].
+
+    Returns:
+        Position [m], shape (num_envs, 3), and quaternion (x, y, z, w), shape (num_envs, 4).
+    """
+    asset = env.scene[asset_cfg.name]
+    pos, quat = subtract_frame_transforms(
+        asset.data.root_pos_w.torch,
+        asset.data.root_quat_w.torch,
+        asset.data.body_pos_w.torch[:, asset_cfg.body_ids][:, 0],
+        asset.data.body_quat_w.torch[:, asset_cfg.body_ids][:, 0],
+    )
+    return combine_frame_transforms(pos, quat, torch.tensor(offset, device=env.device).expand_as(pos))
+
+
+def body_pose_in_root_frame(
+    env: ManagerBasedEnv, asset_cfg: SceneEntityCfg, offset: tuple[float, float, float] = (0.0, 0.0, 0.0)
+) -> torch.Tensor:
+    """Pose of a body (plus offset [m]) in the robot's root frame, shape (num_envs, 9)."""
+    return _pose_9d(*body_frame_pose(env, asset_cfg, offset))
+
+
+def object_pose_in_root_frame(
+    env: ManagerBasedEnv,
+    robot_cfg: SceneEntityCfg = SceneEntityCfg("robot"),
+    object_cfg: SceneEntityCfg = SceneEntityCfg("object"),
+) -> torch.Tensor:
+    """Pose of the object in the robot's root frame, shape (num_envs, 9)."""
+    robot, obj = env.scene[robot_cfg.name].data, env.scene[object_cfg.name].data
+    return _pose_9d(
+        *subtract_frame_transforms(
+            robot.root_pos_w.torch, robot.root_quat_w.torch, obj.root_pos_w.torch, obj.root_quat_w.torch
+        )
+    )
+
+
+def object_position_in_body_frame(
+    env: ManagerBasedEnv,
+    asset_cfg: SceneEntityCfg,
+    offset: tuple[float, float, float] = (0.0, 0.0, 0.0),
+    object_cfg: SceneEntityCfg = SceneEntityCfg("object"),
+) -> torch.Tensor:
+    """Position of the object seen from a body (plus offset), in that body's frame [m], shape (num_envs, 3)."""
+    robot, obj = env.scene[asset_cfg.name].data, env.scene[object_cfg.name].data
+    pos, quat = body_frame_pose(env, asset_cfg, offset)
+    object_pos, _ = subtract_frame_transforms(
+        robot.root_pos_w.torch, robot.root_quat_w.torch, obj.root_pos_w.torch, obj.root_quat_w.torch
+    )
+    return subtract_frame_transforms(pos, quat, object_pos)[0]

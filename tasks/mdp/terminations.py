@@ -1,0 +1,39 @@
+# Copyright (c) 2026, The ZPRL Project Developers.
+# SPDX-License-Identifier: BSD-3-Clause
+
+"""Termination terms shared by all task families."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+
+from isaaclab.assets import Articulation, RigidObject
+
+if TYPE_CHECKING:
+    from isaaclab.envs import ManagerBasedRLEnv
+
+
+def non_finite_state(env: ManagerBasedRLEnv, max_speed: float = 100.0) -> torch.Tensor:
+    """Whether a world's state holds a NaN, an infinity or a speed that no robot has.
+
+    A diverged world is reset alone: the comparison below is written so that NaN fails it, since NaN compares false.
+
+    Args:
+        env: The environment.
+        max_speed: Largest credible joint or root speed [rad/s or m/s].
+
+    Returns:
+        Boolean tensor, shape (num_envs,).
+    """
+    healthy = torch.ones(env.num_envs, dtype=torch.bool, device=env.device)
+    for asset in [*env.scene.articulations.values(), *env.scene.rigid_objects.values()]:
+        healthy &= torch.isfinite(asset.data.root_pos_w.torch).all(dim=1)
+        healthy &= torch.isfinite(asset.data.root_quat_w.torch).all(dim=1)
+        if isinstance(asset, Articulation):
+            healthy &= torch.isfinite(asset.data.joint_pos.torch).all(dim=1)
+            healthy &= (asset.data.joint_vel.torch.abs() < max_speed).all(dim=1)
+        elif isinstance(asset, RigidObject):
+            healthy &= (asset.data.root_lin_vel_w.torch.abs() < max_speed).all(dim=1)
+    return ~healthy
