@@ -1,0 +1,199 @@
+# Copyright (c) 2026, The ZPRL Project Developers.
+# SPDX-License-Identifier: BSD-3-Clause
+
+"""What the scripts do, as functions of their parsed arguments."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from pathlib import Path
+from typing import Any
+
+from zprl import artifacts
+from zprl.errors import ZprlError
+from zprl.session import TaskSession
+
+
+def add_task_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments that all commands share, in Isaac Lab's style; what is left over are Hydra overrides."""
+    parser.add_argument("--task", required=True, help="task id, such as Zprl-Lift-Franka")
+    parser.add_argument("--device", default="cpu", help="cpu or cuda[:N] (default: %(default)s)")
+    parser.add_argument("--seed", type=int, default=None, help="seed of the run")
+    parser.add_argument(
+        "--headless", action="store_true", help="accepted for Isaac Lab's sake: no window is the default"
+    )
+    parser.add_argument("--viz", "--visualizer", default=None, metavar="NAME", help="Isaac Lab visualizer to open")
+
+
+def parse(parser: argparse.ArgumentParser, argv: list[str] | None = None) -> tuple[argparse.Namespace, list[str]]:
+    """Parse arguments and Hydra overrides.
+
+    Returns:
+        The arguments and the overrides (``env.x=1``, ``agent.y=2``, ``physics=NAME``).
+    """
+    args, rest = parser.parse_known_args(argv)
+    for text in rest:
+        if text.startswith("-") or "=" not in text:
+            parser.error(f"unrecognized argument: {text} (options start with --, overrides read name=value)")
+    return args, rest
+
+
+def positive_int(text: str) -> int:
+    """Parse a positive whole number, for argparse."""
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{value} is not positive")
+    return value
+
+
+def non_negative_int(text: str) -> int:
+    """Parse a whole number from 0 on, for argparse."""
+    value = int(text)
+    if value < 0:
+        raise argparse.ArgumentTypeError(f"{value} is negative")
+    return value
+
+
+def collect_demos(args: argparse.Namespace, overrides: list[str]) -> Path:
+    """Run ``scripts/collect_demos.py``; return the data set."""
+    session = TaskSession(args.task, args.device, overrides, seed=args.seed)
+    from zprl.data.collection import expert_cfg_of
+
+    cfg = session.agent_cfg.demonstrations
+    cfg.num_demos, cfg.quality, cfg.seed = args.num_demos, args.quality, args.seed
+    if args.dataset_file is None:
+        path = artifacts.demonstrations_path(args.task, cfg, session.env_cfg, expert_cfg_of(args.task))
+    else:
+        path = Path(args.dataset_file)
+    with session.launched(args.viz):
+        session.collect(path, args.num_demos, args.quality, args.seed)
+    return path
+
+
+def pretrain(args: argparse.Namespace, overrides: list[str]) -> Path:
+    """Run ``scripts/pretrain.py``; return the base policy."""
+    session = TaskSession(args.task, args.device, overrides)
+    if args.seed is not None:
+        session.agent_cfg.pretrain.seed = args.seed
+    with session.launched(args.viz):
+        dataset = session.demonstrations(args.dataset_file)
+        path = Path(args.output) if args.output else artifacts.base_policy_path(args.task, session.agent_cfg, dataset)
+        session.pretrain(dataset, path)
+        with session.environment() as env:
+            session.check_bottleneck(env, path)
+    return path
+
+
+def train(args: argparse.Namespace, overrides: list[str]) -> dict[str, Any]:
+    """Run ``scripts/train.py``; return what ``result.json`` holds."""
+    from zprl.rl.checkpoint import load_checkpoint, resolve_checkpoint
+
+    start = time.perf_counter()
+    session = TaskSession(args.task, args.device, overrides, args.num_envs, args.seed)
+    if args.max_iterations is not None:
+        session.agent_cfg.max_iterations = args.max_iterations
+    checkpoint = None
+    if args.checkpoint is not None:
+        path = resolve_checkpoint(args.checkpoint, args.task, session.agent_cfg.experiment_name)
+        checkpoint = load_checkpoint(path)
+        if checkpoint.layout.task != args.task:
+            raise ZprlError(
+                f"the checkpoint {path} belongs to task {checkpoint.layout.task}, not to {args.task}; pass --task "
+                f"{checkpoint.layout.task}."
+            )
+        if args.base is not None or args.dataset_file is not None:
+            raise ZprlError("--checkpoint continues a run with its own base policy; drop --base and --dataset_file.")
+        if args.seed is None:
+            session.agent_cfg.seed = checkpoint.settings["agent"]["seed"]
+            session.env_cfg.seed = session.agent_cfg.seed
+    with session.launched(args.viz):
+        base = None if checkpoint is not None else _base_policy(session, args.base, args.dataset_file)
+        return _train(session, base, checkpoint, start)
+
+
+def _base_policy(session: TaskSession, base: str | None, dataset_file: str | None) -> Path:
+    """Return the base policy to steer, training it first if it is not there."""
+    from zprl.policy import load_policy
+
+    if base is not None:
+        path = Path(base)
+        load_policy(path)
+        print(f"base policy: given {path}")
+        return path
+    dataset = session.demonstrations(dataset_file)
+    path = artifacts.base_policy_path(session.task, session.agent_cfg, dataset)
+    if path.is_file():
+        print(f"base policy: found {path}")
+    else:
+        session.pretrain(dataset, path)
+    return path
+
+
+def _train(session: TaskSession, base: Path | None, checkpoint: Any, start: float) -> dict[str, Any]:
+    from zprl.envs.layout import EnvLayout
+    from zprl.evaluation.report import result_table
+    from zprl.rl.manifest import write_run_files
+    from zprl.rl.training import SteeringTrainer, bare_simulation_rate
+
+    with session.environment() as env:
+        layout = EnvLayout.of(session.task, env)
+        if checkpoint is not None:
+            layout.require_match(checkpoint.layout, f"the checkpoint {checkpoint.path}")
+            policy, meta = checkpoint.policy, checkpoint.policy_meta
+            session.apply_inference_settings(policy)
+            policy.to(session.device).eval().requires_grad_(False)
+            run_dir = checkpoint.path.parent
+        else:
+            assert base is not None
+            policy, meta = session.load_base(base, layout)
+            if not base.with_suffix(".json").is_file():
+                session.check_bottleneck(env, base)
+            run_dir = artifacts.new_run_dir(session.agent_cfg.experiment_name, session.agent_cfg.run_name)
+            write_run_files(run_dir, session)
+        trainer = SteeringTrainer(
+            env,
+            layout,
+            policy,
+            meta,
+            session.agent_cfg,
+            run_dir,
+            {"physics": session.physics, "device": session.device},
+        )
+        if checkpoint is not None:
+            trainer.resume(checkpoint)
+            print(f"continuing {checkpoint.path} at {trainer.runner.env_steps:,} env steps")
+        else:
+            print(f"run: {run_dir}")
+        print(
+            f"steering: lambda {trainer.steering.residual_scale:.2f} = {session.agent_cfg.steering.scale} RMS(z), "
+            f"policy step on {trainer.step.backend}, initial noise {policy.cfg.initial_noise}"
+        )
+        bare_rate = bare_simulation_rate(env)
+        steered = trainer.train()
+        result = trainer.result(steered, bare_rate)
+        result["total_minutes"] = (time.perf_counter() - start) / 60.0
+        trainer.write_result(result)
+    print()
+    print(result_table(result))
+    print(time_table(result))
+    print(f"files: {run_dir}/ (learning_curve.png, result.json, checkpoints, TensorBoard)")
+    return result
+
+
+def time_table(result: dict[str, Any]) -> str:
+    """Return two lines on where the time went."""
+    split = ", ".join(f"{name} {100 * share:.1f}%" for name, share in result["time_split"].items())
+    rate, bare = result["training_steps_per_second"], result["bare_steps_per_second"]
+    return (
+        f"reinforcement learning {result['minutes']:.1f} min: {split}; evaluations {result['evaluation_minutes']:.1f} "
+        f"min; everything {result['total_minutes']:.1f} min\n"
+        f"training {rate:,.0f} env steps/s, bare environment with random actions {bare:,.0f} ({100 * rate / bare:.0f}%)"
+    )
+
+
+def evaluate(args: argparse.Namespace, overrides: list[str]) -> dict[str, Any]:
+    """Run ``scripts/evaluate.py``; return what its JSON holds."""
+    from zprl.evaluation.evaluate import evaluate_checkpoint
+
+    return evaluate_checkpoint(args, overrides)

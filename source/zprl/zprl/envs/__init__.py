@@ -1,0 +1,7 @@
+# Copyright (c) 2026, The ZPRL Project Developers.
+# SPDX-License-Identifier: BSD-3-Clause
+
+"""Environments as the learner sees them: one step is one action chunk."""
+
+from .chunked_env import ChunkedVecEnv as ChunkedVecEnv
+from .layout import EnvLayout as EnvLayout

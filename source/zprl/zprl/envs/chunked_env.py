@@ -1,0 +1,153 @@
+# Copyright (c) 2026, The ZPRL Project Developers.
+# SPDX-License-Identifier: BSD-3-Clause
+
+"""An Isaac Lab environment whose step executes one action chunk of a steered policy."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+import torch
+from rsl_rl.env import VecEnv
+from tensordict import TensorDict
+from torch import Tensor
+
+from isaaclab.utils.seed import configure_seed
+
+if TYPE_CHECKING:
+    from isaaclab.envs import ManagerBasedRLEnv
+
+    from zprl.steering import Steering
+
+
+class ChunkedVecEnv(VecEnv):
+    """The decision process of the learner: one step plans a chunk and executes its first Ta actions.
+
+    With gamma the discount of an environment step, a step's reward is the sum of gamma^k r_k over the executed actions,
+    and the learner discounts by gamma^Ta between steps. An episode that ends inside a chunk ends the sum with it: the
+    rest of the chunk sends the idle action to the fresh episode and its rewards are dropped, so that neither a stale
+    action nor a reward crosses the boundary.
+
+    Args:
+        env: The environment.
+        steering: What turns the learner's output into a chunk.
+        execute_steps: Number Ta of environment steps per chunk.
+        step_discount: Discount gamma of one environment step [dimensionless].
+    """
+
+    def __init__(
+        self,
+        env: ManagerBasedRLEnv,
+        steering: Steering,
+        execute_steps: int,
+        step_discount: float,
+    ) -> None:
+        self.env = env
+        self.steering = steering
+        self.execute_steps = execute_steps
+        self.step_discount = step_discount
+        self.num_envs = env.num_envs
+        self.num_actions = steering.num_dims
+        self.device = env.device
+        self.cfg = env.cfg
+        self.max_episode_length = env.max_episode_length
+        self.idle_action = torch.zeros(self.num_envs, env.action_manager.total_action_dim, device=self.device)
+        """Action of a fresh episode until the next chunk: no motion, gripper open."""
+        self.simulation_seconds = 0.0
+        """Time spent in the simulator since construction [s]."""
+        self.planning_seconds = 0.0
+        """Time spent in the policy since construction [s]."""
+        # Counts stay on the device; reading them once per iteration is the only host synchronisation.
+        self._counts = torch.zeros(3, dtype=torch.long, device=self.device)
+        self._has_success = "success" in env.termination_manager.active_terms
+        self._has_non_finite = "non_finite_state" in env.termination_manager.active_terms
+        self._obs = torch.empty(0)
+        self._started_early = torch.zeros(self.num_envs, dtype=torch.bool, device=self.device)
+
+    @property
+    def episode_length_buf(self) -> Tensor:
+        """Environment steps of each running episode, shape (num_envs,)."""
+        return self.env.episode_length_buf
+
+    @episode_length_buf.setter
+    def episode_length_buf(self, value: Tensor) -> None:
+        self.env.episode_length_buf = value
+        # An episode that starts with used-up time says nothing about the policy's success.
+        self._started_early = value > 0
+
+    def restart(self, seed: int) -> None:
+        """Reset every environment and every random stream.
+
+        Called at each checkpoint, so that a run that continues from it is the run that was never interrupted.
+
+        Args:
+            seed: Seed of Python's, NumPy's, torch's and Warp's generators.
+        """
+        configure_seed(seed)
+        obs, _ = self.env.reset()
+        # A fresh tensor: the environment may reuse its buffers.
+        self._obs = obs["policy"].clone()  # type: ignore[union-attr]
+        self._started_early = torch.zeros_like(self._started_early)
+
+    def get_observations(self) -> TensorDict:
+        """Return what the learner sees: the observation and the steering's features."""
+        if self._obs.numel() == 0:
+            self.restart(self.env.cfg.seed or 0)
+        return self._learner_observations()
+
+    def step(self, actions: Tensor) -> tuple[TensorDict, Tensor, Tensor, dict]:
+        """Plan a chunk and execute it.
+
+        Args:
+            actions: The learner's output u, shape (num_envs, num_actions).
+
+        Returns:
+            Observations, rewards (num_envs,), dones (num_envs,), and extras with ``time_outs`` (num_envs,), by which
+            the learner bootstraps, and ``log``.
+        """
+        start = time.perf_counter()
+        chunk = self.steering.plan(self._obs, actions)
+        self.planning_seconds += time.perf_counter() - start
+
+        rewards = torch.zeros(self.num_envs, device=self.device)
+        running = torch.ones(self.num_envs, dtype=torch.bool, device=self.device)
+        time_outs = torch.zeros_like(running)
+        start = time.perf_counter()
+        for k in range(self.execute_steps):
+            action = torch.where(running[:, None], chunk[:, k], self.idle_action)
+            obs, reward, terminated, truncated, _ = self.env.step(action)
+            # A diverged world's reward is no reward.
+            reward = torch.nan_to_num(reward, nan=0.0, posinf=0.0, neginf=0.0)
+            rewards += self.step_discount**k * reward * running
+            ended = (terminated | truncated) & running
+            time_outs |= truncated & ~terminated & running
+            self._count_episodes(ended)
+            running &= ~ended
+        self.simulation_seconds += time.perf_counter() - start
+        self._obs = obs["policy"].clone()  # type: ignore[union-attr]
+
+        extras = {"time_outs": time_outs, "log": self.steering.metrics(actions)}
+        return self._learner_observations(), rewards, (~running).long(), extras
+
+    def pop_counts(self) -> tuple[int, int, int]:
+        """Return episodes, successes among them, and diverged worlds since the last call."""
+        episodes, successes, diverged = self._counts.tolist()
+        self._counts.zero_()
+        return episodes, successes, diverged
+
+    def _learner_observations(self) -> TensorDict:
+        start = time.perf_counter()
+        features = self.steering.features(self._obs)
+        self.planning_seconds += time.perf_counter() - start
+        return TensorDict({"policy": self._obs, **features}, batch_size=[self.num_envs])
+
+    def _count_episodes(self, ended: Tensor) -> None:
+        terms = self.env.termination_manager
+        counted = ended & ~self._started_early
+        self._counts[0] += counted.sum()
+        if self._has_success:
+            self._counts[1] += (terms.get_term("success") & counted).sum()
+        if self._has_non_finite:
+            self._counts[2] += (terms.get_term("non_finite_state") & ended).sum()
+        self._started_early &= ~ended

@@ -1,0 +1,89 @@
+# Copyright (c) 2026, The ZPRL Project Developers.
+# SPDX-License-Identifier: BSD-3-Clause
+
+"""Base against steered policy on the same initial states."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+import torch
+from tensordict import TensorDict
+from torch import Tensor
+
+from zprl.evaluation.rollout import ChunkPlanner, EpisodeResults, Evaluator
+from zprl.evaluation.statistics import paired_comparison
+
+if TYPE_CHECKING:
+    from zprl.policy import FlowPolicy
+    from zprl.steering import Steering
+
+
+def base_planner(steering: Steering) -> ChunkPlanner:
+    """Return the frozen base policy as it acts through the bottleneck."""
+    return lambda obs, noise: steering.plan(obs, None, noise)
+
+
+def steered_planner(steering: Steering, actor: Callable[[TensorDict], Tensor]) -> ChunkPlanner:
+    """Return the steered policy, deterministic.
+
+    Args:
+        steering: The steering interface.
+        actor: Maps the learner's observations to its output u.
+    """
+
+    def plan(obs: Tensor, noise: Tensor | None) -> Tensor:
+        seen = TensorDict({"policy": obs, **steering.features(obs)}, batch_size=[obs.shape[0]], device=obs.device)
+        return steering.plan(obs, actor(seen), noise)
+
+    return plan
+
+
+def plain_planner(policy: FlowPolicy) -> ChunkPlanner:
+    """Return the base policy without its bottleneck, one row at a time; see :func:`zprl.rl.actor.row_by_row`."""
+
+    def plan(obs: Tensor, noise: Tensor | None) -> Tensor:
+        if obs.device.type != "cpu":
+            return policy.act_plain(obs, noise)
+        rows = range(obs.shape[0])
+        return torch.cat([policy.act_plain(obs[i : i + 1], None if noise is None else noise[i : i + 1]) for i in rows])
+
+    return plan
+
+
+def noise_shape(policy: FlowPolicy) -> tuple[int, int] | None:
+    """Return the shape of the initial noise that an evaluation draws per episode, or None if the setting draws none."""
+    return policy.chunk_shape if policy.cfg.initial_noise == "sampled" else None
+
+
+def bottleneck_gap(
+    evaluator: Evaluator, steering: Steering, policy: FlowPolicy, episodes: int, seed: int
+) -> dict[str, Any]:
+    """Measure what the bottleneck costs the base policy.
+
+    Args:
+        evaluator: The evaluator.
+        steering: The steering interface around the policy.
+        policy: The base policy.
+        episodes: Number of episodes.
+        seed: Seed of the initial states.
+
+    Returns:
+        ``plain`` and ``bottleneck`` summaries and the ``gap`` between their success rates, plain minus bottleneck.
+    """
+    shape = noise_shape(policy)
+    bottleneck = evaluator.run(base_planner(steering), episodes, seed, shape)
+    plain = evaluator.run(plain_planner(policy), episodes, seed, shape)
+    summaries = {"plain": plain.summary(), "bottleneck": bottleneck.summary()}
+    return {**summaries, "gap": summaries["plain"]["rate"] - summaries["bottleneck"]["rate"]}
+
+
+def compare(base: EpisodeResults, steered: EpisodeResults) -> dict[str, Any]:
+    """Return both summaries and their paired comparison, as the result table takes them."""
+    return {
+        "base": base.summary(),
+        "steered": steered.summary(),
+        "comparison": asdict(paired_comparison(base.successes, steered.successes)),
+    }

@@ -1,0 +1,135 @@
+# Copyright (c) 2026, The ZPRL Project Developers.
+# SPDX-License-Identifier: BSD-3-Clause
+
+"""Logging that counts environment steps, and one progress line per iteration instead of a page."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+from typing import Any
+
+from rsl_rl.utils.log_writer import LogWriter
+from rsl_rl.utils.logger import Logger
+
+from zprl.evaluation.plots import LearningHistory
+
+
+class EnvStepWriter(LogWriter):
+    """TensorBoard scalars over environment steps.
+
+    rsl_rl counts iterations and calls a learner's step a step; a chunk is ``execute_steps`` environment steps, and a
+    plot over anything else cannot be compared.
+
+    Args:
+        log_dir: Folder of the event files.
+        env_steps_per_iteration: Environment steps that one iteration takes.
+        execute_steps: Environment steps per chunk.
+    """
+
+    def __init__(self, log_dir: str, env_steps_per_iteration: int, execute_steps: int) -> None:
+        from torch.utils.tensorboard import SummaryWriter
+
+        self._writer = SummaryWriter(log_dir=log_dir, flush_secs=10)
+        self._per_iteration = env_steps_per_iteration
+        self._execute_steps = execute_steps
+
+    def add_scalar(self, tag: str, scalar_value: float, global_step: int) -> None:
+        """Write a scalar of iteration ``global_step`` (from 0) at the environment steps taken when it ends."""
+        if tag.endswith("/time"):
+            # Over seconds instead of iterations: tags without their own step axis would be mapped wrongly.
+            return
+        if tag == "Perf/total_fps":
+            scalar_value = scalar_value * self._execute_steps
+        self._writer.add_scalar(tag, float(scalar_value), (global_step + 1) * self._per_iteration)
+
+    def flush(self) -> None:
+        """Write what is buffered."""
+        self._writer.flush()
+
+    def stop(self) -> None:
+        """Flush: training goes on in segments, and the writer lives as long as the process."""
+        self._writer.flush()
+
+
+class SteeringLogger(Logger):
+    """rsl_rl's logger with the history of the learning curve and a compact console.
+
+    Args:
+        base: The logger that the runner made.
+        env_steps_per_iteration: Environment steps that one iteration takes.
+        success_window: Latest episodes over which the training success is averaged.
+    """
+
+    def __init__(self, base: Logger, env_steps_per_iteration: int, success_window: int = 512) -> None:
+        self.__dict__.update(base.__dict__)
+        self.env_steps_per_iteration = env_steps_per_iteration
+        self.success_window = success_window
+        self.history = LearningHistory()
+        self.recent: list[tuple[int, int]] = []
+        """(episodes, successes) of the latest iterations, as many as fill the window."""
+        self.diverged_worlds = 0
+        self.collection_seconds = 0.0
+        self.update_seconds = 0.0
+        self.pop_counts: Any = None
+        """Returns (episodes, successes, diverged worlds) since its last call."""
+        self.on_iteration: Any = None
+        """Called as (iteration, success rate or None, environment steps per second)."""
+
+    def init_logging_writer(self) -> None:
+        """Open the event file once; learning runs in segments."""
+        if self.writer is None:
+            with contextlib.redirect_stdout(io.StringIO()):
+                super().init_logging_writer()
+
+    def begin_segment(self) -> None:
+        """Forget the running episodes, which a reset has ended."""
+        self.cur_reward_sum.zero_()
+        self.cur_episode_length.zero_()
+
+    def log(self, it: int, *args: Any, collect_time: float, learn_time: float, **kwargs: Any) -> None:
+        """Log an iteration; see :meth:`rsl_rl.utils.logger.Logger.log`."""
+        self.collection_seconds += collect_time
+        self.update_seconds += learn_time
+        episodes, successes, diverged = self.pop_counts()
+        self.diverged_worlds += diverged
+        self.recent.append((episodes, successes))
+        while len(self.recent) > 1 and sum(e for e, _ in self.recent[1:]) >= self.success_window:
+            self.recent.pop(0)
+        total = sum(e for e, _ in self.recent)
+        rate = sum(s for _, s in self.recent) / total if total else None
+        scalars = {"Worlds/diverged": float(self.diverged_worlds)}
+        if rate is not None:
+            scalars["Train/success_rate"] = rate
+            self.history.steps.append((it + 1) * self.env_steps_per_iteration)
+            self.history.minutes.append((self.collection_seconds + self.update_seconds) / 60.0)
+            self.history.training_success.append(rate)
+        if self.writer is not None:
+            for tag, value in scalars.items():
+                self.writer.add_scalar(tag, value, it)
+        with contextlib.redirect_stdout(io.StringIO()):
+            super().log(it, *args, collect_time=collect_time, learn_time=learn_time, **kwargs)
+        if self.on_iteration is not None:
+            self.on_iteration(it, rate, self.env_steps_per_iteration / (collect_time + learn_time))
+
+    def state(self) -> dict[str, Any]:
+        """Return what a continued run needs."""
+        return {
+            "tot_timesteps": self.tot_timesteps,
+            "tot_time": self.tot_time,
+            "recent": list(self.recent),
+            "diverged_worlds": self.diverged_worlds,
+            "collection_seconds": self.collection_seconds,
+            "update_seconds": self.update_seconds,
+            "history": dict(vars(self.history)),
+        }
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Restore what :meth:`state` returned."""
+        self.tot_timesteps = state["tot_timesteps"]
+        self.tot_time = state["tot_time"]
+        self.recent = [tuple(pair) for pair in state["recent"]]
+        self.diverged_worlds = state["diverged_worlds"]
+        self.collection_seconds = state["collection_seconds"]
+        self.update_seconds = state["update_seconds"]
+        self.history = LearningHistory(**{name: list(values) for name, values in state["history"].items()})

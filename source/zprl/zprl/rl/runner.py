@@ -1,0 +1,107 @@
+# Copyright (c) 2026, The ZPRL Project Developers.
+# SPDX-License-Identifier: BSD-3-Clause
+
+"""rsl_rl's on-policy runner, learning in segments that each end in a checkpoint."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rsl_rl.runners import OnPolicyRunner
+from tensordict import TensorDict
+from torch import Tensor
+
+from zprl.files import atomic_torch_save
+from zprl.rl.actor import row_by_row
+from zprl.rl.logger import SteeringLogger
+
+if TYPE_CHECKING:
+    from zprl.envs import ChunkedVecEnv
+
+
+class SteeringRunner(OnPolicyRunner):
+    """Runs rsl_rl's own learning loop and PPO between checkpoints.
+
+    At every checkpoint all environments restart from a seed made of the run's seed and the iteration. No hidden state
+    of the simulator crosses a checkpoint, so a run that is killed and continued is, number for number, the run that
+    was not.
+
+    Args:
+        env: The chunked environment.
+        train_cfg: rsl_rl's configuration as a dictionary.
+        log_dir: Folder of logs and checkpoints, or None to write none.
+        device: Device of the learner.
+        seed: Seed of the run.
+    """
+
+    def __init__(
+        self, env: ChunkedVecEnv, train_cfg: dict[str, Any], log_dir: str | None, device: str, seed: int
+    ) -> None:
+        self.seed = seed
+        self.env: ChunkedVecEnv = env
+        env.restart(self.segment_seed(0))
+        with contextlib.redirect_stdout(io.StringIO()):  # rsl_rl prints the networks
+            super().__init__(env, train_cfg, log_dir, device)
+        self.logger = SteeringLogger(self.logger, self.env_steps_per_iteration)
+        self.logger.pop_counts = env.pop_counts
+        self.extra_state: Callable[[], dict[str, Any]] = dict
+        """Returns what else a checkpoint holds."""
+
+    @property
+    def env_steps_per_iteration(self) -> int:
+        """Environment steps that one iteration takes."""
+        return self.cfg["num_steps_per_env"] * self.env.num_envs * self.env.execute_steps
+
+    @property
+    def env_steps(self) -> int:
+        """Environment steps taken so far."""
+        return self.current_learning_iteration * self.env_steps_per_iteration
+
+    def segment_seed(self, iteration: int) -> int:
+        """Return the seed of the segment that starts at an iteration."""
+        return (self.seed * 1_000_003 + iteration) % 2**31
+
+    def learn_segment(self, num_iterations: int) -> None:
+        """Learn for some iterations, from freshly reset environments.
+
+        Args:
+            num_iterations: Iterations; ``current_learning_iteration`` counts the completed ones.
+        """
+        start = self.current_learning_iteration
+        self.env.restart(self.segment_seed(start))
+        self.logger.begin_segment()
+        self.learn(num_iterations, init_at_random_ep_len=self.cfg["init_at_random_ep_len"])
+        # rsl_rl leaves the index of the last iteration here, and would do it once more.
+        self.current_learning_iteration = start + num_iterations
+
+    def save(self, path: str, infos: dict | None = None) -> None:
+        """Do nothing: rsl_rl saves in the middle of a segment, :meth:`save_checkpoint` at its end."""
+
+    def save_checkpoint(self, path: Path) -> None:
+        """Write a checkpoint that is complete or absent, never partial.
+
+        Args:
+            path: File to write.
+        """
+        content = self.alg.save()
+        content["iter"] = self.current_learning_iteration
+        content["infos"] = {"logger": self.logger.state(), **self.extra_state()}
+        atomic_torch_save(content, path)
+
+    def load_checkpoint(self, content: dict[str, Any]) -> None:
+        """Continue from a checkpoint's content.
+
+        Args:
+            content: What :meth:`save_checkpoint` wrote.
+        """
+        self.alg.load(content, None, True)
+        self.current_learning_iteration = content["iter"]
+        self.logger.load_state(content["infos"]["logger"])
+
+    def act_inference(self, obs: TensorDict) -> Tensor:
+        """Return the deterministic output for observations, shape (N, num_dims); see :func:`row_by_row`."""
+        return row_by_row(self.alg.get_policy(), self.device)(obs)

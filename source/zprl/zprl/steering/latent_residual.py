@@ -1,0 +1,64 @@
+# Copyright (c) 2026, The ZPRL Project Developers.
+# SPDX-License-Identifier: BSD-3-Clause
+
+"""ZPRL's steering: a residual on the bottleneck's latent."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from isaaclab.utils import configclass
+
+from zprl.steering.steering import Steering
+
+if TYPE_CHECKING:
+    from zprl.policy import PolicyStep
+
+
+@configclass
+class LatentResidualCfg:
+    """Settings of :class:`LatentResidual`."""
+
+    scale: float = 0.8
+    """Lambda as a multiple of RMS(z), the root mean square of the latent's mean over the demonstrations."""
+
+
+class LatentResidual(Steering):
+    """z' = z + lambda * dz, with dz in [-1, 1] (arXiv 2605.19919).
+
+    z is the mean that the bottleneck's encoder gives for the observation; z' is decoded into the condition of the flow.
+
+    Args:
+        cfg: Settings.
+        step: The frozen base policy's step.
+        latent_rms: RMS(z) over the demonstrations [dimensionless].
+    """
+
+    def __init__(self, cfg: LatentResidualCfg, step: PolicyStep, latent_rms: float) -> None:
+        self.step = step
+        self.latent_rms = latent_rms
+        self.residual_scale = cfg.scale * latent_rms
+        """Lambda [dimensionless]."""
+        self.num_dims = step.policy.cfg.latent_dim
+
+    def features(self, obs: Tensor) -> dict[str, Tensor]:
+        """Return ``latent``, the mean z, shape (N, latent_dim)."""
+        return {"latent": self.step.encode(obs)[0]}
+
+    def plan(self, obs: Tensor, u: Tensor | None = None, noise: Tensor | None = None) -> Tensor:
+        """See :meth:`Steering.plan`; ``u`` is clipped to [-1, 1]."""
+        residual = None if u is None else self.residual_scale * u.clamp(-1.0, 1.0)
+        return self.step.act(obs, residual, noise)
+
+    def metrics(self, u: Tensor) -> dict[str, Tensor]:
+        """Return lambda, RMS(lambda dz), RMS(z) and their ratio, which is the size of the exploration."""
+        rms = self.residual_scale * u.clamp(-1.0, 1.0).square().mean().sqrt()
+        return {
+            "Steering/lambda": torch.tensor(self.residual_scale),
+            "Steering/rms_residual": rms,
+            "Steering/rms_latent": torch.tensor(self.latent_rms),
+            "Steering/residual_ratio": rms / self.latent_rms,
+        }
