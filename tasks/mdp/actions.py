@@ -40,14 +40,14 @@ class DeltaPoseIKAction(DifferentialInverseKinematicsAction):
         """
         super().process_actions(actions.clamp(-self.cfg.clip_raw, self.cfg.clip_raw))
         ee_pos, ee_quat = self._compute_frame_pose()
-        joint_pos = self._asset.data.joint_pos.torch[:, self._joint_ids]  # pyright: ignore[reportArgumentType]  # type: ignore[index]
+        joint_pos = self._asset.data.joint_pos.torch[:, self._joint_ids]  # type: ignore[index]
         self._joint_pos_target[:] = self._ik_controller.compute(
             ee_pos, ee_quat, self._compute_frame_jacobian(), joint_pos
         )
 
     def apply_actions(self) -> None:
         """Send the joint targets of this control step."""
-        self._asset.set_joint_position_target_index(
-            target=self._joint_pos_target,
-            joint_ids=self._joint_ids,  # pyright: ignore[reportArgumentType]
+        self._asset.actuators.target_command.set_position_index(
+            value=self._joint_pos_target,
+            joint_ids=self._joint_ids,  # type: ignore[arg-type]
         )

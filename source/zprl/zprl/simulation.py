@@ -87,7 +87,7 @@ def configure_runtime(device: str) -> None:
 
 def resolve_task(
     task: str, agent_entry_point: str | None, overrides: Sequence[str] = (), play_mode: bool = False
-) -> tuple[ManagerBasedRLEnvCfg, Any]:
+) -> tuple[Any, Any]:
     """Return a task's configuration with presets and overrides applied.
 
     Isaac Lab resolves the presets; the options are checked first, since it would add a misspelt option silently, and

@@ -95,11 +95,10 @@ NUCLEUS_FRANKA_CFG = replace(
 
 @configclass
 class RobotPresetsCfg(PresetCfg):
-    """Robots; choose one with ``presets=NAME``. Both have the same joint and body names."""
+    """Robots; ``presets=nucleus_franka`` chooses Isaac Lab's. Both have the same joint and body names."""
 
-    zprl_franka = FRANKA_PANDA_CFG
     nucleus_franka = NUCLEUS_FRANKA_CFG
-    default = zprl_franka
+    default = FRANKA_PANDA_CFG
 
 
 @configclass

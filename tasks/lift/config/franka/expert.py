@@ -18,4 +18,4 @@ class LiftExpertCfg(WaypointExpertCfg):
         WaypointCfg(frame=None, pos=(0.0, 0.0, 0.0), gripper_open=False, tolerance=0.05, hold_steps=5, biased=False),
         WaypointCfg(frame=None, pos=(0.0, 0.0, 0.25), gripper_open=False, max_speed=0.7, biased=False),
     ]
-    mixed = ExpertNoiseCfg(action_std=0.2, position_bias=0.012, yaw_bias=0.2, speed_range=(0.8, 1.2))
+    mixed = ExpertNoiseCfg(action_std=0.215, position_bias=0.013, yaw_bias=0.2, speed_range=(0.8, 1.2))

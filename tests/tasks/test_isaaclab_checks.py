@@ -1,0 +1,89 @@
+# Copyright (c) 2026, The ZPRL Project Developers.
+# SPDX-License-Identifier: BSD-3-Clause
+
+"""Isaac Lab's own environment tests and command line, run on this project's task."""
+
+import importlib.util
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import isaaclab
+
+pytestmark = pytest.mark.sim
+
+TASK = "Zprl-Lift-Franka"
+
+
+def isaaclab_test_module(name):
+    """Import a test module of Isaac Lab by its path; the wheel carries them, but not as a package."""
+    path = Path(isaaclab.__file__).parent / "source" / "isaaclab_tasks" / "test" / name
+    spec = importlib.util.spec_from_file_location(f"isaaclab_tests_{path.stem}", path)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def command(*arguments, cwd):
+    """Run the ``isaaclab`` command of this interpreter; return its output."""
+    executable = Path(sys.executable).with_name("isaaclab")
+    result = subprocess.run(
+        [executable, *arguments], cwd=cwd, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=300
+    )
+    assert result.returncode == 0, result.stdout[-3000:]
+    return result.stdout
+
+
+@pytest.fixture(autouse=True)
+def registered():
+    import zprl.tasks  # noqa: F401 - registers the tasks
+    from zprl.simulation import close_env
+
+    yield
+    close_env()
+
+
+@pytest.mark.parametrize("num_envs", [1, 32])
+def test_environment_smoke(num_envs):
+    module = isaaclab_test_module("env_test_utils.py")
+    module._run_environments(TASK, "cpu", num_envs, physics_preset_name="newton_mjwarp")
+
+
+def test_environment_determinism(monkeypatch):
+    # The module starts Isaac Sim when it is imported; Newton does not need it.
+    monkeypatch.setattr("isaaclab.test.utils.launch_test_simulation", lambda *args, **kwargs: None)
+    module = isaaclab_test_module("core/test_environment_determinism.py")
+    module._test_environment_determinism(TASK, "cpu", num_steps=100, physics_preset_name="newton_mjwarp")
+
+
+def test_configuration_module_imports_no_simulator():
+    code = (
+        "import sys, zprl.tasks.lift.config.franka.env_cfg;"
+        "bad = {'pxr', 'omni', 'carb', 'isaacsim', 'scipy', 'newton'} & set(sys.modules); assert not bad, bad"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
+
+
+def test_list_envs(tmp_path):
+    output = command("list_envs", "--keyword", "Zprl", "--show_presets", cwd=tmp_path)
+    assert TASK in output
+    assert "physics=newton_mjwarp [default]" in output
+    assert "physics=ovphysx presets=nucleus_franka" in output
+
+
+def test_random_agent(tmp_path):
+    command(
+        "random_agent", "--task", TASK, "--num_envs", "4", "--device", "cpu", "--viz", "none", "--max_steps", "5",
+        cwd=tmp_path,
+    )  # fmt: skip
+
+
+def test_train_without_a_gpu_needs_no_agent_device(tmp_path):
+    command(
+        "train", "--task", TASK, "--num_envs", "8", "--device", "cpu", "--viz", "none", "--max_iterations", "1",
+        cwd=tmp_path,
+    )  # fmt: skip
+    assert list(tmp_path.glob("logs/rsl_rl/lift_franka_ppo/*/model_0.pt"))
