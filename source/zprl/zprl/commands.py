@@ -140,9 +140,7 @@ def _train(session: TaskSession, base: Path | None, checkpoint: Any, start: floa
         layout = EnvLayout.of(session.task, env)
         if checkpoint is not None:
             layout.require_match(checkpoint.layout, f"the checkpoint {checkpoint.path}")
-            policy, meta = checkpoint.policy, checkpoint.policy_meta
-            session.apply_inference_settings(policy)
-            policy.to(session.device).eval().requires_grad_(False)
+            policy, meta = session.adopt(checkpoint), checkpoint.policy_meta
             run_dir = checkpoint.path.parent
         else:
             assert base is not None

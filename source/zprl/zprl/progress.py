@@ -58,6 +58,7 @@ class Progress:
         self._clock = clock
         self._terminal = self._stream.isatty()
         self._note = ""
+        self._shown = -1  # units done on the line that was printed last
         self._width = 0  # of the line on the terminal, to blank out what a shorter one leaves
         self._start = self._printed = clock()
 
@@ -84,9 +85,17 @@ class Progress:
             self._printed = now
             self._print(now)
 
+    def message(self, text: str) -> None:
+        """Print a line of its own to stdout, clear of the progress line."""
+        if self._terminal:
+            print(f"\r{' ' * self._width}\r", end="", file=self._stream, flush=True)
+            self._width = 0
+        print(text, flush=True)
+
     def close(self) -> None:
         """Print the final state and end the line."""
-        self._print(self._clock())
+        if self._terminal or self._shown != self.done:
+            self._print(self._clock())
         if self._terminal:
             print(file=self._stream, flush=True)
 
@@ -100,6 +109,7 @@ class Progress:
 
     def _print(self, now: float) -> None:
         line = self._line(now - self._start)
+        self._shown = self.done
         if self._terminal:
             line = line[: shutil.get_terminal_size().columns - 1]  # a wrapped line could not be rewritten
             padding = " " * (self._width - len(line))

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from isaaclab.envs import ManagerBasedRLEnv, ManagerBasedRLEnvCfg
 
     from zprl.policy import FlowPolicy
+    from zprl.rl.checkpoint import SteeringCheckpoint
     from zprl.rl.runner_cfg import ZprlRunnerCfg
 
 AGENT_ENTRY_POINT = "zprl_cfg_entry_point"
@@ -60,6 +61,11 @@ class TaskSession:
         self.device = simulation.check_device(device)
         simulation.configure_runtime(self.device)
         overrides = [f"agent.{text}" if text.startswith("policy.") else text for text in overrides]
+        for text in overrides:
+            if text.startswith("env.sim.physics="):
+                # It would swap the engine and keep the other engine's time steps.
+                raise ZprlError(f"choose the physics engine by physics={text.partition('=')[2]}, not by {text}.")
+        self._given = {text.partition("=")[0] for text in overrides}
         env_cfg, agent_cfg = simulation.resolve_task(task, AGENT_ENTRY_POINT, overrides)
         self.env_cfg: ManagerBasedRLEnvCfg = env_cfg
         self.agent_cfg: ZprlRunnerCfg = agent_cfg
@@ -145,7 +151,7 @@ class TaskSession:
             cfg = copy.deepcopy(self.env_cfg)
             cfg.scene.num_envs = worlds_for(num_demos)
             cfg.seed = seed
-            record_to(cfg, folder, name)
+            record_to(cfg, self.task, folder, name)
             return simulation.make_env(self.task, cfg)
 
         try:
@@ -234,6 +240,28 @@ class TaskSession:
                 "actions; lower it."
             )
 
+    def adopt(self, checkpoint: SteeringCheckpoint) -> FlowPolicy:
+        """Take over how a checkpoint's run acts: its steering and its inference settings, unless given as overrides.
+
+        Args:
+            checkpoint: The checkpoint.
+
+        Returns:
+            The checkpoint's base policy, on the session's device.
+        """
+        from zprl.policy import INFERENCE_FIELDS
+
+        policy = checkpoint.policy
+        steering = checkpoint.settings["agent"]["steering"]
+        inference = {name: getattr(policy.cfg, name) for name in INFERENCE_FIELDS}
+        for group, values in (("steering", steering), ("policy", inference)):
+            ours = getattr(self.agent_cfg, group)
+            for name, value in values.items():
+                if f"agent.{group}.{name}" not in self._given:
+                    setattr(ours, name, value)
+        self.apply_inference_settings(policy)
+        return policy.to(self.device).eval().requires_grad_(False)
+
     def check_bottleneck(
         self, env: ManagerBasedRLEnv, path: Path, report: Callable[[str], None] = print
     ) -> dict[str, Any]:
@@ -259,11 +287,11 @@ class TaskSession:
         atomic_json_dump(
             {**gap, "seed": cfg.seed, "initial_noise": policy.cfg.initial_noise}, path.with_suffix(".json")
         )
-        verdict = "within" if abs(gap["gap"]) <= 0.05 else "NOT within"
+        verdict = "costs at most 5 points" if gap["gap"] <= 0.05 else "costs MORE than 5 points"
         report(
             f"base policy: succeeds in {100 * gap['bottleneck']['rate']:.1f}% through the bottleneck, "
-            f"{100 * gap['plain']['rate']:.1f}% without it ({verdict} 5 points, {cfg.episodes} episodes, initial noise "
-            f"{policy.cfg.initial_noise})"
+            f"{100 * gap['plain']['rate']:.1f}% without it (the bottleneck {verdict}; {cfg.episodes} episodes, initial "
+            f"noise {policy.cfg.initial_noise})"
         )
         return gap
 

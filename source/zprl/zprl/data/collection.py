@@ -54,14 +54,16 @@ def worlds_for(num_demos: int) -> int:
     return min(num_demos, MAX_PARALLEL_DEMOS)
 
 
-def record_to(env_cfg: ManagerBasedRLEnvCfg, folder: Path, name: str) -> None:
-    """Configure an environment to record episodes into ``folder/name.hdf5``."""
+def record_to(env_cfg: ManagerBasedRLEnvCfg, task: str, folder: Path, name: str) -> None:
+    """Configure an environment to record episodes of a task into ``folder/name.hdf5``."""
     from zprl.tasks.mdp import TaskRecorderManagerCfg
 
     recorders = TaskRecorderManagerCfg()
     recorders.dataset_export_dir_path = str(folder)
     recorders.dataset_filename = name
     env_cfg.recorders = recorders
+    # The recorder writes it into the file, from which Isaac Lab and robomimic make the environment again.
+    env_cfg.env_name = task  # pyright: ignore[reportAttributeAccessIssue]
 
 
 def collect_demonstrations(

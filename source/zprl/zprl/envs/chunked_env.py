@@ -63,7 +63,7 @@ class ChunkedVecEnv(VecEnv):
         self._has_success = "success" in env.termination_manager.active_terms
         self._has_non_finite = "non_finite_state" in env.termination_manager.active_terms
         self._obs = torch.empty(0)
-        self._started_early = torch.zeros(self.num_envs, dtype=torch.bool, device=self.device)
+        self._steps_since_restart = 0
 
     @property
     def episode_length_buf(self) -> Tensor:
@@ -73,8 +73,6 @@ class ChunkedVecEnv(VecEnv):
     @episode_length_buf.setter
     def episode_length_buf(self, value: Tensor) -> None:
         self.env.episode_length_buf = value
-        # An episode that starts with used-up time says nothing about the policy's success.
-        self._started_early = value > 0
 
     def restart(self, seed: int) -> None:
         """Reset every environment and every random stream.
@@ -88,7 +86,7 @@ class ChunkedVecEnv(VecEnv):
         obs, _ = self.env.reset()
         # A fresh tensor: the environment may reuse its buffers.
         self._obs = obs["policy"].clone()  # type: ignore[union-attr]
-        self._started_early = torch.zeros_like(self._started_early)
+        self._steps_since_restart = 0
 
     def get_observations(self) -> TensorDict:
         """Return what the learner sees: the observation and the steering's features."""
@@ -122,6 +120,7 @@ class ChunkedVecEnv(VecEnv):
             rewards += self.step_discount**k * reward * running
             ended = (terminated | truncated) & running
             time_outs |= truncated & ~terminated & running
+            self._steps_since_restart += 1
             self._count_episodes(ended)
             running &= ~ended
         self.simulation_seconds += time.perf_counter() - start
@@ -144,10 +143,12 @@ class ChunkedVecEnv(VecEnv):
 
     def _count_episodes(self, ended: Tensor) -> None:
         terms = self.env.termination_manager
-        counted = ended & ~self._started_early
-        self._counts[0] += counted.sum()
-        if self._has_success:
-            self._counts[1] += (terms.get_term("success") & counted).sum()
         if self._has_non_finite:
             self._counts[2] += (terms.get_term("non_finite_state") & ended).sum()
-        self._started_early &= ~ended
+        # Just after a restart only short episodes end, which are the successful ones, and some have begun with used-up
+        # time; both would bias the success rate.
+        if self._steps_since_restart <= self.max_episode_length:
+            return
+        self._counts[0] += ended.sum()
+        if self._has_success:
+            self._counts[1] += (terms.get_term("success") & ended).sum()

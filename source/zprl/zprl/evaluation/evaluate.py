@@ -9,8 +9,6 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from isaaclab.utils import update_class_from_dict
-
 from zprl.envs import ChunkedVecEnv, EnvLayout
 from zprl.evaluation.comparison import base_planner, compare, noise_shape, steered_planner
 from zprl.evaluation.report import result_table
@@ -42,11 +40,8 @@ class LoadedPolicies:
         self.layout = EnvLayout.of(session.task, env)
         if checkpoint is not None:
             self.layout.require_match(checkpoint.layout, f"the checkpoint {checkpoint.path}")
-            self.policy: FlowPolicy = checkpoint.policy
+            self.policy: FlowPolicy = session.adopt(checkpoint)
             meta = checkpoint.policy_meta
-            session.apply_inference_settings(self.policy)
-            self.policy.to(session.device).eval().requires_grad_(False)
-            update_class_from_dict(session.agent_cfg.steering, checkpoint.settings["agent"]["steering"])
         else:
             assert base is not None
             self.policy, meta = session.load_base(base, self.layout)

@@ -112,7 +112,7 @@ class PretrainCfg:
     vib_beta: float = 2.0e-4
     """Weight of the bottleneck's KL divergence, which is a mean (not a sum) over the latent dimensions."""
 
-    vib_recon: float = 0.01
+    vib_recon: float = 1.0
     """Weight of the mean squared error between the decoded latent and the embedding."""
 
     log_interval: int = 50

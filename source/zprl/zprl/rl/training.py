@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -38,6 +37,8 @@ if TYPE_CHECKING:
 def bare_simulation_rate(env: ManagerBasedRLEnv, num_steps: int = 40) -> float:
     """Return the environment steps per second that the environment alone makes with random actions.
 
+    Episodes start with random used-up times, as in training, so that worlds are reset at the usual rate.
+
     Args:
         env: The environment.
         num_steps: Steps to time, after a few to warm up.
@@ -45,6 +46,9 @@ def bare_simulation_rate(env: ManagerBasedRLEnv, num_steps: int = 40) -> float:
     env.reset(seed=0)
     generator = torch.Generator(device=env.device).manual_seed(0)
     shape = (env.num_envs, env.action_manager.total_action_dim)
+    env.episode_length_buf = torch.randint(
+        env.max_episode_length, (env.num_envs,), generator=generator, device=env.device
+    )
     start = 0.0
     for step in range(num_steps + 4):
         if step == 4:
@@ -183,11 +187,8 @@ class SteeringTrainer:
         self.evaluation_seconds += time.perf_counter() - start
         return results
 
-    def train(self, report: Callable[[str], None] = print) -> EpisodeResults:
-        """Learn until ``max_iterations`` in total, checkpointing and evaluating on the way.
-
-        Args:
-            report: Prints a line about an evaluation.
+    def train(self) -> EpisodeResults:
+        """Learn until ``max_iterations`` in total, checkpointing, evaluating and reporting on the way.
 
         Returns:
             The last evaluation.
@@ -216,7 +217,7 @@ class SteeringTrainer:
                     steered = self.evaluate()
                     self._record_evaluation(steered)
                     rates = success_rate(base.successes).rate, success_rate(steered.successes).rate
-                    report(
+                    progress.message(
                         f"evaluation after {runner.env_steps:,} env steps: base {100 * rates[0]:.1f}%, "
                         f"steered {100 * rates[1]:.1f}% of {len(base.successes)} episodes"
                     )
