@@ -19,7 +19,7 @@ def add_task_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments that all commands share, in Isaac Lab's style; what is left over are Hydra overrides."""
     parser.add_argument("--task", required=True, help="task id, such as Zprl-Lift-Franka")
     parser.add_argument("--device", default="cpu", help="cpu or cuda[:N] (default: %(default)s)")
-    parser.add_argument("--seed", type=int, default=None, help="seed of the run")
+    parser.add_argument("--seed", type=seed_int, default=None, help="seed of the run")
     parser.add_argument(
         "--headless", action="store_true", help="accepted for Isaac Lab's sake: no window is the default"
     )
@@ -47,11 +47,11 @@ def positive_int(text: str) -> int:
     return value
 
 
-def non_negative_int(text: str) -> int:
-    """Parse a whole number from 0 on, for argparse."""
+def seed_int(text: str) -> int:
+    """Parse a seed that all random generators accept, for argparse."""
     value = int(text)
-    if value < 0:
-        raise argparse.ArgumentTypeError(f"{value} is negative")
+    if not 0 <= value < 2**31:
+        raise argparse.ArgumentTypeError(f"{value} is not between 0 and 2^31 - 1")
     return value
 
 

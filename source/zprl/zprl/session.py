@@ -316,7 +316,9 @@ def _physics_name(env_cfg: Any, overrides: Sequence[str]) -> str:
 
 
 def _check_ranges(env_cfg: Any, agent_cfg: ZprlRunnerCfg) -> None:
-    """Refuse counts that make no sense before anything is started."""
+    """Refuse settings that make no sense before anything is started."""
+    from zprl.policy.flow_policy_cfg import check_cfg
+
     for name, value in (
         ("--num_envs", env_cfg.scene.num_envs),
         ("--max_iterations", agent_cfg.max_iterations),
@@ -339,6 +341,7 @@ def _check_ranges(env_cfg: Any, agent_cfg: ZprlRunnerCfg) -> None:
             f"agent.policy.execute_steps is {agent_cfg.policy.execute_steps}, more than the chunk's "
             f"{agent_cfg.policy.horizon} actions; lower it."
         )
+    check_cfg(agent_cfg.policy)
     if not 0.0 < agent_cfg.step_discount <= 1.0:
         raise ZprlError(f"agent.step_discount is {agent_cfg.step_discount}; it must lie in (0, 1].")
     transitions = env_cfg.scene.num_envs * agent_cfg.num_steps_per_env

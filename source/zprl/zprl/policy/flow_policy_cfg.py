@@ -112,7 +112,7 @@ class PretrainCfg:
     vib_beta: float = 2.0e-4
     """Weight of the bottleneck's KL divergence, which is a mean (not a sum) over the latent dimensions."""
 
-    vib_recon: float = 1.0
+    vib_recon: float = 0.01
     """Weight of the mean squared error between the decoded latent and the embedding."""
 
     log_interval: int = 50
@@ -127,6 +127,9 @@ SOLVER_NAMES = ("euler", "midpoint", "heun", "rk4")
 
 INITIAL_NOISE_NAMES = ("zero", "sampled", "fixed")
 """Values of :attr:`FlowPolicyCfg.initial_noise`."""
+
+BACKEND_NAMES = ("native", "torch")
+"""Values of :attr:`FlowPolicyCfg.backend`."""
 
 
 def check_cfg(cfg: FlowPolicyCfg) -> None:
@@ -143,7 +146,8 @@ def check_cfg(cfg: FlowPolicyCfg) -> None:
         raise ZprlError(f"FlowPolicyCfg.execute_steps ({cfg.execute_steps}) exceeds the horizon ({cfg.horizon}).")
     if cfg.time_embed_dim % 2:
         raise ZprlError(f"FlowPolicyCfg.time_embed_dim is {cfg.time_embed_dim}; it must be even.")
-    for name, known in (("solver", SOLVER_NAMES), ("initial_noise", INITIAL_NOISE_NAMES)):
+    names = (("solver", SOLVER_NAMES), ("initial_noise", INITIAL_NOISE_NAMES), ("backend", BACKEND_NAMES))
+    for name, known in names:
         if getattr(cfg, name) not in known:
             raise ZprlError(f"FlowPolicyCfg.{name} is {getattr(cfg, name)!r}; choose one of {', '.join(known)}.")
 

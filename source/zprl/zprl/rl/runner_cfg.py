@@ -67,7 +67,7 @@ class ZprlRunnerCfg(RslRlOnPolicyRunnerCfg):
     seed = 0
     device = "cpu"
     num_steps_per_env = 10
-    max_iterations = 80
+    max_iterations = 100
     save_interval = 10
     init_at_random_ep_len = True
     experiment_name = "zprl"
@@ -83,7 +83,7 @@ class ZprlRunnerCfg(RslRlOnPolicyRunnerCfg):
     critic = RslRlMLPModelCfg(hidden_dims=[256, 128], activation="elu", obs_normalization=True)
     # The adaptive learning-rate schedule starves on small residuals: it drove the rate to 1e-5 in trials.
     algorithm = RslRlPpoAlgorithmCfg(
-        num_learning_epochs=5,
+        num_learning_epochs=8,
         num_mini_batches=5,
         learning_rate=5.0e-4,
         schedule="fixed",
