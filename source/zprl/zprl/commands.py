@@ -91,8 +91,6 @@ def train(args: argparse.Namespace, overrides: list[str]) -> dict[str, Any]:
 
     start = time.perf_counter()
     session = TaskSession(args.task, args.device, overrides, args.num_envs, args.seed)
-    if args.max_iterations is not None:
-        session.agent_cfg.max_iterations = args.max_iterations
     checkpoint = None
     if args.checkpoint is not None:
         path = resolve_checkpoint(args.checkpoint, args.task, session.agent_cfg.experiment_name)
@@ -104,9 +102,11 @@ def train(args: argparse.Namespace, overrides: list[str]) -> dict[str, Any]:
             )
         if args.base is not None or args.dataset_file is not None:
             raise ZprlError("--checkpoint continues a run with its own base policy; drop --base and --dataset_file.")
-        if args.seed is None:
-            session.agent_cfg.seed = checkpoint.settings["agent"]["seed"]
-            session.env_cfg.seed = session.agent_cfg.seed
+        session.adopt_run(checkpoint)
+        if args.seed is not None:
+            session.agent_cfg.seed = session.env_cfg.seed = args.seed
+    if args.max_iterations is not None:
+        session.agent_cfg.max_iterations = args.max_iterations
     with session.launched(args.viz):
         base = None if checkpoint is not None else _base_policy(session, args.base, args.dataset_file)
         return _train(session, base, checkpoint, start)

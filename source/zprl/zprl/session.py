@@ -9,6 +9,7 @@ import contextlib
 import copy
 import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import MISSING
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -143,15 +144,15 @@ class TaskSession:
         self, path: Path, num_demos: int, quality: str, seed: int, report: Callable[[str], None] = print
     ) -> dict[str, Any]:
         """Collect demonstrations, inside :meth:`launched`; see :func:`zprl.data.collection.collect_demonstrations`."""
-        from zprl.data.collection import collect_demonstrations, record_to, worlds_for
+        from zprl.data.collection import collect_demonstrations, record_into_memory, worlds_for
 
         start = time.perf_counter()
 
-        def make_env(folder: Path, name: str) -> ManagerBasedRLEnv:
+        def make_env() -> ManagerBasedRLEnv:
             cfg = copy.deepcopy(self.env_cfg)
             cfg.scene.num_envs = worlds_for(num_demos)
             cfg.seed = seed
-            record_to(cfg, self.task, folder, name)
+            record_into_memory(cfg, self.task)
             return simulation.make_env(self.task, cfg)
 
         try:
@@ -262,6 +263,25 @@ class TaskSession:
         self.apply_inference_settings(policy)
         return policy.to(self.device).eval().requires_grad_(False)
 
+    def adopt_run(self, checkpoint: SteeringCheckpoint) -> None:
+        """Take over all settings of a checkpoint's run but the device, unless given as overrides.
+
+        Args:
+            checkpoint: The checkpoint.
+        """
+        self._take_over(self.agent_cfg, {**checkpoint.settings["agent"], "device": self.device}, "agent")
+        self.env_cfg.seed = self.agent_cfg.seed
+
+    def _take_over(self, cfg: Any, values: dict[str, Any], path: str) -> None:
+        for name, value in values.items():
+            if f"{path}.{name}" in self._given or isinstance(value, type(MISSING)):
+                continue
+            current = getattr(cfg, name, None)
+            if isinstance(value, dict) and hasattr(current, "__dataclass_fields__"):
+                self._take_over(current, value, f"{path}.{name}")
+            else:
+                setattr(cfg, name, value)
+
     def check_bottleneck(
         self, env: ManagerBasedRLEnv, path: Path, report: Callable[[str], None] = print
     ) -> dict[str, Any]:
@@ -332,6 +352,11 @@ def _check_ranges(env_cfg: Any, agent_cfg: ZprlRunnerCfg) -> None:
     ):
         if not isinstance(value, int) or value < 1:
             raise ZprlError(f"{name} must be a positive whole number, not {value}.")
+    if agent_cfg.evaluation.interval % agent_cfg.save_interval:
+        raise ZprlError(
+            f"agent.evaluation.interval is {agent_cfg.evaluation.interval}; it must be a multiple of "
+            f"agent.save_interval, {agent_cfg.save_interval}."
+        )
     if agent_cfg.demonstrations.quality not in ("mixed", "expert"):
         raise ZprlError(
             f"agent.demonstrations.quality is {agent_cfg.demonstrations.quality!r}; choose mixed or expert."

@@ -6,9 +6,6 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,10 +14,13 @@ import gymnasium as gym
 import h5py
 import torch
 
+from isaaclab.utils.datasets import HDF5DatasetFileHandler
+from isaaclab.utils.datasets.hdf5_dataset_file_handler import DATASET_FORMAT_VERSION
 from isaaclab.utils.string import string_to_callable
 
 from zprl.envs.layout import EnvLayout
 from zprl.errors import ZprlError
+from zprl.files import atomic_write
 
 if TYPE_CHECKING:
     from isaaclab.envs import ManagerBasedRLEnv, ManagerBasedRLEnvCfg
@@ -54,20 +54,48 @@ def worlds_for(num_demos: int) -> int:
     return min(num_demos, MAX_PARALLEL_DEMOS)
 
 
-def record_to(env_cfg: ManagerBasedRLEnvCfg, task: str, folder: Path, name: str) -> None:
-    """Configure an environment to record episodes of a task into ``folder/name.hdf5``."""
+class InMemoryHDF5File(HDF5DatasetFileHandler):
+    """Isaac Lab's file of episodes, built in memory.
+
+    The HDF5 library crashes the process when the disk is full; bytes that are written at the end raise an exception.
+    """
+
+    def create(self, file_path: str, env_name: str | None = None) -> None:
+        """Begin an empty file; see :meth:`HDF5DatasetFileHandler.create`.
+
+        Args:
+            file_path: Name of the file, which is not written.
+            env_name: Task id, from which Isaac Lab and robomimic make the environment again.
+        """
+        file = h5py.File(file_path, "w", driver="core", backing_store=False)
+        file.attrs["format_version"] = DATASET_FORMAT_VERSION
+        self._hdf5_file_stream = file
+        self._hdf5_data_group = file.create_group("data")
+        self._hdf5_data_group.attrs["total"] = 0
+        self.add_env_args({"env_name": env_name or "", "type": 2})
+
+    def image(self, attributes: dict[str, str]) -> bytes:
+        """Return the content of the file.
+
+        Args:
+            attributes: Attributes to add to the group ``data``.
+        """
+        assert self._hdf5_file_stream is not None
+        self._hdf5_data_group.attrs.update(attributes)
+        self.flush()
+        return self._hdf5_file_stream.id.get_file_image()
+
+
+def record_into_memory(env_cfg: ManagerBasedRLEnvCfg, task: str) -> None:
+    """Configure an environment to record the episodes of a task into an :class:`InMemoryHDF5File`."""
     from zprl.tasks.mdp import TaskRecorderManagerCfg
 
-    recorders = TaskRecorderManagerCfg()
-    recorders.dataset_export_dir_path = str(folder)
-    recorders.dataset_filename = name
-    env_cfg.recorders = recorders
-    # The recorder writes it into the file, from which Isaac Lab and robomimic make the environment again.
+    env_cfg.recorders = TaskRecorderManagerCfg(dataset_file_handler_class_type=InMemoryHDF5File)
     env_cfg.env_name = task  # pyright: ignore[reportAttributeAccessIssue]
 
 
 def collect_demonstrations(
-    make_env: Callable[[Path, str], ManagerBasedRLEnv],
+    make_env: Callable[[], ManagerBasedRLEnv],
     task: str,
     path: Path,
     num_demos: int,
@@ -81,7 +109,7 @@ def collect_demonstrations(
     would prefer short episodes, which are the successful ones. The same arguments give the same file.
 
     Args:
-        make_env: Makes the environment, recording into the given folder and file name; see :func:`record_to`.
+        make_env: Makes the environment, which :func:`record_into_memory` has configured.
         task: Task id.
         path: File to create or to replace, complete or not at all.
         num_demos: Number of episodes.
@@ -98,26 +126,18 @@ def collect_demonstrations(
     from zprl.tasks.experts import WaypointExpert
 
     cfg = expert_cfg_of(task)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    folder = Path(tempfile.mkdtemp(prefix=f".{path.stem}-", dir=path.parent))
+    env = make_env()
     try:
-        env = make_env(folder, "demonstrations")
-        try:
-            expert = WaypointExpert(cfg, env, quality, seed)
-            layout = EnvLayout.of(task, env)
-            successes, steps = _record(env, expert, num_demos, seed, on_progress)
-        finally:
-            env.close()
-        recorded = folder / "demonstrations.hdf5"
-        with h5py.File(recorded, "r+") as file:
-            file["data"].attrs["zprl"] = json.dumps(
-                {"format_version": 1, **layout.to_dict(), "quality": quality, "seed": seed, "num_demos": num_demos}
-            )
-        with open(recorded, "rb") as file:
-            os.fsync(file.fileno())
-        os.replace(recorded, path)
+        expert = WaypointExpert(cfg, env, quality, seed)
+        layout = EnvLayout.of(task, env)
+        successes, steps = _record(env, expert, num_demos, seed, on_progress)
+        meta = {"format_version": 1, **layout.to_dict(), "quality": quality, "seed": seed, "num_demos": num_demos}
+        recorded: Any = env.recorder_manager._dataset_file_handler
+        image = recorded.image({"zprl": json.dumps(meta)})
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        env.close()
+    with atomic_write(path) as file:
+        file.write(image)
     return {"num_demos": num_demos, "successes": successes, "env_steps": steps}
 
 
@@ -139,7 +159,8 @@ def _record(
     recorder.export_episodes = export_first_episodes  # type: ignore[method-assign]
     successes = steps = 0
     while first < num_demos:
-        env.reset(seed=seed + first)
+        # Far apart, so that no other seed begins with this wave.
+        env.reset(seed=(seed + 1_000_003 * first) % 2**31)
         expert.reset(torch.arange(env.num_envs, device=env.device))
         count = min(env.num_envs, num_demos - first)
         pending.update(range(count))

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from zprl.envs import ChunkedVecEnv, EnvLayout
+from zprl.errors import ZprlError
 from zprl.evaluation.comparison import base_planner, compare, noise_shape, steered_planner
 from zprl.evaluation.report import result_table
 from zprl.evaluation.rollout import ChunkPlanner, Evaluator
@@ -72,6 +73,8 @@ def evaluate_checkpoint(args: argparse.Namespace, overrides: list[str]) -> dict[
     Returns:
         What ``--json`` writes.
     """
+    if args.json and (Path(args.json).is_dir() or not Path(args.json).absolute().parent.is_dir()):
+        raise ZprlError(f"--json {args.json} is not a file in an existing folder; name a file to write.")
     session = TaskSession(args.task, args.device, overrides, args.num_envs)
     seed = session.agent_cfg.evaluation.seed if args.seed is None else args.seed
     checkpoint, base = None, None

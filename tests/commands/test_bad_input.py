@@ -1,0 +1,228 @@
+# Copyright (c) 2026, The ZPRL Project Developers.
+# SPDX-License-Identifier: BSD-3-Clause
+
+"""A mistake at the command line: one line on stderr, exit code 2, and nothing half-written."""
+
+import resource
+import shutil
+
+import h5py
+import pytest
+import torch
+
+from .conftest import SCRIPTS, TASK_SETTINGS, arguments, call, files_below, finish, spawn
+
+pytestmark = pytest.mark.sim
+
+
+def assert_refused(outcome, *words):
+    """Check that a script reported one problem in one line that holds the words."""
+    assert outcome.status == 2, (outcome.status, outcome.err)
+    assert "Traceback" not in outcome.err
+    lines = outcome.error_lines
+    if lines[0].startswith("usage:"):
+        lines = lines[-1:]
+        lines[0] = lines[0][lines[0].index("error: ") :]
+    assert len(lines) == 1, lines
+    assert lines[0].startswith("error: ")
+    for word in words:
+        assert str(word) in lines[0]
+
+
+def refused_training(place, *extra):
+    """Train briefly, in case that the mistake is not noticed."""
+    return call("train", [*arguments("train"), "--max_iterations", "1", *map(str, extra)], place)
+
+
+@pytest.fixture
+def place(workshop, tmp_path):
+    """Give a folder with demonstrations and a base policy, which a refused command must leave as it is."""
+    workshop.stock(tmp_path)
+    before = files_below(tmp_path)
+    yield tmp_path
+    assert files_below(tmp_path) == before
+
+
+@pytest.mark.parametrize(
+    ("extra", "words"),
+    [
+        (["--task", "Zprl-Lift-Frank"], ["'Zprl-Lift-Frank'", "did you mean Zprl-Lift-Franka"]),
+        (["env.nope=1"], ["env.nope=1", "nope"]),
+        (["agent.pretrain.num_stesp=1"], ["num_stesp", "did you mean num_steps"]),
+        (["agent.max_iterations=many"], ["agent.max_iterations", "integer"]),
+        (["env.episode_length_s=long"], ["env.episode_length_s", "number"]),
+        (["physics=bullet"], ["bullet", "newton_mjwarp"]),
+        (["policy.backend=foo"], ["backend", "'foo'", "native", "torch"]),
+        (["policy.solver=foo"], ["solver", "'foo'", "euler", "rk4"]),
+        (["policy.initial_noise=foo"], ["initial_noise", "'foo'", "zero"]),
+        (["policy.execute_steps=9"], ["execute_steps", "9", "8"]),
+        (["policy.execute_steps=0"], ["execute_steps", "0"]),
+        (["--device", "tpu"], ["'tpu'", "cpu"]),
+        (["--num_envs", "0"], ["--num_envs", "0"]),
+        (["--num_envs", "a"], ["--num_envs", "a"]),
+        (["--num_envs", "1", "agent.num_steps_per_env=1"], ["--num_envs", "mini_batches"]),
+        (["--max_iterations", "-1"], ["--max_iterations", "-1"]),
+        (["agent.max_iterations=-1"], ["max_iterations", "-1"]),
+        (["--seed", "-1"], ["--seed", "-1"]),
+        (["--iterations", "5"], ["--iterations"]),
+        (["agent.demonstrations.quality=good"], ["quality", "mixed"]),
+        (["agent.step_discount=1.5"], ["step_discount", "1.5"]),
+        (["--dataset_file", "missing.hdf5"], ["missing.hdf5"]),
+        (["--base", "missing.pt"], ["missing.pt"]),
+        (["--checkpoint", "missing.pt"], ["missing.pt"]),
+        (["--checkpoint", "latest"], ["no checkpoint", "scripts/train.py"]),
+        (["--checkpoint", "latest", "--base", "base.pt"], ["no checkpoint"]),
+    ],
+    ids=" ".join,
+)
+def test_train_refuses(place, extra, words):
+    assert_refused(refused_training(place, *extra), *words)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has the device")
+def test_train_refuses_a_gpu_that_is_not_there(place):
+    assert_refused(refused_training(place, "--device", "cuda:0"), "'cuda:0'", "use device cpu")
+
+
+@pytest.mark.parametrize(
+    ("extra", "words"),
+    [
+        (["--checkpoint", "latest"], ["no checkpoint"]),
+        (["--checkpoint", "missing.pt"], ["missing.pt"]),
+        (["--checkpoint", "base", "--base", "missing.pt"], ["missing.pt"]),
+        (["--episodes", "0"], ["--episodes"]),
+        (["--seed", "-1"], ["--seed", "-1"]),
+    ],
+    ids=" ".join,
+)
+def test_evaluate_refuses(place, extra, words):
+    assert_refused(call("evaluate", arguments("evaluate", *extra, settings=TASK_SETTINGS), place), *words)
+
+
+@pytest.fixture
+def bad_dataset(workshop, tmp_path, request):
+    """Make a data set that is spoilt in one way; return the words that the message should hold."""
+    path = tmp_path / "bad.hdf5"
+    original = workshop.folder / workshop.dataset
+    if request.param == "truncated":
+        path.write_bytes(original.read_bytes()[: original.stat().st_size // 2])
+        return ["bad.hdf5", "truncated"]
+    if request.param == "text":
+        path.write_text("not a data set\n")
+        return ["bad.hdf5", "not HDF5"]
+    shutil.copy(original, path)
+    with h5py.File(path, "r+") as file:
+        attributes = file["data"].attrs
+        attributes["zprl"] = str(attributes["zprl"]).replace("Zprl-Lift-Franka", "Zprl-Push-Franka")
+    return ["bad.hdf5", "Zprl-Push-Franka", "Zprl-Lift-Franka"]
+
+
+@pytest.mark.parametrize("bad_dataset", ["truncated", "text", "another task"], indirect=True)
+@pytest.mark.parametrize("script", ["train", "pretrain"])
+def test_bad_dataset(script, bad_dataset, tmp_path):
+    before = files_below(tmp_path)
+    outcome = call(script, arguments(script, "--dataset_file", "bad.hdf5"), tmp_path)
+    assert_refused(outcome, *bad_dataset)
+    assert files_below(tmp_path) == before
+
+
+@pytest.fixture
+def bad_checkpoint(workshop, tmp_path, request):
+    """Make a checkpoint that is spoilt in one way; return the words that the message should hold."""
+    path = tmp_path / "bad.pt"
+    original = workshop.folder / workshop.run / "model_4.pt"
+    if request.param == "truncated":
+        path.write_bytes(original.read_bytes()[: original.stat().st_size // 2])
+        return ["bad.pt", "truncated"]
+    if request.param == "base policy":
+        shutil.copy(workshop.folder / workshop.base, path)
+        return ["bad.pt", "base policy", "--base"]
+    content = torch.load(original, weights_only=False)
+    if request.param == "random":
+        content = {"weights": torch.zeros(3)}
+        words = ["bad.pt", "not a checkpoint"]
+    elif request.param == "another task":
+        content["infos"]["layout"]["task"] = "Zprl-Push-Franka"
+        words = ["bad.pt", "Zprl-Push-Franka", "--task"]
+    elif request.param == "another layout":
+        content["infos"]["layout"]["observation_terms"][0][1] = 8
+        words = ["bad.pt", "joint_pos[8]", "joint_pos[9]"]
+    else:
+        content["actor_state_dict"]["mlp.0.weight"] = torch.zeros(3, 3)
+        words = ["bad.pt"]
+    torch.save(content, path)
+    return words
+
+
+@pytest.mark.parametrize(
+    "bad_checkpoint",
+    ["truncated", "base policy", "random", "another task", "another layout", "wrong weights"],
+    indirect=True,
+)
+@pytest.mark.parametrize("script", ["train", "evaluate"])
+def test_bad_checkpoint(script, bad_checkpoint, tmp_path):
+    before = files_below(tmp_path)
+    settings = None if script == "train" else TASK_SETTINGS
+    outcome = call(script, arguments(script, "--checkpoint", "bad.pt", settings=settings), tmp_path)
+    assert_refused(outcome, *bad_checkpoint)
+    assert files_below(tmp_path) == before
+
+
+def test_a_checkpoint_is_no_base_policy(workshop, place):
+    checkpoint = workshop.folder / workshop.run / "model_4.pt"
+    assert_refused(refused_training(place, "--base", checkpoint), "model_4.pt", "not a ZPRL base policy")
+
+
+def test_a_run_is_continued_with_its_number_of_worlds(workshop, place):
+    checkpoint = workshop.folder / workshop.run / "model_4.pt"
+    outcome = refused_training(place, "--checkpoint", checkpoint, "--num_envs", 8)
+    assert_refused(outcome, "num_envs=16", "8")
+
+
+@pytest.fixture
+def file_size_limit():
+    """Give a function that limits the size of the files that this process writes, as a full disk does."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    yield lambda size: resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def test_no_space_for_a_checkpoint(workshop, tmp_path, file_size_limit):
+    workshop.stock(tmp_path)
+    file_size_limit(100_000)
+    outcome = call("train", arguments("train", "--max_iterations", 1), tmp_path)
+    assert_refused(outcome, "file size limit", "model_1.pt")
+    assert not list(tmp_path.rglob("model_*")) + list(tmp_path.rglob(".model_*"))
+
+
+def test_no_space_for_the_base_policy(workshop, tmp_path, file_size_limit):
+    shutil.copytree(workshop.folder / "datasets", tmp_path / "datasets")
+    file_size_limit(50_000)
+    outcome = call("train", [*arguments("train"), "agent.pretrain.num_steps=5"], tmp_path)
+    assert_refused(outcome, "file size limit", "base_policy.pt")
+    assert not list(tmp_path.rglob("*base_policy.pt*"))
+
+
+def test_no_space_for_the_demonstrations(workshop, tmp_path, file_size_limit):
+    file_size_limit(20_000)
+    outcome = call("collect_demos", ["--task", "Zprl-Lift-Franka", "--num_demos", "4", *TASK_SETTINGS], tmp_path)
+    assert_refused(outcome, "file size limit", ".hdf5")
+    assert files_below(tmp_path) == {}
+
+
+@pytest.mark.parametrize(
+    ("script", "extra", "words"),
+    [
+        ("train", ["env.nope=1"], ["nope"]),
+        ("evaluate", ["--checkpoint", "latest"], ["no checkpoint"]),
+        ("pretrain", ["--dataset_file", "missing.hdf5"], ["missing.hdf5"]),
+    ],
+    ids=["unknown option", "no checkpoint", "missing data set"],
+)
+def test_in_a_process_of_its_own(tmp_path, script, extra, words):
+    """The simulator and the interpreter add nothing of their own to the one line."""
+    settings = TASK_SETTINGS if script == "evaluate" else None
+    outcome = finish(spawn([SCRIPTS / f"{script}.py", *arguments(script, *extra, settings=settings)], tmp_path))
+    assert_refused(outcome, *words)
+    assert outcome.out == ""
+    assert files_below(tmp_path) == {}

@@ -1,0 +1,287 @@
+# Copyright (c) 2026, The ZPRL Project Developers.
+# SPDX-License-Identifier: BSD-3-Clause
+
+"""Training from the command line: its files, its numbers, and that an interruption changes none of them."""
+
+import json
+import math
+import signal
+import time
+
+import pytest
+import torch
+import yaml
+
+from zprl.artifacts import checkpoints
+from zprl.rl.checkpoint import load_checkpoint
+
+from .conftest import (
+    EXPERIMENT,
+    NUM_ENVS,
+    SCRIPTS,
+    STEPS_PER_ITERATION,
+    TASK,
+    TASK_SETTINGS,
+    arguments,
+    call,
+    finish,
+    spawn,
+)
+
+pytestmark = pytest.mark.sim
+
+WALL_CLOCK = {"tot_time", "collection_seconds", "update_seconds", "evaluation_seconds", "timers", "minutes"}
+"""Entries of a checkpoint and of a result that a clock decides."""
+
+EVALUATIONS = {"evaluation_steps", "evaluation_successes", "evaluation_episodes"}
+
+RESULT_KEYS = {
+    "task", "checkpoint", "episodes", "seed", "success_rate", "success_ci95", "base_success_rate", "base_success_ci95",
+    "mean_steps", "base_mean_steps", "env_steps_trained", "velocity", "acceleration", "jerk", "base_velocity",
+    "base_acceleration", "base_jerk", "comparison", "backend", "device", "physics", "initial_noise", "outcomes",
+    "base_outcomes",
+}  # fmt: skip
+
+# Runs a script, but is killed when the second checkpoint is written and half of it has reached the disk.
+KILLED_IN_THE_MIDDLE = """
+import os, runpy, signal, sys
+replace = os.replace
+def die(source, target):
+    if str(target).endswith("model_4.pt"):
+        os.truncate(source, os.path.getsize(source) // 2)
+        os.kill(os.getpid(), signal.SIGKILL)
+    replace(source, target)
+os.replace = die
+sys.argv = sys.argv[1:]
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
+
+
+def differences(a, b, ignored=WALL_CLOCK, where=""):
+    """Return where two nested structures of tensors and plain values differ, to the last bit."""
+    if isinstance(a, dict) and isinstance(b, dict):
+        lacking = [f"{where}/{key}" for key in set(a) ^ set(b)]
+        both = [key for key in a if key in b and key not in ignored]
+        return lacking + [line for key in both for line in differences(a[key], b[key], ignored, f"{where}/{key}")]
+    if isinstance(a, list | tuple) and isinstance(b, list | tuple) and len(a) == len(b):
+        pairs = enumerate(zip(a, b, strict=True))
+        return [line for i, (x, y) in pairs for line in differences(x, y, ignored, f"{where}/{i}")]
+    if isinstance(a, torch.Tensor) and isinstance(b, torch.Tensor):
+        return [] if a.dtype == b.dtype and torch.equal(a, b) else [where]
+    return [] if type(a) is type(b) and a == b else [where]
+
+
+def only_run(folder):
+    (run,) = (folder / EXPERIMENT).glob("*")
+    return run
+
+
+def load(path):
+    return torch.load(path, weights_only=False)
+
+
+def test_run_folder(workshop):
+    run = workshop.folder / workshop.run
+    names = {path.relative_to(run).as_posix() for path in run.rglob("*") if path.is_file()}
+    (events,) = (name for name in names if name.startswith("events.out.tfevents."))
+    assert names - {events} == {
+        "run.json",
+        "params/env.yaml",
+        "params/agent.yaml",
+        "model_2.pt",
+        "model_4.pt",
+        "learning_curve.png",
+        "result.json",
+    }
+    manifest = json.loads((run / "run.json").read_text())
+    assert (manifest["task"], manifest["num_envs"], manifest["seed"]) == (TASK, NUM_ENVS, 0)
+    assert (manifest["library"], manifest["device"], manifest["physics"]) == ("rsl_rl", "cpu", "newton_mjwarp")
+    assert (run / "learning_curve.png").read_bytes().startswith(b"\x89PNG")
+
+    def settings(name):
+        return yaml.load((run / "params" / name).read_text(), yaml.UnsafeLoader)
+
+    assert settings("agent.yaml")["pretrain"]["num_steps"] == 600
+    assert settings("env.yaml")["terminations"]["success"]["params"]["minimal_height"] == 0.05
+
+
+def test_scalars_are_over_environment_steps(workshop):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    events = EventAccumulator(str(workshop.folder / workshop.run))
+    events.Reload()
+    tags = events.Tags()["scalars"]
+    assert {"Loss/value", "Steering/lambda", "Evaluation/success_rate", "Perf/total_fps"} <= set(tags)
+    iterations = [STEPS_PER_ITERATION * i for i in (1, 2, 3, 4)]
+    assert [event.step for event in events.Scalars("Loss/value")] == iterations
+    assert all(event.step in iterations for tag in tags for event in events.Scalars(tag))
+    (evaluation,) = events.Scalars("Evaluation/success_rate")
+    assert evaluation.step == iterations[-1]
+    assert evaluation.value == pytest.approx(workshop.result["steered"]["rate"])
+
+
+def test_result(workshop):
+    result = workshop.result
+    assert result["environment_steps"] == 4 * STEPS_PER_ITERATION
+    assert result["seed"] == 0
+    assert result["residual_scale"] == pytest.approx(0.8 * result["latent_rms"])
+    assert 0 < result["base"]["successes"] < NUM_ENVS, "the small setting should make the base policy fail at times"
+    assert result["history"]["evaluation_successes"] == [result["steered"]["successes"]]
+    assert result["history"]["evaluation_steps"] == [4 * STEPS_PER_ITERATION]
+    assert sum(result["time_split"].values()) == pytest.approx(1.0)
+    checkpoint = load_checkpoint(workshop.folder / workshop.run / "model_2.pt")
+    assert checkpoint.env_steps == 2 * STEPS_PER_ITERATION
+    assert checkpoint.content["iter"] == 2
+    # rsl_rl counts a chunk as one step.
+    assert checkpoint.content["infos"]["logger"]["tot_timesteps"] == 2 * STEPS_PER_ITERATION // 4
+
+
+def test_checkpoints_hold_what_training_changed(workshop):
+    first, second = (load(workshop.folder / workshop.run / f"model_{i}.pt") for i in (2, 4))
+    changed = differences(first, second)
+    assert any(name.startswith("/actor_state_dict/mlp") for name in changed)
+    assert any(name.startswith("/actor_state_dict/obs_normalizer") for name in changed)
+    assert any(name.startswith("/optimizer_state_dict") for name in changed)
+    assert not any(name.startswith("/infos/base_policy") for name in changed), "the base policy is frozen"
+
+
+def test_evaluate_agrees_with_the_training(workshop):
+    """The latest checkpoint, the same one by its path, and the base policy alone, on the training's initial states."""
+    folder, trained = workshop.folder, workshop.result
+    results = {}
+    for name, extra in (
+        ("latest", ["--checkpoint", "latest"]),
+        ("path", ["--checkpoint", workshop.run / "model_4.pt"]),
+        ("base", ["--checkpoint", "base"]),
+    ):
+        argv = arguments("evaluate", *extra, "--episodes", NUM_ENVS, "--json", f"{name}.json", settings=TASK_SETTINGS)
+        outcome = call("evaluate", argv, folder)
+        assert outcome.status == 0, outcome.err
+        results[name] = json.loads((folder / f"{name}.json").read_text())
+        assert set(results[name]) == RESULT_KEYS
+    assert results["path"] == results["latest"]
+    latest, base = results["latest"], results["base"]
+    assert latest["checkpoint"] == str(workshop.run / "model_4.pt")
+    assert latest["task"] == TASK
+    assert (latest["episodes"], latest["seed"]) == (NUM_ENVS, 100000)
+    assert latest["env_steps_trained"] == 4 * STEPS_PER_ITERATION
+    for prefix, summary in (("", trained["steered"]), ("base_", trained["base"])):
+        assert latest[f"{prefix}success_rate"] == summary["rate"]
+        assert latest[f"{prefix}success_ci95"] == [summary["low"], summary["high"]]
+        for name in ("mean_steps", "velocity", "acceleration", "jerk"):
+            assert latest[f"{prefix}{name}"] == summary[name]
+    assert latest["comparison"] == trained["comparison"]
+    assert latest["success_rate"] == sum(latest["outcomes"]["success"]) / NUM_ENVS
+    # Without a checkpoint both halves are the base policy.
+    assert base["checkpoint"] == str(workshop.base)
+    assert base["env_steps_trained"] == 0
+    assert base["comparison"] is None
+    assert base["outcomes"] == base["base_outcomes"] == latest["base_outcomes"]
+    assert base["jerk"] == base["base_jerk"] == latest["base_jerk"]
+
+
+def test_evaluation_keeps_the_settings_of_the_checkpoint(workshop, tmp_path):
+    """A checkpoint that steers more strongly, in longer chunks, is evaluated so without being told."""
+    content = load(workshop.folder / workshop.run / "model_4.pt")
+    content["infos"]["settings"]["agent"]["steering"]["scale"] = 0.1
+    content["infos"]["base_policy"]["cfg"]["execute_steps"] = 8
+    content["infos"]["base_policy"]["cfg"]["initial_noise"] = "sampled"
+    torch.save(content, tmp_path / "model_4.pt")
+    argv = arguments(
+        "evaluate", "--checkpoint", "model_4.pt", "--episodes", 2, "--json", "result.json", settings=TASK_SETTINGS
+    )
+    with pytest.MonkeyPatch.context() as patch:
+        made = []
+        from zprl.evaluation import evaluate
+
+        class Spy(evaluate.LoadedPolicies):
+            def __init__(self, *args):
+                super().__init__(*args)
+                made.append(self)
+
+        patch.setattr(evaluate, "LoadedPolicies", Spy)
+        assert call("evaluate", argv, tmp_path).status == 0
+        assert call("evaluate", [*argv, "policy.execute_steps=2"], tmp_path).status == 0
+    told_nothing, told = made
+    assert told_nothing.steering.residual_scale == pytest.approx(0.1 * workshop.result["latent_rms"])
+    assert told_nothing.policy.cfg.execute_steps == 8
+    assert told_nothing.policy.cfg.initial_noise == "sampled"
+    assert told.policy.cfg.execute_steps == 2
+    assert told.policy.cfg.initial_noise == "sampled"
+
+
+def test_kill_during_a_checkpoint_write_costs_nothing_but_time(workshop, tmp_path):
+    """The killed run leaves its last complete checkpoint; continued in a new process, it ends bit for bit the same."""
+    workshop.stock(tmp_path)
+    argv = arguments("train", "--max_iterations", 4)
+    killed = finish(spawn(["-c", KILLED_IN_THE_MIDDLE, SCRIPTS / "train.py", *argv], tmp_path))
+    assert killed.status == -signal.SIGKILL, killed.err
+    run = only_run(tmp_path)
+    assert [path.name for path in checkpoints(run)] == ["model_2.pt"]
+    assert not (run / "result.json").exists()
+    uninterrupted = workshop.folder / workshop.run
+    assert differences(load(run / "model_2.pt"), load(uninterrupted / "model_2.pt")) == []
+
+    continued = finish(spawn([SCRIPTS / "train.py", *argv, "--checkpoint", "latest"], tmp_path))
+    assert continued.status == 0, continued.err
+    assert f"at {2 * STEPS_PER_ITERATION} env steps" in continued.out
+    assert differences(load(run / "model_4.pt"), load(uninterrupted / "model_4.pt")) == []
+    result = json.loads((run / "result.json").read_text())
+    timed = {"evaluation_minutes", "time_split", "training_steps_per_second", "bare_steps_per_second", "total_minutes"}
+    assert differences(result, workshop.result, WALL_CLOCK | timed) == []
+    assert only_run(tmp_path) == run
+
+
+def test_a_finished_run_can_be_extended(workshop, tmp_path):
+    """Two iterations and then two more are four, and the evaluation in between has left no trace in the training."""
+    workshop.stock(tmp_path)
+    first = call("train", arguments("train", "--max_iterations", 2), tmp_path)
+    assert first.status == 0, first.err
+    # The second training finds what the first one made.
+    assert "demonstrations: found datasets/" in first.out
+    assert "base policy: found logs/" in first.out
+    run = only_run(tmp_path)
+    checkpoint = run / "model_2.pt"
+    second = call("train", arguments("train", "--max_iterations", 4, "--checkpoint", checkpoint), tmp_path)
+    assert second.status == 0, second.err
+    uninterrupted = workshop.folder / workshop.run
+    ignored = WALL_CLOCK | EVALUATIONS
+    assert differences(load(run / "model_4.pt"), load(uninterrupted / "model_4.pt"), ignored) == []
+    history = json.loads((run / "result.json").read_text())["history"]
+    assert history["evaluation_steps"] == [2 * STEPS_PER_ITERATION, 4 * STEPS_PER_ITERATION]
+    assert history["evaluation_successes"][-1:] == workshop.result["history"]["evaluation_successes"]
+
+
+def test_changed_pretraining_makes_a_new_base_policy(workshop, tmp_path):
+    workshop.stock(tmp_path)
+    argv = [*arguments("train", "--max_iterations", 1), "agent.pretrain.num_steps=20", "agent.num_steps_per_env=1"]
+    outcome = call("train", argv, tmp_path)
+    assert outcome.status == 0, outcome.err
+    assert "demonstrations: found datasets/" in outcome.out
+    assert "base policy: 20 steps in" in outcome.out
+    assert len(list(tmp_path.glob(f"logs/base_policy/{TASK}/*/base_policy.pt"))) == 2
+
+
+def test_ctrl_c_leaves_a_checkpoint_to_continue_from(workshop, tmp_path):
+    workshop.stock(tmp_path)
+    process = spawn([SCRIPTS / "train.py", *arguments("train", "--max_iterations", 1000)], tmp_path)
+    deadline = time.monotonic() + 200
+    while process.poll() is None and not list(tmp_path.glob(f"{EXPERIMENT}/*/model_2.pt")):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    outcome = finish(process)
+    assert outcome.status == 130, outcome.err
+    assert "Traceback" not in outcome.err
+    lines = [line for line in outcome.error_lines if not line.startswith("reinforcement learning")]
+    assert lines[-1] == (
+        "interrupted: the last saved checkpoint is safe and complete; continue with --checkpoint latest."
+    )
+    latest = checkpoints(only_run(tmp_path))[-1]
+    done = load_checkpoint(latest).content["iter"]
+    argv = arguments("train", "--max_iterations", done + 1, "--checkpoint", "latest")
+    continued = call("train", argv, tmp_path)
+    assert continued.status == 0, continued.err
+    extended = load_checkpoint(latest.with_name(f"model_{done + 1}.pt"))
+    assert extended.env_steps == (done + 1) * STEPS_PER_ITERATION
+    assert math.isfinite(extended.content["actor_state_dict"]["mlp.0.weight"].sum().item())
