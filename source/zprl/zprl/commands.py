@@ -134,7 +134,7 @@ def _train(session: TaskSession, base: Path | None, checkpoint: Any, start: floa
     from zprl.envs.layout import EnvLayout
     from zprl.evaluation.report import result_table
     from zprl.rl.manifest import write_run_files
-    from zprl.rl.training import SteeringTrainer, bare_simulation_rate
+    from zprl.rl.training import SteeringTrainer
 
     with session.environment() as env:
         layout = EnvLayout.of(session.task, env)
@@ -167,9 +167,8 @@ def _train(session: TaskSession, base: Path | None, checkpoint: Any, start: floa
             f"steering: lambda {trainer.steering.residual_scale:.2f} = {session.agent_cfg.steering.scale} RMS(z), "
             f"policy step on {trainer.step.backend}, initial noise {policy.cfg.initial_noise}"
         )
-        bare_rate = bare_simulation_rate(env)
         steered = trainer.train()
-        result = trainer.result(steered, bare_rate)
+        result = trainer.result(steered)
         result["total_minutes"] = (time.perf_counter() - start) / 60.0
         trainer.write_result(result)
     print()

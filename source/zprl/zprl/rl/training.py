@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import statistics
 import time
 from dataclasses import asdict
 from pathlib import Path
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
     from zprl.rl.runner_cfg import ZprlRunnerCfg
 
 
-def bare_simulation_rate(env: ManagerBasedRLEnv, num_steps: int = 40) -> float:
+def bare_simulation_rate(env: ManagerBasedRLEnv, num_steps: int = 20) -> float:
     """Return the environment steps per second that the environment alone makes with random actions.
 
     Episodes start with random used-up times, as in training, so that worlds are reset at the usual rate.
@@ -92,6 +93,9 @@ class SteeringTrainer:
         self.env = ChunkedVecEnv(env, self.steering, policy.cfg.execute_steps, cfg.step_discount)
         self.evaluator = Evaluator(env, layout, policy.cfg.execute_steps)
         self.evaluation_seconds = 0.0
+        self.bare_rates: list[float] = []
+        """See :func:`bare_simulation_rate`; one before learning and one after each evaluation, since a machine's speed
+        drifts."""
         self.base_results: EpisodeResults | None = None
         self._settings = {
             **settings,
@@ -196,6 +200,7 @@ class SteeringTrainer:
         runner, cfg = self.runner, self.cfg
         base = self.evaluate_base()
         steered: EpisodeResults | None = None
+        self.bare_rates.append(bare_simulation_rate(self.env.env))
         done = runner.current_learning_iteration
         with Progress(cfg.max_iterations - done, "reinforcement learning", "iteration") as progress:
 
@@ -216,6 +221,7 @@ class SteeringTrainer:
                 if end % cfg.evaluation.interval == 0 or end == cfg.max_iterations:
                     steered = self.evaluate()
                     self._record_evaluation(steered)
+                    self.bare_rates.append(bare_simulation_rate(self.env.env))
                     rates = success_rate(base.successes).rate, success_rate(steered.successes).rate
                     progress.message(
                         f"evaluation after {runner.env_steps:,} env steps: base {100 * rates[0]:.1f}%, "
@@ -252,12 +258,11 @@ class SteeringTrainer:
         }
         return {**shares, "other": max(0.0, 1.0 - sum(shares.values()))}
 
-    def result(self, steered: EpisodeResults, bare_rate: float | None) -> dict[str, Any]:
+    def result(self, steered: EpisodeResults) -> dict[str, Any]:
         """Return everything the final table says, fit for JSON.
 
         Args:
             steered: The last evaluation.
-            bare_rate: See :func:`bare_simulation_rate`.
         """
         rate = self.runner.env_steps / max(self.learning_seconds, 1e-9)
         return {
@@ -275,7 +280,7 @@ class SteeringTrainer:
             "latent_rms": self.steering.latent_rms,
             "time_split": self.time_split(),
             "training_steps_per_second": rate,
-            "bare_steps_per_second": bare_rate,
+            "bare_steps_per_second": statistics.median(self.bare_rates),
             "diverged_worlds": self.runner.logger.diverged_worlds,
             "history": asdict(self.history),
         }
