@@ -90,3 +90,20 @@ def test_failure_inside_still_ends_the_line():
 @pytest.mark.parametrize(("seconds", "text"), [(0.4, "0:00"), (59.6, "1:00"), (3599, "59:59"), (3661, "1:01:01")])
 def test_duration(seconds, text):
     assert format_duration(seconds) == text
+
+
+def test_a_message_stands_on_a_line_of_its_own(capsys):
+    terminal = io.StringIO()
+    terminal.isatty = lambda: True
+    progress = Progress(2, "training", stream=terminal, clock=iter([0.0, 1.0, 2.0]).__next__)
+    progress.advance()
+    progress.message("evaluated")
+    assert capsys.readouterr().out == "evaluated\n"
+    assert terminal.getvalue().endswith(" \r")
+
+
+def test_the_last_line_of_a_log_is_printed_once():
+    log = io.StringIO()
+    with Progress(1, "training", stream=log, clock=iter([0.0, 20.0, 21.0]).__next__) as progress:
+        progress.advance()
+    assert log.getvalue().count("100%") == 1
