@@ -294,12 +294,12 @@ class TaskSession:
         """
         from zprl.evaluation.comparison import bottleneck_gap
         from zprl.evaluation.rollout import Evaluator
-        from zprl.policy import make_policy_step
+        from zprl.policy import make_policy_step_on
         from zprl.steering import LatentResidual
 
         layout = EnvLayout.of(self.task, env)
         policy, meta = self.load_base(path, layout)
-        step = make_policy_step(policy, None if self.device == "cpu" else "torch")
+        step = make_policy_step_on(policy, self.device)
         steering = LatentResidual(self.agent_cfg.steering, step, meta["latent_statistics"]["latent_mean_rms"])
         cfg = self.agent_cfg.evaluation
         evaluator = Evaluator(env, layout, policy.cfg.execute_steps)

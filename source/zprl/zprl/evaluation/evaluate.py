@@ -15,7 +15,7 @@ from zprl.evaluation.comparison import base_planner, compare, noise_shape, steer
 from zprl.evaluation.report import result_table
 from zprl.evaluation.rollout import ChunkPlanner, Evaluator
 from zprl.files import atomic_json_dump
-from zprl.policy import FlowPolicy, make_policy_step
+from zprl.policy import FlowPolicy, make_policy_step_on
 from zprl.progress import Progress
 from zprl.rl.checkpoint import SteeringCheckpoint, load_checkpoint, resolve_base, resolve_checkpoint
 from zprl.session import TaskSession
@@ -46,8 +46,7 @@ class LoadedPolicies:
         else:
             assert base is not None
             self.policy, meta = session.load_base(base, self.layout)
-        backend = self.policy.cfg.backend if session.device == "cpu" else "torch"
-        self.step = make_policy_step(self.policy, backend)
+        self.step = make_policy_step_on(self.policy, session.device)
         self.steering = LatentResidual(
             session.agent_cfg.steering, self.step, meta["latent_statistics"]["latent_mean_rms"]
         )

@@ -55,7 +55,7 @@ class EpisodeResults:
 
 
 def episode_seed(seed: int, episode: int) -> int:
-    """Return the seed of an episode's generators, shape-free: any number of episodes may be evaluated in any order."""
+    """Return the seed of an episode's generators, which depends on no other episode."""
     return int(np.random.SeedSequence((seed, episode)).generate_state(1)[0] % 2**31)
 
 

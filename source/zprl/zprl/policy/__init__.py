@@ -7,7 +7,7 @@ from .embedding import ObservationEmbedding
 from .flow_policy import FlowPolicy
 from .flow_policy_cfg import INFERENCE_FIELDS, FlowPolicyCfg, PretrainCfg
 from .io import load_policy, policy_from_dict, policy_to_dict, save_policy
-from .native import NativePolicyStep, PolicyStep, TorchPolicyStep, make_policy_step
+from .native import NativePolicyStep, PolicyStep, TorchPolicyStep, make_policy_step, make_policy_step_on
 from .normalizer import Normalizer
 from .pretraining import PretrainResult, latent_statistics, make_chunks, train_policy
 from .velocity_field import ResidualMLPVelocityField, VelocityField
@@ -32,6 +32,7 @@ __all__ = [
     "load_policy",
     "make_chunks",
     "make_policy_step",
+    "make_policy_step_on",
     "policy_from_dict",
     "policy_to_dict",
     "sample_latent",

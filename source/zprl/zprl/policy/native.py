@@ -130,6 +130,23 @@ def make_policy_step(policy: FlowPolicy, backend: str | None = None) -> PolicySt
         return TorchPolicyStep(policy)
 
 
+def make_policy_step_on(policy: FlowPolicy, device: str | torch.device) -> PolicyStep:
+    """Choose what runs the policy step on a device: the policy's own ``backend``, or torch where that does not exist.
+
+    Args:
+        policy: Policy to run, on that device.
+        device: Device of the observations. The native step runs on the CPU only; one line on stderr says so.
+
+    Raises:
+        ZprlError: See :func:`make_policy_step`.
+    """
+    backend = policy.cfg.backend
+    if backend == "native" and torch.device(device).type != "cpu":
+        print(f"the native policy step runs on the CPU only; on {device} the policy runs on torch", file=sys.stderr)
+        backend = "torch"
+    return make_policy_step(policy, backend)
+
+
 @torch.no_grad()
 def pack_policy(policy: FlowPolicy) -> Tensor:
     """Pack a policy into the blob that the native libraries read.

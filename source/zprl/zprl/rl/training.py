@@ -22,7 +22,7 @@ from zprl.evaluation.plots import LearningHistory, plot_learning_curve
 from zprl.evaluation.rollout import EpisodeResults, Evaluator
 from zprl.evaluation.statistics import success_rate
 from zprl.files import atomic_json_dump
-from zprl.policy import FlowPolicy, make_policy_step, policy_to_dict
+from zprl.policy import FlowPolicy, make_policy_step_on, policy_to_dict
 from zprl.progress import Progress
 from zprl.rl.checkpoint import FORMAT, SteeringCheckpoint
 from zprl.rl.runner import SteeringRunner
@@ -87,7 +87,7 @@ class SteeringTrainer:
         self.run_dir = run_dir
         self.layout = layout
         self.policy = policy
-        self.step = make_policy_step(policy, _available_backend(policy, str(env.device)))
+        self.step = make_policy_step_on(policy, env.device)
         rms = policy_meta["latent_statistics"]["latent_mean_rms"]
         self.steering = LatentResidual(cfg.steering, self.step, rms)
         self.env = ChunkedVecEnv(env, self.steering, policy.cfg.execute_steps, cfg.step_discount)
@@ -286,13 +286,5 @@ class SteeringTrainer:
         }
 
     def write_result(self, result: dict[str, Any]) -> None:
-        """Write ``result.json`` and the learning curve into the run's folder."""
+        """Write ``result.json`` into the run's folder."""
         atomic_json_dump(result, self.run_dir / "result.json")
-
-
-def _available_backend(policy: FlowPolicy, device: str) -> str | None:
-    """Return the backend to ask for: the native step so far runs on the CPU only."""
-    if policy.cfg.backend == "native" and torch.device(device).type != "cpu":
-        print("the native policy step runs on the CPU only; the policy runs on torch")
-        return "torch"
-    return policy.cfg.backend
