@@ -25,6 +25,7 @@ from isaaclab_ov.physics import OvPhysxCfg
 from isaaclab_physx.physics import PhysxCfg
 from isaaclab_tasks.utils import PresetCfg, preset
 
+from zprl.physics import with_mujoco
 from zprl.tasks.lift import mdp
 
 CUBE_SIZE = 0.055
@@ -39,7 +40,7 @@ SUBSTEP = 0.01
 
 @configclass
 class PhysicsPresetsCfg(PresetCfg):
-    """Physics engines; choose one with ``physics=NAME``."""
+    """Physics engines, chosen by ``physics=NAME``; by default MuJoCo's, its own on a CPU and MuJoCo-Warp on a GPU."""
 
     # All substeps of a control step run in one engine call (num_substeps), as nothing in between needs Python.
     newton_mjwarp = NewtonCfg(
@@ -56,10 +57,11 @@ class PhysicsPresetsCfg(PresetCfg):
         ),
         num_substeps=round(CONTROL_PERIOD / SUBSTEP),
     )
+    mujoco = with_mujoco(newton_mjwarp)
     isaacsim_physx = PhysxCfg(bounce_threshold_velocity=0.01)
     ovphysx = OvPhysxCfg()
     physx = PhysxAutoCfg(isaacsim_physx=isaacsim_physx, ovphysx=ovphysx)
-    default = newton_mjwarp
+    default = with_mujoco(newton_mjwarp, mjwarp_on_cuda=True)
 
 
 @configclass
@@ -136,15 +138,10 @@ class ObservationsCfg:
 class EventCfg:
     """Randomisation at reset."""
 
-    reset_scene = EventTermCfg(func=mdp.reset_scene_to_default, mode="reset")
-    reset_robot_joints = EventTermCfg(
-        func=mdp.reset_joints_by_offset,
+    reset_robot = EventTermCfg(
+        func=mdp.reset_joints_around_default,
         mode="reset",
-        params={
-            "position_range": (-0.05, 0.05),
-            "velocity_range": (0.0, 0.0),
-            "asset_cfg": SceneEntityCfg("robot", joint_names=["panda_joint.*"]),
-        },
+        params={"spread": 0.05, "asset_cfg": SceneEntityCfg("robot", joint_names=["panda_joint.*"])},
     )
     reset_object = EventTermCfg(
         func=mdp.reset_object_pose_uniform,

@@ -4,6 +4,7 @@
 # Without __all__, so that type checkers pass the terms of isaaclab.envs.mdp on as well.
 from .actions import DeltaPoseIKAction as DeltaPoseIKAction
 from .actions_cfg import DeltaPoseIKActionCfg as DeltaPoseIKActionCfg
+from .events import reset_joints_around_default as reset_joints_around_default
 from .events import reset_object_pose_uniform as reset_object_pose_uniform
 from .observations import body_pose_in_root_frame as body_pose_in_root_frame
 from .observations import object_pose_in_root_frame as object_pose_in_root_frame

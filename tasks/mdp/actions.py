@@ -10,6 +10,9 @@ from typing import TYPE_CHECKING
 import torch
 
 from isaaclab.envs.mdp.actions.task_space_actions import DifferentialInverseKinematicsAction
+from isaaclab.utils.math import matrix_from_quat, quat_apply, quat_inv
+
+from .jacobian import ChainJacobian
 
 if TYPE_CHECKING:
     from isaaclab.envs import ManagerBasedEnv
@@ -30,6 +33,7 @@ class DeltaPoseIKAction(DifferentialInverseKinematicsAction):
     def __init__(self, cfg: DeltaPoseIKActionCfg, env: ManagerBasedEnv) -> None:
         super().__init__(cfg, env)
         self._joint_pos_target = torch.zeros(self.num_envs, self._num_joints, device=self.device)
+        self._jacobian = ChainJacobian(self._asset, self._jacobi_joint_ids)  # type: ignore[arg-type]
 
     def process_actions(self, actions: torch.Tensor) -> None:
         """Solve for the joint targets.
@@ -44,6 +48,16 @@ class DeltaPoseIKAction(DifferentialInverseKinematicsAction):
         self._joint_pos_target[:] = self._ik_controller.compute(
             ee_pos, ee_quat, self._compute_frame_jacobian(), joint_pos
         )
+
+    def _compute_frame_jacobian(self) -> torch.Tensor:
+        """Return the Jacobian of the controlled frame in the root frame, shape (num_envs, 6, joints)."""
+        data = self._asset.data
+        position = data.body_pos_w.torch[:, self._body_idx]
+        if self.cfg.body_offset is not None:
+            position = position + quat_apply(data.body_quat_w.torch[:, self._body_idx], self._offset_pos)
+        jacobian = self._jacobian.at(position)
+        to_root = matrix_from_quat(quat_inv(data.root_quat_w.torch))
+        return torch.cat([torch.bmm(to_root, jacobian[:, :3]), torch.bmm(to_root, jacobian[:, 3:])], dim=1)
 
     def apply_actions(self) -> None:
         """Send the joint targets of this control step."""

@@ -16,6 +16,31 @@ if TYPE_CHECKING:
     from isaaclab.envs import ManagerBasedEnv
 
 
+def reset_joints_around_default(
+    env: ManagerBasedEnv,
+    env_ids: torch.Tensor | slice,
+    spread: float,
+    asset_cfg: SceneEntityCfg = SceneEntityCfg("robot"),
+) -> None:
+    """Put a robot at rest in its default posture, some of its joints at a uniformly drawn distance from it.
+
+    The root stays as it is, since moving the root of a fixed robot makes the physics engine rebuild its constants.
+
+    Args:
+        env: The environment.
+        env_ids: Environments to reset: indices, shape (n,), or a slice.
+        spread: Largest distance from the default position [rad or m].
+        asset_cfg: The robot, and the joints that are not put exactly to their default.
+    """
+    asset = env.scene[asset_cfg.name]
+    position = asset.data.default_joint_pos.torch[env_ids].clone()
+    drawn = position[:, asset_cfg.joint_ids]
+    position[:, asset_cfg.joint_ids] = drawn + sample_uniform(-spread, spread, drawn.shape, device=str(env.device))
+    limits = asset.data.soft_joint_pos_limits.torch[env_ids]
+    asset.write_joint_position_to_sim_index(position=position.clamp(limits[..., 0], limits[..., 1]), env_ids=env_ids)
+    asset.write_joint_velocity_to_sim_index(velocity=torch.zeros_like(position), env_ids=env_ids)
+
+
 def reset_object_pose_uniform(
     env: ManagerBasedEnv,
     env_ids: torch.Tensor | slice,

@@ -28,7 +28,10 @@ LOGS = Path("logs")
 
 _CHECKPOINT = re.compile(r"model_(\d+)\.pt")
 
-_NO_INFLUENCE = {"num_envs", "device", "seed", "log_dir", "recorders", "video_recorders", "viewer", "visualizer_cfgs"}
+_NO_INFLUENCE = {
+    *("num_envs", "device", "seed", "log_dir", "recorders", "video_recorders", "viewer", "visualizer_cfgs"),
+    "threads",
+}
 """Fields of an environment's configuration that do not change what a demonstration looks like."""
 
 

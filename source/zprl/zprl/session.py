@@ -22,6 +22,7 @@ from zprl.data import Demonstrations, load_demonstrations
 from zprl.envs.layout import EnvLayout
 from zprl.errors import ZprlError
 from zprl.files import atomic_json_dump
+from zprl.physics import settle_physics
 from zprl.progress import Progress
 
 if TYPE_CHECKING:
@@ -76,7 +77,9 @@ class TaskSession:
             self.agent_cfg.seed = seed
         self.agent_cfg.device = self.device
         self.env_cfg.seed = self.agent_cfg.seed
-        self.physics = _physics_name(self.env_cfg, overrides)
+        engine = settle_physics(self.env_cfg, self.device)
+        chosen = [text.removeprefix("physics=") for text in overrides if text.startswith("physics=")]
+        self.physics = chosen[-1] if chosen else engine
         _check_ranges(self.env_cfg, self.agent_cfg)
 
     @contextlib.contextmanager
@@ -325,14 +328,6 @@ def _write_diagnostics(folder: Path, history: list[dict[str, float]]) -> None:
             for name, value in entry.items():
                 if name != "step":
                     writer.add_scalar(f"Pretrain/{name}", value, int(entry["step"]))
-
-
-def _physics_name(env_cfg: Any, overrides: Sequence[str]) -> str:
-    for text in overrides:
-        if text.startswith("physics="):
-            return text.removeprefix("physics=")
-    kind = type(env_cfg.sim.physics).__name__
-    return {"NewtonCfg": "newton_mjwarp", "PhysxCfg": "isaacsim_physx", "OvPhysxCfg": "ovphysx"}.get(kind, kind)
 
 
 def _check_ranges(env_cfg: Any, agent_cfg: ZprlRunnerCfg) -> None:
