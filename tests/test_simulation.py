@@ -50,6 +50,7 @@ def test_gpu_beyond_the_last(monkeypatch):
 @pytest.mark.parametrize(
     ("preset", "engine", "dt", "decimation", "spacing"),
     [
+        ("mujoco", "NewtonCfg", 0.05, 1, 0.0),
         ("newton_mjwarp", "NewtonCfg", 0.05, 1, 0.0),
         ("isaacsim_physx", "PhysxCfg", 0.01, 5, 2.5),
         ("ovphysx", "OvPhysxCfg", 0.01, 5, 2.5),
@@ -65,7 +66,9 @@ def test_physics_presets(preset, engine, dt, decimation, spacing):
 
 
 @pytest.mark.sim
-@pytest.mark.parametrize(("physics", "variant"), [("newton_mjwarp", "mujoco"), ("ovphysx", "physx")])
+@pytest.mark.parametrize(
+    ("physics", "variant"), [("mujoco", "mujoco"), ("newton_mjwarp", "mujoco"), ("ovphysx", "physx")]
+)
 def test_official_franka_can_be_chosen(physics, variant):
     env_cfg, _ = resolve_task(TASK, None, ["presets=nucleus_franka", f"physics={physics}"])
     robot = env_cfg.scene.robot
@@ -108,7 +111,7 @@ def test_play_mode():
         ("foo", "is no override"),
         ("++env.x=3", "is no override"),
         ("env.sim.dt=", "is no override"),
-        ("physics=bullet", r"bullet; its presets are isaacsim_physx, newton_mjwarp"),
+        ("physics=bullet", r"bullet; its presets are isaacsim_physx, mujoco, newton_mjwarp"),
         ("presets=nothing", "its presets are"),
         ("renderer=rtx", "its presets are"),
         ("env.sim.physics=bullet", "Unknown preset 'bullet'"),

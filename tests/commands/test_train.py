@@ -97,7 +97,7 @@ def test_run_folder(workshop):
     }
     manifest = json.loads((run / "run.json").read_text())
     assert (manifest["task"], manifest["num_envs"], manifest["seed"]) == (TASK, NUM_ENVS, 0)
-    assert (manifest["library"], manifest["device"], manifest["physics"]) == ("rsl_rl", "cpu", "newton_mjwarp")
+    assert (manifest["library"], manifest["device"], manifest["physics"]) == ("rsl_rl", "cpu", "mujoco")
     assert (run / "learning_curve.png").read_bytes().startswith(b"\x89PNG")
 
     def settings(name):

@@ -31,7 +31,7 @@ def test_result_table_shows_every_number():
         "environment_steps": 1234567,
         "minutes": 12.34,
         "backend": "native",
-        "physics": "newton_mjwarp",
+        "physics": "mujoco",
         "device": "cpu",
     }
     lines = result_table(result).splitlines()
@@ -44,7 +44,7 @@ def test_result_table_shows_every_number():
     assert "jerk" in lines[7]
     assert lines[8].startswith("difference +50.0 points [")
     assert lines[8].endswith("p = 0.500 (McNemar, 4 pairs)")
-    assert lines[9] == "1,234,567 environment steps, 12.3 min, backend native, physics newton_mjwarp, device cpu"
+    assert lines[9] == "1,234,567 environment steps, 12.3 min, backend native, physics mujoco, device cpu"
 
 
 def test_missing_entries_are_left_out():

@@ -46,17 +46,18 @@ def registered():
     close_env()
 
 
-@pytest.mark.parametrize("num_envs", [1, 32])
-def test_environment_smoke(num_envs):
+@pytest.mark.parametrize(("physics", "num_envs"), [("mujoco", 1), ("mujoco", 32), ("newton_mjwarp", 32)])
+def test_environment_smoke(physics, num_envs):
     module = isaaclab_test_module("env_test_utils.py")
-    module._run_environments(TASK, "cpu", num_envs, physics_preset_name="newton_mjwarp")
+    module._run_environments(TASK, "cpu", num_envs, physics_preset_name=physics)
 
 
-def test_environment_determinism(monkeypatch):
+@pytest.mark.parametrize("physics", ["mujoco", "newton_mjwarp"])
+def test_environment_determinism(physics, monkeypatch):
     # The module starts Isaac Sim when it is imported; Newton does not need it.
     monkeypatch.setattr("isaaclab.test.utils.launch_test_simulation", lambda *args, **kwargs: None)
     module = isaaclab_test_module("core/test_environment_determinism.py")
-    module._test_environment_determinism(TASK, "cpu", num_steps=100, physics_preset_name="newton_mjwarp")
+    module._test_environment_determinism(TASK, "cpu", num_steps=100, physics_preset_name=physics)
 
 
 def test_configuration_module_imports_no_simulator():
@@ -70,7 +71,7 @@ def test_configuration_module_imports_no_simulator():
 def test_list_envs(tmp_path):
     output = command("list_envs", "--keyword", "Zprl", "--show_presets", cwd=tmp_path)
     assert TASK in output
-    assert "physics=newton_mjwarp [default]" in output
+    assert "physics=mujoco" in output and "physics=newton_mjwarp" in output
     assert "physics=ovphysx presets=nucleus_franka" in output
 
 

@@ -61,6 +61,11 @@ class WorldModels:
         """
         properties = read_properties(mjw_model, self._template)
         self.origins = self._take_out_origins(properties)
+        for name, values in properties.items():
+            # MuJoCo-Warp computes these in every world by itself, and rounding depends on where the world lies.
+            derived = name.endswith(("invweight0", "acc0", "meaninertia"))
+            rounding = 1e-6 * np.abs(values).max(initial=0.0) if derived else 0.0
+            properties[name] = np.where(np.isclose(values, values[:1], rtol=1e-5, atol=rounding), values[:1], values)
         rows = np.concatenate([self._per_world(v).reshape(self._num_worlds, v[0].size) for v in properties.values()], 1)
         if self._rows is not None and np.array_equal(rows, self._rows, equal_nan=True):
             return
@@ -91,34 +96,32 @@ class WorldModels:
         it a model of their own, so the result is right whichever offset is chosen.
         """
         model = self._template
-        on_world = {
-            "body_pos": (model.body_parentid == 0) & (np.arange(model.nbody) > 0),
+        placed_by_state = np.zeros(model.nbody, bool)
+        placed_by_state[model.jnt_bodyid[model.jnt_type == mujoco.mjtJoint.mjJNT_FREE]] = True
+        placed_by_state |= model.body_mocapid >= 0
+        world_body = np.arange(model.nbody) == 0
+        places: dict[str, Any] = {
+            "body_pos": (model.body_parentid == 0) & ~placed_by_state & ~world_body,
             "geom_pos": model.geom_bodyid == 0,
             "site_pos": model.site_bodyid == 0,
+            "qpos0": free_positions(model),
+            "qpos_spring": free_positions(model),
         }
-        placed = [properties[name][:, mask] for name, mask in on_world.items() if len(properties[name]) > 1]
+        positions = np.concatenate([self._per_world(properties[name])[:, place] for name, place in places.items()], 1)
         # The anchor of an equality constraint with the world is a position in it too.
-        if not placed or ((model.eq_obj1id == 0) | (model.eq_obj2id == 0)).any():
+        if not positions.size or ((model.eq_obj1id == 0) | (model.eq_obj2id == 0)).any():
             return None
-        positions = np.concatenate(placed, axis=1)
         offsets = positions - positions[:1]
-        rounding = 8 * float(np.finfo(np.float32).eps) * max(1.0, np.abs(positions).max(initial=0.0))
+        rounding = 8 * float(np.finfo(np.float32).eps) * max(1.0, np.abs(positions).max())
         agreeing = [(np.abs(offsets - offsets[:, [i]]) < rounding).all((0, 2)).sum() for i in range(offsets.shape[1])]
-        origins = offsets[:, int(np.argmax(agreeing))] if agreeing else np.zeros(1)
+        origins = offsets[:, int(np.argmax(agreeing))]
         if not origins.any():
             return None
-
-        def moved(values: np.ndarray, selected: Any) -> np.ndarray:
-            """Take the offset out of selected positions, and what rounding leaves of it."""
-            values = np.array(self._per_world(values))
-            place = values[:, selected] - origins[:, None]
-            values[:, selected] = np.where(np.abs(place - place[:1]) < rounding, place[:1], place)
-            return values
-
-        for name, mask in on_world.items():
-            properties[name] = moved(properties[name], mask)
-        for name in ("qpos0", "qpos_spring"):
-            properties[name] = moved(properties[name], free_positions(model))
+        for name, place in places.items():
+            values = np.array(self._per_world(properties[name]))
+            moved = values[:, place] - origins[:, None]
+            values[:, place] = np.where(np.abs(moved - moved[:1]) < rounding, moved[:1], moved)
+            properties[name] = values
         # A level plane without bounds looks the same from everywhere above it.
         unbounded = (model.geom_type == mujoco.mjtGeom.mjGEOM_PLANE) & (model.geom_size[:, :2] == 0).all(axis=1)
         level = unbounded & (model.geom_bodyid == 0) & (model.geom_quat[:, 1:3] == 0).all(axis=1)
