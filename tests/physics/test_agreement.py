@@ -174,3 +174,57 @@ def test_held_command_gives_the_same_as_substeps():
     )
     assert one_call == decimated == [5] * len(actions)
     assert torch.equal(substeps, held)
+
+
+@pytest.mark.parametrize("native", [True, False])
+def test_explicit_actuators(native):
+    """Torques that Isaac Lab computes on every physics step, inside Newton's loop or before it."""
+    from isaaclab.actuators import IdealPDActuatorCfg
+
+    def explicit(env_cfg):
+        env_cfg.decimation, env_cfg.sim.dt, env_cfg.sim.physics.num_substeps = 5, 0.01, 1
+        env_cfg.sim.use_newton_actuators = native
+        for name in ("panda_shoulder", "panda_forearm"):
+            implicit = env_cfg.scene.robot.actuators[name]
+            env_cfg.scene.robot.actuators[name] = IdealPDActuatorCfg(
+                joint_names_expr=implicit.joint_names_expr,
+                joint_effort_limit=implicit.joint_effort_limit,
+                stiffness=60.0,
+                damping=6.0,
+                armature=0.1,
+            )
+
+    actions = smooth_actions(num_envs=4, steps=20)
+    ours, theirs = both_engines(lambda env: roll_out(env, actions), num_envs=4, configure=explicit)
+    assert (ours[-1, :, JOINTS] - ours[0, :, JOINTS]).abs().amax() > 0.1, "the arms hardly moved"
+    torch.testing.assert_close(ours[..., JOINTS], theirs[..., JOINTS], atol=1e-3, rtol=0)
+
+
+def test_friction_per_world():
+    """A sliding cube comes to rest after v^2 / 2 mu g, with the friction of its own world."""
+    import newton
+    import warp as wp
+
+    from isaaclab_newton.physics import NewtonManager
+
+    friction, speed = {1: 0.5, 2: 0.25, 3: 0.35}, 0.6
+
+    def slide(env):
+        model = NewtonManager.get_model()
+        assert model.shape_material_mu is not None
+        values = model.shape_material_mu.numpy()
+        for world, value in friction.items():
+            values[[f"/env_{world}/" in label and "panda" not in label for label in model.shape_label]] = value
+        model.shape_material_mu.assign(wp.array(values, dtype=float))
+        NewtonManager.add_model_change(newton.ModelFlags.SHAPE_PROPERTIES)
+        pose = torch.tensor([[0.3, 0.3, 0.0274, 0.0, 0.0, 0.0, 1.0]]).repeat(env.num_envs, 1)
+        env.scene["object"].write_root_pose_to_sim_index(root_pose=pose)
+        velocity = torch.tensor([[speed, 0.0, 0.0, 0.0, 0.0, 0.0]]).repeat(env.num_envs, 1)
+        env.scene["object"].write_root_velocity_to_sim_index(root_velocity=velocity)
+        return roll_out(env, torch.zeros(12, env.num_envs, 7))[-1, :, 18] - 0.3
+
+    with lift_environment(num_envs=4) as env:
+        env.reset(seed=0)
+        slid = slide(env)
+    for world, mu in friction.items():
+        assert slid[world].item() == pytest.approx(speed**2 / (2 * mu * 9.81), rel=0.1), world

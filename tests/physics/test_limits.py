@@ -174,3 +174,58 @@ def test_isaaclabs_own_tasks_have_the_preset():
     default, _ = resolve_task("Isaac-Lift-Franka", None)
     assert type(default.sim.physics).__name__ == type(newton.sim.physics).__name__
     assert type(default.sim.physics.solver_cfg).__name__ == "MJWarpSolverCfg"
+
+
+def test_somebody_elses_task_runs_on_it():
+    """A task that knows nothing of this engine: its Newton preset's values are taken, and worlds stand apart."""
+    import gymnasium
+    import torch
+
+    from isaaclab.physics import PhysicsCfg
+    from isaaclab.utils import configclass
+    from isaaclab_newton.physics import MJWarpSolverCfg, NewtonCfg
+    from isaaclab_ov.physics import OvPhysxCfg
+    from isaaclab_tasks.utils import PresetCfg, preset
+
+    from zprl.simulation import close_env, configure_runtime, launched, make_env, quiet_simulator, resolve_task
+    from zprl.tasks.lift.config.franka.env_cfg import FrankaLiftEnvCfg
+
+    @configclass
+    class TheirPhysicsCfg(PresetCfg):
+        default: PhysicsCfg = OvPhysxCfg()
+        newton_mjwarp: PhysicsCfg = NewtonCfg(solver_cfg=MJWarpSolverCfg(integrator="implicitfast", iterations=17))
+
+    @configclass
+    class TheirEnvCfg(FrankaLiftEnvCfg):
+        def __post_init__(self):
+            super().__post_init__()
+            self.sim.physics = TheirPhysicsCfg()  # pyright: ignore[reportAttributeAccessIssue]
+            self.sim.dt = 0.01
+            self.decimation = preset(default=7, newton_mjwarp=5)  # pyright: ignore[reportAttributeAccessIssue]
+            self.scene.env_spacing = 2.5
+
+    gymnasium.register(
+        "Their-Task",
+        entry_point="isaaclab.envs:ManagerBasedRLEnv",
+        disable_env_checker=True,
+        kwargs={"env_cfg_entry_point": TheirEnvCfg},
+    )
+    try:
+        configure_runtime("cpu")
+        with quiet_simulator():
+            env_cfg, _ = resolve_task("Their-Task", None, ["physics=mujoco", "env.scene.num_envs=4"])
+            assert (env_cfg.decimation, env_cfg.sim.physics.solver_cfg.iterations) == (5, 17)
+            with launched(env_cfg, "cpu"):
+                env = make_env("Their-Task", env_cfg)
+                try:
+                    env.reset(seed=0)
+                    for _ in range(5):
+                        env.step(torch.zeros(4, 7))
+                    assert type(solver_of(env)).__name__ == "MujocoSolver"
+                    assert solver_of(env)._models.num_models == 1
+                    height = env.scene["object"].data.root_pos_w.torch[:, 2]
+                    torch.testing.assert_close(height, torch.full((4,), 0.0275), atol=1e-3, rtol=0)
+                finally:
+                    close_env(env)
+    finally:
+        del gymnasium.registry["Their-Task"]

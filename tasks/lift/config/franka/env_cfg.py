@@ -27,8 +27,13 @@ FRANKA_PANDA_CFG = ArticulationCfg(
     prim_path="{ENV_REGEX_NS}/Robot",
     spawn=sim_utils.UsdFileCfg(
         usd_path=str(FRANKA_PANDA_USD),
-        # The real arm compensates its own weight; without this it sags by centimetres under position control.
-        rigid_props=[sim_utils.UsdPhysicsRigidBodyCfg(), MujocoRigidBodyCfg(gravcomp=1.0)],
+        # The real arm compensates its own weight; without this it sags by centimetres under position control. MuJoCo
+        # reads the first of the two, PhysX the second.
+        rigid_props=[
+            sim_utils.UsdPhysicsRigidBodyCfg(),
+            MujocoRigidBodyCfg(gravcomp=1.0),
+            PhysxRigidBodyCfg(disable_gravity=True),
+        ],
     ),
     init_state=ArticulationCfg.InitialStateCfg(
         joint_pos={
