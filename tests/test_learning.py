@@ -30,4 +30,3 @@ def test_steering_improves_on_the_base_policy(tmp_path):
     assert result["comparison"]["difference"] >= 0.10
     assert result["comparison"]["p_value"] < 0.01
     assert result["steered"]["jerk"] <= 2.0 * result["base"]["jerk"]
-    assert result["time_split"]["simulation"] >= 0.8

@@ -135,7 +135,7 @@ def test_interrupted_collection_leaves_nothing_behind(tmp_path, monkeypatch):
 
 def test_killed_collection_leaves_no_data_set(tmp_path):
     process = subprocess.Popen(
-        [sys.executable, SCRIPT, "--task", TASK, "--num_demos", "32"],
+        [sys.executable, SCRIPT, "--task", TASK, "--num_demos", "512"],
         cwd=tmp_path,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
         stdout=subprocess.DEVNULL,
@@ -143,8 +143,8 @@ def test_killed_collection_leaves_no_data_set(tmp_path):
         text=True,
     )
     assert process.stderr is not None
-    # Kill it when the first episodes are recorded.
-    assert any("collecting" in line and "0/32" not in line for line in process.stderr)
+    # Kill it when the first episodes are recorded; the others take two waves of worlds.
+    assert any("collecting" in line and "0/512" not in line for line in process.stderr)
     process.kill()
     process.wait()
     process.stderr.close()

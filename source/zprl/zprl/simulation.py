@@ -82,17 +82,18 @@ def configure_runtime(device: str) -> None:
         # The networks are so small that handing work to a second thread takes longer than doing it: a PPO update was
         # 50 times slower with two threads. Warp runs its kernels on one core in any case.
         torch.set_num_threads(1)
-        _do_without_pinned_memory(warp)
+        if not torch.cuda.is_available():
+            _do_without_pinned_memory(warp)
     if _kernel_cache_is_cold(Path(warp.config.kernel_cache_dir or _default_kernel_cache(warp.config.version))):
         print("Compiling the simulator's kernels; this happens once and takes one to two minutes.", file=sys.stderr)
 
 
 def _do_without_pinned_memory(warp: Any) -> None:
-    """Let Warp give ordinary memory where pinned memory is asked for, if there is no CUDA driver to pin it.
+    """Let Warp give ordinary memory where pinned memory is asked for, which only a CUDA driver can give.
 
     Isaac Lab's OvPhysX backend asks for it on the CPU too, where it serves nothing.
     """
-    if warp.is_cuda_available() or hasattr(warp.empty, "__wrapped__"):
+    if hasattr(warp.empty, "__wrapped__"):
         return
     for name in ("empty", "full", "zeros"):
         original = getattr(warp, name)
