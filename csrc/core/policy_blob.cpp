@@ -6,9 +6,12 @@
 
 #include "policy_blob.h"
 
+#include <climits>
 #include <cmath>
 #include <stdexcept>
 #include <string>
+
+#include "plan.h"
 
 namespace zprl {
 namespace {
@@ -35,40 +38,73 @@ int read_size(const int32_t* header, int field, const char* name, int32_t max = 
     return value;
 }
 
-// Hands out consecutive pieces of the payload. It counts past the end as well; the caller compares the total with the
-// payload's length before any piece is read.
+// Hands out consecutive sections. It counts past the end as well; the caller compares the total with the blob's length
+// before any section is read.
 class Reader {
  public:
-    explicit Reader(const float* payload) : payload_(payload) {}
+    explicit Reader(const void* blob) : blob_(static_cast<const char*>(blob)) {}
 
-    const float* take(int64_t count) {
+    const void* take_bytes(int64_t count) {
         const int64_t start = used_;
-        used_ += count;
-        return payload_ + start;
+        used_ += (count + kAlign - 1) / kAlign * kAlign;
+        return blob_ + start;
     }
 
-    Linear take_linear(int in, int out) {
-        const float* weight = take(static_cast<int64_t>(in) * out);
-        return {weight, take(out), in, out};
+    const float* take(int64_t count) {
+        return static_cast<const float*>(take_bytes(count * static_cast<int64_t>(sizeof(float))));
+    }
+
+    Linear take_linear(int in, int out, Dtype dtype) {
+        const int64_t steps = dtype == Dtype::kBfloat16 ? (static_cast<int64_t>(in) + 1) / 2 : in;
+        const int64_t columns = padded(out);
+        const void* weight = take_bytes(steps * columns * 4);
+        return {weight, take(columns), in, out};
     }
 
     Mlp take_mlp(int in, const int32_t* hidden, int num_hidden, bool reversed, int out) {
         Mlp mlp;
         for (int i = 0; i < num_hidden; ++i) {
             const int width = hidden[reversed ? num_hidden - 1 - i : i];
-            mlp.layers[mlp.count++] = take_linear(in, width);
+            mlp.layers[mlp.count++] = take_linear(in, width, Dtype::kFloat32);
             in = width;
         }
-        mlp.layers[mlp.count++] = take_linear(in, out);
+        mlp.layers[mlp.count++] = take_linear(in, out, Dtype::kFloat32);
         return mlp;
     }
 
     int64_t used() const { return used_; }
 
  private:
-    const float* payload_;
-    int64_t used_ = 0;
+    static constexpr int64_t kAlign = kAlignment;
+
+    const char* blob_;
+    int64_t used_ = kHeaderInts * sizeof(int32_t);
 };
+
+// Check `count` floats, or twice as many bf16 numbers in the same place.
+void require_finite(const void* section, int64_t count, Dtype dtype, const char* what) {
+    if (dtype == Dtype::kBfloat16) {
+        const auto* values = static_cast<const uint16_t*>(section);
+        for (int64_t i = 0; i < 2 * count; ++i) {
+            if ((values[i] & 0x7f80) == 0x7f80) fail(std::string("a weight of ") + what + " is not a finite number.");
+        }
+        return;
+    }
+    const auto* values = static_cast<const float*>(section);
+    for (int64_t i = 0; i < count; ++i) {
+        if (!std::isfinite(values[i])) fail(std::string("a weight of ") + what + " is not a finite number.");
+    }
+}
+
+void require_finite(const Linear& layer, Dtype dtype, const char* what) {
+    const int64_t steps = dtype == Dtype::kBfloat16 ? (static_cast<int64_t>(layer.in) + 1) / 2 : layer.in;
+    require_finite(layer.weight, steps * padded(layer.out), dtype, what);
+    require_finite(layer.bias, padded(layer.out), Dtype::kFloat32, what);
+}
+
+void require_finite(const Mlp& mlp, const char* what) {
+    for (int i = 0; i < mlp.count; ++i) require_finite(mlp.layers[i], Dtype::kFloat32, what);
+}
 
 }  // namespace
 
@@ -76,6 +112,7 @@ Policy parse_policy(const void* blob, size_t bytes) {
     constexpr size_t kHeaderBytes = kHeaderInts * sizeof(int32_t);
     if (blob == nullptr || bytes < kHeaderBytes) fail("it is shorter than its header.");
     if (reinterpret_cast<uintptr_t>(blob) % alignof(float) != 0) fail("it does not start at a multiple of 4 bytes.");
+    if (bytes > static_cast<size_t>(INT32_MAX)) fail("it is longer than 2 GiB.");
     const auto* header = static_cast<const int32_t*>(blob);
     if (header[kFieldMagic] != kMagic) fail("it does not start with the letters ZPRL.");
     if (header[kFieldVersion] != kVersion) {
@@ -105,42 +142,57 @@ Policy parse_policy(const void* blob, size_t bytes) {
     for (int i = 0; i < num_embed; ++i) read_size(header, kFieldEmbedHidden + i, "a hidden width of the embedding");
     for (int i = 0; i < num_vib; ++i) read_size(header, kFieldVibHidden + i, "a hidden width of the bottleneck");
 
-    p.payload = reinterpret_cast<const float*>(header + kHeaderInts);
-    p.payload_floats = static_cast<int64_t>((bytes - kHeaderBytes) / sizeof(float));
-    Reader reader(p.payload);
+    const int32_t dtype = header[kFieldDtype];
+    if (dtype != static_cast<int32_t>(Dtype::kFloat32) && dtype != static_cast<int32_t>(Dtype::kBfloat16)) {
+        fail("its weights are of type number " + std::to_string(dtype) + ".");
+    }
+    p.dtype = static_cast<Dtype>(dtype);
+
+    p.blob = blob;
+    p.bytes = bytes;
+    Reader reader(blob);
     p.obs_mean = reader.take(p.obs_dim);
     p.obs_std = reader.take(p.obs_dim);
     p.embedding = reader.take_mlp(p.obs_dim, header + kFieldEmbedHidden, num_embed, false, p.embed_dim);
     p.encoder = reader.take_mlp(p.embed_dim, header + kFieldVibHidden, num_vib, false, 2 * p.latent_dim);
     p.decoder = reader.take_mlp(p.latent_dim, header + kFieldVibHidden, num_vib, true, p.embed_dim);
-    p.modulation = reader.take_linear(p.embed_dim, 4 * p.hidden_dim);
-    p.input = reader.take_linear(p.chunk_dim(), p.hidden_dim);
-    p.time_table = reader.take(static_cast<int64_t>(p.time_rows) * p.num_blocks * 3 * p.hidden_dim +
-                               static_cast<int64_t>(p.time_rows) * 3 * p.hidden_dim);
-    p.blocks =
-        reader.take(2 * static_cast<int64_t>(p.num_blocks) * (static_cast<int64_t>(p.hidden_dim) + 1) * p.hidden_dim);
-    p.output = reader.take_linear(p.hidden_dim, p.chunk_dim());
+    p.modulation = reader.take_linear(p.embed_dim, 4 * padded(p.hidden_dim), p.dtype);
+    p.input = reader.take_linear(p.chunk_dim(), p.hidden_dim, p.dtype);
+    p.time_table = reader.take((3 * static_cast<int64_t>(p.num_blocks) + 3) * padded(p.hidden_dim) * p.time_rows);
+    const int64_t start = reader.used();
+    p.first_block_layer = reader.take_linear(p.hidden_dim, p.hidden_dim, p.dtype);
+    p.block_layer_bytes = static_cast<size_t>(reader.used() - start);
+    reader.take_bytes((2 * static_cast<int64_t>(p.num_blocks) - 1) * static_cast<int64_t>(p.block_layer_bytes));
+    p.output = reader.take_linear(p.hidden_dim, p.chunk_dim(), p.dtype);
     p.action_mean = reader.take(p.action_dim);
     p.action_std = reader.take(p.action_dim);
     p.action_low = reader.take(p.action_dim);
     p.action_high = reader.take(p.action_dim);
 
-    if (reader.used() != header[kFieldPayloadFloats] || reader.used() != p.payload_floats ||
-        (bytes - kHeaderBytes) % sizeof(float) != 0) {
-        fail("its sizes ask for " + std::to_string(reader.used()) + " numbers, and it holds " +
-             std::to_string(p.payload_floats) + "; it is truncated or damaged.");
+    if (reader.used() != header[kFieldBytes] || reader.used() != static_cast<int64_t>(bytes)) {
+        fail("its sizes ask for " + std::to_string(reader.used()) + " bytes, and it holds " + std::to_string(bytes) +
+             "; it is truncated or damaged.");
     }
+    p.block_rows = plan_block_rows(p, level2_cache_bytes());
     return p;
 }
 
-void require_finite_weights(const Policy& policy) {
-    // The action limits come last and may be infinite, which means none.
-    const int64_t limits = policy.payload_floats - 2 * static_cast<int64_t>(policy.action_dim);
-    for (int64_t i = 0; i < policy.payload_floats; ++i) {
-        const float value = policy.payload[i];
-        if (i < limits ? !std::isfinite(value) : std::isnan(value)) {
-            fail("its weight number " + std::to_string(i) + " is not a finite number.");
-        }
+void require_finite_weights(const Policy& p) {
+    constexpr Dtype kFloat = Dtype::kFloat32;
+    require_finite(p.obs_mean, p.obs_dim, kFloat, "the observation's normaliser");
+    require_finite(p.obs_std, p.obs_dim, kFloat, "the observation's normaliser");
+    require_finite(p.embedding, "the embedding");
+    require_finite(p.encoder, "the encoder");
+    require_finite(p.decoder, "the decoder");
+    require_finite(p.modulation, p.dtype, "the modulation");
+    require_finite(p.input, p.dtype, "the input layer");
+    require_finite(p.time_table, static_cast<int64_t>(p.time_rows) * p.time_row_size(), kFloat, "the time table");
+    for (int i = 0; i < 2 * p.num_blocks; ++i) require_finite(p.block_layer(i / 2, i % 2), p.dtype, "a block");
+    require_finite(p.output, p.dtype, "the output layer");
+    require_finite(p.action_mean, p.action_dim, kFloat, "the action's normaliser");
+    require_finite(p.action_std, p.action_dim, kFloat, "the action's normaliser");
+    for (int i = 0; i < p.action_dim; ++i) {  // the limits may be infinite, which means none
+        if (std::isnan(p.action_low[i]) || std::isnan(p.action_high[i])) fail("an action limit is not a number.");
     }
 }
 

@@ -7,23 +7,31 @@
 // and returns pointers into it: nothing is copied, and the blob must outlive the Policy. Cost: a few hundred integer
 // operations, no allocation.
 //
-// Layout, little-endian:
+// Layout, little-endian. Every section begins at a multiple of 64 bytes:
 //
 //   int32[64]  header: see HeaderField; unused fields are zero
-//   float32[]  payload, in this order, with every weight stored as [in][out] and followed by its bias [out]:
+//   sections, in this order, where a layer is its packed weights and then its bias:
 //                obs mean, obs std                      [D] each
 //                embedding layers                       D -> ... -> C
 //                encoder layers                         C -> ... -> 2 Z   (means, then log-variances)
 //                decoder layers                         Z -> ... -> C
-//                modulation                             C -> 4 W          (input bias, shift, scale, gate)
+//                modulation                             C -> 4 W'         (input bias, shift, scale, gate)
 //                input                                  H A -> W
-//                time table                             [rows][(3 L + 3) W]
+//                time table                             [rows][3 L + 3][W']
 //                                                       (input | shift, scale, gate per block | final shift, scale)
 //                blocks, two layers each                W -> W, W -> W
 //                output                                 W -> H A
 //                action mean, std, low, high            [A] each
 //
-// with D observation, C embedding, Z latent, W hidden and A action width, H horizon, L blocks.
+// with D observation, C embedding, Z latent, W hidden and A action width, H horizon, L blocks, and W' = W padded to
+// whole panels. Vectors of numbers are float32. A bias and a row of the time table are padded with zeros to whole
+// panels, and so are packed weights: with kPanel outputs to a panel, they are
+//
+//   float32    [panels][in][kPanel]
+//   bfloat16   [panels][in padded to even / 2][kPanel][2]     (two inputs side by side)
+//
+// Embedding, encoder and decoder are float32 always; the header's dtype is that of the other layers.
+//
 // The writer is zprl/policy/native.py. Change kVersion with any change of the layout, in both places.
 
 #pragma once
@@ -34,14 +42,22 @@
 namespace zprl {
 
 constexpr int32_t kMagic = 0x4C52505A;  // "ZPRL"
-constexpr int32_t kVersion = 1;
+constexpr int32_t kVersion = 2;
 constexpr int kHeaderInts = 64;
 constexpr int kMaxHiddenLayers = 8;
+
+constexpr int kPanel = 64;
+constexpr size_t kAlignment = 64;  // of a section [bytes]
+
+#define ZPRL_ALWAYS_INLINE inline __attribute__((always_inline))
+
+// A width padded to whole panels. Inlined always: a copy of it could otherwise be one for another instruction set.
+constexpr ZPRL_ALWAYS_INLINE int padded(int width) { return (width + kPanel - 1) / kPanel * kPanel; }
 
 enum HeaderField : int {
     kFieldMagic = 0,
     kFieldVersion,
-    kFieldPayloadFloats,
+    kFieldBytes,  // of the whole blob
     kFieldObsDim,
     kFieldActionDim,
     kFieldHorizon,
@@ -53,15 +69,19 @@ enum HeaderField : int {
     kFieldNumBlocks,
     kFieldNumEmbedHidden,
     kFieldNumVibHidden,
+    kFieldDtype,
     kFieldEmbedHidden = 16,                                  // kMaxHiddenLayers widths
     kFieldVibHidden = kFieldEmbedHidden + kMaxHiddenLayers,  // kMaxHiddenLayers widths of the encoder
     kFieldFirstUnused = kFieldVibHidden + kMaxHiddenLayers,
 };
 
+// Of the weights of modulation and velocity field.
+enum class Dtype : int32_t { kFloat32 = 0, kBfloat16 = 1 };
+
 // y = x * weight + bias, for row vectors x.
 struct Linear {
-    const float* weight = nullptr;  // [in][out]
-    const float* bias = nullptr;    // [out]
+    const void* weight = nullptr;  // packed
+    const float* bias = nullptr;   // [padded(out)]
     int in = 0;
     int out = 0;
 };
@@ -81,6 +101,7 @@ struct Solver {
 };
 
 struct Policy {
+    Dtype dtype;
     int obs_dim, action_dim, horizon, embed_dim, latent_dim;
     int num_steps, hidden_dim, num_blocks, time_rows;
     Solver solver;
@@ -89,27 +110,32 @@ struct Policy {
     Mlp embedding, encoder, decoder;
     Linear modulation, input, output;
     const float* time_table;
-    const float* blocks;  // 2 * num_blocks layers; use block_layer()
+    Linear first_block_layer;  // the others follow it; use block_layer()
+    size_t block_layer_bytes;
     const float *action_mean, *action_std, *action_low, *action_high;
 
-    const float* payload;
-    int64_t payload_floats;
+    int block_rows;  // rows that go through the whole step together; see plan.h
 
-    int chunk_dim() const { return horizon * action_dim; }
-    int time_row_size() const { return (3 * num_blocks + 3) * hidden_dim; }
+    const void* blob;
+    size_t bytes;
+
+    ZPRL_ALWAYS_INLINE int chunk_dim() const { return horizon * action_dim; }
+    ZPRL_ALWAYS_INLINE int time_row_size() const { return (3 * num_blocks + 3) * padded(hidden_dim); }
 
     // Layer `which` (0 or 1) of a residual block.
-    Linear block_layer(int block, int which) const {
-        const size_t weight = static_cast<size_t>(hidden_dim) * hidden_dim;
-        const float* start = blocks + (2 * static_cast<size_t>(block) + which) * (weight + hidden_dim);
-        return {start, start + weight, hidden_dim, hidden_dim};
+    ZPRL_ALWAYS_INLINE Linear block_layer(int block, int which) const {
+        const size_t offset = (2 * static_cast<size_t>(block) + which) * block_layer_bytes;
+        Linear layer = first_block_layer;
+        layer.weight = static_cast<const char*>(layer.weight) + offset;
+        layer.bias = reinterpret_cast<const float*>(reinterpret_cast<const char*>(layer.bias) + offset);
+        return layer;
     }
 };
 
 // Check a blob and point into it. Throws std::invalid_argument with one sentence if it is not a whole, valid blob.
 Policy parse_policy(const void* blob, size_t bytes);
 
-// Throw std::invalid_argument if a weight is NaN or infinite. Reads the whole payload.
+// Throw std::invalid_argument if a weight is NaN or infinite. Reads the whole blob.
 void require_finite_weights(const Policy& policy);
 
 }  // namespace zprl

@@ -1,36 +1,68 @@
 // Copyright (c) 2026, The ZPRL Project Developers.
 // SPDX-License-Identifier: BSD-3-Clause
 //
-// CPU reference of the policy step. No torch, no Python: raw pointers, row-major float32, caller-owned memory.
+// The policy step on the CPU. No torch, no Python: raw pointers, row-major float32, caller-owned memory.
+//
+// Which instructions run it is decided once per process, by the processor or by the environment variable ZPRL_CPU
+// (portable, avx2, avx512, avx512_bf16). Functions of a policy do not allocate, lock, log or throw; rows are
+// independent, to the last bit, of the other rows of a batch: call them on parts of a batch from several threads, each
+// with a workspace of its own.
 
 #pragma once
+
+#include <string>
+#include <vector>
 
 #include "policy_blob.h"
 
 namespace zprl {
 
-// Number of floats of scratch memory that policy_step() and encode() need, whatever the number of rows.
+// Throws std::invalid_argument with one sentence if this processor cannot run the policy: bf16 weights need its bf16
+// dot product. Call it once for every policy, before the functions below.
+void require_runnable(const Policy& policy);
+
+// Number of floats of scratch memory that the functions below need, whatever the number of rows.
 size_t workspace_floats(const Policy& policy);
 
-// Raw observations to raw action chunks: normalise, embed, encode, add the residual to the latent's mean, decode,
-// integrate, un-normalise, clamp.
+// Raw observations to raw action chunks: normalise, embed, encode, take the latent's mean (or a sample), add the
+// residual, decode, integrate, un-normalise, clamp.
 //
-//   obs       [rows][obs_dim]
-//   residual  [rows][latent_dim], or null for zero
-//   noise     [rows][horizon * action_dim], or null for zero
-//   chunk     [rows][horizon * action_dim], written
-//   workspace [workspace_floats(policy)], one per thread
-//
-// Does not allocate, lock or throw. Rows are independent: call it on parts of a batch from several threads.
-void policy_step(const Policy& policy, const float* obs, const float* residual, const float* noise, int64_t rows,
-                 float* chunk, float* workspace) noexcept;
+//   obs          [rows][obs_dim]
+//   residual     [rows][latent_dim], or null for zero
+//   noise        [rows][horizon * action_dim], or null for zero
+//   latent_seed  [rows], the seed of each row's latent sample, or null for the mean
+//   chunk        [rows][horizon * action_dim], written
+//   workspace    [workspace_floats(policy)]
+void policy_step(const Policy& policy, const float* obs, const float* residual, const float* noise,
+                 const uint64_t* latent_seed, int64_t rows, float* chunk, float* workspace) noexcept;
 
-// Raw observations to the latent's mean and log-variance, [rows][latent_dim] each. Otherwise as policy_step().
+// Raw observations to the latent's mean and log-variance, [rows][latent_dim] each.
 void encode(const Policy& policy, const float* obs, int64_t rows, float* mean, float* logvar,
             float* workspace) noexcept;
+
+// Solve the flow alone: conditions [rows][embed_dim] and noise (or null) to normalised chunks, [rows][horizon *
+// action_dim] each.
+void integrate(const Policy& policy, const float* condition, const float* noise, int64_t rows, float* chunk,
+               float* workspace) noexcept;
 
 // Explain NaN in a result: throws std::invalid_argument if it comes from the weights. NaN from an observation is passed
 // on to that row alone, as in torch. Reads the result only, unless it holds NaN.
 void check_result(const Policy& policy, const float* result, int64_t count);
+
+// Name of the instruction set in use, and all that this processor has, best last. Throws std::invalid_argument if
+// ZPRL_CPU names one that does not exist or that this processor does not have.
+const char* cpu_level();
+std::vector<std::string> cpu_levels();
+
+// -- for the profiler
+
+// Seconds that each part of a step over a batch takes, by name; medians of `repeats` measurements.
+std::vector<std::pair<std::string, double>> profile_step(const Policy& policy, int64_t rows, int repeats);
+
+// Multiply-adds per second of this thread's core [GFLOP/s], best of measurements over `seconds`; 0 without bf16.
+double peak_gflops(Dtype dtype, double seconds);
+
+// Bandwidth of reading `bytes` over and over [GB/s], best of measurements over `seconds`.
+double stream_gbs(size_t bytes, double seconds);
 
 }  // namespace zprl

@@ -48,6 +48,15 @@ FloatArray checked(const py::array& array, const char* name, const Shape& shape)
     return FloatArray::ensure(array);
 }
 
+using SeedArray = py::array_t<uint64_t, py::array::c_style>;
+
+SeedArray checked_seeds(const py::array& array, py::ssize_t rows) {
+    if (!py::isinstance<py::array_t<uint64_t>>(array) || array.ndim() != 1 || array.shape(0) != rows) {
+        throw py::value_error("zprl: latent_seed must be uint64, of shape (" + std::to_string(rows) + ").");
+    }
+    return SeedArray::ensure(array);
+}
+
 class PyPolicy {
  public:
     // Copies the blob, so that it stays as it was checked.
@@ -56,31 +65,58 @@ class PyPolicy {
         if (info.ndim != 1 || info.itemsize != 1 || (info.size > 1 && info.strides[0] != 1)) {
             throw py::type_error("zprl: the blob must be bytes or a contiguous one-dimensional uint8 array.");
         }
-        blob_.resize((static_cast<size_t>(info.size) + sizeof(float) - 1) / sizeof(float));
-        if (info.size > 0) std::memcpy(blob_.data(), info.ptr, static_cast<size_t>(info.size));
-        policy_ = zprl::parse_policy(blob_.data(), static_cast<size_t>(info.size));
+        const size_t size = static_cast<size_t>(info.size);
+        blob_.resize(size + zprl::kAlignment);
+        const auto address = reinterpret_cast<uintptr_t>(blob_.data());
+        char* aligned = blob_.data() + (zprl::kAlignment - address % zprl::kAlignment) % zprl::kAlignment;
+        if (size > 0) std::memcpy(aligned, info.ptr, size);
+        policy_ = zprl::parse_policy(aligned, size);
+        zprl::require_runnable(policy_);
         zprl::require_finite_weights(policy_);
         workspace_.resize(zprl::workspace_floats(policy_));
     }
 
     FloatArray act(const py::array& obs, const std::optional<py::array>& residual,
-                   const std::optional<py::array>& noise) {
-        const py::ssize_t rows = num_rows(obs);
+                   const std::optional<py::array>& noise, const std::optional<py::array>& latent_seed) {
+        const py::ssize_t rows = num_rows(obs, "obs");
         const FloatArray obs_in = checked(obs, "obs", {rows, policy_.obs_dim});
         std::optional<FloatArray> residual_in, noise_in;
         if (residual) residual_in = checked(*residual, "residual", {rows, policy_.latent_dim});
         if (noise) noise_in = checked(*noise, "noise", {rows, policy_.horizon, policy_.action_dim});
+        std::optional<SeedArray> seed_in;
+        if (latent_seed) seed_in = checked_seeds(*latent_seed, rows);
         FloatArray chunk(Shape{rows, policy_.horizon, policy_.action_dim});
         const float* residual_data = residual_in ? residual_in->data() : nullptr;
         const float* noise_data = noise_in ? noise_in->data() : nullptr;
+        const uint64_t* seed_data = seed_in ? seed_in->data() : nullptr;
         run(obs_in.data(), [&, out = chunk.mutable_data()](const float* obs_data) {
-            zprl::policy_step(policy_, obs_data, residual_data, noise_data, rows, out, workspace_.data());
+            zprl::policy_step(policy_, obs_data, residual_data, noise_data, seed_data, rows, out, workspace_.data());
         });
         return chunk;
     }
 
+    FloatArray integrate(const py::array& condition, const std::optional<py::array>& noise) {
+        const py::ssize_t rows = num_rows(condition, "condition");
+        const FloatArray condition_in = checked(condition, "condition", {rows, policy_.embed_dim});
+        std::optional<FloatArray> noise_in;
+        if (noise) noise_in = checked(*noise, "noise", {rows, policy_.horizon, policy_.action_dim});
+        FloatArray chunk(Shape{rows, policy_.horizon, policy_.action_dim});
+        const float* noise_data = noise_in ? noise_in->data() : nullptr;
+        run(condition_in.data(), [&, out = chunk.mutable_data()](const float* condition_data) {
+            zprl::integrate(policy_, condition_data, noise_data, rows, out, workspace_.data());
+        });
+        return chunk;
+    }
+
+    py::dict profile(py::ssize_t rows, int repeats) const {
+        if (rows < 1 || repeats < 1) throw py::value_error("zprl: rows and repeats must be positive.");
+        py::dict seconds;
+        for (const auto& [name, value] : zprl::profile_step(policy_, rows, repeats)) seconds[py::str(name)] = value;
+        return seconds;
+    }
+
     std::pair<FloatArray, FloatArray> encode(const py::array& obs) {
-        const py::ssize_t rows = num_rows(obs);
+        const py::ssize_t rows = num_rows(obs, "obs");
         const FloatArray obs_in = checked(obs, "obs", {rows, policy_.obs_dim});
         FloatArray mean(Shape{rows, policy_.latent_dim}), logvar(Shape{rows, policy_.latent_dim});
         run(obs_in.data(),
@@ -93,10 +129,12 @@ class PyPolicy {
     const zprl::Policy& policy() const { return policy_; }
 
  private:
-    static py::ssize_t num_rows(const py::array& obs) {
-        if (obs.ndim() != 2)
-            throw py::value_error("zprl: obs must have two dimensions, got " + std::to_string(obs.ndim()) + ".");
-        return obs.shape(0);
+    static py::ssize_t num_rows(const py::array& array, const char* name) {
+        if (array.ndim() != 2) {
+            throw py::value_error("zprl: " + std::string(name) + " must have two dimensions, got " +
+                                  std::to_string(array.ndim()) + ".");
+        }
+        return array.shape(0);
     }
 
     template <typename Work>
@@ -106,7 +144,7 @@ class PyPolicy {
         work(obs);
     }
 
-    std::vector<float> blob_;
+    std::vector<char> blob_;
     zprl::Policy policy_;
     std::vector<float> workspace_;
     std::mutex mutex_;
@@ -117,6 +155,8 @@ py::dict build_info() {
     info["build_type"] = ZPRL_BUILD_TYPE;
     info["compiler"] = ZPRL_BUILD_COMPILER;
     info["built_with_torch"] = ZPRL_BUILD_TORCH;
+    info["cpu"] = zprl::cpu_level();
+    info["cpu_levels"] = zprl::cpu_levels();
     info["cuda"] = std::strlen(ZPRL_BUILD_CUDA) > 0 ? py::object(py::str(ZPRL_BUILD_CUDA)) : py::object(py::none());
     return info;
 }
@@ -125,16 +165,40 @@ py::dict build_info() {
 
 PYBIND11_MODULE(_core, m) {
     m.doc() = "ZPRL's policy step over NumPy arrays, without torch.";
-    m.def("build_info", &build_info, "What the native libraries were built with.");
+    m.def("build_info", &build_info, "What the native libraries were built with, and what runs them here.");
+    m.def("cpu_level", &zprl::cpu_level, "Instruction set in use; the environment variable ZPRL_CPU chooses another.");
+    m.def("cpu_levels", &zprl::cpu_levels, "Instruction sets that this processor has, best last.");
+    m.def(
+        "measure_peaks",
+        [](double seconds) {
+            py::dict peaks;
+            peaks["fp32_gflops"] = zprl::peak_gflops(zprl::Dtype::kFloat32, seconds);
+            peaks["bf16_gflops"] = zprl::peak_gflops(zprl::Dtype::kBfloat16, seconds);
+            return peaks;
+        },
+        py::arg("seconds"), "Multiply-add peaks of one thread [GFLOP/s]; 0 where there is no such instruction.");
+    m.def("measure_stream", &zprl::stream_gbs, py::arg("bytes"), py::arg("seconds"),
+          "Bandwidth of one thread that reads a buffer over and over [GB/s].");
 
     py::class_<PyPolicy>(m, "Policy", "Policy step from a policy blob (bytes or a uint8 array), which is copied.")
         .def(py::init<const py::buffer&>(), py::arg("blob"))
         .def("act", &PyPolicy::act, py::arg("obs"), py::arg("residual") = py::none(), py::arg("noise") = py::none(),
+             py::arg("latent_seed") = py::none(),
              "Raw observations (N, obs_dim) to raw action chunks (N, horizon, action_dim), all float32.\n\n"
-             "residual (N, latent_dim) is added to the latent's mean, and noise (N, horizon, action_dim) starts the\n"
-             "flow; both are zero if None.")
+             "residual (N, latent_dim) is added to the latent, and noise (N, horizon, action_dim) starts the flow; "
+             "both\n"
+             "are zero if None. The latent is its mean, or, with latent_seed (N,) uint64, a sample per row.")
         .def("encode", &PyPolicy::encode, py::arg("obs"),
              "Raw observations (N, obs_dim) to the latent's mean and log-variance, (N, latent_dim) each.")
+        .def("integrate", &PyPolicy::integrate, py::arg("condition"), py::arg("noise") = py::none(),
+             "Conditions (N, embed_dim) and the flow's start (N, horizon, action_dim), zero if None, to normalised\n"
+             "action chunks (N, horizon, action_dim).")
+        .def("profile", &PyPolicy::profile, py::arg("rows"), py::arg("repeats"),
+             "Seconds that each part of a step over a batch takes, by name.")
+        .def_property_readonly("embed_dim", [](const PyPolicy& self) { return self.policy().embed_dim; })
+        .def_property_readonly(
+            "dtype",
+            [](const PyPolicy& self) { return self.policy().dtype == zprl::Dtype::kFloat32 ? "float32" : "bfloat16"; })
         .def_property_readonly("obs_dim", [](const PyPolicy& self) { return self.policy().obs_dim; })
         .def_property_readonly("action_dim", [](const PyPolicy& self) { return self.policy().action_dim; })
         .def_property_readonly("horizon", [](const PyPolicy& self) { return self.policy().horizon; })

@@ -17,7 +17,14 @@ from torch import nn
 
 from zprl import native
 from zprl.errors import ZprlError
-from zprl.policy import FlowPolicy, FlowPolicyCfg, NativePolicyStep, TorchPolicyStep, make_policy_step
+from zprl.policy import (
+    FlowPolicy,
+    FlowPolicyCfg,
+    NativePolicyStep,
+    TorchPolicyStep,
+    make_policy_step,
+    make_policy_step_on,
+)
 from zprl.policy.flow_policy_cfg import SOLVER_NAMES
 from zprl.policy.native import pack_policy
 
@@ -240,9 +247,9 @@ def test_weights_that_are_not_finite_are_refused(value):
     inputs = make_inputs(policy, 2)
     blob = NativePolicyStep(policy).blob
     blob[256:].view(torch.float32)[5000] = value
-    with pytest.raises((RuntimeError, ValueError), match="weight number 5000 is not a finite number"):
+    with pytest.raises((RuntimeError, ValueError), match="a weight of the embedding is not a finite number"):
         torch.ops.zprl.policy_step(*inputs, blob)
-    with pytest.raises(ValueError, match="weight number 5000 is not a finite number"):
+    with pytest.raises(ValueError, match="a weight of the embedding is not a finite number"):
         _core.Policy(blob.numpy())
     with torch.no_grad():
         dict(policy.named_parameters())["velocity_field.output.bias"][0] = value
@@ -272,6 +279,7 @@ def test_backends_agree():
     assert isinstance(plain, TorchPolicyStep)
     torch.testing.assert_close(fast.act(*inputs), plain.act(*inputs), atol=1e-4, rtol=0.0)
     torch.testing.assert_close(fast.encode(inputs[0]), plain.encode(inputs[0]), atol=1e-4, rtol=0.0)
+    assert make_policy_step_on(policy, "cpu").backend == "native"
     with pytest.raises(ZprlError, match="unknown policy backend"):
         make_policy_step(policy, "cuda")
 
@@ -290,10 +298,11 @@ def test_an_unsupported_policy_falls_back_with_one_line(capsys):
 def test_a_missing_library_falls_back_with_one_line(monkeypatch, capsys, tmp_path):
     monkeypatch.setattr(native, "torch_library_path", lambda: tmp_path / "libzprl_torch.so")
     policy = make_policy()
-    assert make_policy_step(policy).backend == "torch"
+    for step in (make_policy_step(policy), make_policy_step_on(policy, "cpu")):
+        assert step.backend == "torch"
     lines = capsys.readouterr().err.splitlines()
-    assert len(lines) == 1
-    assert "libzprl_torch.so is missing" in lines[0]
+    assert len(lines) == 2
+    assert all("libzprl_torch.so is missing" in line for line in lines)
     with pytest.raises(ZprlError, match="pip install"):
         make_policy_step(policy, "native")
     assert "missing" in native.build_info()["torch_library"]
@@ -314,6 +323,9 @@ def test_operators_pass_torchs_own_checks():
     obs, residual, noise = make_inputs(policy, 3)
     torch.library.opcheck(torch.ops.zprl.policy_step.default, (obs, residual, noise, blob))
     torch.library.opcheck(torch.ops.zprl.encode.default, (obs, blob, 16))
+    torch.library.opcheck(torch.ops.zprl.integrate.default, (torch.randn(3, 64), noise, blob))
+    seeds = torch.arange(3)
+    torch.library.opcheck(torch.ops.zprl.sampled_policy_step.default, (obs, residual, noise, seeds, blob))
 
 
 class Deployed(nn.Module):

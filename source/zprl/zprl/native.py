@@ -57,9 +57,35 @@ def _register_operators(path: Path) -> None:
     def _(obs: Tensor, residual: Tensor, noise: Tensor, blob: Tensor) -> Tensor:
         return torch.empty(noise.shape, dtype=noise.dtype, device=noise.device)
 
+    @torch.library.register_fake("zprl::sampled_policy_step")
+    def _(obs: Tensor, residual: Tensor, noise: Tensor, latent_seed: Tensor, blob: Tensor) -> Tensor:
+        return torch.empty(noise.shape, dtype=noise.dtype, device=noise.device)
+
+    @torch.library.register_fake("zprl::integrate")
+    def _(condition: Tensor, noise: Tensor, blob: Tensor) -> Tensor:
+        return torch.empty(noise.shape, dtype=noise.dtype, device=noise.device)
+
     @torch.library.register_fake("zprl::encode")
     def _(obs: Tensor, blob: Tensor, latent_dim: int) -> tuple[Tensor, Tensor]:
         return obs.new_empty(obs.shape[0], latent_dim), obs.new_empty(obs.shape[0], latent_dim)
+
+
+def cpu_level() -> str:
+    """Return the instruction set that runs the policy step: "portable", "avx2", "avx512" or "avx512_bf16".
+
+    The environment variable ``ZPRL_CPU`` chooses another.
+
+    Raises:
+        ZprlError: If the core module does not load, or ``ZPRL_CPU`` names what this processor does not have.
+    """
+    try:
+        from . import _core
+
+        return _core.cpu_level()
+    except ImportError as error:
+        raise ZprlError(f"the native core module does not load ({error}); {_INSTALL_HINT}.") from error
+    except ValueError as error:
+        raise ZprlError(str(error)) from error
 
 
 def build_info() -> dict[str, Any]:

@@ -13,18 +13,20 @@ import torch
 from torch import Tensor, nn
 
 from zprl.errors import ZprlError
-from zprl.native import load_torch_library
+from zprl.native import cpu_level, load_torch_library
 
 from . import flow_matching
 from .embedding import ObservationEmbedding
 from .flow_policy import FlowPolicy
-from .flow_policy_cfg import SOLVER_NAMES
+from .flow_policy_cfg import BACKEND_NAMES, SOLVER_NAMES
 from .velocity_field import ResidualMLPVelocityField
 
 # Format of the blob. csrc/core/policy_blob.h describes it; change both together.
 _MAGIC = 0x4C52505A
-_VERSION = 1
+_VERSION = 2
 _HEADER_INTS = 64
+_PANEL = 64
+_ALIGNMENT = 64
 _MAX_HIDDEN_LAYERS = 8
 _EMBED_HIDDEN_FIELD = 16
 _VIB_HIDDEN_FIELD = _EMBED_HIDDEN_FIELD + _MAX_HIDDEN_LAYERS
@@ -34,7 +36,7 @@ class PolicyStep(Protocol):
     """A policy step for acting, whatever runs it."""
 
     backend: str
-    """Name of what runs it: "native" or "torch"."""
+    """Name of what runs it: "native", "native_bf16" or "torch"."""
 
     policy: FlowPolicy
     """The policy that runs."""
@@ -70,32 +72,65 @@ class TorchPolicyStep:
         return self.policy.encode(obs)
 
 
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+"""Types of packed weights, in the order of the blob's header."""
+
+
 class NativePolicyStep:
-    """The compiled policy step, in single precision on the CPU. It holds a copy of the weights as they are now.
+    """The compiled policy step on the CPU. It holds a copy of the weights as they are now.
 
     Args:
         policy: Policy to run.
+        dtype: Type of the velocity field's weights, "float32" or "bfloat16"; what lies between its layers, and the
+            embedding and the bottleneck, which run once per chunk, are single precision.
 
     Raises:
-        ZprlError: If the native library does not load, or the policy is one that :func:`pack_policy` refuses.
+        ZprlError: If the native library does not load, the policy is one that :func:`pack_policy` refuses, or this
+            processor cannot multiply the dtype.
     """
 
-    backend = "native"
-
-    def __init__(self, policy: FlowPolicy) -> None:
+    def __init__(self, policy: FlowPolicy, dtype: str = "float32") -> None:
         load_torch_library()
         self.policy = policy
-        self.blob = pack_policy(policy)
+        self.backend = "native" if dtype == "float32" else "native_bf16"
+        self.blob = pack_policy(policy, dtype)
         """The packed policy: the last argument of ``torch.ops.zprl.policy_step`` and all that a robot needs."""
+        if dtype == "bfloat16" and cpu_level() != "avx512_bf16":
+            raise ZprlError(f"this processor ({cpu_level()}) does not multiply bfloat16; use float32 weights.")
 
     @torch.no_grad()
     def act(self, obs: Tensor, residual: Tensor | None = None, noise: Tensor | None = None) -> Tensor:
         """See :meth:`FlowPolicy.act`."""
+        return torch.ops.zprl.policy_step(*self._inputs(obs, residual, noise), self.blob)
+
+    @torch.no_grad()
+    def act_sampled(
+        self, obs: Tensor, latent_seed: Tensor, residual: Tensor | None = None, noise: Tensor | None = None
+    ) -> Tensor:
+        """:meth:`act` on a sample of the latent instead of its mean.
+
+        Args:
+            obs: Raw observations (N, obs_dim).
+            latent_seed: Seed of each row's sample (N,), int64. A row's sample depends on its seed alone.
+            residual: What to add to the sample (N, latent_dim); zero if None.
+            noise: Start of the flow (N, H, A); :meth:`FlowPolicy.sample_noise` if None.
+
+        Returns:
+            Raw action chunk (N, H, A), within the action limits.
+        """
+        return torch.ops.zprl.sampled_policy_step(*self._inputs(obs, residual, noise), latent_seed, self.blob)
+
+    @torch.no_grad()
+    def integrate(self, condition: Tensor, noise: Tensor) -> Tensor:
+        """See :meth:`FlowPolicy.integrate`. No gradients are recorded."""
+        return torch.ops.zprl.integrate(condition, noise, self.blob)
+
+    def _inputs(self, obs: Tensor, residual: Tensor | None, noise: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
         if residual is None:
             residual = obs.new_zeros(obs.shape[0], self.policy.cfg.latent_dim)
         if noise is None:
             noise = self.policy.sample_noise(obs.shape[0]).to("cpu", torch.float32)
-        return torch.ops.zprl.policy_step(obs, residual, noise, self.blob)
+        return obs, residual, noise
 
     @torch.no_grad()
     def encode(self, obs: Tensor) -> tuple[Tensor, Tensor]:
@@ -108,81 +143,89 @@ def make_policy_step(policy: FlowPolicy, backend: str | None = None) -> PolicySt
 
     Args:
         policy: Policy to run.
-        backend: "native", "torch", or None for the native one if it can be had. In that case one line on stderr says
-            why it cannot.
+        backend: "native", "native_bf16", "torch", or None for the native one if it can be had. In that case one line
+            on stderr says why it cannot.
 
     Returns:
         An object with ``act``, ``encode`` and the name ``backend``.
 
     Raises:
-        ZprlError: If the backend is unknown, or "native" was asked for and cannot be had.
+        ZprlError: If the backend is unknown, or a native one was asked for and cannot be had.
     """
+    if backend is None:
+        return _native_or_torch(policy, "native")
+    if backend not in BACKEND_NAMES:
+        raise ZprlError(f"unknown policy backend {backend!r}; choose one of {', '.join(BACKEND_NAMES)}.")
     if backend == "torch":
         return TorchPolicyStep(policy)
-    if backend == "native":
-        return NativePolicyStep(policy)
-    if backend is not None:
-        raise ZprlError(f"unknown policy backend {backend!r}; choose 'native' or 'torch'.")
+    return NativePolicyStep(policy, "bfloat16" if backend == "native_bf16" else "float32")
+
+
+def make_policy_step_on(policy: FlowPolicy, device: str | torch.device) -> PolicyStep:
+    """Choose what runs the policy step on a device: the policy's own ``backend``, or torch where that cannot run.
+
+    Args:
+        policy: Policy to run, on that device.
+        device: Device of the observations. Where the native step cannot run, one line on stderr says why.
+    """
+    backend = policy.cfg.backend
+    if backend == "torch":
+        return TorchPolicyStep(policy)
+    if torch.device(device).type != "cpu":
+        print(f"the native policy step runs on the CPU only; on {device} the policy runs on torch", file=sys.stderr)
+        return TorchPolicyStep(policy)
+    return _native_or_torch(policy, backend)
+
+
+def _native_or_torch(policy: FlowPolicy, backend: str) -> PolicyStep:
     try:
-        return NativePolicyStep(policy)
+        return make_policy_step(policy, backend)
     except ZprlError as error:
         print(f"warning: the policy runs on torch, not on the native backend: {error}", file=sys.stderr, flush=True)
         return TorchPolicyStep(policy)
 
 
-def make_policy_step_on(policy: FlowPolicy, device: str | torch.device) -> PolicyStep:
-    """Choose what runs the policy step on a device: the policy's own ``backend``, or torch where that does not exist.
-
-    Args:
-        policy: Policy to run, on that device.
-        device: Device of the observations. The native step runs on the CPU only; one line on stderr says so.
-
-    Raises:
-        ZprlError: See :func:`make_policy_step`.
-    """
-    backend = policy.cfg.backend
-    if backend == "native" and torch.device(device).type != "cpu":
-        print(f"the native policy step runs on the CPU only; on {device} the policy runs on torch", file=sys.stderr)
-        backend = "torch"
-    return make_policy_step(policy, backend)
-
-
 @torch.no_grad()
-def pack_policy(policy: FlowPolicy) -> Tensor:
+def pack_policy(policy: FlowPolicy, dtype: str = "float32") -> Tensor:
     """Pack a policy into the blob that the native libraries read.
 
     Args:
         policy: Policy on any device.
+        dtype: Type of the weights of modulation and velocity field, "float32" or "bfloat16".
 
     Returns:
         The blob: a one-dimensional uint8 tensor on the CPU.
 
     Raises:
-        ZprlError: If the policy has an embedding or a velocity field of its own, too many hidden layers, or weights
-            that are not finite.
+        ZprlError: If the dtype is unknown, or the policy has an embedding or a velocity field of its own, too many
+            hidden layers, or weights that are not finite.
     """
+    if dtype not in DTYPES:
+        raise ZprlError(f"unknown weight type {dtype!r}; choose one of {', '.join(DTYPES)}.")
     cfg = policy.cfg
     embedding = _supported(policy.embedding, ObservationEmbedding)
     field = _supported(policy.velocity_field, ResidualMLPVelocityField)
     if max(len(cfg.embed_hidden_dims), len(cfg.vib_hidden_dims)) > _MAX_HIDDEN_LAYERS:
         raise ZprlError(f"the native backend takes at most {_MAX_HIDDEN_LAYERS} hidden layers; use the torch backend.")
 
-    payload = torch.cat([piece.reshape(-1).to("cpu", torch.float32) for piece in _payload(policy, embedding, field)])
-    limits = 2 * policy.action_dim  # they come last and may be infinite
-    if not torch.isfinite(payload[:-limits]).all() or torch.isnan(payload[-limits:]).any():
+    sections = [section.detach().cpu() for section in _sections(policy, embedding, field, DTYPES[dtype])]
+    *weights, low, high = sections  # the action limits may be infinite
+    finite = all(torch.isfinite(section).all() for section in weights)
+    if not finite or torch.isnan(low).any() or torch.isnan(high).any():
         raise ZprlError("the policy has weights that are not finite numbers; train it again or load another file.")
+    payload = torch.cat([_padded_to(s.contiguous().view(-1).view(torch.uint8), _ALIGNMENT) for s in sections])
 
     header = torch.zeros(_HEADER_INTS, dtype=torch.int32)
     sizes = [policy.obs_dim, policy.action_dim, cfg.horizon, cfg.embed_dim, cfg.latent_dim, cfg.num_flow_steps]
     sizes += [SOLVER_NAMES.index(cfg.solver), cfg.velocity_hidden_dim, cfg.velocity_num_blocks]
-    sizes += [len(cfg.embed_hidden_dims), len(cfg.vib_hidden_dims)]
+    sizes += [len(cfg.embed_hidden_dims), len(cfg.vib_hidden_dims), list(DTYPES).index(dtype)]
     for start, values in (
-        (0, [_MAGIC, _VERSION, payload.numel(), *sizes]),
+        (0, [_MAGIC, _VERSION, 4 * _HEADER_INTS + payload.numel(), *sizes]),
         (_EMBED_HIDDEN_FIELD, cfg.embed_hidden_dims),
         (_VIB_HIDDEN_FIELD, cfg.vib_hidden_dims),
     ):
         header[start : start + len(values)] = torch.tensor(list(values), dtype=torch.int32)
-    return torch.cat([header.view(torch.uint8), payload.view(torch.uint8)])
+    return torch.cat([header.view(torch.uint8), payload])
 
 
 def _supported[M: nn.Module](module: nn.Module, supported: type[M]) -> M:
@@ -195,19 +238,26 @@ def _supported[M: nn.Module](module: nn.Module, supported: type[M]) -> M:
     return module
 
 
-def _payload(policy: FlowPolicy, embedding: ObservationEmbedding, field: ResidualMLPVelocityField) -> Iterator[Tensor]:
-    """Pieces of the payload, in the order of csrc/core/policy_blob.h."""
-    yield from (policy.obs_normalizer.mean, policy.obs_normalizer.std)
+def _sections(
+    policy: FlowPolicy, embedding: ObservationEmbedding, field: ResidualMLPVelocityField, dtype: torch.dtype
+) -> Iterator[Tensor]:
+    """Sections of the blob, in the order of csrc/core/policy_blob.h."""
+    yield from (policy.obs_normalizer.mean.float(), policy.obs_normalizer.std.float())
     for mlp in (embedding.mlp, policy.bottleneck.encoder, policy.bottleneck.decoder):
-        yield from _linear_layers(mlp)
-    yield from _linear_layers(field.condition_modulation)
-    yield from _linear_layers(field.input)
+        yield from _linear_layers(mlp, torch.float32)
+    modulation, hidden = field.condition_modulation, field.hidden_dim
+    # Its four parts begin at whole panels.
+    parts = modulation.weight.view(4, hidden, -1), modulation.bias.view(4, hidden)
+    weight, bias = (_padded_to(part, _PANEL, dim=1).flatten(0, 1) for part in parts)
+    yield from _packed(weight, bias, dtype)
+    yield from _packed(field.input.weight, field.input.bias, dtype)
     times = flow_matching.evaluation_times(flow_matching.SOLVERS[policy.cfg.solver], policy.cfg.num_flow_steps)
     # A table of rounded times would shift all of a chunk's evaluations: build it in double precision, and round once.
-    yield _double_time_tables(field, times)
-    yield from _linear_layers(field.blocks)
-    yield from _linear_layers(field.output)
-    yield from (policy.action_normalizer.mean, policy.action_normalizer.std, policy.action_low, policy.action_high)
+    yield _padded_to(_double_time_tables(field, times).float().unflatten(1, (-1, hidden)), _PANEL, dim=2)
+    yield from _linear_layers(field.blocks, dtype)
+    yield from _packed(field.output.weight, field.output.bias, dtype)
+    for values in (policy.action_normalizer.mean, policy.action_normalizer.std, policy.action_low, policy.action_high):
+        yield values.float()
 
 
 def _double_time_tables(field: ResidualMLPVelocityField, times: list[float]) -> Tensor:
@@ -216,8 +266,25 @@ def _double_time_tables(field: ResidualMLPVelocityField, times: list[float]) -> 
     return torch.func.functional_call(field.time_mlp, weights, (features,))
 
 
-def _linear_layers(module: nn.Module) -> Iterator[Tensor]:
-    """Weight, stored as [in][out], and bias of each linear layer of a module, in order."""
+def _linear_layers(module: nn.Module, dtype: torch.dtype) -> Iterator[Tensor]:
+    """Packed weight and bias of each linear layer of a module, in order."""
     for layer in module.modules():
         if isinstance(layer, nn.Linear):
-            yield from (layer.weight.t(), layer.bias)
+            yield from _packed(layer.weight, layer.bias, dtype)
+
+
+def _packed(weight: Tensor, bias: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+    """Pack a layer's weight (out, in) in panels of outputs, and pad its bias (out,) to whole panels."""
+    panels = _padded_to(weight.float(), _PANEL, dim=0).unflatten(0, (-1, _PANEL)).to(dtype)
+    if dtype == torch.bfloat16:  # two inputs side by side
+        panels = _padded_to(panels, 2, dim=2).unflatten(2, (-1, 2)).transpose(1, 2)
+    else:
+        panels = panels.transpose(1, 2)
+    return panels, _padded_to(bias.float(), _PANEL)
+
+
+def _padded_to(values: Tensor, multiple: int, dim: int = 0) -> Tensor:
+    """Append zeros along a dimension up to a multiple."""
+    missing = -values.shape[dim] % multiple
+    shape = [*values.shape[:dim], missing, *values.shape[dim + 1 :]]
+    return torch.cat([values, values.new_zeros(shape)], dim=dim)

@@ -1,0 +1,188 @@
+// Copyright (c) 2026, The ZPRL Project Developers.
+// SPDX-License-Identifier: BSD-3-Clause
+//
+// Products of row blocks with packed weights, for the instruction set of the including file.
+//
+// Weights are packed in panels of kPanel outputs (see policy_blob.h): [panel][in][64] in fp32, and in bf16
+// [panel][in / 2][64][2], pairs of inputs side by side, as the bf16 dot product takes them.
+//
+// Memory plan: a tile of kTileRows x (kTileVectors * kLanes) sums lives in registers (AVX-512: 6 x 64, 24 registers;
+// AVX2: 6 x 16, 12; others: 4 x 8) while the loop over the inputs streams a panel's columns and broadcasts one input
+// per row. The panel (64 KB at 256 inputs in fp32) is then in the L2 cache for the other tiles of the block. A single
+// row walks several panels at once instead, so that enough independent sums are under way to hide the latency.
+//
+// Roofline: 2 * rows * in * out operations. A tile of 6 rows loads 4 vectors and 6 broadcasts per 24 multiply-adds: it
+// is bound by the multiply-adds. A single row loads one vector per multiply-add: it is bound by reading the weights.
+//
+// Every sum is taken in the order of the inputs, in one register, whatever the tile: a row's result depends on neither
+// the batch nor the row's place in it.
+
+#pragma once
+
+#include "../policy_blob.h"
+#include "simd.h"
+
+namespace zprl {
+namespace {
+
+#if defined(__AVX512F__)
+constexpr int kTileRows = 6, kTileVectors = 4;
+#elif defined(__AVX__)
+constexpr int kTileRows = 6, kTileVectors = 2;
+#else
+constexpr int kTileRows = 4, kTileVectors = 2;
+#endif
+constexpr int kTileColumns = kTileVectors * kLanes;
+constexpr int kTilesPerPanel = kPanel / kTileColumns;
+static_assert(kPanel % kTileColumns == 0, "a panel holds whole tiles");
+
+// Multiply-adds of one kind of weights: what is stored, and one step of the loop over the inputs.
+struct Fp32 {
+    typedef float Input;
+    static constexpr int kInputsPerStep = 1;
+
+    ZPRL_INLINE Vec input(const float* x) { return broadcast(*x); }
+    ZPRL_INLINE Vec weights(const void* w) { return load(static_cast<const float*>(w)); }
+    ZPRL_INLINE Vec add_product(Vec sum, Vec x, Vec w) { return sum + x * w; }
+
+    ZPRL_INLINE void store_input(float* p, Vec v) { store(p, v); }
+};
+
+#if defined(__AVX512BF16__)
+struct Bf16 {
+    typedef uint16_t Input;
+    static constexpr int kInputsPerStep = 2;
+
+    ZPRL_INLINE Vec input(const uint16_t* x) {
+        int pair;
+        __builtin_memcpy(&pair, x, sizeof(pair));
+        return (Vec)_mm512_set1_epi32(pair);
+    }
+    ZPRL_INLINE Vec weights(const void* w) { return load(static_cast<const float*>(w)); }
+    ZPRL_INLINE Vec add_product(Vec sum, Vec x, Vec w) {
+        return (Vec)_mm512_dpbf16_ps((__m512)sum, (__m512bh)x, (__m512bh)w);
+    }
+
+    ZPRL_INLINE void store_input(uint16_t* p, Vec v) {
+        const __m256bh rounded = _mm512_cvtneps_pbh((__m512)v);
+        __builtin_memcpy(p, &rounded, sizeof(rounded));
+    }
+};
+#endif
+
+// Steps of the loop over `in` inputs, and the bytes of weights between two of them.
+template <typename W>
+ZPRL_INLINE int num_steps(int in) {
+    return (in + W::kInputsPerStep - 1) / W::kInputsPerStep;
+}
+constexpr size_t kStepBytes = kPanel * sizeof(float);  // in fp32 and, with two inputs per step, in bf16
+
+// Sums of kRows rows with kColumns tiles of kVectors vectors each, whose weights begin `stride` bytes apart.
+template <typename W, int kRows, int kColumns, int kVectors, typename Finish>
+ZPRL_INLINE void tile(const typename W::Input* x, int x_stride, const char* weights, size_t stride, int steps,
+                      const Finish& finish) {
+    Vec sums[kRows][kColumns][kVectors] = {};
+    for (int step = 0; step < steps; ++step) {
+        Vec w[kColumns][kVectors];
+#pragma GCC unroll 16
+        for (int c = 0; c < kColumns; ++c) {
+#pragma GCC unroll 16
+            for (int v = 0; v < kVectors; ++v) {
+                w[c][v] = W::weights(weights + c * stride + v * (kLanes * sizeof(float)));
+            }
+        }
+#pragma GCC unroll 16
+        for (int r = 0; r < kRows; ++r) {
+            const Vec input = W::input(x + static_cast<size_t>(r) * x_stride);
+#pragma GCC unroll 16
+            for (int c = 0; c < kColumns; ++c) {
+#pragma GCC unroll 16
+                for (int v = 0; v < kVectors; ++v) sums[r][c][v] = W::add_product(sums[r][c][v], input, w[c][v]);
+            }
+        }
+        x += W::kInputsPerStep;
+        weights += kStepBytes;
+    }
+#pragma GCC unroll 16
+    for (int r = 0; r < kRows; ++r) {
+#pragma GCC unroll 16
+        for (int c = 0; c < kColumns; ++c) {
+#pragma GCC unroll 16
+            for (int v = 0; v < kVectors; ++v) finish(r, c, v, sums[r][c][v]);
+        }
+    }
+}
+
+template <typename W, int kRows, typename Finish>
+static void row_tile(const Linear& layer, const typename W::Input* x, int x_stride, int row, int column,
+                     const char* weights, int steps, const Finish& finish) {
+    tile<W, kRows, 1, kTileVectors>(x + static_cast<size_t>(row) * x_stride, x_stride, weights, 0, steps,
+                                    [&](int r, int, int v, Vec total) __attribute__((always_inline)) {
+                                        const int at = column + v * kLanes;
+                                        finish(row + r, at, total + load(layer.bias + at));
+                                    });
+}
+
+// finish(row, column, x * weight + bias) for all rows and all vectors of outputs; layer.out is padded to whole panels.
+//
+//   x  [rows][x_stride], padded to an even number of inputs
+template <typename W, typename Finish>
+static void linear(const Linear& layer, const typename W::Input* x, int x_stride, int rows, const Finish& finish) {
+    const int steps = num_steps<W>(layer.in);
+    const size_t panel_bytes = steps * kStepBytes;
+    const char* weights = static_cast<const char*>(layer.weight);
+    const int panels = padded(layer.out) / kPanel;
+
+    if (rows == 1) {
+        int panel = 0;
+        if constexpr (kTilesPerPanel == 1) {  // wide vectors: one panel alone has too few sums
+            constexpr int kPanelsAtOnce = 4;
+            for (; panel + kPanelsAtOnce <= panels; panel += kPanelsAtOnce) {
+                tile<W, 1, kPanelsAtOnce, kTileVectors>(x, x_stride, weights + panel * panel_bytes, panel_bytes, steps,
+                                                        [&](int, int c, int v, Vec total)
+                                                            __attribute__((always_inline)) {
+                                                                const int at = (panel + c) * kPanel + v * kLanes;
+                                                                finish(0, at, total + load(layer.bias + at));
+                                                            });
+            }
+        }
+        for (; panel < panels; ++panel) {  // a whole panel at once
+            tile<W, 1, 1, kPanel / kLanes>(x, x_stride, weights + panel * panel_bytes, 0, steps,
+                                           [&](int, int, int v, Vec total) __attribute__((always_inline)) {
+                                               const int at = panel * kPanel + v * kLanes;
+                                               finish(0, at, total + load(layer.bias + at));
+                                           });
+        }
+        return;
+    }
+
+    for (int t = 0; t < panels * kTilesPerPanel; ++t) {
+        const int column = t * kTileColumns;
+        const char* tile_weights = weights + t / kTilesPerPanel * panel_bytes +
+                                   static_cast<size_t>(t % kTilesPerPanel) * kTileColumns * sizeof(float);
+        int row = 0;
+        for (; row + kTileRows <= rows; row += kTileRows) {
+            row_tile<W, kTileRows>(layer, x, x_stride, row, column, tile_weights, steps, finish);
+        }
+        switch (rows - row) {
+            case 5:
+                row_tile<W, 5>(layer, x, x_stride, row, column, tile_weights, steps, finish);
+                break;
+            case 4:
+                row_tile<W, 4>(layer, x, x_stride, row, column, tile_weights, steps, finish);
+                break;
+            case 3:
+                row_tile<W, 3>(layer, x, x_stride, row, column, tile_weights, steps, finish);
+                break;
+            case 2:
+                row_tile<W, 2>(layer, x, x_stride, row, column, tile_weights, steps, finish);
+                break;
+            case 1:
+                row_tile<W, 1>(layer, x, x_stride, row, column, tile_weights, steps, finish);
+                break;
+        }
+    }
+}
+
+}  // namespace
+}  // namespace zprl

@@ -1,0 +1,95 @@
+// Copyright (c) 2026, The ZPRL Project Developers.
+// SPDX-License-Identifier: BSD-3-Clause
+//
+// Vectors of floats, and the functions of them that a policy step needs, for the instruction set of the including file.
+//
+// The vectors are the compiler's own (GCC, Clang), so the same source becomes NEON, AVX2 or AVX-512. Each instruction
+// set is compiled in a file of its own, step_*.cpp. Everything here has internal linkage, and no header with inline
+// functions of the standard library is included: otherwise the linker could keep the copy of a function that was
+// compiled for the widest instruction set, and a lesser processor would stumble over it.
+
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+
+#if defined(__AVX512F__) || defined(__AVX2__)
+#include <immintrin.h>
+#endif
+
+namespace zprl {
+namespace {
+
+#if defined(__AVX512F__)
+constexpr int kLanes = 16;
+#elif defined(__AVX__)
+constexpr int kLanes = 8;
+#else
+constexpr int kLanes = 4;
+#endif
+
+typedef float Vec __attribute__((vector_size(kLanes * sizeof(float))));
+typedef int32_t IntVec __attribute__((vector_size(kLanes * sizeof(int32_t))));
+// As stored: memory is aligned to a float only, wherever the blob or a tensor begins. It may alias anything.
+typedef float StoredVec __attribute__((vector_size(kLanes * sizeof(float)), aligned(4), may_alias));
+
+#define ZPRL_INLINE static inline __attribute__((always_inline))
+
+ZPRL_INLINE Vec load(const float* p) { return *reinterpret_cast<const StoredVec*>(p); }
+ZPRL_INLINE void store(float* p, Vec v) { *reinterpret_cast<StoredVec*>(p) = v; }
+ZPRL_INLINE Vec broadcast(float x) { return x - Vec{}; }
+
+ZPRL_INLINE Vec min(Vec a, Vec b) { return b < a ? b : a; }  // of NaN and b: NaN
+ZPRL_INLINE Vec max(Vec a, Vec b) { return a < b ? b : a; }  // of NaN and b: NaN
+ZPRL_INLINE Vec abs(Vec a) { return (Vec)((IntVec)a & 0x7fffffff); }
+
+// The sum of all lanes, always in the same order.
+ZPRL_INLINE float sum(Vec v) {
+    float total = 0.0f;
+    for (int i = 0; i < kLanes; ++i) total += v[i];
+    return total;
+}
+
+// e^x to 2 ulp, for x in [-87, 88] and clamped to it; NaN stays NaN.
+// x = (n + r) ln 2 with r in [-1/2, 1/2]; 2^r by a polynomial (minimax, relative error 2e-9), 2^n by its bits.
+ZPRL_INLINE Vec exp(Vec x) {
+    x = min(max(x, broadcast(-87.0f)), broadcast(88.0f));
+    const float round = 12582912.0f;  // 1.5 * 2^23: adding it leaves the nearest whole number in the lowest bits
+    const Vec shifted = x * 1.44269504f + round;
+    const Vec n = shifted - round;
+    // ln 2 in two parts, so that the product with n is exact.
+    const Vec r = ((x - n * 0.693359375f) + n * 2.12194440e-4f) * 1.44269504f;
+    Vec p = r * 1.53458101e-4f + 1.33999318e-3f;
+    p = p * r + 9.61848897e-3f;
+    p = p * r + 5.55032878e-2f;
+    p = p * r + 2.40226469e-1f;
+    p = p * r + 6.93147206e-1f;
+    p = p * r + 1.0f;
+    const IntVec exponent = ((IntVec)shifted - (IntVec)broadcast(round) + 127) << 23;
+    return p * (Vec)exponent;
+}
+
+// x / (1 + e^-x).
+ZPRL_INLINE Vec silu(Vec x) { return x / (1.0f + exp(-x)); }
+
+// x (1 + erf(x / sqrt 2)) / 2, to 3e-7 of the largest input in [-8, 8].
+// erfc(u) = P(t) e^(-u^2) with t = 1 / (1 + 0.325 u) for u >= 0, the form of Abramowitz and Stegun 7.1.26; P of degree
+// 8 fitted to a relative error of 3e-7.
+ZPRL_INLINE Vec gelu(Vec x) {
+    const Vec u = abs(x) * 0.70710678f;
+    const Vec t = 1.0f / (1.0f + 0.325f * u);
+    Vec p = t * -0.141526967f + 0.512460709f;
+    p = p * t - 0.423945189f;
+    p = p * t + 0.462209791f;
+    p = p * t + 0.0238604657f;
+    p = p * t + 0.203817368f;
+    p = p * t + 0.179562017f;
+    p = p * t + 0.18356216f;
+    const Vec tail = x * (0.5f * (p * t) * exp(-u * u));  // x times the smaller of the two sides' probabilities
+    return x > 0.0f ? x - tail : tail;
+}
+
+ZPRL_INLINE float sqrt(float x) { return __builtin_sqrtf(x); }
+
+}  // namespace
+}  // namespace zprl

@@ -1,0 +1,41 @@
+// Copyright (c) 2026, The ZPRL Project Developers.
+// SPDX-License-Identifier: BSD-3-Clause
+
+#include "plan.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+
+namespace zprl {
+namespace {
+
+int max_width(const Mlp& mlp) {
+    int width = 0;
+    for (int i = 0; i < mlp.count; ++i) width = std::max({width, mlp.layers[i].in, mlp.layers[i].out});
+    return width;
+}
+
+}  // namespace
+
+size_t activation_bytes_per_row(const Policy& p) {
+    const int widest = std::max({max_width(p.embedding), max_width(p.encoder), max_width(p.decoder)});
+    const size_t hidden = padded(p.hidden_dim), chunk = padded(p.chunk_dim());
+    return sizeof(float) * (2 * static_cast<size_t>(padded(widest)) + 7 * hidden + 5 * chunk);
+}
+
+int plan_block_rows(const Policy& policy, size_t cache_bytes) {
+    constexpr int kMultiple = 12, kMost = 96;
+    const size_t rows = cache_bytes / 2 / activation_bytes_per_row(policy);
+    return std::clamp(static_cast<int>(std::min<size_t>(rows, kMost)) / kMultiple * kMultiple, kMultiple, kMost);
+}
+
+size_t level2_cache_bytes() {
+#ifdef _SC_LEVEL2_CACHE_SIZE
+    const long bytes = sysconf(_SC_LEVEL2_CACHE_SIZE);
+    if (bytes > 0) return static_cast<size_t>(bytes);
+#endif
+    return size_t{1} << 20;
+}
+
+}  // namespace zprl

@@ -1,0 +1,25 @@
+// Copyright (c) 2026, The ZPRL Project Developers.
+// SPDX-License-Identifier: BSD-3-Clause
+//
+// How a batch is cut: the part of a policy step's tiling that depends on the policy's shape and on the machine. (The
+// register tiles depend on the instruction set alone; see cpu/matmul.h.)
+
+#pragma once
+
+#include "policy_blob.h"
+
+namespace zprl {
+
+// Bytes of activations that one row needs through the whole step.
+size_t activation_bytes_per_row(const Policy& policy);
+
+// Rows that go through the whole step together: as many as leave half of the level-2 cache to the weights that stream
+// by, since every further row reuses them, but at most 96, beyond which the weights' share of the traffic is small; and
+// a multiple of 12, so that blocks hold whole register tiles (of 6 or 4 rows) on every instruction set. Results do not
+// depend on it.
+int plan_block_rows(const Policy& policy, size_t cache_bytes);
+
+// Size of this machine's level-2 cache, or 1 MiB if it does not say.
+size_t level2_cache_bytes();
+
+}  // namespace zprl
