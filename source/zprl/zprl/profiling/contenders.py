@@ -1,0 +1,246 @@
+# Copyright (c) 2026, The ZPRL Project Developers.
+# SPDX-License-Identifier: BSD-3-Clause
+
+"""What can run a policy step: ours, and the rivals that a user would reach for."""
+
+from __future__ import annotations
+
+import importlib.util
+import inspect
+import io
+import logging
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from zprl.errors import ZprlError
+from zprl.policy import FlowPolicy, NativePolicyStep
+
+from .hoisted import HoistedPolicy
+from .shapes import Inputs
+
+NATIVE = "native"
+"""Name of ours in every table."""
+
+_OPSET = 17  # the first with LayerNormalization as one operator
+
+
+class UnavailableError(Exception):
+    """A contender cannot run here. The message is for the table and says why in a few words."""
+
+
+@dataclass
+class Contender:
+    """Something that runs the policy step."""
+
+    name: str
+
+    bind: Callable[[Inputs], Callable[[], Any]]
+    """Returns a call without arguments for some inputs (float32, on the CPU), which are converted outside of it."""
+
+    device: str = "cpu"
+
+    def chunk(self, inputs: Inputs) -> Tensor:
+        """Run once and return the chunks (N, H, A) on the CPU."""
+        result = self.bind(inputs)()
+        result = result[0] if isinstance(result, list | tuple) else result
+        return torch.as_tensor(result).detach().cpu()
+
+
+@dataclass(frozen=True)
+class Conditions:
+    """What all contenders of a cell share."""
+
+    policy: FlowPolicy
+    """Policy with the weights that everyone gets, float32 on the CPU."""
+
+    example: Inputs
+    """Inputs with the batch size that will be run."""
+
+    dtype: str
+    """"float32" or "bfloat16"."""
+
+    device: str
+    """Device, such as "cpu" or "cuda:0"."""
+
+    threads: int
+    """Number of threads."""
+
+    @property
+    def torch_dtype(self) -> torch.dtype:
+        """The precision as torch names it."""
+        return getattr(torch, self.dtype)
+
+
+def build(name: str, conditions: Conditions) -> Contender:
+    """Make a contender ready to run.
+
+    Args:
+        name: :data:`NATIVE` or a key of :data:`RIVALS`.
+        conditions: What to run.
+
+    Raises:
+        UnavailableError: If it cannot run here.
+        ZprlError: If the native library is missing or refuses the policy in single precision.
+    """
+    with warnings.catch_warnings():
+        # torch deprecates TorchScript and its ONNX exporter; that is no news for whoever reads a table of timings.
+        warnings.simplefilter("ignore")
+        if name == NATIVE:
+            return _native(conditions)
+        try:
+            contender = RIVALS[name](conditions)
+            contender.chunk(conditions.example)  # a missing kernel or compiler may show only now
+        except UnavailableError:
+            raise
+        except Exception as error:  # whatever a rival's many layers raise, ours can still be measured
+            raise UnavailableError(f"does not run: {_first_line(error)}") from error
+    return contender
+
+
+def _native(conditions: Conditions) -> Contender:
+    step = native_step(conditions.policy, conditions.dtype)
+
+    def bind(inputs: Inputs) -> Callable[[], Tensor]:
+        arguments = inputs.to(conditions.device, torch.float32).astuple()
+        return lambda: step.act(*arguments)
+
+    if not conditions.device.startswith("cpu"):
+        try:
+            bind(conditions.example)()
+        except NotImplementedError as error:
+            raise UnavailableError("no CUDA kernel yet") from error
+        except RuntimeError as error:
+            raise UnavailableError(f"does not run: {_first_line(error)}") from error
+    return Contender(NATIVE, bind, conditions.device)
+
+
+def native_step(policy: FlowPolicy, dtype: str) -> NativePolicyStep:
+    """Return the native step in a precision.
+
+    Raises:
+        UnavailableError: If this build or this CPU has no step in bfloat16.
+        ZprlError: If there is none in float32.
+    """
+    if dtype == "float32":
+        return NativePolicyStep(policy)
+    if "dtype" not in inspect.signature(NativePolicyStep).parameters:
+        raise UnavailableError(f"this build has no {dtype} step")
+    try:
+        return NativePolicyStep(policy, dtype=dtype)  # type: ignore[call-arg]
+    except ZprlError as error:
+        raise UnavailableError(str(error)) from error
+
+
+# -- torch -------------------------------------------------------------------------------------------------------------
+
+
+def _torch_contender(name: str, module: Callable[..., Tensor], conditions: Conditions) -> Contender:
+    def bind(inputs: Inputs) -> Callable[[], Tensor]:
+        arguments = inputs.to(conditions.device, conditions.torch_dtype).astuple()
+
+        def call() -> Tensor:
+            with torch.inference_mode():
+                return module(*arguments)
+
+        return call
+
+    return Contender(name, bind, conditions.device)
+
+
+def _module(conditions: Conditions) -> nn.Module:
+    # The tables are made before the precision is lowered, and rounded once.
+    return HoistedPolicy(conditions.policy).to(conditions.device, conditions.torch_dtype).eval()
+
+
+def _eager(conditions: Conditions) -> Contender:
+    return _torch_contender("eager", _module(conditions), conditions)
+
+
+def _jit(conditions: Conditions) -> Contender:
+    arguments = conditions.example.to(conditions.device, conditions.torch_dtype).astuple()
+    with torch.no_grad():
+        traced = torch.jit.trace(_module(conditions), arguments, check_trace=False)
+        frozen = torch.jit.optimize_for_inference(torch.jit.freeze(traced))
+    return _torch_contender("jit", frozen, conditions)
+
+
+def _compile(conditions: Conditions) -> Contender:
+    torch.compiler.reset()  # or torch would give up after a few shapes and run eagerly
+    cuda = conditions.device.startswith("cuda")
+    # CUDA graphs on a GPU; weights as constants, packed ahead, on a CPU.
+    options: dict[str, Any] = {"mode": "reduce-overhead"} if cuda else {"options": {"freezing": True}}
+    compiled = torch.compile(_module(conditions), fullgraph=True, dynamic=False, **options)
+    return _torch_contender("compile", compiled, conditions)
+
+
+# -- ONNX Runtime ------------------------------------------------------------------------------------------------------
+
+
+def _onnx(conditions: Conditions) -> Contender:
+    missing = [package for package in ("onnx", "onnxruntime") if importlib.util.find_spec(package) is None]
+    if missing:
+        raise UnavailableError(f"not installed: pip install {' '.join(missing)}")
+    if not conditions.device.startswith("cpu"):
+        raise UnavailableError("measured on the CPU only")
+    if conditions.dtype != "float32":
+        raise UnavailableError(f"has no {conditions.dtype} kernels on the CPU")  # 1.32 refuses the first subtraction
+    import onnxruntime  # type: ignore[import-not-found]
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = conditions.threads
+    options.inter_op_num_threads = 1
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
+    options.log_severity_level = 3
+    # Its threads wait busily for more work after a run, and would take a core from whoever has the next turn.
+    options.add_session_config_entry("session.force_spinning_stop", "1")
+    session = onnxruntime.InferenceSession(onnx_model(conditions), options, providers=["CPUExecutionProvider"])
+
+    def bind(inputs: Inputs) -> Callable[[], Any]:
+        feed = {name: x.numpy() for name, x in zip(_ONNX_INPUTS, inputs.astuple(), strict=True)}
+        return lambda: session.run(None, feed)
+
+    return Contender("onnx", bind)
+
+
+_ONNX_INPUTS = ("obs", "residual", "noise")
+
+
+def onnx_model(conditions: Conditions) -> bytes:
+    """Export the policy step as an ONNX model with a fixed batch size."""
+    file = io.BytesIO()
+    logger = logging.getLogger("torch.onnx")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        torch.onnx.export(
+            _module(conditions),
+            conditions.example.astuple(),
+            file,  # type: ignore[arg-type]  # its annotation forgets files
+            input_names=_ONNX_INPUTS,
+            output_names=("chunk",),
+            opset_version=_OPSET,
+            dynamo=False,
+        )
+    finally:
+        logger.setLevel(level)
+    return file.getvalue()
+
+
+def _first_line(error: BaseException) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    text = lines[0] if lines else type(error).__name__
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+RIVALS: dict[str, Callable[[Conditions], Contender]] = {
+    "eager": _eager,
+    "jit": _jit,
+    "onnx": _onnx,
+    "compile": _compile,
+}
+"""Rivals by name: torch eager, TorchScript (frozen and optimised for inference), ONNX Runtime and torch.compile."""

@@ -1,0 +1,163 @@
+# Copyright (c) 2026, The ZPRL Project Developers.
+# SPDX-License-Identifier: BSD-3-Clause
+
+"""The machine that measures: what it is, and how fast it can be at best."""
+
+from __future__ import annotations
+
+import os
+import platform
+from dataclasses import asdict, dataclass, field
+from importlib import metadata
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import torch
+
+_PEAK_SECONDS = 0.2
+_PACKAGES = ("zprl", "torch", "numpy", "onnx", "onnxruntime")
+_CUDA_SIZE = 8192
+
+
+@dataclass
+class Limits:
+    """Measured limits of the machine."""
+
+    gflops: dict[str, float] = field(default_factory=dict)
+    """Peak of the arithmetic on all threads that are used [Gflop/s], by precision; without those it does not have."""
+
+    gbytes: dict[int, float] = field(default_factory=dict)
+    """Bandwidth of one thread [GB/s] that reads a buffer over and over, by the buffer's size [bytes]."""
+
+    notes: list[str] = field(default_factory=list)
+    """What could not be measured, and why."""
+
+
+def native_core() -> ModuleType | None:
+    """Return ``zprl._core``, or None if it is not built."""
+    try:
+        from zprl import _core
+    except ImportError:
+        return None
+    return _core  # type: ignore[return-value]
+
+
+def measure_peaks(limits: Limits, device: str, threads: int) -> None:
+    """Measure the peak of the arithmetic and keep the larger of this and an earlier measurement.
+
+    On a CPU it is the peak of one thread, in multiply-adds (float32) and dot products (bfloat16) on registers, times
+    the number of threads. Matrix units such as Intel's AMX are not in it, so a library that uses them may exceed it.
+    On a GPU it is the rate of a large matrix product.
+    """
+    if device.startswith("cuda"):
+        measured = {dtype: _cuda_matmul_gflops(device, dtype) for dtype in ("float32", "bfloat16")}
+    else:
+        core = native_core()
+        if not hasattr(core, "measure_peaks"):
+            note = "peaks: this build of zprl._core cannot measure them"
+            limits.notes += [note] if note not in limits.notes else []
+            return
+        peaks = core.measure_peaks(_PEAK_SECONDS)  # type: ignore[union-attr]
+        measured = {"float32": threads * peaks["fp32_gflops"], "bfloat16": threads * peaks["bf16_gflops"]}
+    for dtype, value in measured.items():
+        if value > 0.0:
+            limits.gflops[dtype] = max(value, limits.gflops.get(dtype, 0.0))
+
+
+def measure_stream(limits: Limits, device: str, size: int) -> None:
+    """Measure how fast a buffer of a size [bytes] can be read, once per size.
+
+    Weights of that size come from the same level of the memory as the buffer, so it is the limit of a step that reads
+    them anew at every evaluation.
+    """
+    if size in limits.gbytes:
+        return
+    if device.startswith("cuda"):
+        limits.gbytes[size] = _cuda_read_gbytes(device, size)
+        return
+    core = native_core()
+    if not hasattr(core, "measure_stream"):
+        note = "bandwidth: this build of zprl._core cannot measure it"
+        limits.notes += [note] if note not in limits.notes else []
+        return
+    limits.gbytes[size] = core.measure_stream(size, _PEAK_SECONDS)  # type: ignore[union-attr]
+
+
+def note_load(limits: Limits, threads: int) -> None:
+    """Note if other programs leave fewer cores than there are threads: all times are then too long."""
+    load, cores = os.getloadavg()[0], len(os.sched_getaffinity(0))
+    if load + threads > cores + 0.5:
+        limits.notes.append(
+            f"other programs are running (load {load:.1f} on {cores} cores before the start): expect times too long"
+        )
+
+
+def describe_machine(device: str, threads: int) -> dict[str, Any]:
+    """Return the machine and the software as plain values: names, instruction sets, versions and threads."""
+    name, flags = parse_cpuinfo(_read("/proc/cpuinfo"))
+    core = native_core()
+    return {
+        "cpu": name or platform.processor() or platform.machine(),
+        "cpu_flags": {flag: flag in flags for flag in ("avx2", "avx512f", "avx512_bf16", "amx_bf16")},
+        "cpu_level": core.cpu_level() if hasattr(core, "cpu_level") else None,  # type: ignore[union-attr]
+        "cores": len(os.sched_getaffinity(0)),
+        "threads": threads,
+        "device": device,
+        "gpu": torch.cuda.get_device_name(device) if device.startswith("cuda") else None,
+        "system": platform.platform(),
+        "versions": {"python": platform.python_version(), **{p: _version(p) for p in _PACKAGES}},
+    }
+
+
+def parse_cpuinfo(text: str) -> tuple[str, set[str]]:
+    """Return name and flags of the first CPU in the text of /proc/cpuinfo; empty where they are missing."""
+    entries: dict[str, str] = {}
+    for line in text.splitlines():
+        key, _, value = line.partition(":")
+        entries.setdefault(key.strip(), value.strip())
+    return entries.get("model name", ""), set(entries.get("flags", "").split())
+
+
+def limits_to_dict(limits: Limits) -> dict[str, Any]:
+    """Return the limits as plain values for JSON."""
+    values = asdict(limits)
+    values["gbytes"] = {str(size): value for size, value in limits.gbytes.items()}
+    return values
+
+
+def _read(path: str) -> str:
+    try:
+        return Path(path).read_text(errors="replace")
+    except OSError:
+        return ""
+
+
+def _version(package: str) -> str | None:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _cuda_seconds(call: Any, device: str, repetitions: int = 10) -> float:
+    call()
+    start, stop = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
+    with torch.cuda.device(device):
+        start.record()
+        for _ in range(repetitions):
+            call()
+        stop.record()
+    torch.cuda.synchronize(device)
+    return 1e-3 * start.elapsed_time(stop) / repetitions
+
+
+def _cuda_matmul_gflops(device: str, dtype: str) -> float:
+    a = torch.randn(_CUDA_SIZE, _CUDA_SIZE, device=device, dtype=getattr(torch, dtype))
+    out = torch.empty_like(a)
+    return 2e-9 * _CUDA_SIZE**3 / _cuda_seconds(lambda: torch.mm(a, a, out=out), device)
+
+
+def _cuda_read_gbytes(device: str, size: int) -> float:
+    buffer = torch.zeros(max(size // 4, 1), device=device)
+    return 1e-9 * size / _cuda_seconds(lambda: buffer.sum(), device)

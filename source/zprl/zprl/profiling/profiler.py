@@ -1,0 +1,290 @@
+# Copyright (c) 2026, The ZPRL Project Developers.
+# SPDX-License-Identifier: BSD-3-Clause
+
+"""The whole measurement: for every shape, precision and batch size the errors, then the times."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, suppress
+from dataclasses import dataclass, field
+
+import torch
+
+from zprl.errors import ZprlError
+from zprl.policy import FlowPolicy
+
+from .accuracy import RULES, Errors, double_copy, measure_errors, quantised_copy
+from .contenders import NATIVE, RIVALS, Conditions, Contender, UnavailableError, build, native_step
+from .machine import Limits, describe_machine, measure_peaks, measure_stream, note_load
+from .shapes import Inputs, Shape, make_shape, random_inputs
+from .stages import StageSplit, split_stages
+from .timing import Samples, Timing, take_turns
+from .work import Work, count_work
+
+_CHECKED_ROWS = 16
+"""Rows at least on which errors are measured: small batches are run several times."""
+
+DRAM_BYTES = 256 * 2**20
+"""Size of a buffer that no cache holds [bytes]."""
+
+
+@dataclass
+class ProfileSettings:
+    """What to measure."""
+
+    shapes: Sequence[str] = ("A", "B")
+    """Shapes: "A", "B" or "task:<id>"."""
+    batches: Sequence[int] = (1, 8, 64, 256, 1024)
+    """Batch sizes."""
+    dtypes: Sequence[str] = ("float32", "bfloat16")
+    """Precisions."""
+    rivals: Sequence[str] = ("eager", "jit", "onnx")
+    """Names of the rivals; see :data:`zprl.profiling.contenders.RIVALS`."""
+    device: str = "cpu"
+    """Device: "cpu", or "cuda" with an index if need be."""
+    threads: int = 1
+    """Number of threads of everyone."""
+    solver: str | None = None
+    """Solver of the flow; the shape's own if None."""
+    steps: int | None = None
+    """Number of solver steps K; the shape's own if None."""
+    budget: float = 1.0
+    """Time for a cell, all its contenders together [s]; see :func:`zprl.profiling.timing.choose_repetitions`."""
+    seed: int = 0
+    """Seed of random weights and data."""
+
+    def check(self) -> None:
+        """Check the settings.
+
+        Raises:
+            ZprlError: If a value is unknown or out of range, a list is empty, or the device is not there.
+        """
+        for what, values, known in (
+            ("precision", self.dtypes, tuple(RULES)),
+            ("rival", self.rivals, tuple(RIVALS)),
+        ):
+            for value in values:
+                if value not in known:
+                    raise ZprlError(f"unknown {what} '{value}'; choose among {', '.join(known)}.")
+        for what, values in (("shape", self.shapes), ("batch size", self.batches), ("precision", self.dtypes)):
+            if not values:
+                raise ZprlError(f"there is no {what} to measure; name at least one.")
+            if len(set(values)) < len(values):
+                raise ZprlError(f"a {what} is listed twice; name each once.")
+        for batch in self.batches:
+            if batch < 1:
+                raise ZprlError(f"the batch size is {batch}; it must be at least 1.")
+        if self.threads < 1:
+            raise ZprlError(f"the number of threads is {self.threads}; it must be at least 1.")
+        if not self.budget >= 0.0:
+            raise ZprlError(f"the budget is {self.budget} s; it must not be negative.")
+        self._check_device()
+
+    def _check_device(self) -> None:
+        try:
+            device = torch.device(self.device)
+        except RuntimeError:
+            device = None
+        if device is None or device.type not in ("cpu", "cuda"):
+            raise ZprlError(f"unknown device '{self.device}'; choose cpu or cuda.")
+        if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+            # device_count() is 0 without a driver, and asking it starts nothing on the GPU.
+            found = f"{torch.cuda.device_count()} of them" if torch.cuda.is_available() else "none"
+            raise ZprlError(f"torch was asked for the GPU '{self.device}' and finds {found}; use --device cpu.")
+
+
+@dataclass
+class ContenderResult:
+    """What was measured of one contender in one cell."""
+
+    name: str
+    note: str = ""
+    """Why it did not run; empty if it did."""
+    errors: Errors | None = None
+    broken_rules: list[str] = field(default_factory=list)
+    """Names of the rules that the error breaks. Rules are for ours; a rival's error is only shown."""
+    timing: Timing | None = None
+
+
+@dataclass
+class CellResult:
+    """All contenders at one shape, precision and batch size; ours comes first."""
+
+    shape: str
+    dtype: str
+    batch: int
+    contenders: list[ContenderResult] = field(default_factory=list)
+    samples: dict[str, Samples] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        """What identifies the cell."""
+        return f"{self.shape} {self.dtype} batch {self.batch}"
+
+    def contender(self, name: str) -> ContenderResult:
+        """Return a contender's result."""
+        return next(result for result in self.contenders if result.name == name)
+
+
+@dataclass
+class ShapeFacts:
+    """What a shape is, whatever runs it."""
+
+    name: str
+    work: Work
+    solver: str
+    steps: int
+    action_errors: dict[str, float] = field(default_factory=dict)
+    """For a trained policy, by precision: largest error of an executed action, in its own unit, against the policy in
+    double precision with the weights as trained. Rounding of the weights is part of it."""
+
+
+@dataclass
+class ProfileReport:
+    """Everything that was measured."""
+
+    settings: ProfileSettings
+    machine: dict[str, object]
+    limits: Limits = field(default_factory=Limits)
+    shapes: list[ShapeFacts] = field(default_factory=list)
+    cells: list[CellResult] = field(default_factory=list)
+    stages: list[StageSplit] = field(default_factory=list)
+
+    def facts(self, shape: str) -> ShapeFacts:
+        """Return the facts of a shape."""
+        return next(facts for facts in self.shapes if facts.name == shape)
+
+    def check(self) -> None:
+        """Insist that our results are right.
+
+        Raises:
+            ZprlError: If an error breaks a rule.
+        """
+        broken = [cell.name for cell in self.cells if any(result.broken_rules for result in cell.contenders)]
+        if broken:
+            raise ZprlError(
+                f"the native step is wrong beyond the rules in {len(broken)} of {len(self.cells)} cells "
+                f"({'; '.join(broken[:3])}{'; ...' if len(broken) > 3 else ''}); its times mean nothing."
+            )
+
+
+def profile_policy_step(settings: ProfileSettings, report: Callable[[str], None] = lambda line: None) -> ProfileReport:
+    """Measure errors and times.
+
+    Args:
+        settings: What to measure.
+        report: Takes a line whenever a cell is done.
+
+    Raises:
+        ZprlError: If a setting is wrong, a policy is missing, or the native library does not load.
+    """
+    settings.check()
+    # Before the first minute of measuring, so that a misspelt shape does not cost one.
+    shapes = [make_shape(name, settings.solver, settings.steps, settings.seed) for name in settings.shapes]
+    result = ProfileReport(settings, describe_machine(settings.device, settings.threads))
+    note_load(result.limits, settings.threads)
+    with _torch_threads(settings.threads):
+        measure_peaks(result.limits, settings.device, settings.threads)
+        measure_stream(result.limits, settings.device, DRAM_BYTES)
+        for shape in shapes:
+            _profile_shape(shape, result, report)
+        # Again, as the clock may have changed meanwhile: the better one counts.
+        measure_peaks(result.limits, settings.device, settings.threads)
+    return result
+
+
+def _profile_shape(shape: Shape, result: ProfileReport, report: Callable[[str], None]) -> None:
+    settings, cfg = result.settings, shape.policy.cfg
+    facts = ShapeFacts(shape.name, count_work(shape.policy), cfg.solver, cfg.num_flow_steps)
+    result.shapes.append(facts)
+    for dtype in settings.dtypes:
+        measure_stream(result.limits, settings.device, facts.work.core_bytes(dtype))
+        policy = quantised_copy(shape.policy, dtype)
+        truth = double_copy(policy)
+        for batch in settings.batches:
+            cell = _profile_cell(shape.name, policy, truth, dtype, batch, settings)
+            result.cells.append(cell)
+            report(_cell_line(cell))
+            ours = cell.contender(NATIVE).timing
+            if ours and settings.device == "cpu" and batch in (1, max(settings.batches)):
+                split = split_stages(shape.name, policy, dtype, batch, ours.median)
+                result.stages += [] if split is None else [split]
+        if shape.trained is not None and settings.device == "cpu":
+            with suppress(UnavailableError):  # the cells say why already
+                facts.action_errors[dtype] = action_error(shape.trained, dtype, max(settings.batches), settings.seed)
+
+
+def _profile_cell(
+    shape: str, policy: FlowPolicy, truth: FlowPolicy, dtype: str, batch: int, settings: ProfileSettings
+) -> CellResult:
+    draws = [random_inputs(policy, batch, settings.seed + 1 + i) for i in range(-(-_CHECKED_ROWS // batch))]
+    expected = torch.cat([truth.act(*inputs.to("cpu", torch.float64).astuple()) for inputs in draws])
+    conditions = Conditions(policy, draws[0], dtype, settings.device, settings.threads)
+    cell = CellResult(shape, dtype, batch)
+    ready: dict[str, Contender] = {}
+    for name in (NATIVE, *settings.rivals):
+        outcome = ContenderResult(name)
+        cell.contenders.append(outcome)
+        try:
+            contender = build(name, conditions)
+        except UnavailableError as error:
+            outcome.note = str(error)
+            continue
+        outcome.errors = measure_errors(torch.cat([contender.chunk(inputs) for inputs in draws]), expected)
+        if name == NATIVE:
+            outcome.broken_rules = outcome.errors.broken_rules(dtype)
+        ready[name] = contender
+
+    cell.samples = take_turns(
+        {name: contender.bind(draws[0]) for name, contender in ready.items()},
+        settings.budget,
+        *_cuda_hooks(settings.device),
+    )
+    for name, samples in cell.samples.items():
+        cell.contender(name).timing = Timing.of(samples.seconds)
+    return cell
+
+
+def action_error(policy: FlowPolicy, dtype: str, batch: int, seed: int = 0) -> float:
+    """Largest error of an executed action of the native step, in the action's own unit.
+
+    Args:
+        policy: Policy as it acts.
+        dtype: Precision of the native step.
+        batch: Number of random rows.
+        seed: Seed of the data.
+
+    Raises:
+        UnavailableError: If there is no native step in this precision.
+    """
+    inputs: Inputs = random_inputs(policy, batch, seed + 1)
+    truth = double_copy(policy).act(*inputs.to("cpu", torch.float64).astuple())
+    return float((native_step(policy, dtype).act(*inputs.astuple()).double() - truth).abs().max())
+
+
+def _cell_line(cell: CellResult) -> str:
+    times = [
+        f"{result.name} {1e3 * result.timing.median:,.3f} ms" if result.timing else f"{result.name} -"
+        for result in cell.contenders
+    ]
+    return f"{cell.name}: {', '.join(times)}"
+
+
+def _cuda_hooks(
+    device: str,
+) -> tuple[Callable[[], None] | None, Callable[[str], AbstractContextManager[object]] | None]:
+    """Return how to wait for the device, and ranges for Nsight Systems."""
+    if not device.startswith("cuda"):
+        return None, None
+    return lambda: torch.cuda.synchronize(device), torch.cuda.nvtx.range
+
+
+@contextmanager
+def _torch_threads(threads: int) -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

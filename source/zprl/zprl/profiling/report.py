@@ -1,0 +1,222 @@
+# Copyright (c) 2026, The ZPRL Project Developers.
+# SPDX-License-Identifier: BSD-3-Clause
+
+"""A profile as tables for the terminal and as plain values for JSON."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from prettytable import PrettyTable
+
+from .accuracy import RULES, Errors
+from .contenders import NATIVE
+from .machine import limits_to_dict
+from .profiler import DRAM_BYTES, CellResult, ContenderResult, ProfileReport, ShapeFacts
+from .stages import StageSplit
+
+_RULE_NAMES = {"max": "max", "rms": "rms", "cosine": "1-cos"}
+_NONE = "-"
+
+LEGEND = """\
+max err, rms err: error against the float64 policy on the same weights, in units of the true chunk's RMS; 1-cos: of the
+angle between them; rules: of ours. time/ours: median over ours, above 1 where ours is faster. Gflop/s: 2 x the
+multiply-accumulates of the linear layers. peak: share of the arithmetic measured in this run on all threads. stream: at
+batch 1, bytes of weights per second (the core's once per evaluation) over what one thread reads from a buffer of the
+core's size."""
+
+
+@dataclass(frozen=True)
+class Figures:
+    """What follows from a contender's median time; None where it does not apply."""
+
+    gflops: float | None = None
+    """Rate of arithmetic [Gflop/s]."""
+    percent_of_peak: float | None = None
+    """Share of the machine's peak in the cell's precision [%]."""
+    percent_of_stream: float | None = None
+    """At batch 1: share of the bandwidth at which the weights could be read [%]."""
+    time_over_native: float | None = None
+    """Median time over the native step's."""
+
+
+def figures(report: ProfileReport, cell: CellResult, result: ContenderResult) -> Figures:
+    """Derive a contender's figures from its median time."""
+    if result.timing is None:
+        return Figures()
+    seconds, work = result.timing.median, report.facts(cell.shape).work
+    gflops = 1e-9 * work.flops(cell.batch) / seconds
+    peak = report.limits.gflops.get(cell.dtype)
+    stream = report.limits.gbytes.get(work.core_bytes(cell.dtype)) if cell.batch == 1 else None
+    native = cell.contender(NATIVE).timing
+    return Figures(
+        gflops,
+        100.0 * gflops / peak if peak else None,
+        100.0 * 1e-9 * work.weight_bytes(cell.dtype) / seconds / stream if stream else None,
+        seconds / native.median if native else None,
+    )
+
+
+# -- text --------------------------------------------------------------------------------------------------------------
+
+
+def report_text(report: ProfileReport) -> str:
+    """Return the whole profile as text: machine, a table per shape and precision, stages, and what the columns mean."""
+    parts = ["\n".join(_machine_lines(report))]
+    for facts in report.shapes:
+        for dtype in report.settings.dtypes:
+            cells = [cell for cell in report.cells if (cell.shape, cell.dtype) == (facts.name, dtype)]
+            parts.append(f"{_shape_line(facts, dtype)}\n{_cell_table(report, cells)}")
+            if dtype in facts.action_errors:
+                parts[-1] += (
+                    f"\nlargest error of an executed action: {facts.action_errors[dtype]:.2e} in its own unit "
+                    "(against float64 with the weights as trained)"
+                )
+        parts.append(_stage_text(facts.name, [split for split in report.stages if split.shape == facts.name]))
+    return "\n\n".join([*parts, LEGEND])
+
+
+def _machine_lines(report: ProfileReport) -> list[str]:
+    machine, limits = report.machine, report.limits
+    versions: Any = machine["versions"]
+    flags: Any = machine["cpu_flags"]
+    lines = [
+        f"{machine['cpu']}, {machine['cores']} cores, threads: {machine['threads']}, avx512_bf16 "
+        f"{'yes' if flags['avx512_bf16'] else 'no'}, native level {machine['cpu_level'] or 'unknown'}"
+        + (f", {machine['gpu']}" if machine["gpu"] else ""),
+        ", ".join(f"{name} {version or 'not installed'}" for name, version in versions.items()),
+    ]
+    peaks = [f"{dtype} {value:,.0f} Gflop/s" for dtype, value in limits.gflops.items()]
+    lines += [f"peak: {', '.join(peaks)}"] if peaks else []
+    streams = [
+        f"{'256 MiB' if size == DRAM_BYTES else f'{size / 2**20:.1f} MiB'} {value:,.1f} GB/s"
+        for size, value in sorted(limits.gbytes.items())
+    ]
+    lines += [f"reading: {', '.join(streams)}"] if streams else []
+    return [*lines, *limits.notes]
+
+
+def _shape_line(facts: ShapeFacts, dtype: str) -> str:
+    work = facts.work
+    rules = ", ".join(f"{_RULE_NAMES[name]} <= {limit:g}" for name, limit in RULES[dtype].items())
+    return (
+        f"{facts.name}, {dtype}: {facts.solver}, {facts.steps} steps, {work.macs:,} multiply-accumulates per chunk "
+        f"({work.core_macs:,} x {work.evaluations} + {work.encode_macs + work.condition_macs:,}); rules: {rules}"
+    )
+
+
+def _cell_table(report: ProfileReport, cells: Sequence[CellResult]) -> str:
+    errors, times = ["max err", "rms err", "1-cos", "rules"], ["median [ms]", "p10", "p99", "calls", "time/ours"]
+    table = PrettyTable(["batch", "runs on", *errors, *times, "Gflop/s", "peak", "stream", "note"], align="r")
+    table.align.update({"runs on": "l", "note": "l"})
+    for cell in cells:
+        for result in cell.contenders:
+            derived, timing = figures(report, cell, result), result.timing
+            table.add_row(
+                [
+                    f"{cell.batch:,}",
+                    result.name,
+                    *_error_cells(result.errors),
+                    _verdict(result),
+                    *([f"{1e3 * x:,.3f}" for x in (timing.median, timing.p10, timing.p99)] if timing else [_NONE] * 3),
+                    f"{timing.repetitions:,}" if timing else _NONE,
+                    _number(derived.time_over_native, ".2f"),
+                    _number(derived.gflops, ",.1f"),
+                    _percent(derived.percent_of_peak),
+                    _percent(derived.percent_of_stream),
+                    result.note,
+                ],
+                divider=result is cell.contenders[-1],
+            )
+    return table.get_string()
+
+
+def _verdict(result: ContenderResult) -> str:
+    if result.name != NATIVE or result.errors is None:
+        return _NONE
+    return "BROKEN: " + ", ".join(_RULE_NAMES[name] for name in result.broken_rules) if result.broken_rules else "ok"
+
+
+def _stage_text(shape: str, splits: Sequence[StageSplit]) -> str:
+    if not splits:
+        return f"{shape}: the native step's stages were not measured (not on this device, or not by this build)"
+    stages = list(dict.fromkeys(stage for split in splits for stage in split.seconds))
+    columns = [f"{split.dtype} batch {split.batch:,} [us]" for split in splits]
+    header = ["stage", *(name for column in columns for name in (column, column.replace("[us]", "%")))]
+    table = PrettyTable(header, align="r")
+    table.align["stage"] = "l"
+    for stage in [*stages, None]:  # the sum comes last
+        row = ["sum" if stage is None else stage]
+        for split in splits:
+            total = sum(split.seconds.values())
+            seconds = total if stage is None else split.seconds.get(stage, 0.0)
+            row += [f"{1e6 * seconds:,.1f}", f"{100 * seconds / total:.0f}" if total > 0.0 else _NONE]
+        table.add_row(row, divider=bool(stages) and stage == stages[-1])
+    return f"{shape}: stages of the native step on one thread, all evaluations together\n{table.get_string()}"
+
+
+def _error_cells(errors: Errors | None) -> list[str]:
+    if errors is None:
+        return [_NONE] * 3
+    return ["not finite" if math.isnan(x) else f"{x:.1e}" for x in (errors.max, errors.rms, errors.cosine)]
+
+
+def _number(value: float | None, form: str) -> str:
+    return _NONE if value is None else format(value, form)
+
+
+def _percent(value: float | None) -> str:
+    return _NONE if value is None else f"{value:.1f} %"
+
+
+# -- JSON --------------------------------------------------------------------------------------------------------------
+
+
+def report_to_dict(report: ProfileReport) -> dict[str, Any]:
+    """Return the whole profile as plain values for JSON. Times are in seconds; what does not exist is None."""
+    return {
+        "format": "zprl-profile",
+        "version": 1,
+        "settings": {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(report.settings).items()},
+        "machine": report.machine,
+        "limits": limits_to_dict(report.limits),
+        "rules": RULES,
+        "shapes": [_shape_dict(facts, report.settings.dtypes) for facts in report.shapes],
+        "cells": [_cell_dict(report, cell) for cell in report.cells],
+        "stages": [asdict(split) for split in report.stages],
+    }
+
+
+def _shape_dict(facts: ShapeFacts, dtypes: Sequence[str]) -> dict[str, Any]:
+    work = facts.work
+    sizes = {"core_bytes": work.core_bytes, "weight_bytes": work.weight_bytes}
+    return {
+        "name": facts.name,
+        "solver": facts.solver,
+        "steps": facts.steps,
+        "macs": work.macs,
+        **asdict(work),
+        **{name: {dtype: size(dtype) for dtype in dtypes} for name, size in sizes.items()},
+        "action_errors": facts.action_errors,
+    }
+
+
+def _cell_dict(report: ProfileReport, cell: CellResult) -> dict[str, Any]:
+    contenders = []
+    for result in cell.contenders:
+        errors = None if result.errors is None else asdict(result.errors)
+        contenders.append(
+            {
+                "name": result.name,
+                "note": result.note,
+                # JSON has no NaN; the broken rules say that these are not finite.
+                "errors": errors and {k: None if math.isnan(v) else v for k, v in errors.items()},
+                "broken_rules": result.broken_rules,
+                "timing": None if result.timing is None else asdict(result.timing),
+                **asdict(figures(report, cell, result)),
+            }
+        )
+    return {"shape": cell.shape, "dtype": cell.dtype, "batch": cell.batch, "contenders": contenders}
