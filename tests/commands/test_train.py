@@ -112,6 +112,8 @@ def test_scalars_are_over_environment_steps(workshop):
 
     events = EventAccumulator(str(workshop.folder / workshop.run))
     events.Reload()
+    (text,) = events.Tensors("Run/text_summary")
+    assert text.tensor_proto.string_val[0].decode() == "policy step on native, physics mujoco, device cpu"
     tags = events.Tags()["scalars"]
     assert {"Loss/value", "Steering/lambda", "Evaluation/success_rate", "Perf/total_fps"} <= set(tags)
     iterations = [STEPS_PER_ITERATION * i for i in (1, 2, 3, 4)]

@@ -25,12 +25,15 @@ class EnvStepWriter(LogWriter):
         log_dir: Folder of the event files.
         env_steps_per_iteration: Environment steps that one iteration takes.
         execute_steps: Environment steps per chunk.
+        description: What runs, shown under TensorBoard's "Text".
     """
 
-    def __init__(self, log_dir: str, env_steps_per_iteration: int, execute_steps: int) -> None:
+    def __init__(self, log_dir: str, env_steps_per_iteration: int, execute_steps: int, description: str = "") -> None:
         from torch.utils.tensorboard import SummaryWriter
 
         self._writer = SummaryWriter(log_dir=log_dir, flush_secs=10)
+        if description:
+            self._writer.add_text("Run", description)
         self._per_iteration = env_steps_per_iteration
         self._execute_steps = execute_steps
 

@@ -117,6 +117,8 @@ class SteeringTrainer:
                 "class_name": "zprl.rl.logger:EnvStepWriter",
                 "env_steps_per_iteration": env_steps,
                 "execute_steps": chunk,
+                "description": f"policy step on {self.step.backend}, physics {self._settings.get('physics')}, device "
+                f"{cfg['device']}",
             }
         for model in ("actor", "critic"):
             cfg[model] = model_arguments(cfg[model])
