@@ -7,12 +7,13 @@
 // [panel][in / 2][64][2], pairs of inputs side by side, as the bf16 dot product takes them.
 //
 // Memory plan: a tile of kTileRows x (kTileVectors * kLanes) sums lives in registers (AVX-512: 6 x 64, 24 registers;
-// AVX2: 6 x 16, 12; others: 4 x 8) while the loop over the inputs streams a panel's columns and broadcasts one input
-// per row. The panel (64 KB at 256 inputs in fp32) is then in the L2 cache for the other tiles of the block. A single
-// row walks several panels at once instead, so that enough independent sums are under way to hide the latency.
+// AVX2: 6 x 16, 12; others: 4 x 8) while the loop over the inputs streams the tile's columns of a panel and broadcasts
+// one input per row. The panel (64 KB at 256 inputs in fp32) is then in the level-2 cache for the other tiles of the
+// block. A single row walks several panels at once instead, so that enough independent sums are under way to hide the
+// latency. (Tiles of 12 x 32, on panels of 64 or of 32 columns that fit the level-1 cache, were not faster on a Xeon.)
 //
-// Roofline: 2 * rows * in * out operations. A tile of 6 rows loads 4 vectors and 6 broadcasts per 24 multiply-adds: it
-// is bound by the multiply-adds. A single row loads one vector per multiply-add: it is bound by reading the weights.
+// Roofline: 2 * rows * in * out operations. A tile of 12 rows loads 2 vectors and 12 broadcasts per 24 multiply-adds:
+// it is bound by the multiply-adds. A single row loads one vector per multiply-add: it is bound by reading the weights.
 //
 // Every sum is taken in the order of the inputs, in one register, whatever the tile: a row's result depends on neither
 // the batch nor the row's place in it.
@@ -123,6 +124,12 @@ static void row_tile(const Linear& layer, const typename W::Input* x, int x_stri
                                     });
 }
 
+// A number of rows as a type.
+template <int kRows>
+struct Rows {
+    static constexpr int rows = kRows;
+};
+
 // finish(row, column, x * weight + bias) for all rows and all vectors of outputs; layer.out is padded to whole panels.
 //
 //   x  [rows][x_stride], padded to an even number of inputs
@@ -134,24 +141,24 @@ static void linear(const Linear& layer, const typename W::Input* x, int x_stride
     const int panels = padded(layer.out) / kPanel;
 
     if (rows == 1) {
+        constexpr int kVectors = kPanel / kLanes;
         int panel = 0;
-        if constexpr (kTilesPerPanel == 1) {  // wide vectors: one panel alone has too few sums
+        if constexpr (kVectors < 8) {  // wide vectors: one panel alone has too few sums
             constexpr int kPanelsAtOnce = 4;
             for (; panel + kPanelsAtOnce <= panels; panel += kPanelsAtOnce) {
-                tile<W, 1, kPanelsAtOnce, kTileVectors>(x, x_stride, weights + panel * panel_bytes, panel_bytes, steps,
-                                                        [&](int, int c, int v, Vec total)
-                                                            __attribute__((always_inline)) {
-                                                                const int at = (panel + c) * kPanel + v * kLanes;
-                                                                finish(0, at, total + load(layer.bias + at));
-                                                            });
+                tile<W, 1, kPanelsAtOnce, kVectors>(x, x_stride, weights + panel * panel_bytes, panel_bytes, steps,
+                                                    [&](int, int c, int v, Vec total) __attribute__((always_inline)) {
+                                                        const int at = (panel + c) * kPanel + v * kLanes;
+                                                        finish(0, at, total + load(layer.bias + at));
+                                                    });
             }
         }
-        for (; panel < panels; ++panel) {  // a whole panel at once
-            tile<W, 1, 1, kPanel / kLanes>(x, x_stride, weights + panel * panel_bytes, 0, steps,
-                                           [&](int, int, int v, Vec total) __attribute__((always_inline)) {
-                                               const int at = panel * kPanel + v * kLanes;
-                                               finish(0, at, total + load(layer.bias + at));
-                                           });
+        for (; panel < panels; ++panel) {
+            tile<W, 1, 1, kVectors>(x, x_stride, weights + panel * panel_bytes, 0, steps,
+                                    [&](int, int, int v, Vec total) __attribute__((always_inline)) {
+                                        const int at = panel * kPanel + v * kLanes;
+                                        finish(0, at, total + load(layer.bias + at));
+                                    });
         }
         return;
     }
@@ -161,26 +168,16 @@ static void linear(const Linear& layer, const typename W::Input* x, int x_stride
         const char* tile_weights = weights + t / kTilesPerPanel * panel_bytes +
                                    static_cast<size_t>(t % kTilesPerPanel) * kTileColumns * sizeof(float);
         int row = 0;
-        for (; row + kTileRows <= rows; row += kTileRows) {
-            row_tile<W, kTileRows>(layer, x, x_stride, row, column, tile_weights, steps, finish);
-        }
-        switch (rows - row) {
-            case 5:
-                row_tile<W, 5>(layer, x, x_stride, row, column, tile_weights, steps, finish);
-                break;
-            case 4:
-                row_tile<W, 4>(layer, x, x_stride, row, column, tile_weights, steps, finish);
-                break;
-            case 3:
-                row_tile<W, 3>(layer, x, x_stride, row, column, tile_weights, steps, finish);
-                break;
-            case 2:
-                row_tile<W, 2>(layer, x, x_stride, row, column, tile_weights, steps, finish);
-                break;
-            case 1:
-                row_tile<W, 1>(layer, x, x_stride, row, column, tile_weights, steps, finish);
-                break;
-        }
+        const auto tiles = [&](auto count) __attribute__((always_inline)) {
+            for (; row + count.rows <= rows; row += count.rows) {
+                row_tile<W, count.rows>(layer, x, x_stride, row, column, tile_weights, steps, finish);
+            }
+        };
+        tiles(Rows<kTileRows>{});
+        if constexpr (kTileRows > 8) tiles(Rows<8>{});
+        if constexpr (kTileRows > 4) tiles(Rows<4>{});
+        tiles(Rows<2>{});
+        tiles(Rows<1>{});
     }
 }
 

@@ -43,11 +43,14 @@ ZPRL_INLINE Vec min(Vec a, Vec b) { return b < a ? b : a; }  // of NaN and b: Na
 ZPRL_INLINE Vec max(Vec a, Vec b) { return a < b ? b : a; }  // of NaN and b: NaN
 ZPRL_INLINE Vec abs(Vec a) { return (Vec)((IntVec)a & 0x7fffffff); }
 
-// The sum of all lanes, always in the same order.
+// The sum of all lanes, always in the same order: halves upon halves.
 ZPRL_INLINE float sum(Vec v) {
-    float total = 0.0f;
-    for (int i = 0; i < kLanes; ++i) total += v[i];
-    return total;
+    float lanes[kLanes];
+    store(lanes, v);
+    for (int half = kLanes / 2; half > 0; half /= 2) {
+        for (int i = 0; i < half; ++i) lanes[i] += lanes[i + half];
+    }
+    return lanes[0];
 }
 
 // e^x to 2 ulp, for x in [-87, 88] and clamped to it; NaN stays NaN.
