@@ -41,16 +41,26 @@ std::string shape_text(const std::vector<int64_t>& shape) {
     return text + ")";
 }
 
+// Refuse None, which Python may pass for a tensor, before anything asks it a question.
+void require_tensor(const Tensor& tensor, const char* name) {
+    if (!tensor.defined()) fail(std::string(name) + " must be a tensor, not None.");
+}
+
 // Check an argument and make it contiguous.
 Tensor checked(const Tensor& tensor, const char* name, ScalarType dtype, const char* dtype_name,
                const std::vector<int64_t>& shape) {
+    require_tensor(tensor, name);
     if (!tensor.is_cpu()) fail(std::string(name) + " must be on the CPU.");
     if (tensor.scalar_type() != dtype) fail(std::string(name) + " must have the dtype " + dtype_name + ".");
     std::vector<int64_t> actual;
     for (int64_t i = 0; i < tensor.dim(); ++i) actual.push_back(tensor.size(i));
     if (actual != shape)
         fail(std::string(name) + " must have the shape " + shape_text(shape) + ", got " + shape_text(actual) + ".");
-    return tensor.is_contiguous() ? tensor : torch::stable::contiguous(tensor);
+    try {
+        return tensor.is_contiguous() ? tensor : torch::stable::contiguous(tensor);
+    } catch (const std::exception&) {  // such as a sparse tensor; the stable ABI has no question for it
+        fail(std::string(name) + " must be a dense tensor.");
+    }
 }
 
 Tensor checked_float(const Tensor& tensor, const char* name, const std::vector<int64_t>& shape) {
@@ -59,6 +69,7 @@ Tensor checked_float(const Tensor& tensor, const char* name, const std::vector<i
 
 // The blob as a policy. `storage` keeps the memory that the policy points into.
 zprl::Policy read_blob(const Tensor& blob, Tensor& storage) {
+    require_tensor(blob, "blob");
     storage = checked(blob, "blob", ScalarType::Byte, "uint8", {blob.numel()});
     const zprl::Policy policy = zprl::parse_policy(storage.const_data_ptr(), static_cast<size_t>(storage.numel()));
     zprl::require_runnable(policy);
@@ -66,6 +77,7 @@ zprl::Policy read_blob(const Tensor& blob, Tensor& storage) {
 }
 
 int64_t num_rows(const Tensor& tensor, const char* name) {
+    require_tensor(tensor, name);
     if (tensor.dim() != 2) {
         fail(std::string(name) + " must have two dimensions, got " + std::to_string(tensor.dim()) + ".");
     }

@@ -219,6 +219,19 @@ def test_wrong_arguments_end_in_a_sentence(index, change, message):
         torch.ops.zprl.policy_step(*arguments)
 
 
+@pytest.mark.parametrize(("index", "name"), [(0, "obs"), (1, "residual"), (2, "noise"), (3, "blob")])
+def test_none_and_sparse_tensors_end_in_a_sentence(index, name):
+    policy = make_policy()
+    arguments = [*make_inputs(policy, 4), NativePolicyStep(policy).blob]
+    for wrong, message in (
+        (None, "must be a tensor, not None"),
+        (arguments[index].to_sparse(), "must be a dense tensor"),
+    ):
+        replaced = [*arguments[:index], wrong, *arguments[index + 1 :]]
+        with pytest.raises((RuntimeError, ValueError), match=f"{name} {message}"):
+            torch.ops.zprl.policy_step(*replaced)
+
+
 def test_no_damaged_header_crashes():
     """Overwrite each number of the header with each of several others: an error or, where unused, the same result."""
     policy = make_policy()
