@@ -31,11 +31,15 @@ int plan_block_rows(const Policy& policy, size_t cache_bytes) {
 }
 
 size_t level2_cache_bytes() {
+    // Asked once: the answer comes from the processor itself, and in a virtual machine each question is a trap.
+    static const size_t bytes = [] {
 #ifdef _SC_LEVEL2_CACHE_SIZE
-    const long bytes = sysconf(_SC_LEVEL2_CACHE_SIZE);
-    if (bytes > 0) return static_cast<size_t>(bytes);
+        const long answer = sysconf(_SC_LEVEL2_CACHE_SIZE);
+        if (answer > 0) return static_cast<size_t>(answer);
 #endif
-    return size_t{1} << 20;
+        return size_t{1} << 20;
+    }();
+    return bytes;
 }
 
 }  // namespace zprl

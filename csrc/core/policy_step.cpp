@@ -96,7 +96,9 @@ void require_runnable(const Policy& policy) {
     }
 }
 
-size_t workspace_floats(const Policy& policy) { return functions_of(policy).workspace_floats(policy); }
+size_t workspace_floats(const Policy& policy, int64_t rows) {
+    return functions_of(policy).workspace_floats(policy, rows);
+}
 
 void policy_step(const Policy& policy, const float* obs, const float* residual, const float* noise,
                  const uint64_t* latent_seed, int64_t rows, float* chunk, float* workspace) noexcept {

@@ -21,8 +21,8 @@ namespace zprl {
 // dot product. Call it once for every policy, before the functions below.
 void require_runnable(const Policy& policy);
 
-// Number of floats of scratch memory that the functions below need, whatever the number of rows.
-size_t workspace_floats(const Policy& policy);
+// Number of floats of scratch memory that the functions below need for batches of up to `rows` rows, or of any size.
+size_t workspace_floats(const Policy& policy, int64_t rows = INT64_MAX);
 
 // Raw observations to raw action chunks: normalise, embed, encode, take the latent's mean (or a sample), add the
 // residual, decode, integrate, un-normalise, clamp.
@@ -32,7 +32,7 @@ size_t workspace_floats(const Policy& policy);
 //   noise        [rows][horizon * action_dim], or null for zero
 //   latent_seed  [rows], the seed of each row's latent sample, or null for the mean
 //   chunk        [rows][horizon * action_dim], written
-//   workspace    [workspace_floats(policy)]
+//   workspace    [workspace_floats(policy, rows)], uninitialised
 void policy_step(const Policy& policy, const float* obs, const float* residual, const float* noise,
                  const uint64_t* latent_seed, int64_t rows, float* chunk, float* workspace) noexcept;
 

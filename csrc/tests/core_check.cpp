@@ -561,7 +561,7 @@ int width_of(Call call, const Shape& s) { return call == Call::kEncode ? 2 * s.l
 // and log-variance, one after the other.
 std::vector<float> run(const zprl::Policy& policy, const Shape& s, const Batch& batch, Call call, size_t shift) {
     Memory<float> obs(batch.obs, shift), residual(batch.residual, shift), noise(batch.noise, shift),
-        condition(batch.condition, shift), workspace(zprl::workspace_floats(policy), shift);
+        condition(batch.condition, shift), workspace(zprl::workspace_floats(policy, batch.rows), shift);
     Memory<uint64_t> seeds(batch.seeds, 0);  // a tensor of 64-bit integers is aligned to 8 bytes
     std::vector<float> result;
     if (call == Call::kEncode) {

@@ -18,6 +18,7 @@
 #include <torch/csrc/stable/ops.h>
 #include <torch/csrc/stable/tensor.h>
 
+#include <memory>
 #include <stdexcept>
 #include <string>
 #include <tuple>
@@ -92,8 +93,9 @@ float* mutable_data(const Tensor& tensor) { return static_cast<float*>(tensor.mu
 template <typename Work>
 void for_rows(const zprl::Policy& policy, int64_t rows, const Work& work) {
     torch::stable::parallel_for(0, rows, kRowsPerThread, [&](int64_t begin, int64_t end) {
-        std::vector<float> workspace(zprl::workspace_floats(policy));
-        work(begin, end, workspace.data());
+        // Not initialised, and no larger than these rows need: a single row has no time for a megabyte of zeros.
+        const std::unique_ptr<float[]> workspace(new float[zprl::workspace_floats(policy, end - begin)]);
+        work(begin, end, workspace.get());
     });
 }
 

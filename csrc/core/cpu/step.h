@@ -29,7 +29,7 @@ enum class Stage : int { kEncode, kCondition, kInput, kLayerNorm, kBlockIn, kBlo
 struct StepFunctions {
     const char* name;
     struct OfDtype {
-        size_t (*workspace_floats)(const Policy&);
+        size_t (*workspace_floats)(const Policy&, int64_t rows);
         void (*policy_step)(const Policy&, const StepArguments&, float* workspace);
         void (*encode)(const Policy&, const float* obs, int64_t rows, float* mean, float* logvar, float* workspace);
         void (*integrate)(const Policy&, const float* condition, const float* noise, int64_t rows, float* chunk,

@@ -74,7 +74,8 @@ struct Scratch {
     Input *branch, *inner;           // [hidden_dim]
     size_t floats = 0;               // in total
 
-    ZPRL_ALWAYS_INLINE Scratch(const Policy& p, float* workspace) {
+    // For at most `capacity` rows.
+    ZPRL_ALWAYS_INLINE Scratch(const Policy& p, float* workspace, int capacity) {
         mlp_stride = padded(larger(widest(p.embedding), larger(widest(p.encoder), widest(p.decoder))));
         embed_stride = padded(p.embed_dim);
         moments_stride = padded(2 * p.latent_dim);
@@ -89,7 +90,7 @@ struct Scratch {
             floats += bytes / sizeof(float);
             return piece;
         };
-        const size_t rows = p.block_rows;
+        const size_t rows = capacity;
         const auto inputs = [&](int stride) __attribute__((always_inline)) {
             return reinterpret_cast<Input*>(take(rows * stride * sizeof(Input)));
         };
@@ -318,9 +319,14 @@ static void load_noise(const Policy& p, const float* noise, int rows, const Scra
     }
 }
 
+// Rows of a batch that go through the whole step together.
+ZPRL_INLINE int rows_at_once(const Policy& p, int64_t rows) {
+    return rows < p.block_rows ? static_cast<int>(rows) : p.block_rows;
+}
+
 template <typename W>
-static size_t workspace_floats_of(const Policy& p) {
-    return Scratch<W>(p, nullptr).floats + kAlignment / sizeof(float);
+static size_t workspace_floats_of(const Policy& p, int64_t rows) {
+    return Scratch<W>(p, nullptr, rows_at_once(p, rows)).floats + kAlignment / sizeof(float);
 }
 
 template <typename W>
@@ -328,8 +334,8 @@ static void policy_step_of(const Policy& p, const StepArguments& a, float* works
     const FlushDenormals flush;
     const int latent = p.latent_dim, chunk_dim = p.chunk_dim();
     for (int64_t first = 0; first < a.rows; first += p.block_rows) {
-        Scratch<W> s(p, workspace);
-        const int rows = a.rows - first < p.block_rows ? static_cast<int>(a.rows - first) : p.block_rows;
+        Scratch<W> s(p, workspace, rows_at_once(p, a.rows));
+        const int rows = rows_at_once(p, a.rows - first);
         encode_block<W>(p, a.obs + first * p.obs_dim, rows, s);
         for (int row = 0; row < rows; ++row) {
             const float* moments = s.moments + static_cast<size_t>(row) * s.moments_stride;
@@ -365,10 +371,10 @@ static void policy_step_of(const Policy& p, const StepArguments& a, float* works
 template <typename W>
 static void encode_of(const Policy& p, const float* obs, int64_t rows, float* mean, float* logvar, float* workspace) {
     const FlushDenormals flush;
-    const Scratch<W> s(p, workspace);
+    const Scratch<W> s(p, workspace, rows_at_once(p, rows));
     const int latent = p.latent_dim;
     for (int64_t first = 0; first < rows; first += p.block_rows) {
-        const int block = rows - first < p.block_rows ? static_cast<int>(rows - first) : p.block_rows;
+        const int block = rows_at_once(p, rows - first);
         encode_block<W>(p, obs + first * p.obs_dim, block, s);
         for (int row = 0; row < block; ++row) {
             const float* moments = s.moments + static_cast<size_t>(row) * s.moments_stride;
@@ -386,8 +392,8 @@ static void integrate_of(const Policy& p, const float* condition, const float* n
     const FlushDenormals flush;
     const int chunk_dim = p.chunk_dim();
     for (int64_t first = 0; first < rows; first += p.block_rows) {
-        Scratch<W> s(p, workspace);
-        const int block = rows - first < p.block_rows ? static_cast<int>(rows - first) : p.block_rows;
+        Scratch<W> s(p, workspace, rows_at_once(p, rows));
+        const int block = rows_at_once(p, rows - first);
         for (int row = 0; row < block; ++row) {
             const float* raw = condition + (first + row) * p.embed_dim;
             typename W::Input* to = s.condition + static_cast<size_t>(row) * s.embed_stride;
@@ -411,7 +417,7 @@ static void integrate_of(const Policy& p, const float* condition, const float* n
 template <typename W>
 static void run_stage_of(const Policy& p, Stage stage, int rows, float* workspace) {
     const FlushDenormals flush;
-    const Scratch<W> s(p, workspace);
+    const Scratch<W> s(p, workspace, rows);
     const float* time = p.time_table + s.hidden_stride;
     switch (stage) {
         case Stage::kEncode:
