@@ -24,8 +24,8 @@ def main() -> None:
     parser.add_argument("--rivals", default="eager,jit,onnx", help="eager, jit, onnx, compile (minutes), or nothing")
     parser.add_argument("--device", default="cpu", help="cpu or cuda")
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)), help="threads of everyone")
-    parser.add_argument("--solver", default=None, help="euler, midpoint, heun or rk4; the shape's own by default")
-    parser.add_argument("--steps", type=int, default=None, help="solver steps K; the shape's own by default")
+    parser.add_argument("--solver", default="", help="euler, midpoint, heun, rk4; the shape's own by default")
+    parser.add_argument("--steps", default="", help="solver steps K, for example 1,4,10; the shape's own by default")
     parser.add_argument("--budget", type=float, default=1.0, help="time for all contenders of a cell [s]")
     parser.add_argument("--seed", type=int, default=0, help="seed of random weights and data")
     parser.add_argument("--json", type=Path, default=None, metavar="FILE", help="write every figure")
@@ -41,13 +41,13 @@ def main() -> None:
     check_writable(files)
     settings = ProfileSettings(
         shapes=_names(args.shapes),
-        batches=[_whole_number(text) for text in _names(args.batch)],
+        batches=[_whole_number(text, "batch size") for text in _names(args.batch)],
         dtypes=_names(args.dtype),
         rivals=_names(args.rivals),
         device=args.device,
         threads=args.threads,
-        solver=args.solver,
-        steps=args.steps,
+        solvers=_names(args.solver),
+        steps=[_whole_number(text, "number of steps") for text in _names(args.steps)],
         budget=args.budget,
         seed=args.seed,
     )
@@ -61,11 +61,11 @@ def _names(text: str) -> list[str]:
     return [name.strip() for name in text.split(",") if name.strip()]
 
 
-def _whole_number(text: str) -> int:
+def _whole_number(text: str, what: str) -> int:
     try:
         return int(text)
     except ValueError as error:
-        raise ZprlError(f"the batch size '{text}' is no whole number; write for example --batch 1,64.") from error
+        raise ZprlError(f"the {what} '{text}' is no whole number; write for example 1,64.") from error
 
 
 if __name__ == "__main__":

@@ -26,7 +26,7 @@ size_t activation_bytes_per_row(const Policy& p) {
 
 int plan_block_rows(const Policy& policy, size_t cache_bytes) {
     constexpr int kMultiple = 12, kMost = 96;
-    const size_t rows = cache_bytes / 2 / activation_bytes_per_row(policy);
+    const size_t rows = cache_bytes / activation_bytes_per_row(policy);
     return std::clamp(static_cast<int>(std::min<size_t>(rows, kMost)) / kMultiple * kMultiple, kMultiple, kMost);
 }
 

@@ -4,7 +4,7 @@
 // The policy step on the CPU. No torch, no Python: raw pointers, row-major float32, caller-owned memory.
 //
 // Which instructions run it is decided once per process, by the processor or by the environment variable ZPRL_CPU
-// (portable, avx2, avx512, avx512_bf16). Functions of a policy do not allocate, lock, log or throw; rows are
+// (portable, avx2, avx512, avx512_bf16, amx). Functions of a policy do not allocate, lock, log or throw; rows are
 // independent, to the last bit, of the other rows of a batch: call them on parts of a batch from several threads, each
 // with a workspace of its own.
 
@@ -17,8 +17,8 @@
 
 namespace zprl {
 
-// Throws std::invalid_argument with one sentence if this processor cannot run the policy: bf16 weights need its bf16
-// dot product. Call it once for every policy, before the functions below.
+// Throws std::invalid_argument with one sentence if this processor cannot run the policy: bf16 weights need
+// instructions for bf16 products. Call it once for every policy, before the functions below.
 void require_runnable(const Policy& policy);
 
 // Number of floats of scratch memory that the functions below need for batches of up to `rows` rows, or of any size.
@@ -53,6 +53,9 @@ void check_result(const Policy& policy, const float* result, int64_t count);
 // ZPRL_CPU names one that does not exist or that this processor does not have.
 const char* cpu_level();
 std::vector<std::string> cpu_levels();
+
+// Whether that instruction set runs policies whose weights are bf16.
+bool multiplies_bfloat16();
 
 // -- for the profiler
 

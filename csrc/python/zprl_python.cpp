@@ -168,6 +168,8 @@ PYBIND11_MODULE(_core, m) {
     m.def("build_info", &build_info, "What the native libraries were built with, and what runs them here.");
     m.def("cpu_level", &zprl::cpu_level, "Instruction set in use; the environment variable ZPRL_CPU chooses another.");
     m.def("cpu_levels", &zprl::cpu_levels, "Instruction sets that this processor has, best last.");
+    m.def("multiplies_bfloat16", &zprl::multiplies_bfloat16,
+          "Whether the instruction set in use runs policies whose weights are bfloat16.");
     m.def(
         "measure_peaks",
         [](double seconds) {

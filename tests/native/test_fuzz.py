@@ -267,7 +267,7 @@ def main():
     seed, count = int(sys.argv[1]), int(sys.argv[2])
     from zprl import _core
 
-    dtypes = ["float32", "bfloat16"] if "avx512_bf16" in _core.cpu_level() else ["float32"]
+    dtypes = ["float32", "bfloat16"] if _core.multiplies_bfloat16() else ["float32"]
     targets = [Target(dtype) for dtype in dtypes]
     outcomes = Counter()
     for number in range(count):

@@ -9,11 +9,11 @@
 // Memory plan: a tile of kTileRows x (kTileVectors * kLanes) sums lives in registers (AVX-512: 6 x 64, 24 registers;
 // AVX2: 6 x 16, 12; others: 4 x 8) while the loop over the inputs streams the tile's columns of a panel and broadcasts
 // one input per row. The panel (64 KB at 256 inputs in fp32) is then in the level-2 cache for the other tiles of the
-// block. A single row walks several panels at once instead, so that enough independent sums are under way to hide the
+// block, which fetch the next panel meanwhile. A single row walks several panels at once instead, so that enough independent sums are under way to hide the
 // latency. (Tiles of 12 x 32, on panels of 64 or of 32 columns that fit the level-1 cache, were not faster on a Xeon.)
 //
-// Roofline: 2 * rows * in * out operations. A tile of 12 rows loads 2 vectors and 12 broadcasts per 24 multiply-adds:
-// it is bound by the multiply-adds. A single row loads one vector per multiply-add: it is bound by reading the weights.
+// Roofline: 2 * rows * in * out operations. A tile of 6 rows loads 4 vectors and 6 numbers per 24 multiply-adds: it
+// is bound by the multiply-adds. A single row loads one vector per multiply-add: it is bound by reading the weights.
 //
 // Every sum is taken in the order of the inputs, in one register, whatever the tile: a row's result depends on neither
 // the batch nor the row's place in it.
@@ -37,9 +37,16 @@ constexpr int kTileColumns = kTileVectors * kLanes;
 constexpr int kTilesPerPanel = kPanel / kTileColumns;
 static_assert(kPanel % kTileColumns == 0, "a panel holds whole tiles");
 
-// Multiply-adds of one kind of weights: what is stored, and one step of the loop over the inputs.
+// Multiply-adds of one kind of weights: what is stored, and one step of the loop over the inputs. A Unit is held while
+// a block of rows is worked on; matmul_amx.h has one that does something.
+struct NoUnit {
+    explicit NoUnit(int) {}
+};
+
 struct Fp32 {
     typedef float Input;
+    typedef NoUnit Unit;
+    static constexpr bool kOnTiles = false;
     static constexpr int kInputsPerStep = 1;
 
     ZPRL_INLINE Vec input(const float* x) { return broadcast(*x); }
@@ -52,6 +59,8 @@ struct Fp32 {
 #if defined(__AVX512BF16__)
 struct Bf16 {
     typedef uint16_t Input;
+    typedef NoUnit Unit;
+    static constexpr bool kOnTiles = false;
     static constexpr int kInputsPerStep = 2;
 
     ZPRL_INLINE Vec input(const uint16_t* x) {
@@ -77,11 +86,22 @@ ZPRL_INLINE int num_steps(int in) {
     return (in + W::kInputsPerStep - 1) / W::kInputsPerStep;
 }
 constexpr size_t kStepBytes = kPanel * sizeof(float);  // in fp32 and, with two inputs per step, in bf16
+constexpr int kStepsAhead = 8;                         // of weights on their way from the level-2 to the level-1 cache
+
+// What a tile fetches into the level-2 cache while it computes, a little in each step: weights that are needed later.
+struct Ahead {
+    const char* next;
+    int bytes_per_step;
+};
+
+// Fetch memory into the level-1 or level-2 cache; nothing happens if there is no such memory.
+ZPRL_INLINE void prefetch_level1(const char* p) { __builtin_prefetch(p, 0, 3); }
+ZPRL_INLINE void prefetch_level2(const char* p) { __builtin_prefetch(p, 0, 2); }
 
 // Sums of kRows rows with kColumns tiles of kVectors vectors each, whose weights begin `stride` bytes apart.
 template <typename W, int kRows, int kColumns, int kVectors, typename Finish>
 ZPRL_INLINE void tile(const typename W::Input* x, int x_stride, const char* weights, size_t stride, int steps,
-                      const Finish& finish) {
+                      Ahead ahead, const Finish& finish) {
     Vec sums[kRows][kColumns][kVectors] = {};
     for (int step = 0; step < steps; ++step) {
         Vec w[kColumns][kVectors];
@@ -89,8 +109,14 @@ ZPRL_INLINE void tile(const typename W::Input* x, int x_stride, const char* weig
         for (int c = 0; c < kColumns; ++c) {
 #pragma GCC unroll 16
             for (int v = 0; v < kVectors; ++v) {
-                w[c][v] = W::weights(weights + c * stride + v * (kLanes * sizeof(float)));
+                const char* at = weights + c * stride + v * (kLanes * sizeof(float));
+                w[c][v] = W::weights(at);
+                if (kRows > 1) prefetch_level1(at + kStepsAhead * kStepBytes);
             }
+        }
+        if (kRows > 1) {
+            prefetch_level2(ahead.next);
+            ahead.next += ahead.bytes_per_step;
         }
 #pragma GCC unroll 16
         for (int r = 0; r < kRows; ++r) {
@@ -116,8 +142,8 @@ ZPRL_INLINE void tile(const typename W::Input* x, int x_stride, const char* weig
 
 template <typename W, int kRows, typename Finish>
 static void row_tile(const Linear& layer, const typename W::Input* x, int x_stride, int row, int column,
-                     const char* weights, int steps, const Finish& finish) {
-    tile<W, kRows, 1, kTileVectors>(x + static_cast<size_t>(row) * x_stride, x_stride, weights, 0, steps,
+                     const char* weights, int steps, Ahead ahead, const Finish& finish) {
+    tile<W, kRows, 1, kTileVectors>(x + static_cast<size_t>(row) * x_stride, x_stride, weights, 0, steps, ahead,
                                     [&](int r, int, int v, Vec total) __attribute__((always_inline)) {
                                         const int at = column + v * kLanes;
                                         finish(row + r, at, total + load(layer.bias + at));
@@ -130,11 +156,10 @@ struct Rows {
     static constexpr int rows = kRows;
 };
 
-// finish(row, column, x * weight + bias) for all rows and all vectors of outputs; layer.out is padded to whole panels.
-//
-//   x  [rows][x_stride], padded to an even number of inputs
+// See linear().
 template <typename W, typename Finish>
-static void linear(const Linear& layer, const typename W::Input* x, int x_stride, int rows, const Finish& finish) {
+static void linear_on_vectors(const Linear& layer, const typename W::Input* x, int x_stride, int rows,
+                              const Finish& finish) {
     const int steps = num_steps<W>(layer.in);
     const size_t panel_bytes = steps * kStepBytes;
     const char* weights = static_cast<const char*>(layer.weight);
@@ -146,7 +171,7 @@ static void linear(const Linear& layer, const typename W::Input* x, int x_stride
         if constexpr (kVectors < 8) {  // wide vectors: one panel alone has too few sums
             constexpr int kPanelsAtOnce = 4;
             for (; panel + kPanelsAtOnce <= panels; panel += kPanelsAtOnce) {
-                tile<W, 1, kPanelsAtOnce, kVectors>(x, x_stride, weights + panel * panel_bytes, panel_bytes, steps,
+                tile<W, 1, kPanelsAtOnce, kVectors>(x, x_stride, weights + panel * panel_bytes, panel_bytes, steps, {},
                                                     [&](int, int c, int v, Vec total) __attribute__((always_inline)) {
                                                         const int at = (panel + c) * kPanel + v * kLanes;
                                                         finish(0, at, total + load(layer.bias + at));
@@ -154,7 +179,7 @@ static void linear(const Linear& layer, const typename W::Input* x, int x_stride
             }
         }
         for (; panel < panels; ++panel) {
-            tile<W, 1, 1, kVectors>(x, x_stride, weights + panel * panel_bytes, 0, steps,
+            tile<W, 1, 1, kVectors>(x, x_stride, weights + panel * panel_bytes, 0, steps, {},
                                     [&](int, int, int v, Vec total) __attribute__((always_inline)) {
                                         const int at = panel * kPanel + v * kLanes;
                                         finish(0, at, total + load(layer.bias + at));
@@ -167,10 +192,17 @@ static void linear(const Linear& layer, const typename W::Input* x, int x_stride
         const int column = t * kTileColumns;
         const char* tile_weights = weights + t / kTilesPerPanel * panel_bytes +
                                    static_cast<size_t>(t % kTilesPerPanel) * kTileColumns * sizeof(float);
+        // The tiles of a panel fetch the next panel, or whatever follows in the blob, which is the next layer: each its
+        // share, according to its rows.
+        const int bytes_per_step = static_cast<int>(kStepBytes) / kTilesPerPanel * kTileRows / rows;
+        const char* next = weights + (t / kTilesPerPanel + 1) * panel_bytes +
+                           t % kTilesPerPanel * (panel_bytes / kTilesPerPanel);
         int row = 0;
         const auto tiles = [&](auto count) __attribute__((always_inline)) {
             for (; row + count.rows <= rows; row += count.rows) {
-                row_tile<W, count.rows>(layer, x, x_stride, row, column, tile_weights, steps, finish);
+                row_tile<W, count.rows>(layer, x, x_stride, row, column, tile_weights, steps, {next, bytes_per_step},
+                                        finish);
+                next += steps * bytes_per_step;
             }
         };
         tiles(Rows<kTileRows>{});
@@ -178,6 +210,22 @@ static void linear(const Linear& layer, const typename W::Input* x, int x_stride
         if constexpr (kTileRows > 4) tiles(Rows<4>{});
         tiles(Rows<2>{});
         tiles(Rows<1>{});
+    }
+}
+
+// In matmul_amx.h.
+template <typename Finish>
+static void linear_on_tiles(const Linear& layer, const uint16_t* x, int x_stride, int rows, const Finish& finish);
+
+// finish(row, column, x * weight + bias) for all rows and all vectors of outputs; layer.out is padded to whole panels.
+//
+//   x  [rows][x_stride], padded with numbers to an even number of inputs, on tiles to a multiple of 32
+template <typename W, typename Finish>
+ZPRL_INLINE void linear(const Linear& layer, const typename W::Input* x, int x_stride, int rows, const Finish& finish) {
+    if constexpr (W::kOnTiles) {
+        linear_on_tiles(layer, x, x_stride, rows, finish);
+    } else {
+        linear_on_vectors<W>(layer, x, x_stride, rows, finish);
     }
 }
 

@@ -44,7 +44,7 @@ struct StepFunctions {
 
 extern const StepFunctions kPortableStep;
 #if defined(__x86_64__)
-extern const StepFunctions kAvx2Step, kAvx512Step, kAvx512Bf16Step;
+extern const StepFunctions kAvx2Step, kAvx512Step, kAvx512Bf16Step, kAmxStep;
 #endif
 
 }  // namespace zprl

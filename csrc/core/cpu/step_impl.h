@@ -20,6 +20,7 @@
 
 #include "../latent_noise.h"
 #include "matmul.h"
+#include "matmul_amx.h"
 #include "step.h"
 
 #if defined(__SSE2__)
@@ -66,7 +67,8 @@ struct Scratch {
     int mlp_stride, embed_stride, moments_stride, latent_stride, hidden_stride, chunk_stride;
     float* mlp[2];                   // inputs of the layers of an MLP, in turns; the first one's input in mlp[0]
     float *embedding, *latent;       // [embed_dim], [latent_dim]
-    float *moments, *modulation;     // [2 latent_dim], [4 hidden_dim]
+    float* moments;                  // [2 latent_dim]
+    float* modulation[4];            // input bias, shift, scale, gate: [hidden_dim] each
     Input* condition;                // [embed_dim], after its SiLU
     float *x, *stage, *slope, *end;  // [chunk_dim]
     Input* state;                    // [chunk_dim], what the velocity field reads
@@ -103,7 +105,7 @@ struct Scratch {
         latent = numbers(latent_stride);
         condition = inputs(embed_stride);
         moments = numbers(moments_stride);
-        modulation = numbers(4 * hidden_stride);
+        for (float*& part : modulation) part = numbers(hidden_stride);
         x = numbers(chunk_stride);
         stage = numbers(chunk_stride);
         slope = numbers(chunk_stride);
@@ -129,54 +131,83 @@ static void run_mlp(const Mlp& mlp, const float* x, int stride, int rows, const 
     linear<Fp32>(mlp.layers[mlp.count - 1], x, stride, rows, finish);
 }
 
-// LayerNorm without affine parameters, then * (1 + scale + time_scale) + shift + time_shift.
-template <typename W>
-ZPRL_INLINE void modulated_layer_norm(const float* h, const float* shift, const float* scale, const float* time_shift,
-                                      const float* time_scale, int width, typename W::Input* u) {
+// LayerNorm without affine parameters, then * (1 + scale + time_scale) + shift + time_shift, of kRows rows from `row` on:
+// several at once, so that the sums of one do not wait for each other.
+template <typename W, int kRows>
+ZPRL_INLINE void modulated_layer_norm(const float* time_shift, const float* time_scale, int width, int row,
+                                      const Scratch<W>& s) {
+    const size_t stride = s.hidden_stride, begin = row * stride;
+    const float* h = s.stream + begin;
     const int whole = width / kLanes * kLanes;
     const float inverse_width = 1.0f / static_cast<float>(width);
-    Vec total = {};
-    for (int i = 0; i < whole; i += kLanes) total += load(h + i);
-    float mean = sum(total);
-    for (int i = whole; i < width; ++i) mean += h[i];
-    mean *= inverse_width;
 
-    Vec squares = {};
+    Vec total[kRows] = {};
     for (int i = 0; i < whole; i += kLanes) {
-        const Vec deviation = load(h + i) - mean;
-        squares += deviation * deviation;
+#pragma GCC unroll 16
+        for (int r = 0; r < kRows; ++r) total[r] += load(h + r * stride + i);
     }
-    float variance = sum(squares);
-    for (int i = whole; i < width; ++i) variance += (h[i] - mean) * (h[i] - mean);
-    const float inverse_std = 1.0f / sqrt(variance * inverse_width + kLayerNormEpsilon);
+    float mean[kRows];
+#pragma GCC unroll 16
+    for (int r = 0; r < kRows; ++r) {
+        mean[r] = sum(total[r]);
+        for (int i = whole; i < width; ++i) mean[r] += h[r * stride + i];
+        mean[r] *= inverse_width;
+    }
 
-    for (int i = 0; i < width; i += kLanes) {
-        Vec v = (load(h + i) - mean) * inverse_std;
-        v = v * (1.0f + load(scale + i) + load(time_scale + i)) + (load(shift + i) + load(time_shift + i));
-        if (i >= whole) {
-            for (int j = width - i; j < kLanes; ++j) v[j] = 0.0f;
+    Vec squares[kRows] = {};
+    for (int i = 0; i < whole; i += kLanes) {
+#pragma GCC unroll 16
+        for (int r = 0; r < kRows; ++r) {
+            const Vec deviation = load(h + r * stride + i) - mean[r];
+            squares[r] += deviation * deviation;
         }
-        W::store_input(u + i, v);
+    }
+    float inverse_std[kRows];
+#pragma GCC unroll 16
+    for (int r = 0; r < kRows; ++r) {
+        float variance = sum(squares[r]);
+        for (int i = whole; i < width; ++i) {
+            variance += (h[r * stride + i] - mean[r]) * (h[r * stride + i] - mean[r]);
+        }
+        inverse_std[r] = 1.0f / sqrt(variance * inverse_width + kLayerNormEpsilon);
+    }
+
+    const float *shift = s.modulation[1] + begin, *scale = s.modulation[2] + begin;
+    typename W::Input* u = s.branch + begin;
+    for (int i = 0; i < width; i += kLanes) {
+        const Vec shift_of_time = load(time_shift + i), scale_of_time = 1.0f + load(time_scale + i);
+#pragma GCC unroll 16
+        for (int r = 0; r < kRows; ++r) {
+            const size_t at = r * stride + i;
+            Vec v = (load(h + at) - mean[r]) * inverse_std[r];
+            v = v * (load(scale + at) + scale_of_time) + (load(shift + at) + shift_of_time);
+            if (i >= whole) {
+                for (int j = width - i; j < kLanes; ++j) v[j] = 0.0f;
+            }
+            W::store_input(u + at, v);
+        }
+    }
+    if constexpr (W::kOnTiles) {
+        for (int i = (width + kLanes - 1) / kLanes * kLanes; i < padded(width); i += kLanes) {
+            for (int r = 0; r < kRows; ++r) W::store_input(u + r * stride + i, Vec{});
+        }
     }
 }
 
 template <typename W>
 static void layer_norm_rows(const Policy& p, const float* time, int rows, const Scratch<W>& s) {
-    const int stride = s.hidden_stride;
-    for (int row = 0; row < rows; ++row) {
-        const float* modulation = s.modulation + static_cast<size_t>(row) * 4 * stride;
-        modulated_layer_norm<W>(s.stream + static_cast<size_t>(row) * stride, modulation + stride,
-                                modulation + 2 * stride, time, time + stride, p.hidden_dim,
-                                s.branch + static_cast<size_t>(row) * stride);
-    }
+    const float* time_scale = time + s.hidden_stride;
+    int row = 0;
+    for (; row + 4 <= rows; row += 4) modulated_layer_norm<W, 4>(time, time_scale, p.hidden_dim, row, s);
+    for (; row < rows; ++row) modulated_layer_norm<W, 1>(time, time_scale, p.hidden_dim, row, s);
 }
 
 template <typename W>
 static void input_layer(const Policy& p, const float* time, int rows, const Scratch<W>& s) {
     const int stride = s.hidden_stride;
     linear<W>(p.input, s.state, s.chunk_stride, rows, [&](int row, int column, Vec v) __attribute__((always_inline)) {
-        const Vec bias = load(s.modulation + static_cast<size_t>(row) * 4 * stride + column);
-        store(s.stream + static_cast<size_t>(row) * stride + column, v + (bias + load(time + column)));
+        const size_t at = static_cast<size_t>(row) * stride + column;
+        store(s.stream + at, v + (load(s.modulation[0] + at) + load(time + column)));
     });
 }
 
@@ -191,9 +222,9 @@ template <typename W>
 static void block_out(const Linear& layer, const float* time_gate, int rows, const Scratch<W>& s) {
     const int stride = s.hidden_stride;
     linear<W>(layer, s.inner, stride, rows, [&](int row, int column, Vec v) __attribute__((always_inline)) {
-        const Vec gate = load(s.modulation + static_cast<size_t>(row) * 4 * stride + 3 * stride + column);
-        float* h = s.stream + static_cast<size_t>(row) * stride + column;
-        store(h, load(h) + (gate + load(time_gate + column)) * v);
+        const size_t at = static_cast<size_t>(row) * stride + column;
+        const Vec gate = load(s.modulation[3] + at) + load(time_gate + column);
+        store(s.stream + at, load(s.stream + at) + gate * v);
     });
 }
 
@@ -303,9 +334,11 @@ static void condition_block(const Policy& p, int rows, const Scratch<W>& s) {
 
 template <typename W>
 static void modulate_block(const Policy& p, int rows, const Scratch<W>& s) {
+    const int stride = s.hidden_stride;
     linear<W>(p.modulation, s.condition, s.embed_stride, rows,
               [&](int row, int column, Vec v) __attribute__((always_inline)) {
-                  store(s.modulation + static_cast<size_t>(row) * 4 * s.hidden_stride + column, v);
+                  float* part = s.modulation[column / stride];
+                  store(part + static_cast<size_t>(row) * stride + column % stride, v);
               });
 }
 
@@ -336,6 +369,7 @@ static void policy_step_of(const Policy& p, const StepArguments& a, float* works
     for (int64_t first = 0; first < a.rows; first += p.block_rows) {
         Scratch<W> s(p, workspace, rows_at_once(p, a.rows));
         const int rows = rows_at_once(p, a.rows - first);
+        const typename W::Unit unit(rows);
         encode_block<W>(p, a.obs + first * p.obs_dim, rows, s);
         for (int row = 0; row < rows; ++row) {
             const float* moments = s.moments + static_cast<size_t>(row) * s.moments_stride;
@@ -394,6 +428,7 @@ static void integrate_of(const Policy& p, const float* condition, const float* n
     for (int64_t first = 0; first < rows; first += p.block_rows) {
         Scratch<W> s(p, workspace, rows_at_once(p, rows));
         const int block = rows_at_once(p, rows - first);
+        const typename W::Unit unit(block);
         for (int row = 0; row < block; ++row) {
             const float* raw = condition + (first + row) * p.embed_dim;
             typename W::Input* to = s.condition + static_cast<size_t>(row) * s.embed_stride;
@@ -417,6 +452,7 @@ static void integrate_of(const Policy& p, const float* condition, const float* n
 template <typename W>
 static void run_stage_of(const Policy& p, Stage stage, int rows, float* workspace) {
     const FlushDenormals flush;
+    const typename W::Unit unit(rows);
     const Scratch<W> s(p, workspace, rows);
     const float* time = p.time_table + s.hidden_stride;
     switch (stage) {
@@ -461,6 +497,9 @@ static void run_stage_of(const Policy& p, Stage stage, int rows, float* workspac
 
 template <typename W>
 static double peak_of(int repeats, float* result) {
+#if defined(__AMX_BF16__)
+    if constexpr (W::kOnTiles) return peak_of_tiles(repeats);
+#endif
     constexpr int kSums = kTileRows * kTileVectors;
     Vec sums[kSums] = {}, x = broadcast(result[0]), w = broadcast(result[1]);
 #pragma GCC unroll 32

@@ -71,17 +71,30 @@ def _register_operators(path: Path) -> None:
 
 
 def cpu_level() -> str:
-    """Return the instruction set that runs the policy step: "portable", "avx2", "avx512" or "avx512_bf16".
+    """Return the instruction set that runs the policy step: "portable", "avx2", "avx512", "avx512_bf16" or "amx".
 
     The environment variable ``ZPRL_CPU`` chooses another.
 
     Raises:
         ZprlError: If the core module does not load, or ``ZPRL_CPU`` names what this processor does not have.
     """
+    return _ask_core("cpu_level")
+
+
+def multiplies_bfloat16() -> bool:
+    """Return whether the instruction set that runs the policy step takes weights in bfloat16.
+
+    Raises:
+        ZprlError: As :func:`cpu_level`.
+    """
+    return _ask_core("multiplies_bfloat16")
+
+
+def _ask_core(function: str) -> Any:
     try:
         from . import _core
 
-        return _core.cpu_level()
+        return getattr(_core, function)()
     except ImportError as error:
         raise ZprlError(f"the native core module does not load ({error}); {_INSTALL_HINT}.") from error
     except ValueError as error:

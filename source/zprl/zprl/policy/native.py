@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from zprl.errors import ZprlError
-from zprl.native import cpu_level, load_torch_library
+from zprl.native import cpu_level, load_torch_library, multiplies_bfloat16
 
 from . import flow_matching
 from .embedding import ObservationEmbedding
@@ -95,7 +95,7 @@ class NativePolicyStep:
         self.backend = "native" if dtype == "float32" else "native_bf16"
         self.blob = pack_policy(policy, dtype)
         """The packed policy: the last argument of ``torch.ops.zprl.policy_step`` and all that a robot needs."""
-        if dtype == "bfloat16" and cpu_level() != "avx512_bf16":
+        if dtype == "bfloat16" and not multiplies_bfloat16():
             raise ZprlError(f"this processor ({cpu_level()}) does not multiply bfloat16; use float32 weights.")
 
     @torch.no_grad()

@@ -14,7 +14,7 @@ import torch
 from zprl.errors import ZprlError
 from zprl.policy import FlowPolicy
 
-from .accuracy import RULES, Errors, double_copy, measure_errors, quantised_copy
+from .accuracy import RULES, Errors, double_copy, input_rounding, measure_errors, quantised_copy
 from .contenders import NATIVE, RIVALS, Conditions, Contender, UnavailableError, build, native_step
 from .machine import Limits, describe_machine, measure_peaks, measure_stream, note_load
 from .shapes import Inputs, Shape, make_shape, random_inputs
@@ -45,10 +45,10 @@ class ProfileSettings:
     """Device: "cpu", or "cuda" with an index if need be."""
     threads: int = 1
     """Number of threads of everyone."""
-    solver: str | None = None
-    """Solver of the flow; the shape's own if None."""
-    steps: int | None = None
-    """Number of solver steps K; the shape's own if None."""
+    solvers: Sequence[str] = ()
+    """Solvers of the flow, every shape with each; the shape's own if there are none."""
+    steps: Sequence[int] = ()
+    """Numbers of solver steps K, every shape with each; the shape's own if there are none."""
     budget: float = 1.0
     """Time for a cell, all its contenders together [s]; see :func:`zprl.profiling.timing.choose_repetitions`."""
     seed: int = 0
@@ -67,8 +67,9 @@ class ProfileSettings:
             for value in values:
                 if value not in known:
                     raise ZprlError(f"unknown {what} '{value}'; choose among {', '.join(known)}.")
-        for what, values in (("shape", self.shapes), ("batch size", self.batches), ("precision", self.dtypes)):
-            if not values:
+        lists = {"shape": self.shapes, "batch size": self.batches, "precision": self.dtypes}
+        for what, values in {**lists, "solver": self.solvers, "number of steps": self.steps}.items():
+            if not values and what in lists:
                 raise ZprlError(f"there is no {what} to measure; name at least one.")
             if len(set(values)) < len(values):
                 raise ZprlError(f"a {what} is listed twice; name each once.")
@@ -114,6 +115,8 @@ class CellResult:
     shape: str
     dtype: str
     batch: int
+    input_rounding: float | None = None
+    """See :func:`zprl.profiling.accuracy.input_rounding`; measured where the largest error needs it."""
     contenders: list[ContenderResult] = field(default_factory=list)
     samples: dict[str, Samples] = field(default_factory=dict)
 
@@ -135,9 +138,9 @@ class ShapeFacts:
     work: Work
     solver: str
     steps: int
-    action_errors: dict[str, float] = field(default_factory=dict)
-    """For a trained policy, by precision: largest error of an executed action, in its own unit, against the policy in
-    double precision with the weights as trained. Rounding of the weights is part of it."""
+    action_errors: dict[str, list[float]] = field(default_factory=dict)
+    """For a trained policy, by precision: largest error of each component of an executed action, in its own unit,
+    against the policy in double precision with the weights as trained. Rounding of the weights is part of it."""
 
 
 @dataclass
@@ -181,7 +184,12 @@ def profile_policy_step(settings: ProfileSettings, report: Callable[[str], None]
     """
     settings.check()
     # Before the first minute of measuring, so that a misspelt shape does not cost one.
-    shapes = [make_shape(name, settings.solver, settings.steps, settings.seed) for name in settings.shapes]
+    shapes = [
+        make_shape(name, solver, steps, settings.seed)
+        for name in settings.shapes
+        for solver in settings.solvers or [None]
+        for steps in settings.steps or [None]
+    ]
     result = ProfileReport(settings, describe_machine(settings.device, settings.threads))
     note_load(result.limits, settings.threads)
     with _torch_threads(settings.threads):
@@ -212,7 +220,7 @@ def _profile_shape(shape: Shape, result: ProfileReport, report: Callable[[str], 
                 result.stages += [] if split is None else [split]
         if shape.trained is not None and settings.device == "cpu":
             with suppress(UnavailableError):  # the cells say why already
-                facts.action_errors[dtype] = action_error(shape.trained, dtype, max(settings.batches), settings.seed)
+                facts.action_errors[dtype] = action_errors(shape.trained, dtype, max(settings.batches), settings.seed)
 
 
 def _profile_cell(
@@ -234,6 +242,10 @@ def _profile_cell(
         outcome.errors = measure_errors(torch.cat([contender.chunk(inputs) for inputs in draws]), expected)
         if name == NATIVE:
             outcome.broken_rules = outcome.errors.broken_rules(dtype)
+            if "max" in outcome.broken_rules and dtype == "float32":
+                cell.input_rounding = max(input_rounding(truth, inputs) for inputs in draws)
+                outcome.broken_rules = outcome.errors.broken_rules(dtype, cell.input_rounding)
+                outcome.note = f"half an ulp of the observations is worth {cell.input_rounding:.1e}"
         ready[name] = contender
 
     cell.samples = take_turns(
@@ -246,8 +258,8 @@ def _profile_cell(
     return cell
 
 
-def action_error(policy: FlowPolicy, dtype: str, batch: int, seed: int = 0) -> float:
-    """Largest error of an executed action of the native step, in the action's own unit.
+def action_errors(policy: FlowPolicy, dtype: str, batch: int, seed: int = 0) -> list[float]:
+    """Largest error of each component of an executed action of the native step, in the action's own unit.
 
     Args:
         policy: Policy as it acts.
@@ -260,7 +272,7 @@ def action_error(policy: FlowPolicy, dtype: str, batch: int, seed: int = 0) -> f
     """
     inputs: Inputs = random_inputs(policy, batch, seed + 1)
     truth = double_copy(policy).act(*inputs.to("cpu", torch.float64).astuple())
-    return float((native_step(policy, dtype).act(*inputs.astuple()).double() - truth).abs().max())
+    return (native_step(policy, dtype).act(*inputs.astuple()).double() - truth).abs().amax((0, 1)).tolist()
 
 
 def _cell_line(cell: CellResult) -> str:

@@ -23,10 +23,10 @@ _NONE = "-"
 
 LEGEND = """\
 max err, rms err: error against the float64 policy on the same weights, in units of the true chunk's RMS; 1-cos: of the
-angle between them; rules: of ours. time/ours: median over ours, above 1 where ours is faster. Gflop/s: 2 x the
-multiply-accumulates of the linear layers. peak: share of the arithmetic measured in this run on all threads. stream: at
-batch 1, bytes of weights per second (the core's once per evaluation) over what one thread reads from a buffer of the
-core's size."""
+angle between them. rules: of ours; a float32 error may also be twice what half an ulp of the observations is worth.
+time/ours: median over ours, above 1 where ours is faster. Gflop/s: 2 x the multiply-accumulates of the linear layers.
+peak: share of the arithmetic measured in this run on all threads. stream: at batch 1, bytes of weights per second (the
+core's once per evaluation) over what one thread reads from a buffer of the core's size."""
 
 
 @dataclass(frozen=True)
@@ -71,9 +71,10 @@ def report_text(report: ProfileReport) -> str:
             cells = [cell for cell in report.cells if (cell.shape, cell.dtype) == (facts.name, dtype)]
             parts.append(f"{_shape_line(facts, dtype)}\n{_cell_table(report, cells)}")
             if dtype in facts.action_errors:
+                errors = ", ".join(f"{error:.1e}" for error in facts.action_errors[dtype])
                 parts[-1] += (
-                    f"\nlargest error of an executed action: {facts.action_errors[dtype]:.2e} in its own unit "
-                    "(against float64 with the weights as trained)"
+                    "\nlargest errors of an executed action's components, in their own units, against float64 with the "
+                    f"weights as trained: {errors}"
                 )
         parts.append(_stage_text(facts.name, [split for split in report.stages if split.shape == facts.name]))
     return "\n\n".join([*parts, LEGEND])
@@ -219,4 +220,10 @@ def _cell_dict(report: ProfileReport, cell: CellResult) -> dict[str, Any]:
                 **asdict(figures(report, cell, result)),
             }
         )
-    return {"shape": cell.shape, "dtype": cell.dtype, "batch": cell.batch, "contenders": contenders}
+    return {
+        "shape": cell.shape,
+        "dtype": cell.dtype,
+        "batch": cell.batch,
+        "input_rounding": cell.input_rounding,
+        "contenders": contenders,
+    }

@@ -60,7 +60,7 @@ class Shape:
     """A policy to profile."""
 
     name: str
-    """What the user called it: "A", "B" or "task:<id>"."""
+    """What the user called it, "A", "B" or "task:<id>", and the solver and steps that were asked for: "A rk4 K=4"."""
 
     policy: FlowPolicy
     """The policy in normalised action units and without action limits, where an error has a scale and cannot hide."""
@@ -103,18 +103,19 @@ def make_shape(name: str, solver: str | None = None, steps: int | None = None, s
     Raises:
         ZprlError: If the shape is unknown, the task has no trained base policy, or solver or steps are not valid.
     """
+    given = "".join(f" {x}" for x in (solver, None if steps is None else f"K={steps}") if x is not None)
     if name.startswith(TASK_PREFIX):
         trained, _ = load_policy(artifacts.latest_base_policy(name.removeprefix(TASK_PREFIX)))
         trained = trained.float()
         _set_solver(trained.cfg, solver, steps)
-        return Shape(name, _without_action_units(trained), trained)
+        return Shape(name + given, _without_action_units(trained), trained)
     if name not in _DEFINITIONS:
         known = ", ".join([*_DEFINITIONS, f"{TASK_PREFIX}ID"])
         raise ZprlError(f"unknown shape '{name}'; choose among {known}.")
     definition = _DEFINITIONS[name]
     cfg = FlowPolicyCfg(**definition.cfg)  # type: ignore[arg-type]
     _set_solver(cfg, solver, steps)
-    return Shape(name, random_policy(cfg, definition.obs_dim, definition.action_dim, seed))
+    return Shape(name + given, random_policy(cfg, definition.obs_dim, definition.action_dim, seed))
 
 
 def random_policy(cfg: FlowPolicyCfg, obs_dim: int, action_dim: int, seed: int = 0) -> FlowPolicy:
