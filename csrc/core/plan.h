@@ -14,8 +14,8 @@ namespace zprl {
 size_t activation_bytes_per_row(const Policy& policy);
 
 // Rows that go through the whole step together: as many as keep their activations in the level-2 cache, since every
-// further row reuses the weights that stream by, but at most 96, beyond which they are not faster; and a multiple of 12,
-// so that blocks hold whole register tiles (of 6 or 4 rows) on every instruction set. Results do not depend on it.
+// further row reuses the weights that stream by, but at most 96, beyond which they are not faster; and a multiple of
+// 12, so that blocks hold whole register tiles (of 6 or 4 rows) on every instruction set. Results do not depend on it.
 int plan_block_rows(const Policy& policy, size_t cache_bytes);
 
 // Size of this machine's level-2 cache, or 1 MiB if it does not say.

@@ -13,9 +13,8 @@ from torch.utils.flop_counter import FlopCounterMode
 from zprl.policy import FlowPolicyCfg
 from zprl.policy.flow_policy_cfg import SOLVER_NAMES
 from zprl.profiling import HoistedPolicy, Timing, count_work, double_copy, make_shape, measure_errors, quantised_copy
-from zprl.profiling.accuracy import input_rounding
 from zprl.profiling.machine import parse_cpuinfo
-from zprl.profiling.shapes import Inputs, random_inputs, random_policy
+from zprl.profiling.shapes import random_inputs, random_policy
 from zprl.profiling.timing import choose_repetitions, take_turns
 
 
@@ -131,19 +130,6 @@ def test_rules_of_the_mean_error():
     turned = truth + 0.0059 * torch.ones_like(truth)
     assert measure_errors(turned, truth).broken_rules("bfloat16") == []
     assert measure_errors(truth + 0.0065, truth).broken_rules("bfloat16") == ["rms", "cosine"]
-
-
-def test_input_rounding():
-    policy = double_copy(small_policy())
-    inputs = random_inputs(policy, 64, seed=0)
-    policy.obs_normalizer.mean.zero_()
-    policy.obs_normalizer.std.fill_(1.0)
-    usual = input_rounding(policy, inputs)
-    assert 2.0**-24 / 100 < usual < 2.0**-24 * 100
-    # The same numbers, measured from a thousand times further away: an ulp is worth a thousand times as much.
-    policy.obs_normalizer.mean.fill_(4096.0)
-    far = Inputs(inputs.obs.double() + 4096.0, inputs.residual, inputs.noise)
-    assert 300 * usual < input_rounding(policy, far) < 30_000 * usual
 
 
 def test_quantised_copy():

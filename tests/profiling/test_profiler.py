@@ -238,24 +238,6 @@ def test_a_wrong_result_ends_in_an_error_after_the_table(monkeypatch, capsys, tm
     assert (result["errors"]["max"] is None) == (error != error)
 
 
-@pytest.mark.parametrize(("half_an_ulp", "broken"), [(0.9e-5, []), (0.4e-5, ["max"])])
-def test_a_float32_error_may_be_what_rounding_the_observations_makes_it(monkeypatch, half_an_ulp, broken):
-    act = NativePolicyStep.act
-
-    def slightly_wrong(self, obs, residual=None, noise=None):
-        chunk = act(self, obs, residual, noise)
-        chunk[-1, -1, -1] += 1.5e-5 * chunk.square().mean().sqrt()
-        return chunk
-
-    monkeypatch.setattr(NativePolicyStep, "act", slightly_wrong)
-    monkeypatch.setattr(profiler, "input_rounding", lambda truth, inputs: half_an_ulp)
-    report = profile_policy_step(ProfileSettings(["A"], [32], ["float32"], [], budget=0.0))
-    ours = report.cells[0].contender("native")
-    assert ours.broken_rules == broken
-    assert f"half an ulp of the observations is worth {half_an_ulp:.1e}" in report_text(report)
-    assert report_to_dict(report)["cells"][0]["input_rounding"] == half_an_ulp
-
-
 def test_an_inexact_rival_breaks_no_rule(monkeypatch):
     monkeypatch.setitem(contenders.RIVALS, "eager", lambda conditions: _constant_rival())
     report = profile_policy_step(ProfileSettings(["A"], [2], ["float32"], ["eager"], budget=0.0))

@@ -14,8 +14,8 @@
 // on, what lies between the products (SiLU, layer norm) takes most of the time, and a single row is bound by reading
 // the weights.
 //
-// Every sum is taken in the order of the inputs, whatever the tile's place and number of rows: a row's result depends on
-// neither the batch nor the row's place in it.
+// Every sum is taken in the order of the inputs, whatever the tile's place and number of rows: a row's result depends
+// on neither the batch nor the row's place in it.
 
 #pragma once
 
@@ -100,7 +100,7 @@ static void linear_on_tiles(const Linear& layer, const uint16_t* x, int x_stride
     const auto first_row = [&](int t) __attribute__((always_inline)) {
         return rows < kAmxRows || t + 1 < row_tiles ? t * kAmxRows : rows - kAmxRows;
     };
-    const auto finish_tile = [&](const float(*tile)[kAmxColumns], int t, int column) __attribute__((always_inline)) {
+    const auto finish_tile = [&](const float (*tile)[kAmxColumns], int t, int column) __attribute__((always_inline)) {
         const int first = first_row(t), end = (t + 1) * kAmxRows < rows ? (t + 1) * kAmxRows : rows;
         const Vec bias = load(layer.bias + column);
         for (int row = t * kAmxRows; row < end; ++row) finish(row, column, load(tile[row - first]) + bias);

@@ -19,8 +19,6 @@ from torch import Tensor, nn
 
 from zprl.policy import FlowPolicy
 
-from .shapes import Inputs
-
 
 @dataclass(frozen=True)
 class Errors:
@@ -35,19 +33,9 @@ class Errors:
     cosine: float
     """1 - cosine of the angle between result and truth."""
 
-    def broken_rules(self, dtype: str, input_rounding: float = 0.0) -> list[str]:
-        """Names of the entries that exceed the :data:`RULES` of a precision. NaN exceeds every rule.
-
-        Args:
-            dtype: Precision.
-            input_rounding: What :func:`input_rounding` says of the same rows. A float32 error may be twice that,
-                however large: no float32 program can do better where half an ulp of an observation already changes the
-                chunk so much, and a trained policy has such places, between two ways to act.
-        """
-        limits = dict(RULES[dtype])
-        if dtype == "float32":
-            limits["max"] = max(limits["max"], 2.0 * input_rounding)
-        return [name for name, limit in limits.items() if not getattr(self, name) <= limit]
+    def broken_rules(self, dtype: str) -> list[str]:
+        """Names of the entries that exceed the :data:`RULES` of a precision. NaN exceeds every rule."""
+        return [name for name, limit in RULES[dtype].items() if not getattr(self, name) <= limit]
 
 
 RULES: dict[str, dict[str, float]] = {
@@ -77,29 +65,6 @@ def measure_errors(result: Tensor, truth: Tensor) -> Errors:
     values = error.abs().max(), error.square().mean().sqrt(), 0.5 * distance.square().sum()
     numbers = [float(value) for value in values]
     return Errors(*numbers) if all(map(math.isfinite, numbers)) else Errors(math.nan, math.nan, math.nan)
-
-
-def input_rounding(truth: FlowPolicy, inputs: Inputs, draws: int = 8, seed: int = 0) -> float:
-    """Measure the error that single precision cannot avoid.
-
-    It is the largest change of the true chunk, in units of its root mean square, when observations are off by up to
-    half an ulp and everything else is exact.
-
-    Args:
-        truth: Policy in double precision.
-        inputs: Arguments of the policy step.
-        draws: Number of random roundings.
-        seed: Seed of the roundings.
-    """
-    obs, residual, noise = inputs.to("cpu", torch.float64).astuple()
-    chunk = truth.act(obs, residual, noise)
-    generator = torch.Generator().manual_seed(seed)
-    largest = 0.0
-    for _ in range(draws):
-        half_ulps = 2.0 * torch.rand(obs.shape, generator=generator, dtype=torch.float64) - 1.0
-        rounded = obs * (1.0 + 2.0**-24 * half_ulps)
-        largest = max(largest, float((truth.act(rounded, residual, noise) - chunk).abs().max()))
-    return largest / float(chunk.square().mean().sqrt())
 
 
 def quantised_copy(policy: FlowPolicy, dtype: str) -> FlowPolicy:

@@ -14,7 +14,7 @@ import torch
 from zprl.errors import ZprlError
 from zprl.policy import FlowPolicy
 
-from .accuracy import RULES, Errors, double_copy, input_rounding, measure_errors, quantised_copy
+from .accuracy import RULES, Errors, double_copy, measure_errors, quantised_copy
 from .contenders import NATIVE, RIVALS, Conditions, Contender, UnavailableError, build, native_step
 from .machine import Limits, describe_machine, measure_peaks, measure_stream, note_load
 from .shapes import Inputs, Shape, make_shape, random_inputs
@@ -115,8 +115,6 @@ class CellResult:
     shape: str
     dtype: str
     batch: int
-    input_rounding: float | None = None
-    """See :func:`zprl.profiling.accuracy.input_rounding`; measured where the largest error needs it."""
     contenders: list[ContenderResult] = field(default_factory=list)
     samples: dict[str, Samples] = field(default_factory=dict)
 
@@ -242,10 +240,6 @@ def _profile_cell(
         outcome.errors = measure_errors(torch.cat([contender.chunk(inputs) for inputs in draws]), expected)
         if name == NATIVE:
             outcome.broken_rules = outcome.errors.broken_rules(dtype)
-            if "max" in outcome.broken_rules and dtype == "float32":
-                cell.input_rounding = max(input_rounding(truth, inputs) for inputs in draws)
-                outcome.broken_rules = outcome.errors.broken_rules(dtype, cell.input_rounding)
-                outcome.note = f"half an ulp of the observations is worth {cell.input_rounding:.1e}"
         ready[name] = contender
 
     cell.samples = take_turns(

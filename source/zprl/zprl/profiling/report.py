@@ -23,10 +23,10 @@ _NONE = "-"
 
 LEGEND = """\
 max err, rms err: error against the float64 policy on the same weights, in units of the true chunk's RMS; 1-cos: of the
-angle between them. rules: of ours; a float32 error may also be twice what half an ulp of the observations is worth.
-time/ours: median over ours, above 1 where ours is faster. Gflop/s: 2 x the multiply-accumulates of the linear layers.
-peak: share of the arithmetic measured in this run on all threads. stream: at batch 1, bytes of weights per second (the
-core's once per evaluation) over what one thread reads from a buffer of the core's size."""
+angle between them; rules: of ours. time/ours: median over ours, above 1 where ours is faster. Gflop/s: 2 x the
+multiply-accumulates of the linear layers. peak: share of the arithmetic measured in this run on all threads. stream: at
+batch 1, bytes of weights per second (the core's once per evaluation) over what one thread reads from a buffer of the
+core's size."""
 
 
 @dataclass(frozen=True)
@@ -224,6 +224,5 @@ def _cell_dict(report: ProfileReport, cell: CellResult) -> dict[str, Any]:
         "shape": cell.shape,
         "dtype": cell.dtype,
         "batch": cell.batch,
-        "input_rounding": cell.input_rounding,
         "contenders": contenders,
     }
