@@ -5,6 +5,7 @@
 
 import importlib.util
 import json
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ import torch
 from zprl.errors import run_cli
 from zprl.policy import FlowPolicy, FlowPolicyCfg, NativePolicyStep, save_policy
 from zprl.profiling import contenders, machine, profile_policy_step, profiler, shapes, stages
+from zprl.profiling.control_loop import ControlLoop
 from zprl.profiling.profiler import ProfileSettings
 from zprl.profiling.report import figures, report_text, report_to_dict
 from zprl.profiling.stages import StageSplit, trace_events
@@ -132,6 +134,10 @@ def test_json_holds_what_the_table_says(monkeypatch, capsys, tmp_path, fake_core
         (3, {name: 3 * seconds for name, seconds in STAGES.items()}),
     ]
     assert ["block_linear", "3.0", "60", "9.0", "60"] in rows
+    (loop,) = result["control_loops"]
+    assert (loop["shape"], loop["dtype"]) == ("A", "float32")
+    assert all(loop[name]["repetitions"] >= 20 for name in ("step", "machine"))
+    assert next(r for r in rows if r[0] == "float32")[1] == f"{1e3 * loop['step']['median']:,.3f}"
     assert ["sum", "5.0", "100", "15.0", "100"] in rows
     assert files["plot"].read_bytes().startswith(b"\x89PNG")
     trace = json.loads(files["trace"].read_text())["traceEvents"]
@@ -150,6 +156,19 @@ def test_ratios_and_percentages_by_hand():
     assert (ours.gflops, ours.percent_of_peak, ours.time_over_native) == pytest.approx((4.0, 50.0, 1.0))
     assert ours.percent_of_stream == pytest.approx(100 * work.weight_bytes("float32") / seconds / 5e9)
     assert figures(report, cell, cell.contender("eager")).time_over_native == pytest.approx(2.5)
+
+
+def test_steadiness_stands_beside_the_machines(monkeypatch):
+    step, machine_alone = Timing(2e-4, 1.9e-4, 3e-4, 500), Timing(2e-4, 2e-4, 2.5e-4, 500)
+    monkeypatch.setattr(
+        profiler, "measure_control_loop", lambda *args: ControlLoop("A", "float32", step, machine_alone)
+    )
+    report = profile_policy_step(ProfileSettings(["A"], [1, 2], ["float32"], [], budget=0.0))
+    work = report.facts("A").work
+    report.limits.gbytes = {work.core_bytes("float32"): work.weight_bytes("float32") / 2e-4 / 1e9 * 2.0}
+    rows = [re.findall(r"[^|]+", line) for line in report_text(report).splitlines()]
+    row = next([cell.strip() for cell in row] for row in rows if row and row[0].strip() == "float32")
+    assert row == ["float32", "0.200", "0.190", "0.300", "500", "1.50", "1.25", "50.0 %"]
 
 
 def test_what_a_build_cannot_measure_is_said(monkeypatch):

@@ -16,6 +16,7 @@ from zprl.policy import FlowPolicy
 
 from .accuracy import RULES, Errors, double_copy, measure_errors, quantised_copy
 from .contenders import NATIVE, RIVALS, Conditions, Contender, UnavailableError, build, native_step
+from .control_loop import ControlLoop, measure_control_loop
 from .machine import Limits, describe_machine, measure_peaks, measure_stream, note_load
 from .shapes import Inputs, Shape, make_shape, random_inputs
 from .stages import StageSplit, split_stages
@@ -151,6 +152,7 @@ class ProfileReport:
     shapes: list[ShapeFacts] = field(default_factory=list)
     cells: list[CellResult] = field(default_factory=list)
     stages: list[StageSplit] = field(default_factory=list)
+    control_loops: list[ControlLoop] = field(default_factory=list)
 
     def facts(self, shape: str) -> ShapeFacts:
         """Return the facts of a shape."""
@@ -216,6 +218,10 @@ def _profile_shape(shape: Shape, result: ProfileReport, report: Callable[[str], 
             if ours and settings.device == "cpu" and batch in (1, max(settings.batches)):
                 split = split_stages(shape.name, policy, dtype, batch, ours.median)
                 result.stages += [] if split is None else [split]
+            if ours and settings.device == "cpu" and batch == 1:
+                result.control_loops.append(
+                    measure_control_loop(shape.name, policy, dtype, ours.p10, settings.budget, settings.seed)
+                )
         if shape.trained is not None and settings.device == "cpu":
             with suppress(UnavailableError):  # the cells say why already
                 facts.action_errors[dtype] = action_errors(shape.trained, dtype, max(settings.batches), settings.seed)

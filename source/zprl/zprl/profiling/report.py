@@ -14,6 +14,7 @@ from prettytable import PrettyTable
 
 from .accuracy import RULES, Errors
 from .contenders import NATIVE
+from .control_loop import ControlLoop
 from .machine import limits_to_dict
 from .profiler import DRAM_BYTES, CellResult, ContenderResult, ProfileReport, ShapeFacts
 from .stages import StageSplit
@@ -50,14 +51,19 @@ def figures(report: ProfileReport, cell: CellResult, result: ContenderResult) ->
     seconds, work = result.timing.median, report.facts(cell.shape).work
     gflops = 1e-9 * work.flops(cell.batch) / seconds
     peak = report.limits.gflops.get(cell.dtype)
-    stream = report.limits.gbytes.get(work.core_bytes(cell.dtype)) if cell.batch == 1 else None
     native = cell.contender(NATIVE).timing
     return Figures(
         gflops,
         100.0 * gflops / peak if peak else None,
-        100.0 * 1e-9 * work.weight_bytes(cell.dtype) / seconds / stream if stream else None,
+        _percent_of_stream(report, report.facts(cell.shape), cell.dtype, seconds) if cell.batch == 1 else None,
         seconds / native.median if native else None,
     )
+
+
+def _percent_of_stream(report: ProfileReport, facts: ShapeFacts, dtype: str, seconds: float) -> float | None:
+    """Share of the bandwidth at which a single row could read its weights [%]; None if that was not measured."""
+    stream = report.limits.gbytes.get(facts.work.core_bytes(dtype))
+    return 100.0 * 1e-9 * facts.work.weight_bytes(dtype) / seconds / stream if stream else None
 
 
 # -- text --------------------------------------------------------------------------------------------------------------
@@ -76,6 +82,8 @@ def report_text(report: ProfileReport) -> str:
                     "\nlargest errors of an executed action's components, in their own units, against float64 with the "
                     f"weights as trained: {errors}"
                 )
+        loops = [loop for loop in report.control_loops if loop.shape == facts.name]
+        parts += [_control_loop_text(report, facts, loops)] if loops else []
         parts.append(_stage_text(facts.name, [split for split in report.stages if split.shape == facts.name]))
     return "\n\n".join([*parts, LEGEND])
 
@@ -141,6 +149,24 @@ def _verdict(result: ContenderResult) -> str:
     return "BROKEN: " + ", ".join(_RULE_NAMES[name] for name in result.broken_rules) if result.broken_rules else "ok"
 
 
+def _control_loop_text(report: ProfileReport, facts: ShapeFacts, loops: Sequence[ControlLoop]) -> str:
+    columns = ["median [ms]", "p10", "p99", "calls", "p99/median", "machine's p99/median", "stream"]
+    table = PrettyTable(["precision", *columns], align="r")
+    table.align["precision"] = "l"
+    for loop in loops:
+        step = loop.step
+        table.add_row(
+            [
+                loop.dtype,
+                *(f"{1e3 * x:,.3f}" for x in (step.median, step.p10, step.p99)),
+                f"{step.repetitions:,}",
+                *(f"{timing.p99 / timing.median:.2f}" for timing in (step, loop.machine)),
+                _percent(_percent_of_stream(report, facts, loop.dtype, step.median)),
+            ]
+        )
+    return f"{facts.name}: the native step alone at batch 1, in turns with plain arithmetic only\n{table.get_string()}"
+
+
 def _stage_text(shape: str, splits: Sequence[StageSplit]) -> str:
     if not splits:
         return f"{shape}: the native step's stages were not measured (not on this device, or not by this build)"
@@ -188,6 +214,7 @@ def report_to_dict(report: ProfileReport) -> dict[str, Any]:
         "shapes": [_shape_dict(facts, report.settings.dtypes) for facts in report.shapes],
         "cells": [_cell_dict(report, cell) for cell in report.cells],
         "stages": [asdict(split) for split in report.stages],
+        "control_loops": [asdict(loop) for loop in report.control_loops],
     }
 
 

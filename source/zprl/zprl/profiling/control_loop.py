@@ -1,0 +1,75 @@
+# Copyright (c) 2026, The ZPRL Project Developers.
+# SPDX-License-Identifier: BSD-3-Clause
+
+"""The native step at batch 1 without rivals beside it, as in a control loop, and how steady it is.
+
+In turns with rivals a step finds its weights evicted and the clock changed. Here only plain arithmetic of about the
+same length takes turns with it: what that varies by is the machine's doing (interrupts, other guests of a shared one),
+and no program on it can be steadier.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from zprl.policy import FlowPolicy
+
+from .contenders import native_step
+from .shapes import random_inputs
+from .timing import Timing, take_turns
+
+_SIZE = 64  # of a matrix product that stays in the level-1 cache
+
+
+@dataclass(frozen=True)
+class ControlLoop:
+    """Durations at batch 1 without rivals."""
+
+    shape: str
+    dtype: str
+    step: Timing
+    """Of the native step."""
+    machine: Timing
+    """Of arithmetic without memory traffic that takes about as long."""
+
+
+def measure_control_loop(
+    shape: str, policy: FlowPolicy, dtype: str, call_seconds: float, budget: float, seed: int = 0
+) -> ControlLoop:
+    """Measure the native step at batch 1 on the CPU, in turns with plain arithmetic.
+
+    Args:
+        shape: Name of the shape.
+        policy: Policy to run.
+        dtype: Precision.
+        call_seconds: About how long a call takes [s]; sets the length of the arithmetic.
+        budget: Time for both [s].
+        seed: Seed of the data.
+
+    Raises:
+        UnavailableError: If there is no native step in this precision.
+    """
+    inputs = random_inputs(policy, 1, seed + 1).astuple()
+    step = native_step(policy, dtype)
+    samples = take_turns(
+        {"step": lambda: step.act(*inputs), "arithmetic": _arithmetic(call_seconds)},
+        budget,
+    )
+    return ControlLoop(shape, dtype, *(Timing.of(samples[name].seconds) for name in ("step", "arithmetic")))
+
+
+def _arithmetic(seconds: float) -> Callable[[], None]:
+    """Return a call that multiplies small matrices for about some time [s]."""
+    a = np.full((_SIZE, _SIZE), 1.0 / _SIZE, dtype=np.float32)
+    out = np.empty_like(a)
+
+    def multiply(times: int) -> None:
+        for _ in range(times):
+            np.matmul(a, a, out=out)
+
+    samples = take_turns({"once": lambda: multiply(1)}, budget=0.01)
+    times = max(1, round(seconds / Timing.of(samples["once"].seconds).median))
+    return lambda: multiply(times)
