@@ -1,7 +1,7 @@
 # Copyright (c) 2026, The ZPRL Project Developers.
 # SPDX-License-Identifier: BSD-3-Clause
 
-"""The native step at batch 1 without rivals beside it, as in a control loop, and how steady it is.
+"""The native step at batch 1 without torch and without rivals beside it, as in a control loop, and how steady it is.
 
 In turns with rivals a step finds its weights evicted and the clock changed. Here only plain arithmetic of about the
 same length takes turns with it: what that varies by is the machine's doing (interrupts, other guests of a shared one),
@@ -17,7 +17,8 @@ import numpy as np
 
 from zprl.policy import FlowPolicy
 
-from .contenders import native_step
+from .contenders import UnavailableError, native_step
+from .machine import native_core
 from .shapes import random_inputs
 from .timing import Timing, take_turns
 
@@ -39,7 +40,7 @@ class ControlLoop:
 def measure_control_loop(
     shape: str, policy: FlowPolicy, dtype: str, call_seconds: float, budget: float, seed: int = 0
 ) -> ControlLoop:
-    """Measure the native step at batch 1 on the CPU, in turns with plain arithmetic.
+    """Measure the native step at batch 1 on the CPU, called as a robot's program would, in turns with plain arithmetic.
 
     Args:
         shape: Name of the shape.
@@ -52,10 +53,13 @@ def measure_control_loop(
     Raises:
         UnavailableError: If there is no native step in this precision.
     """
-    inputs = random_inputs(policy, 1, seed + 1).astuple()
-    step = native_step(policy, dtype)
+    core = native_core()
+    if core is None:
+        raise UnavailableError("zprl._core is not built")
+    obs, residual, noise = (x.numpy() for x in random_inputs(policy, 1, seed + 1).astuple())
+    step = core.Policy(native_step(policy, dtype).blob.numpy())
     samples = take_turns(
-        {"step": lambda: step.act(*inputs), "arithmetic": _arithmetic(call_seconds)},
+        {"step": lambda: step.act(obs, residual, noise), "arithmetic": _arithmetic(call_seconds)},
         budget,
     )
     return ControlLoop(shape, dtype, *(Timing.of(samples[name].seconds) for name in ("step", "arithmetic")))

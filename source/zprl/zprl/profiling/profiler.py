@@ -219,9 +219,9 @@ def _profile_shape(shape: Shape, result: ProfileReport, report: Callable[[str], 
                 split = split_stages(shape.name, policy, dtype, batch, ours.median)
                 result.stages += [] if split is None else [split]
             if ours and settings.device == "cpu" and batch == 1:
-                result.control_loops.append(
-                    measure_control_loop(shape.name, policy, dtype, ours.p10, settings.budget, settings.seed)
-                )
+                with suppress(UnavailableError):  # without the NumPy module
+                    loop = measure_control_loop(shape.name, policy, dtype, ours.p10, settings.budget, settings.seed)
+                    result.control_loops.append(loop)
         if shape.trained is not None and settings.device == "cpu":
             with suppress(UnavailableError):  # the cells say why already
                 facts.action_errors[dtype] = action_errors(shape.trained, dtype, max(settings.batches), settings.seed)

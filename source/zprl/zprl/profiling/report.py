@@ -164,7 +164,8 @@ def _control_loop_text(report: ProfileReport, facts: ShapeFacts, loops: Sequence
                 _percent(_percent_of_stream(report, facts, loop.dtype, step.median)),
             ]
         )
-    return f"{facts.name}: the native step alone at batch 1, in turns with plain arithmetic only\n{table.get_string()}"
+    title = f"{facts.name}: the native step alone at batch 1, without torch, in turns with plain arithmetic"
+    return f"{title}\n{table.get_string()}"
 
 
 def _stage_text(shape: str, splits: Sequence[StageSplit]) -> str:
