@@ -9,7 +9,10 @@ import importlib
 from dataclasses import fields
 from typing import Any
 
-from isaaclab.utils import configclass
+try:
+    from isaaclab.utils import configclass
+except ImportError:  # a robot needs no simulator, nor does a machine that only checks the kernels
+    from dataclasses import dataclass as configclass
 
 from zprl.errors import ZprlError
 
