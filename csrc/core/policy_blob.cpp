@@ -108,6 +108,10 @@ void require_finite(const Mlp& mlp, const char* what) {
 
 }  // namespace
 
+const Solver* find_solver(int32_t number) {
+    return number < 0 || number >= kNumSolvers ? nullptr : &kSolvers[number];
+}
+
 Policy parse_policy(const void* blob, size_t bytes) {
     constexpr size_t kHeaderBytes = kHeaderInts * sizeof(int32_t);
     if (blob == nullptr || bytes < kHeaderBytes) fail("it is shorter than its header.");
@@ -129,9 +133,9 @@ Policy parse_policy(const void* blob, size_t bytes) {
     p.num_steps = read_size(header, kFieldNumSteps, "the number of solver steps", 1 << 16);
     p.hidden_dim = read_size(header, kFieldHiddenDim, "the hidden width");
     p.num_blocks = read_size(header, kFieldNumBlocks, "the number of blocks", 1 << 10);
-    const int32_t solver = header[kFieldSolver];
-    if (solver < 0 || solver >= kNumSolvers) fail("its solver is number " + std::to_string(solver) + ".");
-    p.solver = kSolvers[solver];
+    const Solver* const solver = find_solver(header[kFieldSolver]);
+    if (solver == nullptr) fail("its solver is number " + std::to_string(header[kFieldSolver]) + ".");
+    p.solver = *solver;
     p.time_rows =
         static_cast<int>(p.solver.rows_per_step * (p.num_steps - 1 + p.solver.nodes[p.solver.stages - 1]) + 1);
 

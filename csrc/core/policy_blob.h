@@ -100,6 +100,9 @@ struct Solver {
     float weights[4];
 };
 
+// The method that a header's number stands for, or null if there is none.
+const Solver* find_solver(int32_t number);
+
 struct Policy {
     Dtype dtype;
     int obs_dim, action_dim, horizon, embed_dim, latent_dim;

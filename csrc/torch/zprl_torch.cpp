@@ -7,87 +7,46 @@
 //   zprl::sampled_policy_step(obs, residual, noise, latent_seed [N], blob) -> chunk
 //   zprl::encode(obs [N, D], blob [bytes], latent_dim Z) -> (mean [N, Z], logvar [N, Z])
 //   zprl::integrate(condition [N, C], noise [N, H, A], blob [bytes]) -> normalised chunk [N, H, A]
+//   zprl::pack_for_cuda(blob, precision) -> the blob that the operators take on a GPU
+//   zprl::cuda_plan(blob, rows, header), zprl::cuda_kernels(blob) -> text for the profiler
 //
-// Built on LibTorch's stable ABI (TORCH_TARGET_VERSION): one binary serves every Python and every torch from 2.10 on.
-// The policy is an ordinary uint8 tensor, so torch.jit, torch.export and AOTInductor store it with the program.
+// The first four take an optional last argument `header`, the blob's first 64 numbers. A blob on a GPU needs it: shapes
+// must be known on the host, and reading them back would stop the stream. A list of numbers, unlike a second tensor,
+// stays on the host when a module moves.
+//
+// Built on LibTorch's stable ABI (TORCH_TARGET_VERSION): one binary serves every Python and every torch from 2.10 on,
+// with and without CUDA. The policy is an ordinary uint8 tensor, so torch.jit, torch.export and AOTInductor store it
+// with the program.
 //
 // This layer checks arguments, allocates and splits rows over torch's threads; all arithmetic is in csrc/core.
 // Memory: the result, and one workspace per thread. The blob is not copied.
 
 #include <torch/csrc/stable/library.h>
-#include <torch/csrc/stable/ops.h>
-#include <torch/csrc/stable/tensor.h>
 
+#include <algorithm>
 #include <memory>
-#include <stdexcept>
-#include <string>
-#include <tuple>
-#include <vector>
 
+#include "cuda_ops.h"
 #include "policy_step.h"
 
 namespace {
 
-using torch::headeronly::ScalarType;
-using torch::stable::Tensor;
+using namespace zprl::ops;
 
 // Rows that a thread takes at least: below, waking it costs more than it saves.
 constexpr int64_t kRowsPerThread = 16;
 
-[[noreturn]] void fail(const std::string& sentence) { throw std::invalid_argument("zprl: " + sentence); }
-
-std::string shape_text(const std::vector<int64_t>& shape) {
-    std::string text = "(";
-    for (size_t i = 0; i < shape.size(); ++i) text += (i > 0 ? ", " : "") + std::to_string(shape[i]);
-    return text + ")";
-}
-
-// Refuse None, which Python may pass for a tensor, before anything asks it a question.
-void require_tensor(const Tensor& tensor, const char* name) {
-    if (!tensor.defined()) fail(std::string(name) + " must be a tensor, not None.");
-}
-
-// Check an argument and make it contiguous.
-Tensor checked(const Tensor& tensor, const char* name, ScalarType dtype, const char* dtype_name,
-               const std::vector<int64_t>& shape) {
-    require_tensor(tensor, name);
-    if (!tensor.is_cpu()) fail(std::string(name) + " must be on the CPU.");
-    if (tensor.scalar_type() != dtype) fail(std::string(name) + " must have the dtype " + dtype_name + ".");
-    std::vector<int64_t> actual;
-    for (int64_t i = 0; i < tensor.dim(); ++i) actual.push_back(tensor.size(i));
-    if (actual != shape)
-        fail(std::string(name) + " must have the shape " + shape_text(shape) + ", got " + shape_text(actual) + ".");
-    try {
-        return tensor.is_contiguous() ? tensor : torch::stable::contiguous(tensor);
-    } catch (const std::exception&) {  // such as a sparse tensor; the stable ABI has no question for it
-        fail(std::string(name) + " must be a dense tensor.");
-    }
-}
-
-Tensor checked_float(const Tensor& tensor, const char* name, const std::vector<int64_t>& shape) {
-    return checked(tensor, name, ScalarType::Float, "float32", shape);
-}
-
-// The blob as a policy. `storage` keeps the memory that the policy points into.
-zprl::Policy read_blob(const Tensor& blob, Tensor& storage) {
-    require_tensor(blob, "blob");
-    storage = checked(blob, "blob", ScalarType::Byte, "uint8", {blob.numel()});
+// The blob, on the CPU, as a policy. `storage` keeps the memory that the policy points into.
+zprl::Policy read_blob(const Place& place, const Tensor& blob, const Header& header, Tensor& storage) {
+    storage = checked_blob(place, blob);
     const zprl::Policy policy = zprl::parse_policy(storage.const_data_ptr(), static_cast<size_t>(storage.numel()));
     zprl::require_runnable(policy);
+    const auto* stored = static_cast<const int32_t*>(storage.const_data_ptr());
+    if (!header.empty() && !std::equal(header.begin(), header.end(), stored, stored + zprl::kHeaderInts)) {
+        fail("header is not the blob's: give its first 64 numbers, or none on the CPU.");
+    }
     return policy;
 }
-
-int64_t num_rows(const Tensor& tensor, const char* name) {
-    require_tensor(tensor, name);
-    if (tensor.dim() != 2) {
-        fail(std::string(name) + " must have two dimensions, got " + std::to_string(tensor.dim()) + ".");
-    }
-    return tensor.size(0);
-}
-
-const float* data(const Tensor& tensor) { return static_cast<const float*>(tensor.const_data_ptr()); }
-
-float* mutable_data(const Tensor& tensor) { return static_cast<float*>(tensor.mutable_data_ptr()); }
 
 // Call work(first row, one past the last, workspace) for parts of a batch, on torch's threads.
 template <typename Work>
@@ -100,17 +59,19 @@ void for_rows(const zprl::Policy& policy, int64_t rows, const Work& work) {
 }
 
 Tensor run_policy_step(const Tensor& obs, const Tensor& residual, const Tensor& noise, const Tensor* latent_seed,
-                       const Tensor& blob) {
+                       const Tensor& blob, const Header& header) {
+    const Place place(blob);
+    if (place.is_cuda()) return cuda_policy_step(place, obs, residual, noise, latent_seed, blob, header);
     Tensor storage;
-    const zprl::Policy p = read_blob(blob, storage);
+    const zprl::Policy p = read_blob(place, blob, header, storage);
     const int64_t rows = num_rows(obs, "obs"), chunk_dim = p.chunk_dim();
-    const Tensor obs_in = checked_float(obs, "obs", {rows, p.obs_dim});
-    const Tensor residual_in = checked_float(residual, "residual", {rows, p.latent_dim});
-    const Tensor noise_in = checked_float(noise, "noise", {rows, p.horizon, p.action_dim});
+    const Tensor obs_in = checked_float(place, obs, "obs", {rows, p.obs_dim});
+    const Tensor residual_in = checked_float(place, residual, "residual", {rows, p.latent_dim});
+    const Tensor noise_in = checked_float(place, noise, "noise", {rows, p.horizon, p.action_dim});
     Tensor seed_in;
     const uint64_t* seeds = nullptr;
     if (latent_seed != nullptr) {
-        seed_in = checked(*latent_seed, "latent_seed", ScalarType::Long, "int64", {rows});
+        seed_in = checked(place, *latent_seed, "latent_seed", ScalarType::Long, "int64", {rows});
         seeds = static_cast<const uint64_t*>(seed_in.const_data_ptr());
     }
     const Tensor chunk = torch::stable::new_empty(noise_in, {rows, p.horizon, p.action_dim});
@@ -126,21 +87,24 @@ Tensor run_policy_step(const Tensor& obs, const Tensor& residual, const Tensor& 
     return chunk;
 }
 
-Tensor policy_step(const Tensor& obs, const Tensor& residual, const Tensor& noise, const Tensor& blob) {
-    return run_policy_step(obs, residual, noise, nullptr, blob);
+Tensor policy_step(const Tensor& obs, const Tensor& residual, const Tensor& noise, const Tensor& blob,
+                   const Header& header) {
+    return run_policy_step(obs, residual, noise, nullptr, blob, header);
 }
 
 Tensor sampled_policy_step(const Tensor& obs, const Tensor& residual, const Tensor& noise, const Tensor& latent_seed,
-                           const Tensor& blob) {
-    return run_policy_step(obs, residual, noise, &latent_seed, blob);
+                           const Tensor& blob, const Header& header) {
+    return run_policy_step(obs, residual, noise, &latent_seed, blob, header);
 }
 
-Tensor integrate(const Tensor& condition, const Tensor& noise, const Tensor& blob) {
+Tensor integrate(const Tensor& condition, const Tensor& noise, const Tensor& blob, const Header& header) {
+    const Place place(blob);
+    if (place.is_cuda()) return cuda_integrate(place, condition, noise, blob, header);
     Tensor storage;
-    const zprl::Policy p = read_blob(blob, storage);
+    const zprl::Policy p = read_blob(place, blob, header, storage);
     const int64_t rows = num_rows(condition, "condition"), chunk_dim = p.chunk_dim();
-    const Tensor condition_in = checked_float(condition, "condition", {rows, p.embed_dim});
-    const Tensor noise_in = checked_float(noise, "noise", {rows, p.horizon, p.action_dim});
+    const Tensor condition_in = checked_float(place, condition, "condition", {rows, p.embed_dim});
+    const Tensor noise_in = checked_float(place, noise, "noise", {rows, p.horizon, p.action_dim});
     const Tensor chunk = torch::stable::new_empty(noise_in, {rows, p.horizon, p.action_dim});
 
     const float *condition_data = data(condition_in), *noise_data = data(noise_in);
@@ -153,12 +117,14 @@ Tensor integrate(const Tensor& condition, const Tensor& noise, const Tensor& blo
     return chunk;
 }
 
-std::tuple<Tensor, Tensor> encode(const Tensor& obs, const Tensor& blob, int64_t latent_dim) {
+std::tuple<Tensor, Tensor> encode(const Tensor& obs, const Tensor& blob, int64_t latent_dim, const Header& header) {
+    const Place place(blob);
+    if (place.is_cuda()) return cuda_encode(place, obs, blob, latent_dim, header);
     Tensor storage;
-    const zprl::Policy p = read_blob(blob, storage);
+    const zprl::Policy p = read_blob(place, blob, header, storage);
     if (latent_dim != p.latent_dim) fail("the policy's latent has " + std::to_string(p.latent_dim) + " dimensions.");
     const int64_t rows = num_rows(obs, "obs");
-    const Tensor obs_in = checked_float(obs, "obs", {rows, p.obs_dim});
+    const Tensor obs_in = checked_float(place, obs, "obs", {rows, p.obs_dim});
     const Tensor mean = torch::stable::new_empty(obs_in, {rows, p.latent_dim});
     const Tensor logvar = torch::stable::new_empty(obs_in, {rows, p.latent_dim});
 
@@ -176,16 +142,25 @@ std::tuple<Tensor, Tensor> encode(const Tensor& obs, const Tensor& blob, int64_t
 }  // namespace
 
 STABLE_TORCH_LIBRARY(zprl, m) {
-    m.def("policy_step(Tensor obs, Tensor residual, Tensor noise, Tensor blob) -> Tensor");
-    m.def("sampled_policy_step(Tensor obs, Tensor residual, Tensor noise, Tensor latent_seed, Tensor blob) -> Tensor");
-    m.def("encode(Tensor obs, Tensor blob, int latent_dim) -> (Tensor, Tensor)");
-    m.def("integrate(Tensor condition, Tensor noise, Tensor blob) -> Tensor");
+    m.def("policy_step(Tensor obs, Tensor residual, Tensor noise, Tensor blob, int[] header=[]) -> Tensor");
+    m.def(
+        "sampled_policy_step(Tensor obs, Tensor residual, Tensor noise, Tensor latent_seed, Tensor blob, "
+        "int[] header=[]) -> Tensor");
+    m.def("encode(Tensor obs, Tensor blob, int latent_dim, int[] header=[]) -> (Tensor, Tensor)");
+    m.def("integrate(Tensor condition, Tensor noise, Tensor blob, int[] header=[]) -> Tensor");
+    m.def("pack_for_cuda(Tensor blob, str precision) -> Tensor");
+    m.def("cuda_plan(Tensor blob, int rows, int[] header) -> str");
+    m.def("cuda_kernels(Tensor blob) -> str");
 }
 
-// CompositeExplicitAutograd rather than CPU: a tensor on another device then reaches the check above and its sentence.
+// CompositeExplicitAutograd rather than CPU and CUDA: a tensor on a wrong device then reaches the checks above and
+// their sentences.
 STABLE_TORCH_LIBRARY_IMPL(zprl, CompositeExplicitAutograd, m) {
     m.impl("policy_step", TORCH_BOX(&policy_step));
     m.impl("sampled_policy_step", TORCH_BOX(&sampled_policy_step));
     m.impl("encode", TORCH_BOX(&encode));
     m.impl("integrate", TORCH_BOX(&integrate));
+    m.impl("pack_for_cuda", TORCH_BOX(&pack_for_cuda));
+    m.impl("cuda_plan", TORCH_BOX(&cuda_plan));
+    m.impl("cuda_kernels", TORCH_BOX(&cuda_kernels));
 }

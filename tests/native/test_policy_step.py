@@ -219,6 +219,19 @@ def test_wrong_arguments_end_in_a_sentence(index, change, message):
         torch.ops.zprl.policy_step(*arguments)
 
 
+def test_a_header_that_is_not_the_blobs_is_refused():
+    policy = make_policy()
+    inputs, blob = make_inputs(policy, 4), NativePolicyStep(policy).blob
+    header = blob[:256].view(torch.int32).tolist()
+    expected = torch.ops.zprl.policy_step(*inputs, blob)
+    assert torch.equal(torch.ops.zprl.policy_step(*inputs, blob, header), expected)
+    for wrong in (header[:-1], [*header, 0], [*header[:-1], 1], [2**40, *header[1:]]):
+        with pytest.raises((RuntimeError, ValueError), match="header is not the blob's"):
+            torch.ops.zprl.policy_step(*inputs, blob, wrong)
+        with pytest.raises((RuntimeError, ValueError), match="header is not the blob's"):
+            torch.ops.zprl.encode(inputs[0], blob, 16, wrong)
+
+
 @pytest.mark.parametrize(("index", "name"), [(0, "obs"), (1, "residual"), (2, "noise"), (3, "blob")])
 def test_none_and_sparse_tensors_end_in_a_sentence(index, name):
     policy = make_policy()
@@ -334,7 +347,10 @@ def test_operators_pass_torchs_own_checks():
     policy = make_policy()
     blob = NativePolicyStep(policy).blob
     obs, residual, noise = make_inputs(policy, 3)
+    header = blob[:256].view(torch.int32).tolist()
     torch.library.opcheck(torch.ops.zprl.policy_step.default, (obs, residual, noise, blob))
+    torch.library.opcheck(torch.ops.zprl.policy_step.default, (obs, residual, noise, blob, header))
+    torch.library.opcheck(torch.ops.zprl.encode.default, (obs, blob, 16, header))
     torch.library.opcheck(torch.ops.zprl.encode.default, (obs, blob, 16))
     torch.library.opcheck(torch.ops.zprl.integrate.default, (torch.randn(3, 64), noise, blob))
     seeds = torch.arange(3)
@@ -344,20 +360,25 @@ def test_operators_pass_torchs_own_checks():
 class Deployed(nn.Module):
     """What a robot would run: the operator and its blob, without this package."""
 
-    def __init__(self, blob):
+    header: list[int]
+
+    def __init__(self, blob, header):
         super().__init__()
         self.register_buffer("blob", blob)
+        self.header = header
 
     def forward(self, obs: torch.Tensor, residual: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
-        return torch.ops.zprl.policy_step(obs, residual, noise, self.blob)
+        return torch.ops.zprl.policy_step(obs, residual, noise, self.blob, self.header)
 
 
 @pytest.mark.filterwarnings("ignore:.*torch.jit.*deprecated:DeprecationWarning")
 @pytest.mark.parametrize("kind", ["script", "export"])
-def test_a_saved_program_runs_in_another_process_without_the_package(kind, tmp_path):
+@pytest.mark.parametrize("with_header", [False, True], ids=["blob", "blob and header"])
+def test_a_saved_program_runs_in_another_process_without_the_package(kind, with_header, tmp_path):
     policy = make_policy()
     inputs = make_inputs(policy, 3)
-    module = Deployed(NativePolicyStep(policy).blob)
+    blob = NativePolicyStep(policy).blob
+    module = Deployed(blob, blob[:256].view(torch.int32).tolist() if with_header else torch.jit.annotate(list[int], []))
     if kind == "script":
         torch.jit.script(module).save(str(tmp_path / "program"))
         load = "torch.jit.load('program')"

@@ -183,12 +183,18 @@ def test_contenders_take_turns():
     assert take_turns({}, budget=1.0) == {}
 
 
-def test_timing_waits_for_the_device():
+def test_another_clock_may_time_the_calls():
     log = []
-    take_turns({"a": lambda: log.append("call")}, 0.0, synchronize=lambda: log.append("wait"))
-    # Each timed call has a wait on both sides.
-    text = "".join(entry[0] for entry in log)
-    assert text == 3 * "wcw" + 20 * "cwcw"
+
+    def timed(call):
+        log.append("<")
+        call()
+        log.append(">")
+        return 7.0, 2e-3
+
+    samples = take_turns({"a": lambda: log.append("a")}, 0.0, timed)
+    assert "".join(log) == 3 * "<a>" + 20 * "a<a>"
+    assert samples["a"].seconds == [2e-3] * 20 and samples["a"].starts == [7.0] * 20
 
 
 # -- the machine -------------------------------------------------------------------------------------------------------

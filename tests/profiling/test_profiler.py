@@ -308,7 +308,7 @@ def test_rivals_compute_the_same(name, dtype):
 
 
 def test_a_native_step_without_bfloat16_is_a_note(monkeypatch):
-    def only_single(policy, dtype):
+    def only_single(policy, dtype, device="cpu"):
         if dtype != "float32":
             raise contenders.UnavailableError("this build has no bfloat16 step")
         return NativePolicyStep(policy)
@@ -362,7 +362,8 @@ def test_trace_events_by_hand():
         (("--batch", "0"), "the batch size is 0; it must be at least 1."),
         (("--batch", "1,x"), "the batch size 'x' is no whole number"),
         (("--dtype", "float16"), "unknown precision 'float16'"),
-        (("--rivals", "eager,tensorrt"), "unknown rival 'tensorrt'; choose among eager, jit, onnx, compile."),
+        (("--dtype", "tf32"), "tf32 products exist on GPUs only"),
+        (("--rivals", "eager,tensorrt"), "unknown rival 'tensorrt'; choose among eager, graph, jit, onnx, compile."),
         (("--threads", "0"), "the number of threads is 0"),
         (("--budget", "-1"), "the budget is -1.0 s"),
         (("--steps", "0"), "num_flow_steps is 0"),
@@ -397,7 +398,7 @@ def test_a_policy_that_ours_does_not_run_is_refused_in_one_sentence(monkeypatch,
     assert capsys.readouterr().err == "error: the native library is missing.\n"
 
 
-def _refuse(policy: FlowPolicy) -> NativePolicyStep:
+def _refuse(policy: FlowPolicy, *options: str) -> NativePolicyStep:
     from zprl.errors import ZprlError
 
     raise ZprlError("the native library is missing.")

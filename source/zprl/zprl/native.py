@@ -3,15 +3,16 @@
 
 """Finding, loading and describing the native libraries.
 
-Two libraries lie beside this file: ``libzprl_torch.so`` registers the torch operators ``zprl::policy_step`` and
-``zprl::encode``, and the module ``zprl._core`` serves NumPy programs. Nothing is loaded until it is asked for, and
-nothing is ever compiled at run time.
+Two libraries lie beside this file: ``libzprl_torch.so`` registers the torch operators ``zprl::policy_step``,
+``zprl::encode`` and their like, and the module ``zprl._core`` serves NumPy programs. Nothing is loaded until it is
+asked for, and nothing is ever compiled at run time.
 """
 
 from __future__ import annotations
 
 import functools
 import platform
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -54,19 +55,21 @@ def _register_operators(path: Path) -> None:
 
     # torch.compile and torch.export run these instead of the kernels, on tensors that have a shape and no data.
     @torch.library.register_fake("zprl::policy_step")
-    def _(obs: Tensor, residual: Tensor, noise: Tensor, blob: Tensor) -> Tensor:
+    def _(obs: Tensor, residual: Tensor, noise: Tensor, blob: Tensor, header: Sequence[int] = ()) -> Tensor:
         return torch.empty(noise.shape, dtype=noise.dtype, device=noise.device)
 
     @torch.library.register_fake("zprl::sampled_policy_step")
-    def _(obs: Tensor, residual: Tensor, noise: Tensor, latent_seed: Tensor, blob: Tensor) -> Tensor:
+    def _(
+        obs: Tensor, residual: Tensor, noise: Tensor, latent_seed: Tensor, blob: Tensor, header: Sequence[int] = ()
+    ) -> Tensor:
         return torch.empty(noise.shape, dtype=noise.dtype, device=noise.device)
 
     @torch.library.register_fake("zprl::integrate")
-    def _(condition: Tensor, noise: Tensor, blob: Tensor) -> Tensor:
+    def _(condition: Tensor, noise: Tensor, blob: Tensor, header: Sequence[int] = ()) -> Tensor:
         return torch.empty(noise.shape, dtype=noise.dtype, device=noise.device)
 
     @torch.library.register_fake("zprl::encode")
-    def _(obs: Tensor, blob: Tensor, latent_dim: int) -> tuple[Tensor, Tensor]:
+    def _(obs: Tensor, blob: Tensor, latent_dim: int, header: Sequence[int] = ()) -> tuple[Tensor, Tensor]:
         return obs.new_empty(obs.shape[0], latent_dim), obs.new_empty(obs.shape[0], latent_dim)
 
 
@@ -106,7 +109,8 @@ def build_info() -> dict[str, Any]:
 
     Returns:
         ``version`` and ``python``; ``torch_library`` and ``core_module``, "ok" or why they do not load; and, if the
-        core module loads, ``build_type``, ``compiler``, ``built_with_torch`` and ``cuda`` (None in a CPU build).
+        core module loads, ``build_type``, ``compiler``, ``built_with_torch`` and ``cuda`` (the toolkit's version
+        and the GPU architectures, such as "13.0 for 80 90a 100 100+PTX"; None in a CPU build).
     """
     from . import __version__
 

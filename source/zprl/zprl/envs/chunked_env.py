@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING
 
 import torch
@@ -14,6 +13,9 @@ from tensordict import TensorDict
 from torch import Tensor
 
 from isaaclab.utils.seed import configure_seed
+
+from zprl.errors import ZprlError
+from zprl.stopwatch import Stopwatch
 
 if TYPE_CHECKING:
     from isaaclab.envs import ManagerBasedRLEnv
@@ -28,6 +30,9 @@ class ChunkedVecEnv(VecEnv):
     and the learner discounts by gamma^Ta between steps. An episode that ends inside a chunk ends the sum with it: the
     rest of the chunk sends the idle action to the fresh episode and its rewards are dropped, so that neither a stale
     action nor a reward crosses the boundary.
+
+    Nothing here waits for the device: what the host wants to know is kept as tensors and read once per iteration, by
+    :meth:`pop_counts`.
 
     Args:
         env: The environment.
@@ -54,12 +59,12 @@ class ChunkedVecEnv(VecEnv):
         self.max_episode_length = env.max_episode_length
         self.idle_action = torch.zeros(self.num_envs, env.action_manager.total_action_dim, device=self.device)
         """Action of a fresh episode until the next chunk: no motion, gripper open."""
-        self.simulation_seconds = 0.0
-        """Time spent in the simulator since construction [s]."""
-        self.planning_seconds = 0.0
-        """Time spent in the policy since construction [s]."""
-        # Counts stay on the device; reading them once per iteration is the only host synchronisation.
-        self._counts = torch.zeros(3, dtype=torch.long, device=self.device)
+        self.simulation_time = Stopwatch(self.device)
+        """Time spent in the simulator."""
+        self.planning_time = Stopwatch(self.device)
+        """Time spent in the policy."""
+        # Episodes, successes, diverged worlds, and observed values that are NaN.
+        self._counts = torch.zeros(4, dtype=torch.long, device=self.device)
         self._has_success = "success" in env.termination_manager.active_terms
         self._has_non_finite = "non_finite_state" in env.termination_manager.active_terms
         self._obs = torch.empty(0)
@@ -104,42 +109,49 @@ class ChunkedVecEnv(VecEnv):
             Observations, rewards (num_envs,), dones (num_envs,), and extras with ``time_outs`` (num_envs,), by which
             the learner bootstraps, and ``log``.
         """
-        start = time.perf_counter()
-        chunk = self.steering.plan(self._obs, actions)
-        self.planning_seconds += time.perf_counter() - start
+        with self.planning_time.running():
+            chunk = self.steering.plan(self._obs, actions)
 
         rewards = torch.zeros(self.num_envs, device=self.device)
         running = torch.ones(self.num_envs, dtype=torch.bool, device=self.device)
         time_outs = torch.zeros_like(running)
-        start = time.perf_counter()
-        for k in range(self.execute_steps):
-            action = torch.where(running[:, None], chunk[:, k], self.idle_action)
-            obs, reward, terminated, truncated, _ = self.env.step(action)
-            # A diverged world's reward is no reward.
-            reward = torch.nan_to_num(reward, nan=0.0, posinf=0.0, neginf=0.0)
-            rewards += self.step_discount**k * reward * running
-            ended = (terminated | truncated) & running
-            time_outs |= truncated & ~terminated & running
-            self._steps_since_restart += 1
-            self._count_episodes(ended)
-            running &= ~ended
-        self.simulation_seconds += time.perf_counter() - start
+        with self.simulation_time.running():
+            for k in range(self.execute_steps):
+                action = torch.where(running[:, None], chunk[:, k], self.idle_action)
+                obs, reward, terminated, truncated, _ = self.env.step(action)
+                # A diverged world's reward is no reward.
+                reward = torch.nan_to_num(reward, nan=0.0, posinf=0.0, neginf=0.0)
+                rewards += self.step_discount**k * reward * running
+                ended = (terminated | truncated) & running
+                time_outs |= truncated & ~terminated & running
+                self._steps_since_restart += 1
+                self._count_episodes(ended)
+                running &= ~ended
         self._obs = obs["policy"].clone()  # type: ignore[union-attr]
+        self._counts[3] += self._obs.isnan().sum()
 
         extras = {"time_outs": time_outs, "log": self.steering.metrics(actions)}
         return self._learner_observations(), rewards, (~running).long(), extras
 
     def pop_counts(self) -> tuple[int, int, int]:
-        """Return episodes, successes among them, and diverged worlds since the last call."""
-        episodes, successes, diverged = self._counts.tolist()
+        """Return episodes, successes among them, and diverged worlds since the last call.
+
+        Raises:
+            ZprlError: If an observation after a chunk held NaN, which no reset had repaired.
+        """
+        episodes, successes, diverged, nan_values = self._counts.tolist()
         self._counts.zero_()
+        if nan_values:
+            raise ZprlError(
+                f"the environment returned {nan_values} observed values that are NaN, although worlds that diverge are "
+                "reset; check the task's observation terms and reset events."
+            )
         return episodes, successes, diverged
 
     def _learner_observations(self) -> TensorDict:
-        start = time.perf_counter()
-        features = self.steering.features(self._obs)
-        self.planning_seconds += time.perf_counter() - start
-        return TensorDict({"policy": self._obs, **features}, batch_size=[self.num_envs])
+        with self.planning_time.running():
+            features = self.steering.features(self._obs)
+        return TensorDict({"policy": self._obs, **features}, batch_size=[self.num_envs], device=self.device)
 
     def _count_episodes(self, ended: Tensor) -> None:
         terms = self.env.termination_manager

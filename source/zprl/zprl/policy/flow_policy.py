@@ -138,7 +138,8 @@ class FlowPolicy(nn.Module):
         """
         solver, field = flow_matching.SOLVERS[self.cfg.solver], self.velocity_field
         times = flow_matching.evaluation_times(solver, self.cfg.num_flow_steps)
-        tables = field.time_tables(torch.tensor(times, device=noise.device, dtype=noise.dtype))
+        # Sent without waiting: a plain copy to a GPU would make the host wait for all work before it.
+        tables = field.time_tables(torch.tensor(times, dtype=noise.dtype).to(noise.device, non_blocking=True))
         modulation = field.modulation(condition)
         return flow_matching.integrate(
             lambda x, row: field.velocity(x, modulation, tables[row]), noise, solver, self.cfg.num_flow_steps

@@ -9,7 +9,10 @@ import importlib
 from dataclasses import fields
 from typing import Any
 
-from isaaclab.utils import configclass
+try:
+    from isaaclab.utils import configclass
+except ImportError:  # a robot needs no simulator, nor does a machine that only checks the kernels
+    from dataclasses import dataclass as configclass
 
 from zprl.errors import ZprlError
 
@@ -63,7 +66,8 @@ class FlowPolicyCfg:
 
     backend: str = "native"
     """What runs the policy step: "native" (the compiled extension), "native_bf16" (the same with the velocity field's
-    weights in bfloat16: half the memory traffic, about 0.1 % of the chunk's RMS in error) or "torch".
+    weights in bfloat16: half the memory traffic, about 0.1 % of the chunk's RMS in error), "native_tf32" (its products
+    on a GPU's matrix units, in between) or "torch".
 
     Where the compiled extension cannot run, torch does, and one line on stderr says why.
     """
@@ -132,7 +136,7 @@ SOLVER_NAMES = ("euler", "midpoint", "heun", "rk4")
 INITIAL_NOISE_NAMES = ("zero", "sampled", "fixed")
 """Values of :attr:`FlowPolicyCfg.initial_noise`."""
 
-BACKEND_NAMES = ("native", "native_bf16", "torch")
+BACKEND_NAMES = ("native", "native_tf32", "native_bf16", "torch")
 """Values of :attr:`FlowPolicyCfg.backend`."""
 
 

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import importlib.util
-import inspect
 import io
 import logging
 import warnings
@@ -20,11 +19,17 @@ from torch import Tensor, nn
 from zprl.errors import ZprlError
 from zprl.policy import FlowPolicy, NativePolicyStep
 
+from . import cuda
 from .hoisted import HoistedPolicy
 from .shapes import Inputs
 
 NATIVE = "native"
 """Name of ours in every table."""
+
+NATIVE_GRAPH = "native_graph"
+"""Name of ours replayed as a CUDA graph."""
+
+OURS = (NATIVE, NATIVE_GRAPH)
 
 _OPSET = 17  # the first with LayerNormalization as one operator
 
@@ -44,6 +49,9 @@ class Contender:
 
     device: str = "cpu"
 
+    description: str = ""
+    """How it runs, for the table."""
+
     def chunk(self, inputs: Inputs) -> Tensor:
         """Run once and return the chunks (N, H, A) on the CPU."""
         result = self.bind(inputs)()
@@ -62,7 +70,7 @@ class Conditions:
     """Inputs with the batch size that will be run."""
 
     dtype: str
-    """"float32" or "bfloat16"."""
+    """"float32", "tf32" or "bfloat16"."""
 
     device: str
     """Device, such as "cpu" or "cuda:0"."""
@@ -72,15 +80,20 @@ class Conditions:
 
     @property
     def torch_dtype(self) -> torch.dtype:
-        """The precision as torch names it."""
-        return getattr(torch, self.dtype)
+        """Type of a rival's tensors; the profiler tells torch to multiply them in tf32."""
+        return torch.float32 if self.dtype == "tf32" else getattr(torch, self.dtype)
+
+    @property
+    def on_cuda(self) -> bool:
+        """Whether it runs on a GPU."""
+        return self.device.startswith("cuda")
 
 
 def build(name: str, conditions: Conditions) -> Contender:
     """Make a contender ready to run.
 
     Args:
-        name: :data:`NATIVE` or a key of :data:`RIVALS`.
+        name: One of :data:`OURS` or a key of :data:`RIVALS`.
         conditions: What to run.
 
     Raises:
@@ -90,8 +103,8 @@ def build(name: str, conditions: Conditions) -> Contender:
     with warnings.catch_warnings():
         # torch deprecates TorchScript and its ONNX exporter; that is no news for whoever reads a table of timings.
         warnings.simplefilter("ignore")
-        if name == NATIVE:
-            return _native(conditions)
+        if name in OURS:
+            return _native(name, conditions)
         try:
             contender = RIVALS[name](conditions)
             contender.chunk(conditions.example)  # a missing kernel or compiler may show only now
@@ -102,37 +115,39 @@ def build(name: str, conditions: Conditions) -> Contender:
     return contender
 
 
-def _native(conditions: Conditions) -> Contender:
-    step = native_step(conditions.policy, conditions.dtype)
+def _native(name: str, conditions: Conditions) -> Contender:
+    device = conditions.device
+    step = native_step(conditions.policy, conditions.dtype, device)
 
     def bind(inputs: Inputs) -> Callable[[], Tensor]:
-        arguments = inputs.to(conditions.device, torch.float32).astuple()
+        arguments = inputs.to(device, torch.float32).astuple()
         return lambda: step.act(*arguments)
 
-    if not conditions.device.startswith("cpu"):
-        try:
-            bind(conditions.example)()
-        except NotImplementedError as error:
-            raise UnavailableError("no CUDA kernel yet") from error
-        except RuntimeError as error:
-            raise UnavailableError(f"does not run: {_first_line(error)}") from error
-    return Contender(NATIVE, bind, conditions.device)
+    if name == NATIVE_GRAPH:
+        return Contender(name, _graph_of(bind), device)
+    rows = conditions.example.obs.shape[0]
+    plan = torch.ops.zprl.cuda_plan(step.blob, rows, step.header) if conditions.on_cuda else ""
+    return Contender(name, bind, device, plan)
 
 
-def native_step(policy: FlowPolicy, dtype: str) -> NativePolicyStep:
+def _graph_of(bind: Callable[[Inputs], Callable[[], Tensor]]) -> Callable[[Inputs], Callable[[], Tensor]]:
+    """Let a contender's calls be captured: a graph per set of inputs, so that none is copied."""
+    pool = torch.cuda.graph_pool_handle()
+    return lambda inputs: cuda.graphed(bind(inputs), pool)
+
+
+def native_step(policy: FlowPolicy, precision: str, device: str = "cpu") -> NativePolicyStep:
     """Return the native step in a precision.
 
     Raises:
-        UnavailableError: If this build or this CPU has no step in bfloat16.
-        ZprlError: If there is none in float32.
+        UnavailableError: If this build, this CPU or this GPU has no such step.
+        ZprlError: If the CPU has none in float32.
     """
-    if dtype == "float32":
-        return NativePolicyStep(policy)
-    if "dtype" not in inspect.signature(NativePolicyStep).parameters:
-        raise UnavailableError(f"this build has no {dtype} step")
     try:
-        return NativePolicyStep(policy, dtype=dtype)  # type: ignore[call-arg]
+        return NativePolicyStep(policy, precision, device)
     except ZprlError as error:
+        if device == "cpu" and precision == "float32":
+            raise
         raise UnavailableError(str(error)) from error
 
 
@@ -161,6 +176,12 @@ def _eager(conditions: Conditions) -> Contender:
     return _torch_contender("eager", _module(conditions), conditions)
 
 
+def _graph(conditions: Conditions) -> Contender:
+    if not conditions.on_cuda:
+        raise UnavailableError("CUDA graphs need a GPU")
+    return Contender("graph", _graph_of(_eager(conditions).bind), conditions.device)
+
+
 def _jit(conditions: Conditions) -> Contender:
     arguments = conditions.example.to(conditions.device, conditions.torch_dtype).astuple()
     with torch.no_grad():
@@ -171,9 +192,8 @@ def _jit(conditions: Conditions) -> Contender:
 
 def _compile(conditions: Conditions) -> Contender:
     torch.compiler.reset()  # or torch would give up after a few shapes and run eagerly
-    cuda = conditions.device.startswith("cuda")
-    # CUDA graphs on a GPU; weights as constants, packed ahead, on a CPU.
-    options: dict[str, Any] = {"mode": "reduce-overhead"} if cuda else {"options": {"freezing": True}}
+    # Tuned, with CUDA graphs, on a GPU; weights as constants, packed ahead, on a CPU.
+    options: dict[str, Any] = {"mode": "max-autotune"} if conditions.on_cuda else {"options": {"freezing": True}}
     compiled = torch.compile(_module(conditions), fullgraph=True, dynamic=False, **options)
     return _torch_contender("compile", compiled, conditions)
 
@@ -185,7 +205,7 @@ def _onnx(conditions: Conditions) -> Contender:
     missing = [package for package in ("onnx", "onnxruntime") if importlib.util.find_spec(package) is None]
     if missing:
         raise UnavailableError(f"not installed: pip install {' '.join(missing)}")
-    if not conditions.device.startswith("cpu"):
+    if conditions.on_cuda:
         raise UnavailableError("measured on the CPU only")
     if conditions.dtype != "float32":
         raise UnavailableError(f"has no {conditions.dtype} kernels on the CPU")  # 1.32 refuses the first subtraction
@@ -239,8 +259,10 @@ def _first_line(error: BaseException) -> str:
 
 RIVALS: dict[str, Callable[[Conditions], Contender]] = {
     "eager": _eager,
+    "graph": _graph,
     "jit": _jit,
     "onnx": _onnx,
     "compile": _compile,
 }
-"""Rivals by name: torch eager, TorchScript (frozen and optimised for inference), ONNX Runtime and torch.compile."""
+"""Rivals by name: torch eager, the same as a CUDA graph, TorchScript (frozen and optimised for inference), ONNX Runtime
+and torch.compile."""

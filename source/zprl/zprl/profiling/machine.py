@@ -15,9 +15,10 @@ from typing import Any
 
 import torch
 
+from . import cuda
+
 _PEAK_SECONDS = 0.2
 _PACKAGES = ("zprl", "torch", "numpy", "onnx", "onnxruntime")
-_CUDA_SIZE = 8192
 
 
 @dataclass
@@ -28,7 +29,7 @@ class Limits:
     """Peak of the arithmetic on all threads that are used [Gflop/s], by precision; without those it does not have."""
 
     gbytes: dict[int, float] = field(default_factory=dict)
-    """Bandwidth of one thread [GB/s] that reads a buffer over and over, by the buffer's size [bytes]."""
+    """Bandwidth of one thread, or of a whole GPU [GB/s] that reads a buffer over and over, by its size [bytes]."""
 
     notes: list[str] = field(default_factory=list)
     """What could not be measured, and why."""
@@ -51,7 +52,7 @@ def measure_peaks(limits: Limits, device: str, threads: int) -> None:
     On a GPU it is the rate of a large matrix product.
     """
     if device.startswith("cuda"):
-        measured = {dtype: _cuda_matmul_gflops(device, dtype) for dtype in ("float32", "bfloat16")}
+        measured = {dtype: cuda.matmul_gflops(device, dtype) for dtype in ("float32", "tf32", "bfloat16")}
     else:
         core = native_core()
         if not hasattr(core, "measure_peaks"):
@@ -74,7 +75,7 @@ def measure_stream(limits: Limits, device: str, size: int) -> None:
     if size in limits.gbytes:
         return
     if device.startswith("cuda"):
-        limits.gbytes[size] = _cuda_read_gbytes(device, size)
+        limits.gbytes[size] = cuda.read_gbytes(device, size)
         return
     core = native_core()
     if not hasattr(core, "measure_stream"):
@@ -105,6 +106,7 @@ def describe_machine(device: str, threads: int) -> dict[str, Any]:
         "threads": threads,
         "device": device,
         "gpu": torch.cuda.get_device_name(device) if device.startswith("cuda") else None,
+        "kernels": cuda.kernel_lines(device) if device.startswith("cuda") else [],
         "system": platform.platform(),
         "versions": {"python": platform.python_version(), **{p: _version(p) for p in _PACKAGES}},
     }
@@ -138,26 +140,3 @@ def _version(package: str) -> str | None:
         return metadata.version(package)
     except metadata.PackageNotFoundError:
         return None
-
-
-def _cuda_seconds(call: Any, device: str, repetitions: int = 10) -> float:
-    call()
-    start, stop = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
-    with torch.cuda.device(device):
-        start.record()
-        for _ in range(repetitions):
-            call()
-        stop.record()
-    torch.cuda.synchronize(device)
-    return 1e-3 * start.elapsed_time(stop) / repetitions
-
-
-def _cuda_matmul_gflops(device: str, dtype: str) -> float:
-    a = torch.randn(_CUDA_SIZE, _CUDA_SIZE, device=device, dtype=getattr(torch, dtype))
-    out = torch.empty_like(a)
-    return 2e-9 * _CUDA_SIZE**3 / _cuda_seconds(lambda: torch.mm(a, a, out=out), device)
-
-
-def _cuda_read_gbytes(device: str, size: int) -> float:
-    buffer = torch.zeros(max(size // 4, 1), device=device)
-    return 1e-9 * size / _cuda_seconds(lambda: buffer.sum(), device)

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 
 import torch
@@ -14,8 +14,9 @@ import torch
 from zprl.errors import ZprlError
 from zprl.policy import FlowPolicy
 
+from . import cuda
 from .accuracy import RULES, Errors, double_copy, measure_errors, quantised_copy
-from .contenders import NATIVE, RIVALS, Conditions, Contender, UnavailableError, build, native_step
+from .contenders import NATIVE, OURS, RIVALS, Conditions, Contender, UnavailableError, build, native_step
 from .control_loop import ControlLoop, measure_control_loop
 from .machine import Limits, describe_machine, measure_peaks, measure_stream, note_load
 from .shapes import Inputs, Shape, make_shape, random_inputs
@@ -82,6 +83,13 @@ class ProfileSettings:
         if not self.budget >= 0.0:
             raise ZprlError(f"the budget is {self.budget} s; it must not be negative.")
         self._check_device()
+        if "tf32" in self.dtypes and not self.on_cuda:
+            raise ZprlError("tf32 products exist on GPUs only; leave the precision out or use --device cuda.")
+
+    @property
+    def on_cuda(self) -> bool:
+        """Whether the device is a GPU."""
+        return self.device.startswith("cuda")
 
     def _check_device(self) -> None:
         try:
@@ -103,6 +111,8 @@ class ContenderResult:
     name: str
     note: str = ""
     """Why it did not run; empty if it did."""
+    description: str = ""
+    """How it ran: on a GPU, the plan of ours."""
     errors: Errors | None = None
     broken_rules: list[str] = field(default_factory=list)
     """Names of the rules that the error breaks. Rules are for ours; a rival's error is only shown."""
@@ -170,6 +180,10 @@ class ProfileReport:
                 f"the native step is wrong beyond the rules in {len(broken)} of {len(self.cells)} cells "
                 f"({'; '.join(broken[:3])}{'; ...' if len(broken) > 3 else ''}); its times mean nothing."
             )
+        absent = [(cell.name, result.note) for cell in self.cells for result in cell.contenders if result.name in OURS]
+        absent = [f"{name}: {note}" for name, note in absent if note]
+        if absent and self.settings.on_cuda:  # on a CPU, bfloat16 may be missing for good reasons
+            raise ZprlError(f"the native step did not run in {len(absent)} cells (first: {absent[0]}).")
 
 
 def profile_policy_step(settings: ProfileSettings, report: Callable[[str], None] = lambda line: None) -> ProfileReport:
@@ -183,6 +197,11 @@ def profile_policy_step(settings: ProfileSettings, report: Callable[[str], None]
         ZprlError: If a setting is wrong, a policy is missing, or the native library does not load.
     """
     settings.check()
+    with torch.cuda.device(settings.device) if settings.on_cuda else nullcontext():
+        return _profile(settings, report)
+
+
+def _profile(settings: ProfileSettings, report: Callable[[str], None]) -> ProfileReport:
     # Before the first minute of measuring, so that a misspelt shape does not cost one.
     shapes = [
         make_shape(name, solver, steps, settings.seed)
@@ -207,11 +226,13 @@ def _profile_shape(shape: Shape, result: ProfileReport, report: Callable[[str], 
     facts = ShapeFacts(shape.name, count_work(shape.policy), cfg.solver, cfg.num_flow_steps)
     result.shapes.append(facts)
     for dtype in settings.dtypes:
-        measure_stream(result.limits, settings.device, facts.work.core_bytes(dtype))
+        if not settings.on_cuda:  # there, buffers of that size take less time than starting to read them
+            measure_stream(result.limits, settings.device, facts.work.core_bytes(dtype))
         policy = quantised_copy(shape.policy, dtype)
         truth = double_copy(policy)
         for batch in settings.batches:
-            cell = _profile_cell(shape.name, policy, truth, dtype, batch, settings)
+            with cuda.matmul_precision(dtype):
+                cell = _profile_cell(shape.name, policy, truth, dtype, batch, settings)
             result.cells.append(cell)
             report(_cell_line(cell))
             ours = cell.contender(NATIVE).timing
@@ -222,9 +243,11 @@ def _profile_shape(shape: Shape, result: ProfileReport, report: Callable[[str], 
                 with suppress(UnavailableError):  # without the NumPy module
                     loop = measure_control_loop(shape.name, policy, dtype, ours.p10, settings.budget, settings.seed)
                     result.control_loops.append(loop)
-        if shape.trained is not None and settings.device == "cpu":
+        if shape.trained is not None:
             with suppress(UnavailableError):  # the cells say why already
-                facts.action_errors[dtype] = action_errors(shape.trained, dtype, max(settings.batches), settings.seed)
+                facts.action_errors[dtype] = action_errors(
+                    shape.trained, dtype, max(settings.batches), settings.seed, settings.device
+                )
 
 
 def _profile_cell(
@@ -235,7 +258,7 @@ def _profile_cell(
     conditions = Conditions(policy, draws[0], dtype, settings.device, settings.threads)
     cell = CellResult(shape, dtype, batch)
     ready: dict[str, Contender] = {}
-    for name in (NATIVE, *settings.rivals):
+    for name in (*(OURS if settings.on_cuda else (NATIVE,)), *settings.rivals):
         outcome = ContenderResult(name)
         cell.contenders.append(outcome)
         try:
@@ -244,21 +267,26 @@ def _profile_cell(
             outcome.note = str(error)
             continue
         outcome.errors = measure_errors(torch.cat([contender.chunk(inputs) for inputs in draws]), expected)
-        if name == NATIVE:
+        outcome.description = contender.description
+        if name in OURS:
             outcome.broken_rules = outcome.errors.broken_rules(dtype)
         ready[name] = contender
 
-    cell.samples = take_turns(
-        {name: contender.bind(draws[0]) for name, contender in ready.items()},
-        settings.budget,
-        *_cuda_hooks(settings.device),
-    )
+    if settings.on_cuda:
+        set_bytes = sum(x.nbytes for x in draws[0].astuple())
+        draws = [draws[0]] * cuda.num_input_sets(set_bytes, cuda.level2_cache_bytes(settings.device))
+        calls = {name: cuda.rotating([contender.bind(x) for x in draws]) for name, contender in ready.items()}
+        # Ranges for Nsight Systems.
+        cell.samples = take_turns(calls, settings.budget, cuda.event_clock(settings.device), torch.cuda.nvtx.range)
+    else:
+        calls = {name: contender.bind(draws[0]) for name, contender in ready.items()}
+        cell.samples = take_turns(calls, settings.budget)
     for name, samples in cell.samples.items():
         cell.contender(name).timing = Timing.of(samples.seconds)
     return cell
 
 
-def action_errors(policy: FlowPolicy, dtype: str, batch: int, seed: int = 0) -> list[float]:
+def action_errors(policy: FlowPolicy, dtype: str, batch: int, seed: int = 0, device: str = "cpu") -> list[float]:
     """Largest error of each component of an executed action of the native step, in the action's own unit.
 
     Args:
@@ -266,13 +294,15 @@ def action_errors(policy: FlowPolicy, dtype: str, batch: int, seed: int = 0) -> 
         dtype: Precision of the native step.
         batch: Number of random rows.
         seed: Seed of the data.
+        device: Device of the native step.
 
     Raises:
         UnavailableError: If there is no native step in this precision.
     """
     inputs: Inputs = random_inputs(policy, batch, seed + 1)
     truth = double_copy(policy).act(*inputs.to("cpu", torch.float64).astuple())
-    return (native_step(policy, dtype).act(*inputs.astuple()).double() - truth).abs().amax((0, 1)).tolist()
+    chunk = native_step(policy, dtype, device).act(*inputs.to(device, torch.float32).astuple())
+    return (chunk.cpu().double() - truth).abs().amax((0, 1)).tolist()
 
 
 def _cell_line(cell: CellResult) -> str:
@@ -281,15 +311,6 @@ def _cell_line(cell: CellResult) -> str:
         for result in cell.contenders
     ]
     return f"{cell.name}: {', '.join(times)}"
-
-
-def _cuda_hooks(
-    device: str,
-) -> tuple[Callable[[], None] | None, Callable[[str], AbstractContextManager[object]] | None]:
-    """Return how to wait for the device, and ranges for Nsight Systems."""
-    if not device.startswith("cuda"):
-        return None, None
-    return lambda: torch.cuda.synchronize(device), torch.cuda.nvtx.range
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from typing import Any
 from prettytable import PrettyTable
 
 from .accuracy import RULES, Errors
-from .contenders import NATIVE
+from .contenders import NATIVE, OURS
 from .control_loop import ControlLoop
 from .machine import limits_to_dict
 from .profiler import DRAM_BYTES, CellResult, ContenderResult, ProfileReport, ShapeFacts
@@ -27,7 +27,8 @@ max err, rms err: error against the float64 policy on the same weights, in units
 angle between them; rules: of ours. time/ours: median over ours, above 1 where ours is faster. Gflop/s: 2 x the
 multiply-accumulates of the linear layers. peak: share of the arithmetic measured in this run on all threads. stream: at
 batch 1, bytes of weights per second (the core's once per evaluation) over what one thread reads from a buffer of the
-core's size."""
+core's size. roof (GPU): the longer of two times, of the arithmetic at its peak and of moving every byte once, over the
+median. GPU times are between events, launching from an idle GPU included; inputs alternate."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,9 @@ class Figures:
     """Share of the machine's peak in the cell's precision [%]."""
     percent_of_stream: float | None = None
     """At batch 1: share of the bandwidth at which the weights could be read [%]."""
+    percent_of_roof: float | None = None
+    """On a GPU: share of what the roofline allows, that is of the arithmetic's peak or of the memory's bandwidth with
+    every byte moved once, whichever takes longer [%]."""
     time_over_native: float | None = None
     """Median time over the native step's."""
 
@@ -51,12 +55,20 @@ def figures(report: ProfileReport, cell: CellResult, result: ContenderResult) ->
     seconds, work = result.timing.median, report.facts(cell.shape).work
     gflops = 1e-9 * work.flops(cell.batch) / seconds
     peak = report.limits.gflops.get(cell.dtype)
+    memory = report.limits.gbytes.get(DRAM_BYTES)
+    roof = None
+    if report.settings.on_cuda and peak and memory:
+        moving = 1e-9 * work.compulsory_bytes(cell.batch, cell.dtype) / memory
+        roof = max(1e-9 * work.flops(cell.batch) / peak, moving)
     native = cell.contender(NATIVE).timing
     return Figures(
-        gflops,
-        100.0 * gflops / peak if peak else None,
-        _percent_of_stream(report, report.facts(cell.shape), cell.dtype, seconds) if cell.batch == 1 else None,
-        seconds / native.median if native else None,
+        gflops=gflops,
+        percent_of_peak=100.0 * gflops / peak if peak else None,
+        percent_of_stream=_percent_of_stream(report, report.facts(cell.shape), cell.dtype, seconds)
+        if cell.batch == 1
+        else None,
+        percent_of_roof=100.0 * roof / seconds if roof else None,
+        time_over_native=seconds / native.median if native else None,
     )
 
 
@@ -105,7 +117,7 @@ def _machine_lines(report: ProfileReport) -> list[str]:
         for size, value in sorted(limits.gbytes.items())
     ]
     lines += [f"reading: {', '.join(streams)}"] if streams else []
-    return [*lines, *limits.notes]
+    return [*lines, *limits.notes, *machine["kernels"]]  # type: ignore[misc]
 
 
 def _shape_line(facts: ShapeFacts, dtype: str) -> str:
@@ -119,7 +131,9 @@ def _shape_line(facts: ShapeFacts, dtype: str) -> str:
 
 def _cell_table(report: ProfileReport, cells: Sequence[CellResult]) -> str:
     errors, times = ["max err", "rms err", "1-cos", "rules"], ["median [ms]", "p10", "p99", "calls", "time/ours"]
-    table = PrettyTable(["batch", "runs on", *errors, *times, "Gflop/s", "peak", "stream", "note"], align="r")
+    on_cuda = report.settings.on_cuda
+    limits = ["peak", "roof" if on_cuda else "stream"]
+    table = PrettyTable(["batch", "runs on", *errors, *times, "Gflop/s", *limits, "note"], align="r")
     table.align.update({"runs on": "l", "note": "l"})
     for cell in cells:
         for result in cell.contenders:
@@ -135,8 +149,8 @@ def _cell_table(report: ProfileReport, cells: Sequence[CellResult]) -> str:
                     _number(derived.time_over_native, ".2f"),
                     _number(derived.gflops, ",.1f"),
                     _percent(derived.percent_of_peak),
-                    _percent(derived.percent_of_stream),
-                    result.note,
+                    _percent(derived.percent_of_roof if on_cuda else derived.percent_of_stream),
+                    result.note or result.description,
                 ],
                 divider=result is cell.contenders[-1],
             )
@@ -144,7 +158,7 @@ def _cell_table(report: ProfileReport, cells: Sequence[CellResult]) -> str:
 
 
 def _verdict(result: ContenderResult) -> str:
-    if result.name != NATIVE or result.errors is None:
+    if result.name not in OURS or result.errors is None:
         return _NONE
     return "BROKEN: " + ", ".join(_RULE_NAMES[name] for name in result.broken_rules) if result.broken_rules else "ok"
 
@@ -241,6 +255,7 @@ def _cell_dict(report: ProfileReport, cell: CellResult) -> dict[str, Any]:
             {
                 "name": result.name,
                 "note": result.note,
+                "description": result.description,
                 # JSON has no NaN; the broken rules say that these are not finite.
                 "errors": errors and {k: None if math.isnan(v) else v for k, v in errors.items()},
                 "broken_rules": result.broken_rules,

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
 RIVAL_COLOR = "#AAAAAA"
 _ROOF_COLOR = "#444444"
-_DTYPE_MARKERS = {"float32": "o", "bfloat16": "^"}
-_RIVAL_MARKERS = {"eager": "x", "jit": "+", "onnx": "1", "compile": "2"}
+_DTYPE_MARKERS = {"float32": "o", "tf32": "s", "bfloat16": "^"}
+_RIVAL_MARKERS = {"eager": "x", "jit": "+", "onnx": "1", "compile": "2", "graph": "3", "native_graph": "4"}
 
 
 def plot_roofline(path: StrPath, report: ProfileReport) -> None:

@@ -22,7 +22,6 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
-from zprl import artifacts
 from zprl.errors import ZprlError
 from zprl.policy import FlowPolicy, FlowPolicyCfg, load_policy
 from zprl.policy.flow_policy_cfg import check_cfg
@@ -105,6 +104,8 @@ def make_shape(name: str, solver: str | None = None, steps: int | None = None, s
     """
     given = "".join(f" {x}" for x in (solver, None if steps is None else f"K={steps}") if x is not None)
     if name.startswith(TASK_PREFIX):
+        from zprl import artifacts  # needs the simulator's packages, as trained policies do
+
         trained, _ = load_policy(artifacts.latest_base_policy(name.removeprefix(TASK_PREFIX)))
         trained = trained.float()
         _set_solver(trained.cfg, solver, steps)

@@ -72,7 +72,7 @@ def choose_repetitions(call_seconds: Sequence[float], budget: float) -> int:
 def take_turns(
     calls: Mapping[str, Callable[[], object]],
     budget: float,
-    synchronize: Callable[[], None] | None = None,
+    timed: Callable[[Callable[[], object]], tuple[float, float]] | None = None,
     range_of: Callable[[str], AbstractContextManager[object]] | None = None,
 ) -> dict[str, Samples]:
     """Time contenders in turns: in each round each is called once, so that a machine's slow moments fall on all.
@@ -83,22 +83,14 @@ def take_turns(
     Args:
         calls: What to time, by name.
         budget: Time for all of them [s]; see :func:`choose_repetitions`.
-        synchronize: Waits for the device, where calls only start work.
+        timed: Runs a call and returns its start and its duration [s]; the host's clock if None.
         range_of: Context around each contender's calls, such as a range for a device's profiler.
 
     Returns:
         The timed calls of each contender.
     """
-    synchronize = synchronize or (lambda: None)
+    timed = timed or _timed_on_host
     range_of = range_of or (lambda name: nullcontext())
-
-    def timed(call: Callable[[], object]) -> tuple[float, float]:
-        synchronize()
-        start = time.perf_counter()
-        call()
-        synchronize()
-        return start, time.perf_counter() - start
-
     expected = {}
     for name, call in calls.items():
         for _ in range(_WARM_UP_CALLS):
@@ -121,3 +113,9 @@ def take_turns(
         if collects:
             gc.enable()
     return samples
+
+
+def _timed_on_host(call: Callable[[], object]) -> tuple[float, float]:
+    start = time.perf_counter()
+    call()
+    return start, time.perf_counter() - start

@@ -18,8 +18,8 @@ from zprl.errors import ZprlError
 from zprl.policy import FlowPolicy, ResidualMLPVelocityField
 from zprl.policy.flow_matching import SOLVERS, evaluation_times
 
-WEIGHT_BYTES = {"float32": 4, "bfloat16": 2}
-"""Bytes of one weight. Biases and time tables keep 4 bytes in both precisions."""
+WEIGHT_BYTES = {"float32": 4, "tf32": 4, "bfloat16": 2}
+"""Bytes of one weight. Biases and time tables keep 4 bytes in every precision."""
 
 
 @dataclass(frozen=True)
@@ -64,6 +64,11 @@ class Work:
         """Weights that a step on one row must read [bytes]: the core once per evaluation, the rest once."""
         once = WEIGHT_BYTES[dtype] * (self.encode_macs + self.condition_macs) + 4 * self.once_vectors
         return self.evaluations * self.core_bytes(dtype) + once
+
+    def compulsory_bytes(self, rows: int, dtype: str) -> int:
+        """What must cross the memory's bus for a batch if every weight is read once [bytes]."""
+        once = self.weight_bytes(dtype) - (self.evaluations - 1) * self.core_bytes(dtype)
+        return once + 4 * self.io_values * rows
 
     def intensity(self, rows: int, dtype: str) -> float:
         """Arithmetic intensity [flop/byte] if all rows of a batch share one pass over the weights."""

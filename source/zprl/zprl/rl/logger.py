@@ -9,8 +9,10 @@ import contextlib
 import io
 from typing import Any
 
+import torch
 from rsl_rl.utils.log_writer import LogWriter
 from rsl_rl.utils.logger import Logger
+from torch import Tensor
 
 from zprl.evaluation.plots import LearningHistory
 
@@ -78,6 +80,8 @@ class SteeringLogger(Logger):
         """Returns (episodes, successes, diverged worlds) since its last call."""
         self.on_iteration: Any = None
         """Called as (iteration, success rate or None, environment steps per second)."""
+        self._finished: list[tuple[Tensor, Tensor, Tensor]] = []
+        """For each step of the iteration: which worlds ended, and the reward and length of their episodes."""
 
     def init_logging_writer(self) -> None:
         """Open the event file once; learning runs in segments."""
@@ -90,10 +94,42 @@ class SteeringLogger(Logger):
         self.cur_reward_sum.zero_()
         self.cur_episode_length.zero_()
 
+    def process_env_step(
+        self, rewards: Tensor, dones: Tensor, extras: dict[str, Any], intrinsic_rewards: Tensor | None = None
+    ) -> None:
+        """Note a step; see :meth:`rsl_rl.utils.logger.Logger.process_env_step`.
+
+        Unlike rsl_rl's, it asks the device for nothing: the episodes that end are picked out once per iteration.
+        """
+        if intrinsic_rewards is not None:  # its statistics are rsl_rl's own
+            super().process_env_step(rewards, dones, extras, intrinsic_rewards)
+            return
+        if self.writer is not None and "log" in extras:
+            self.ep_extras.append(extras["log"])
+        self.cur_reward_sum += rewards
+        self.cur_episode_length += 1
+        ended = dones > 0
+        self._finished.append((ended, self.cur_reward_sum.clone(), self.cur_episode_length.clone()))
+        self.cur_reward_sum.masked_fill_(ended, 0.0)
+        self.cur_episode_length.masked_fill_(ended, 0.0)
+        if len(self._finished) == self.cfg["num_steps_per_env"] and torch.device(self.device).type == "cuda":
+            # rsl_rl takes the time now: the rollout's work must not be counted as the update's.
+            torch.cuda.synchronize(self.device)
+
+    def _gather_finished(self) -> None:
+        """Hand the episodes that ended to rsl_rl's statistics, in the order in which they ended."""
+        if not self._finished:
+            return
+        ended, reward_sums, lengths = (torch.stack(values) for values in zip(*self._finished, strict=True))
+        self.rewbuffer.extend(reward_sums[ended].tolist())
+        self.lenbuffer.extend(lengths[ended].tolist())
+        self._finished.clear()
+
     def log(self, it: int, *args: Any, collect_time: float, learn_time: float, **kwargs: Any) -> None:
         """Log an iteration; see :meth:`rsl_rl.utils.logger.Logger.log`."""
         self.collection_seconds += collect_time
         self.update_seconds += learn_time
+        self._gather_finished()
         episodes, successes, diverged = self.pop_counts()
         self.diverged_worlds += diverged
         self.recent.append((episodes, successes))

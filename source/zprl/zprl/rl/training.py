@@ -53,11 +53,16 @@ def bare_simulation_rate(env: ManagerBasedRLEnv, num_steps: int = 20) -> float:
     start = 0.0
     for step in range(num_steps + 4):
         if step == 4:
+            _wait_for(env.device)
             start = time.perf_counter()
         env.step(2.0 * torch.rand(shape, generator=generator, device=env.device) - 1.0)
-    if torch.device(env.device).type == "cuda":
-        torch.cuda.synchronize()
+    _wait_for(env.device)
     return num_steps * env.num_envs / (time.perf_counter() - start)
+
+
+def _wait_for(device: str | torch.device) -> None:
+    if torch.device(device).type == "cuda":
+        torch.cuda.synchronize(device)
 
 
 class SteeringTrainer:
@@ -111,6 +116,8 @@ class SteeringTrainer:
         cfg = class_to_dict(self.cfg)
         chunk = self.policy.cfg.execute_steps
         cfg["algorithm"]["gamma"] = self.cfg.step_discount**chunk
+        if torch.device(self.env.device).type == "cuda":
+            cfg["check_for_nan"] = False  # it waits for the GPU three times a step; ChunkedVecEnv.pop_counts checks
         env_steps = self.cfg.num_steps_per_env * self.env.num_envs * chunk
         if cfg["logger"] == "tensorboard":
             cfg["logger"] = {
@@ -132,7 +139,7 @@ class SteeringTrainer:
             "settings": self._settings,
             "env_steps": self.runner.env_steps,
             "evaluation_seconds": self.evaluation_seconds,
-            "timers": [self.env.simulation_seconds, self.env.planning_seconds],
+            "timers": [self.env.simulation_time.seconds, self.env.planning_time.seconds],
         }
 
     @property
@@ -174,7 +181,7 @@ class SteeringTrainer:
             ) from error
         infos = checkpoint.content["infos"]
         self.evaluation_seconds = infos["evaluation_seconds"]
-        self.env.simulation_seconds, self.env.planning_seconds = infos["timers"]
+        self.env.simulation_time.seconds, self.env.planning_time.seconds = infos["timers"]
 
     def evaluate_base(self) -> EpisodeResults:
         """Evaluate the frozen policy on the run's fixed initial states; done once."""
@@ -254,8 +261,8 @@ class SteeringTrainer:
         total = max(self.learning_seconds, 1e-9)
         update = self.runner.logger.update_seconds
         shares = {
-            "simulation": self.env.simulation_seconds / total,
-            "policy": self.env.planning_seconds / total,
+            "simulation": self.env.simulation_time.seconds / total,
+            "policy": self.env.planning_time.seconds / total,
             "update": update / total,
         }
         return {**shares, "other": max(0.0, 1.0 - sum(shares.values()))}

@@ -1,0 +1,182 @@
+// Copyright (c) 2026, The ZPRL Project Developers.
+// SPDX-License-Identifier: BSD-3-Clause
+//
+// All that the kernels ask of the hardware. With nvcc these are single instructions; with a C++ compiler they come from
+// csrc/tests/cuda_emulation.h, which runs the same kernels on the CPU, thread by thread, to check them.
+//
+// Pointers into shared memory are ordinary (generic) ones.
+
+#pragma once
+
+#include <cstdint>
+
+namespace zprl {
+namespace cuda {
+
+struct alignas(8) Float2 {
+    float x, y;
+};
+struct alignas(16) Float4 {
+    float x, y, z, w;
+};
+
+}  // namespace cuda
+}  // namespace zprl
+
+#if !defined(__CUDACC__)
+#include "cuda_emulation.h"
+#else
+
+#define ZPRL_DEVICE __device__ __forceinline__
+#define ZPRL_UNROLL _Pragma("unroll")
+
+namespace zprl {
+namespace cuda {
+namespace device {
+
+ZPRL_DEVICE int thread_index() { return threadIdx.x; }
+ZPRL_DEVICE int64_t block_index() { return blockIdx.x; }
+ZPRL_DEVICE void sync_block() { __syncthreads(); }
+ZPRL_DEVICE void sync_warp() { __syncwarp(); }
+ZPRL_DEVICE float shuffle_xor(float value, int mask) { return __shfl_xor_sync(0xFFFFFFFFu, value, mask); }
+
+// The block's dynamic shared memory, aligned to 1024 bytes.
+ZPRL_DEVICE char* shared_memory() {
+    extern __shared__ __align__(1024) char dynamic_shared_memory[];
+    return dynamic_shared_memory;
+}
+
+ZPRL_DEVICE uint32_t shared_address(const void* pointer) {
+    return static_cast<uint32_t>(__cvta_generic_to_shared(pointer));
+}
+
+// ---- Matrices: a warp together; see "Matrix fragments" of the PTX manual -----------------------------------------
+
+// Four matrices of 8 rows of 16 bytes. Lane l gives the address of row l % 8 of matrix l / 8, and receives from each
+// matrix the four bytes at 4 (l % 4) of row l / 4.
+ZPRL_DEVICE void load_matrices(uint32_t (&result)[4], const void* row) {
+    asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0, %1, %2, %3}, [%4];"
+                 : "=r"(result[0]), "=r"(result[1]), "=r"(result[2]), "=r"(result[3])
+                 : "r"(shared_address(row))
+                 : "memory");
+}
+
+// c += a b, with 16 x 16 by 16 x 8 numbers of bf16.
+ZPRL_DEVICE void multiply_bf16(float (&c)[4], const uint32_t (&a)[4], uint32_t b0, uint32_t b1) {
+    asm("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, "
+        "{%0, %1, %2, %3};"
+        : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
+        : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
+}
+
+// c += a b, with 16 x 8 by 8 x 8 numbers of tf32.
+ZPRL_DEVICE void multiply_tf32(float (&c)[4], const uint32_t (&a)[4], uint32_t b0, uint32_t b1) {
+    asm("mma.sync.aligned.m16n8k8.row.col.f32.tf32.tf32.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, "
+        "{%0, %1, %2, %3};"
+        : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
+        : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
+}
+
+// ---- Copies from global to shared memory ----------------------------------------------------------------------------
+
+// 16 bytes, past the level-1 cache.
+ZPRL_DEVICE void copy_async(void* shared, const void* global) {
+    asm volatile("cp.async.cg.shared.global [%0], [%1], 16;" ::"r"(shared_address(shared)), "l"(global) : "memory");
+}
+
+// Ends a group of this thread's copies, which may be empty.
+ZPRL_DEVICE void commit_copies() { asm volatile("cp.async.commit_group;" ::: "memory"); }
+
+// Waits for this thread's copies, but for those of the last `kGroups` groups.
+template <int kGroups>
+ZPRL_DEVICE void wait_for_copies() {
+    asm volatile("cp.async.wait_group %0;" ::"n"(kGroups) : "memory");
+}
+
+// ---- Numbers --------------------------------------------------------------------------------------------------------
+
+ZPRL_DEVICE float exp(float x) { return expf(x); }
+ZPRL_DEVICE float erf(float x) { return erff(x); }
+ZPRL_DEVICE float inverse_sqrt(float x) { return rsqrtf(x); }
+ZPRL_DEVICE float divide_fast(float x, float y) { return __fdividef(x, y); }
+
+// Two bf16 numbers, rounded to nearest, the first one in the low half.
+ZPRL_DEVICE uint32_t to_bf16x2(float low, float high) {
+    uint32_t result;
+    asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(result) : "f"(high), "f"(low));
+    return result;
+}
+
+ZPRL_DEVICE float to_tf32(float x) {
+    uint32_t result;
+    asm("cvt.rna.tf32.f32 %0, %1;" : "=r"(result) : "f"(x));
+    return __uint_as_float(result);
+}
+
+ZPRL_DEVICE float bits_to_float(uint32_t bits) { return __uint_as_float(bits); }
+
+// ---- Clusters and bulk copies: Hopper and later ----------------------------------------------------------------------
+
+#if __CUDA_ARCH__ >= 900
+
+ZPRL_DEVICE int cluster_rank() {
+    uint32_t rank;
+    asm volatile("mov.u32 %0, %%cluster_ctarank;" : "=r"(rank));
+    return static_cast<int>(rank);
+}
+
+// All threads of all blocks of the cluster. What they wrote before, to any of its shared memories, is seen after.
+ZPRL_DEVICE void sync_cluster() {
+    asm volatile("barrier.cluster.arrive.release.aligned;" ::: "memory");
+    asm volatile("barrier.cluster.wait.acquire.aligned;" ::: "memory");
+}
+
+// The place in the shared memory of the cluster's block `rank` that `pointer` is in this block's.
+template <typename T>
+ZPRL_DEVICE T* of_peer(T* pointer, int rank) {
+    uint64_t result;
+    asm("mapa.u64 %0, %1, %2;" : "=l"(result) : "l"(pointer), "r"(rank));
+    return reinterpret_cast<T*>(result);
+}
+
+// A barrier in shared memory for one arrival, and the bytes that it announces. To be called by one thread.
+ZPRL_DEVICE void init_arrival(uint64_t* barrier) {
+    asm volatile("mbarrier.init.shared::cta.b64 [%0], 1;" ::"r"(shared_address(barrier)) : "memory");
+    asm volatile("fence.mbarrier_init.release.cluster;" ::: "memory");
+    asm volatile("fence.proxy.async.shared::cta;" ::: "memory");
+}
+
+ZPRL_DEVICE void announce_bytes(uint64_t* barrier, uint32_t bytes) {
+    asm volatile("mbarrier.arrive.expect_tx.shared::cta.b64 _, [%0], %1;" ::"r"(shared_address(barrier)), "r"(bytes)
+                 : "memory");
+}
+
+// Copies a multiple of 16 bytes and counts them at `barrier` when they have arrived.
+ZPRL_DEVICE void copy_bulk(void* shared, const void* global, uint32_t bytes, uint64_t* barrier) {
+    asm volatile(
+        "cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes [%0], [%1], %2, [%3];" ::"r"(
+            shared_address(shared)),
+        "l"(global), "r"(bytes), "r"(shared_address(barrier))
+        : "memory");
+}
+
+// Waits for the arrival number `phase` (0, 1, 0, ...).
+ZPRL_DEVICE void wait_for_arrival(uint64_t* barrier, uint32_t phase) {
+    asm volatile(
+        "{\n"
+        ".reg .pred done;\n"
+        "again:\n"
+        "mbarrier.try_wait.parity.shared::cta.b64 done, [%0], %1;\n"
+        "@!done bra again;\n"
+        "}\n" ::"r"(shared_address(barrier)),
+        "r"(phase)
+        : "memory");
+}
+
+#endif
+
+}  // namespace device
+}  // namespace cuda
+}  // namespace zprl
+
+#endif  // __CUDACC__

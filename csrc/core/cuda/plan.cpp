@@ -1,0 +1,248 @@
+// Copyright (c) 2026, The ZPRL Project Developers.
+// SPDX-License-Identifier: BSD-3-Clause
+//
+// Which kernel a batch gets, and how it is cut. The choice among tiles minimises a model of the time, in cycles of a
+// multiprocessor, whose rates are those that the vendor states; no more than an order is asked of it.
+
+#include <algorithm>
+#include <cinttypes>
+#include <cstdio>
+#include <stdexcept>
+
+#include "memory.h"
+#include "policy_step.h"
+
+namespace zprl {
+namespace cuda {
+namespace {
+
+constexpr int kAlign = 128;  // of everything in shared memory and workspace: a row of a slab
+
+int element_bytes(Precision precision) { return precision == Precision::kBfloat16 ? 2 : 4; }
+
+int widest_once(const DevicePolicy& p) {
+    int width = std::max(p.obs_dim, p.latent_dim);
+    const int count = p.num_embedding + p.num_encoder + p.num_decoder;
+    for (int i = 0; i < count; ++i) width = std::max(width, p.once[i].out);
+    return padded_width(width);
+}
+
+// Hands out consecutive pieces of a memory.
+class Pieces {
+ public:
+    int32_t take(int64_t bytes) {
+        const int64_t start = used_;
+        used_ += (bytes + kAlign - 1) / kAlign * kAlign;
+        last_ = std::max(last_, used_);
+        // Beyond 2 GiB the plan is refused for its size, whatever the offset.
+        return static_cast<int32_t>(std::min<int64_t>(start, INT32_MAX));
+    }
+    int64_t position() const { return used_; }
+    void go_to(int64_t position) { used_ = position; }
+    void go_to_end() { used_ = last_; }
+
+ private:
+    int64_t used_ = 0, last_ = 0;
+};
+
+// Layers of the velocity field, and bytes of what one block of a cluster keeps of one.
+int field_layers(const DevicePolicy& p) { return 2 * p.num_blocks + 2; }
+
+int64_t slice_bytes(const DevicePolicy& p, int index, int cluster_size) {
+    const DeviceLayer& layer = index == 0                        ? p.input
+                               : index == field_layers(p) - 1 ? p.output
+                                                                 : p.first_block_layer;
+    return static_cast<int64_t>(slabs_of(layer.in, element_bytes(p.precision))) *
+           groups_per_block(layer.out, cluster_size) * kGroupBytes;
+}
+
+// Multiply-adds of one row, with padding: of the layers that run once, and of the others.
+void count_products(const DevicePolicy& p, double* once, double* field) {
+    const auto of = [](const DeviceLayer& layer) {
+        return static_cast<double>(padded_width(layer.in)) * padded_width(layer.out);
+    };
+    *once = 0.0;
+    for (int i = 0; i < p.num_embedding + p.num_encoder + p.num_decoder; ++i) *once += of(p.once[i]);
+    const double evaluations = static_cast<double>(p.num_steps) * p.solver.stages;
+    *field = of(p.modulation) +
+             evaluations * (of(p.input) + 2.0 * p.num_blocks * of(p.first_block_layer) + of(p.output));
+}
+
+// Cycles that the whole batch takes with this tile plan.
+double tile_cycles(const DevicePolicy& p, const Plan& plan, const DeviceProperties& device) {
+    constexpr double kBytesPerCycle = 64.0;      // from the level-2 cache to one multiprocessor
+    constexpr double kFp32PerCycle = 64.0;       // multiply-adds: half of the units, which wait for shared memory
+    constexpr double kLayerCycles = 600.0;       // barriers, layer norms, epilogues: of a layer, and per 16 rows
+    const double per_cycle = p.precision == Precision::kFloat32 ? kFp32PerCycle
+                             : p.precision == Precision::kTf32  ? 512.0
+                                                                : 1024.0;
+    double once, field;
+    count_products(p, &once, &field);
+    const double rows = plan.tile_rows;
+    const double products = rows * (once / kFp32PerCycle + field / per_cycle);
+    double bytes = once * 4.0 + field * element_bytes(p.precision);
+    const double evaluations = static_cast<double>(p.num_steps) * p.solver.stages, hidden = padded_width(p.hidden_dim);
+    if (plan.placement != Placement::kShared) {
+        bytes += rows * evaluations * (3.0 * p.num_blocks + 3.0) * hidden * element_bytes(p.precision);
+    }
+    if (plan.placement == Placement::kWorkspace) {
+        bytes += rows * evaluations * (5.0 * p.num_blocks + 4.0) * hidden * 4.0;
+    }
+    const double layers = evaluations * field_layers(p);
+    const double waves = static_cast<double>((plan.blocks + device.multiprocessors - 1) / device.multiprocessors);
+    return waves * (std::max(products, bytes / kBytesPerCycle) + layers * kLayerCycles * (1.0 + rows / 64.0));
+}
+
+void finish(const DevicePolicy& policy, int64_t rows, Plan* plan) {
+    plan->blocks = (rows + plan->tile_rows - 1) / plan->tile_rows * plan->cluster_size;
+    const Memory memory = lay_out_memory(policy, *plan);
+    plan->shared_bytes = memory.shared_bytes;
+    plan->workspace_bytes = memory.workspace_bytes * plan->blocks;
+}
+
+// The best tile plan, or one with blocks = -1 if none fits.
+Plan plan_tile(const DevicePolicy& policy, int64_t rows, const DeviceProperties& device) {
+    Plan best{};
+    best.blocks = -1;
+    double best_cycles = 0.0;
+    for (int tile_rows : {16, 32, 64}) {
+        // FFMA has two sums for every one of mma.sync's: 64 rows of them and of tf32's operands exceed the registers
+        // and the shared memory.
+        if (tile_rows == 64 && policy.precision != Precision::kBfloat16) continue;
+        for (Placement placement : {Placement::kShared, Placement::kModulation, Placement::kWorkspace}) {
+            for (int stages = kMaxStages; stages >= 2; --stages) {
+                Plan plan{Kernel::kTile, tile_rows, 1, kThreads, stages, 0, placement, 0, 0, 0};
+                finish(policy, rows, &plan);
+                if (plan.shared_bytes > device.shared_memory_per_block_optin) continue;
+                const double cycles = tile_cycles(policy, plan, device);
+                if (best.blocks < 0 || cycles < best_cycles) {
+                    best = plan;
+                    best_cycles = cycles;
+                }
+                break;  // fewer stages are no better
+            }
+        }
+    }
+    return best;
+}
+
+// The cluster plan for this size, with as many layers staying as fit; blocks = -1 if not even the rest fits.
+Plan plan_cluster(const DevicePolicy& policy, int64_t rows, const DeviceProperties& device, int size) {
+    Plan plan{Kernel::kCluster, kClusterRows, size, kThreads, 0, 0, Placement::kShared, 0, 0, 0};
+    finish(policy, rows, &plan);
+    if (plan.shared_bytes > device.shared_memory_per_block_optin) {
+        plan.blocks = -1;
+        return plan;
+    }
+    int64_t room = device.shared_memory_per_block_optin - plan.shared_bytes;
+    while (plan.resident < field_layers(policy)) {
+        room -= slice_bytes(policy, plan.resident, size);
+        if (room < 0) break;
+        ++plan.resident;
+    }
+    finish(policy, rows, &plan);
+    return plan;
+}
+
+}  // namespace
+
+Memory lay_out_memory(const DevicePolicy& p, const Plan& plan) {
+    Memory m{};
+    m.rows = plan.tile_rows;
+    const int64_t rows = m.rows;
+    const int hidden = padded_width(p.hidden_dim), chunk = padded_width(p.chunk_dim());
+    const int element = element_bytes(p.precision);
+    m.modulation_stride = 4 * hidden + kRowShift * 4 / element;
+    m.stream_stride = hidden + kRowShift;
+    m.state_stride = chunk + kRowShift;
+    m.modulation_in_workspace = plan.placement != Placement::kShared;
+    m.rest_in_workspace = plan.placement == Placement::kWorkspace;
+
+    Pieces shared, workspace;
+    Pieces& of_modulation = m.modulation_in_workspace ? workspace : shared;
+    m.modulation = of_modulation.take(rows * m.modulation_stride * element);
+    const int64_t start = shared.position();
+    const int once_width = widest_once(p);
+    for (int32_t& once : m.once) once = shared.take(rows * slabs_of(once_width, 4) * kSlabBytes);
+    // The velocity field takes the place of the layers that run once, of which the condition is left. Nothing but the
+    // modulation reads it, before the first write here.
+    shared.go_to(start);
+    const int hidden_slabs = slabs_of(hidden, element);
+    m.branch = shared.take(rows * hidden_slabs * kSlabBytes);
+    m.inner = shared.take(rows * std::max(hidden_slabs, slabs_of(chunk, element)) * kSlabBytes);
+    Pieces& rest = m.rest_in_workspace ? workspace : shared;
+    m.stream = rest.take(rows * m.stream_stride * 4);
+    m.state = rest.take(rows * m.state_stride * 4);
+    m.end = p.solver.stages > 1 ? rest.take(rows * m.state_stride * 4) : m.state;
+    shared.go_to_end();
+
+    if (plan.kernel == Kernel::kTile) {
+        m.stages = plan.stages;
+        m.ring = shared.take(static_cast<int64_t>(plan.stages) * kStageBytes);
+    } else {
+        m.resident = plan.resident;
+        m.partial = shared.take(kPartialBytes);
+        m.passing = shared.take(kWarps * kGroupStages * kGroupBytes);
+        m.barrier = shared.take(sizeof(uint64_t));
+        int64_t staying = 0;
+        for (int i = 0; i < plan.resident; ++i) staying += slice_bytes(p, i, plan.cluster_size);
+        m.staying = shared.take(staying);
+    }
+    m.shared_bytes = shared.position();
+    m.workspace_bytes = workspace.position();
+    return m;
+}
+
+Plan plan(const DevicePolicy& policy, int64_t rows, const DeviceProperties& device) {
+    if (device.major < 8) {
+        throw std::invalid_argument("zprl: the GPU's compute capability is " + std::to_string(device.major) + "." +
+                                    std::to_string(device.minor) + "; 8.0 or more is needed.");
+    }
+    // A cluster where the batch fits into those that run at once, since another round would cost all its latency again.
+    if (device.major >= 9 && device.max_cluster_size >= 2) {
+        const int most = std::min(device.max_cluster_size, padded_width(policy.hidden_dim) / kGroupOutputs);
+        Plan best{};
+        best.blocks = -1;
+        for (int size : {2, 4, 8, 16}) {
+            if (size > most || (size < 8 && 2 * size <= most)) continue;
+            if (rows > static_cast<int64_t>(device.multiprocessors / size) * kClusterRows) continue;
+            if (best.blocks >= 0 && best.resident == field_layers(policy)) break;  // more peers would cost time
+            const Plan candidate = plan_cluster(policy, rows, device, size);
+            if (candidate.blocks >= 0) best = candidate;
+        }
+        if (best.blocks >= 0) return best;
+    }
+    const Plan best = plan_tile(policy, rows, device);
+    if (best.blocks < 0) {
+        const Plan least = [&] {
+            Plan plan{Kernel::kTile, 16, 1, kThreads, 2, 0, Placement::kWorkspace, 0, 0, 0};
+            finish(policy, rows, &plan);
+            return plan;
+        }();
+        throw std::invalid_argument(
+            "zprl: the policy's layers are too wide for this GPU: they need " + std::to_string(least.shared_bytes) +
+            " bytes of shared memory, and a block has " + std::to_string(device.shared_memory_per_block_optin) +
+            "; use torch, or lower precision than " + name(policy.precision) + ".");
+    }
+    return best;
+}
+
+std::string describe(const Plan& plan) {
+    char text[256];
+    if (plan.kernel == Kernel::kCluster) {
+        std::snprintf(text, sizeof(text),
+                      "cluster: %" PRId64 " clusters of %d blocks, %d rows each, %d layers stay in shared memory "
+                      "(%" PRId64 " KiB per block)",
+                      plan.blocks / plan.cluster_size, plan.cluster_size, plan.tile_rows, plan.resident,
+                      plan.shared_bytes / 1024);
+        return text;
+    }
+    const char* const places[] = {"all in shared memory", "modulation in the workspace", "only operands in shared memory"};
+    std::snprintf(text, sizeof(text), "tile: %" PRId64 " blocks of %d rows, %d stages, %s (%" PRId64 " KiB per block)",
+                  plan.blocks, plan.tile_rows, plan.stages, places[static_cast<int>(plan.placement)],
+                  plan.shared_bytes / 1024);
+    return text;
+}
+
+}  // namespace cuda
+}  // namespace zprl

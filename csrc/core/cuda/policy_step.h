@@ -1,0 +1,154 @@
+// Copyright (c) 2026, The ZPRL Project Developers.
+// SPDX-License-Identifier: BSD-3-Clause
+//
+// The policy step on an NVIDIA GPU, in one launch. No torch, no Python, no CUDA header: raw pointers, row-major float32,
+// caller-owned memory, streams as void*.
+//
+//   layout.h          packed weights and the header in front of them
+//   pack.cpp          from a policy blob of the CPU (policy_blob.h) to the GPU's; parse_header()
+//   plan.cpp          which kernel a batch gets, and how it is cut
+//   device.cuh        what the kernels ask of the hardware: PTX, or the host's emulation of it in tests
+//   unit.cuh          products of operand tiles: FFMA, or mma.sync with tf32 or bf16 operands
+//   arithmetic.cuh    activations, layer norm, noise: what both kernels share
+//   tile_step.cuh     throughput: a block takes its rows through the whole step, weights stream by
+//   cluster_step.cuh  latency: a cluster of blocks holds the weights of the velocity field, rows stream by
+//   launch.cu         choice and launch
+//
+// pack(), parse_header() and plan() are plain C++ and need neither a GPU nor CUDA's libraries. The rest works on the
+// current device and returns after the launch: nothing allocates or synchronises, so that a CUDA graph can capture it.
+// Rows are independent, to the last bit, of the other rows of a batch and of their place in it, as long as the plan is
+// the same.
+
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "../policy_blob.h"
+
+namespace zprl {
+namespace cuda {
+
+// Of the operands of modulation and velocity field. Sums, the residual stream, the integration's state, and all of
+// embedding, encoder and decoder are float32 in every case.
+enum class Precision : int32_t { kFloat32 = 0, kTf32 = 1, kBfloat16 = 2 };
+
+// "float32", "tf32", "bfloat16"; parse_precision() throws std::invalid_argument for any other name.
+const char* name(Precision precision);
+Precision parse_precision(const std::string& name);
+
+// Where a layer lies in the blob. Offsets are bytes from the blob's start.
+struct DeviceLayer {
+    uint32_t weight, bias;
+    int32_t in, out;  // not padded
+};
+
+// A packed policy as its header describes it: all that planning and launching need, without the weights. Kernels get it
+// by value.
+struct DevicePolicy {
+    Precision precision;
+    int32_t obs_dim, action_dim, horizon, embed_dim, latent_dim;
+    int32_t num_steps, hidden_dim, num_blocks, time_rows;
+    Solver solver;
+
+    // Embedding, encoder and decoder, one after the other.
+    DeviceLayer once[3 * (kMaxHiddenLayers + 1)];
+    int32_t num_embedding, num_encoder, num_decoder;  // layers
+
+    DeviceLayer modulation, input, output, first_block_layer;
+    uint32_t block_layer_bytes;  // from a block's layer to the next one
+    uint32_t obs_mean, obs_std, time_table, action_mean, action_std, action_low, action_high;
+    uint64_t bytes;
+
+    ZPRL_ALWAYS_INLINE constexpr int chunk_dim() const { return horizon * action_dim; }
+};
+
+// -- packing, on the CPU
+
+// Size of the GPU's blob, and its writer. The policy's blob is float32, or bf16 for Precision::kBfloat16. A blob's
+// pointer, on the host and on the device, is a multiple of 16. Throws std::invalid_argument with one sentence if the
+// policy cannot be packed: bf16 weights for another precision, or more than 2 GiB.
+size_t packed_bytes(const Policy& policy, Precision precision);
+void pack(const Policy& policy, Precision precision, void* blob);
+
+// Check a packed blob's first kHeaderInts numbers, in host memory, against its length. Throws std::invalid_argument
+// with one sentence if they do not describe a whole blob.
+DevicePolicy parse_header(const int32_t* header, size_t blob_bytes);
+
+// -- planning, on the CPU
+
+struct DeviceProperties {
+    int major, minor;  // compute capability
+    int multiprocessors;
+    int shared_memory_per_block_optin;  // [bytes]
+    int max_cluster_size;               // 1 without clusters; 16 if more than the portable 8 can be launched
+};
+
+enum class Kernel : int32_t { kTile = 0, kCluster = 1 };
+
+// Where the tile kernel keeps what its rows need besides operands.
+enum class Placement : int32_t {
+    kShared = 0,      // all in shared memory
+    kModulation = 1,  // the modulation in the workspace
+    kWorkspace = 2,   // modulation, residual stream and state in the workspace
+};
+
+struct Plan {
+    Kernel kernel;
+    int tile_rows;      // rows of a block, or of a cluster
+    int cluster_size;   // blocks
+    int threads;        // of a block
+    int stages;         // tile: of the ring that weights stream through
+    int resident;       // cluster: layers of the velocity field whose weights stay in shared memory
+    Placement placement;
+    int64_t blocks;         // of the grid
+    int64_t shared_bytes;   // dynamic shared memory of a block
+    int64_t workspace_bytes;  // of the whole grid
+};
+
+// The plan of a batch: a pure function. Throws std::invalid_argument with one sentence if the device cannot run the
+// policy: a compute capability below 8.0, or layers too wide for its shared memory.
+Plan plan(const DevicePolicy& policy, int64_t rows, const DeviceProperties& device);
+
+// For people: "tile: 128 blocks of 64 rows, ..."
+std::string describe(const Plan& plan);
+
+// -- on the current device; these throw std::runtime_error with one sentence that holds CUDA's own
+
+DeviceProperties device_properties();
+
+// The plan that the functions below follow: plan() for the current device, unless it refuses clusters of that size
+// (said once on stderr) or the environment variable ZPRL_CUDA_KERNEL names the other kernel: tile or cluster.
+Plan current_plan(const DevicePolicy& policy, int64_t rows);
+
+// Scratch memory that the functions below need on the device, aligned to 16 bytes; often 0.
+size_t workspace_bytes(const DevicePolicy& policy, int64_t rows);
+
+// As zprl::policy_step(), with all pointers on the device. `blob` is a copy of what pack() wrote, `header` of which
+// parse_header() read; `stream` a cudaStream_t.
+void policy_step(const DevicePolicy& policy, const void* blob, const float* obs, const float* residual,
+                 const float* noise, const uint64_t* latent_seed, int64_t rows, float* chunk, void* workspace,
+                 void* stream);
+
+// As zprl::encode(): latent mean and log-variance.
+void encode(const DevicePolicy& policy, const void* blob, const float* obs, int64_t rows, float* mean, float* logvar,
+            void* workspace, void* stream);
+
+// As zprl::integrate(): conditions and noise (or null) to normalised chunks.
+void integrate(const DevicePolicy& policy, const void* blob, const float* condition, const float* noise, int64_t rows,
+               float* chunk, void* workspace, void* stream);
+
+// -- for the profiler
+
+// What the compiler made of a kernel.
+struct KernelResources {
+    std::string name;
+    int registers;          // of a thread
+    int64_t local_bytes;    // of a thread: spilled registers and the like
+    int64_t static_shared;  // [bytes]
+    int binary_version;     // compute capability the code was made for: 10 * major + minor
+};
+std::vector<KernelResources> kernel_resources();
+
+}  // namespace cuda
+}  // namespace zprl

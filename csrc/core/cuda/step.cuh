@@ -1,0 +1,400 @@
+// Copyright (c) 2026, The ZPRL Project Developers.
+// SPDX-License-Identifier: BSD-3-Clause
+//
+// The policy step of the rows of a block (tile_step.cuh) or of a cluster of blocks (cluster_step.cuh).
+//
+// The two kernels are one program over two engines. An engine says who multiplies what, and who sees what is written:
+//
+//   linear<Unit>(layer, index, input, finish)   sums of a layer for all rows; finish(row, column, x, y) gets each pair of
+//                                      columns, with its bias, once in the block or cluster, always in the same thread
+//                                      for the same row and column. What it reads must be in place before.
+//   copies()                          number of shared memories that a result must reach, and
+//   copy(pointer, i)                  the place in number i of them
+//   exchange()                        results that linear() has written everywhere are seen by all
+//
+// Everything else is done by every block for all its rows.
+//
+// A row's numbers are computed alike wherever the row lies, so they do not depend on the batch. Rows past its end
+// compute on zeros and are not written.
+
+#pragma once
+
+#include "../latent_noise_impl.h"
+#include "device.cuh"
+#include "layout.h"
+#include "memory.h"
+#include "unit.cuh"
+
+namespace zprl {
+namespace cuda {
+
+enum class Operation : int32_t { kStep, kEncode, kIntegrate };
+
+// What a call asks for; see policy_step.h. Pointers are the device's.
+struct Call {
+    Operation operation;
+    const char* blob;
+    const float *obs, *residual, *noise, *condition;
+    const uint64_t* latent_seed;
+    float *chunk, *mean, *logvar;
+    char* workspace;
+    int64_t rows;
+};
+
+struct KernelArguments {
+    DevicePolicy policy;
+    Memory memory;
+    Call call;
+};
+
+// Same as on the CPU (cpu/step_impl.h).
+constexpr float kLogvarMin = -20.0f, kLogvarMax = 10.0f;
+constexpr float kLayerNormEpsilon = 1e-5f;
+
+// Passes NaN on, as torch.clamp does.
+ZPRL_DEVICE float clamp(float x, float low, float high) { return x < low ? low : (x > high ? high : x); }
+ZPRL_DEVICE float silu(float x) { return device::divide_fast(x, 1.0f + device::exp(-x)); }
+ZPRL_DEVICE float gelu(float x) { return 0.5f * x * (1.0f + device::erf(x * 0.707106781f)); }
+
+ZPRL_DEVICE float sum_of_warp(float x) {
+    ZPRL_UNROLL
+    for (int mask = 16; mask > 0; mask /= 2) x += device::shuffle_xor(x, mask);
+    return x;
+}
+
+// ---- The order of layers: what the weights' stream follows -----------------------------------------------------------
+
+ZPRL_DEVICE int layers_once(const DevicePolicy& p) { return p.num_embedding + p.num_encoder + p.num_decoder; }
+ZPRL_DEVICE int layers_per_evaluation(const DevicePolicy& p) { return 2 * p.num_blocks + 2; }
+
+// Layer `index` of the velocity field: input, two per block, output.
+ZPRL_DEVICE DeviceLayer field_layer(const DevicePolicy& p, int index) {
+    if (index == 0) return p.input;
+    if (index == layers_per_evaluation(p) - 1) return p.output;
+    DeviceLayer layer = p.first_block_layer;
+    layer.weight += (index - 1) * p.block_layer_bytes;
+    layer.bias += (index - 1) * p.block_layer_bytes;
+    return layer;
+}
+
+// What becomes of a layer's sums.
+enum class Finish { kGelu, kPlain, kCondition, kModulation, kInput, kBlockIn, kBlockOut, kOutput };
+
+template <typename Unit, typename Engine>
+class Step {
+ public:
+    ZPRL_DEVICE Step(const KernelArguments& arguments, Engine& engine, int64_t first_row, char* workspace)
+        : p_(arguments.policy), m_(arguments.memory), c_(arguments.call), e_(engine), first_(first_row) {
+        char* const shared = device::shared_memory();
+        modulation_ = reinterpret_cast<Kept*>((m_.modulation_in_workspace ? workspace : shared) + m_.modulation);
+        char* const rest = m_.rest_in_workspace ? workspace : shared;
+        stream_ = reinterpret_cast<float*>(rest + m_.stream);
+        state_ = reinterpret_cast<float*>(rest + m_.state);
+        end_ = reinterpret_cast<float*>(rest + m_.end);
+        branch_ = shared + m_.branch;
+        inner_ = shared + m_.inner;
+        once_ = shared + m_.once[0];
+        other_ = shared + m_.once[1];
+    }
+
+    ZPRL_DEVICE void run() {
+        if (c_.operation != Operation::kIntegrate) {
+            load_observations();
+            e_.exchange();
+            run_once(0, p_.num_embedding + p_.num_encoder, false);
+            if (c_.operation == Operation::kEncode) {
+                write_moments();
+                return;
+            }
+            take_latents();
+            e_.exchange();
+            run_once(p_.num_embedding + p_.num_encoder, layers_once(p_), true);
+        } else {
+            load_conditions();
+            e_.exchange();
+        }
+        field(p_.modulation, layers_once(p_), once_, Finish::kModulation);
+        load_state();
+        device::sync_block();
+        integrate();
+    }
+
+ private:
+    typedef typename Unit::Stored Kept;
+
+    // -- element by element: every thread takes some numbers of all rows
+
+    // function(row, column) for each of the rows' first `width` numbers.
+    template <typename Function>
+    ZPRL_DEVICE void for_each(int width, const Function& function) const {
+        for (int i = device::thread_index(); i < m_.rows * width; i += kThreads) function(i / width, i % width);
+    }
+    // The same, two columns at a time; `width` is even.
+    template <typename Function>
+    ZPRL_DEVICE void for_pairs(int width, const Function& function) const {
+        for_each(width / 2, [&](int row, int pair) { function(row, 2 * pair); });
+    }
+
+    ZPRL_DEVICE bool exists(int row) const { return first_ + row < c_.rows; }
+
+    // Number `column` of a row of the batch, or zero where there is none.
+    ZPRL_DEVICE float number(const float* values, int row, int width, int column) const {
+        if (values == nullptr || column >= width || !exists(row)) return 0.0f;
+        return values[(first_ + row) * width + column];
+    }
+
+    ZPRL_DEVICE float* float_at(char* operand, int row, int column) const {
+        return reinterpret_cast<float*>(operand + swizzled(m_.rows, row, column * 4));
+    }
+
+    ZPRL_DEVICE const float* floats(uint32_t offset) const { return reinterpret_cast<const float*>(c_.blob + offset); }
+
+    ZPRL_DEVICE void load_observations() {
+        const float *mean = floats(p_.obs_mean), *std = floats(p_.obs_std);
+        for_each(padded_width(p_.obs_dim), [&](int row, int column) {
+            const bool inside = column < p_.obs_dim;
+            *float_at(once_, row, column) =
+                inside ? (number(c_.obs, row, p_.obs_dim, column) - mean[column]) / std[column] : 0.0f;
+        });
+    }
+
+    ZPRL_DEVICE void load_conditions() {
+        for_pairs(padded_width(p_.embed_dim), [&](int row, int column) {
+            const float x = number(c_.condition, row, p_.embed_dim, column);
+            const float y = number(c_.condition, row, p_.embed_dim, column + 1);
+            Unit::store_operand(once_ + swizzled(m_.rows, row, column * Unit::kElementBytes), silu(x), silu(y));
+        });
+    }
+
+    ZPRL_DEVICE void write_moments() {
+        const int latent = p_.latent_dim;
+        for_each(latent, [&](int row, int column) {
+            if (!exists(row) || !e_.writes()) return;
+            const int64_t at = (first_ + row) * latent + column;
+            c_.mean[at] = *float_at(once_, row, column);
+            c_.logvar[at] = clamp(*float_at(once_, row, latent + column), kLogvarMin, kLogvarMax);
+        });
+    }
+
+    // Latents in the place of the moments' rival buffer, which is the next layer's input then.
+    ZPRL_DEVICE void take_latents() {
+        const int latent = p_.latent_dim;
+        for_each(padded_width(latent), [&](int row, int column) {
+            float z = 0.0f;
+            if (column < latent) {
+                z = *float_at(once_, row, column);
+                if (c_.latent_seed != nullptr && exists(row)) {
+                    const float logvar = clamp(*float_at(once_, row, latent + column), kLogvarMin, kLogvarMax);
+                    z += device::exp(0.5f * logvar) * standard_normal_inline(c_.latent_seed[first_ + row], column);
+                }
+                z += number(c_.residual, row, latent, column);
+            }
+            *float_at(other_, row, column) = z;
+        });
+        swap_once();
+    }
+
+    ZPRL_DEVICE void load_state() {
+        for_pairs(padded_width(p_.chunk_dim()), [&](int row, int column) {
+            const float x = number(c_.noise, row, p_.chunk_dim(), column);
+            const float y = number(c_.noise, row, p_.chunk_dim(), column + 1);
+            *reinterpret_cast<Float2*>(state_ + row * m_.state_stride + column) = {x, y};
+            Unit::store_operand(inner_ + swizzled(m_.rows, row, column * Unit::kElementBytes), x, y);
+        });
+    }
+
+    ZPRL_DEVICE void swap_once() {
+        char* const swap = once_;
+        once_ = other_;
+        other_ = swap;
+    }
+
+    // -- embedding, encoder, decoder: float32, from once_ to other_ and back
+
+    // Layers [begin, end); the output of the last one is in once_ then: floats, or the condition, after its SiLU.
+    ZPRL_DEVICE void run_once(int begin, int end, bool to_condition) {
+        for (int i = begin; i < end; ++i) {
+            const bool last_of_mlp = i + 1 == p_.num_embedding || i + 1 == end;
+            const Finish kind = !last_of_mlp ? Finish::kGelu : (to_condition ? Finish::kCondition : Finish::kPlain);
+            const int rows = m_.rows;
+            char* const to = other_;
+            e_.template linear<Fp32Unit>(p_.once[i], i, once_, [&](int row, int column, float x, float y) {
+                if (kind == Finish::kCondition) {
+                    const uint32_t at = swizzled(rows, row, column * Unit::kElementBytes);
+                    for (int i = 0; i < e_.copies(); ++i) Unit::store_operand(e_.copy(to + at, i), silu(x), silu(y));
+                } else {
+                    const Float2 values = kind == Finish::kGelu ? Float2{gelu(x), gelu(y)} : Float2{x, y};
+                    const uint32_t at = swizzled(rows, row, column * 4);
+                    for (int i = 0; i < e_.copies(); ++i) *reinterpret_cast<Float2*>(e_.copy(to + at, i)) = values;
+                }
+            });
+            e_.exchange();
+            swap_once();
+        }
+    }
+
+    // -- the velocity field; see ResidualMLPVelocityField in zprl/policy/velocity_field.py
+
+    // One layer of it, or the modulation, from `input` to where its kind says.
+    ZPRL_DEVICE void field(const DeviceLayer& layer, int index, const char* input, Finish kind) {
+        const int hidden = padded_width(p_.hidden_dim);
+        e_.template linear<Unit>(layer, index, input, [&](int row, int column, float x, float y) {
+            Kept* const modulation = modulation_ + row * m_.modulation_stride + column;
+            float* const stream = stream_ + row * m_.stream_stride + column;
+            switch (kind) {
+                case Finish::kModulation:
+                    for (int i = 0; i < e_.copies(); ++i) Unit::store_kept(e_.copy(modulation, i), x, y);
+                    break;
+                case Finish::kInput: {
+                    const Float2 bias = Unit::load_kept(modulation);
+                    const Float2 h = {x + (bias.x + time_[column]), y + (bias.y + time_[column + 1])};
+                    for (int i = 0; i < e_.copies(); ++i) *reinterpret_cast<Float2*>(e_.copy(stream, i)) = h;
+                    break;
+                }
+                case Finish::kBlockIn: {
+                    const uint32_t at = swizzled(m_.rows, row, column * Unit::kElementBytes);
+                    x = silu(x);
+                    y = silu(y);
+                    for (int i = 0; i < e_.copies(); ++i) Unit::store_operand(e_.copy(inner_ + at, i), x, y);
+                    break;
+                }
+                case Finish::kBlockOut: {
+                    const Float2 gate = Unit::load_kept(modulation + 3 * hidden);
+                    const float* const time_gate = time_ + 2 * hidden + column;
+                    Float2 h = *reinterpret_cast<const Float2*>(stream);
+                    h.x += (gate.x + time_gate[0]) * x;
+                    h.y += (gate.y + time_gate[1]) * y;
+                    for (int i = 0; i < e_.copies(); ++i) *reinterpret_cast<Float2*>(e_.copy(stream, i)) = h;
+                    break;
+                }
+                default:
+                    advance(row, column, x, y);
+            }
+        });
+        e_.exchange();
+    }
+
+    // LayerNorm without affine parameters, then * (1 + scale + time_scale) + shift + time_shift: a warp per row.
+    ZPRL_DEVICE void modulated_layer_norm() {
+        const int width = p_.hidden_dim, hidden = padded_width(width);
+        const int warp = device::thread_index() / 32, lane = device::thread_index() % 32;
+        const float *time_shift = time_, *time_scale = time_ + hidden;
+        const float inverse_width = 1.0f / static_cast<float>(width);
+        for (int row = warp; row < m_.rows; row += kWarps) {
+            const float* const h = stream_ + row * m_.stream_stride;
+            float mean = 0.0f, variance = 0.0f;
+            for (int i = 2 * lane; i < hidden; i += 64) {  // numbers past the width are zero
+                const Float2 pair = *reinterpret_cast<const Float2*>(h + i);
+                mean += pair.x + pair.y;
+            }
+            mean = sum_of_warp(mean) * inverse_width;
+            for (int i = 2 * lane; i < hidden; i += 64) {
+                const Float2 pair = *reinterpret_cast<const Float2*>(h + i);
+                const float x = i < width ? pair.x - mean : 0.0f, y = i + 1 < width ? pair.y - mean : 0.0f;
+                variance += x * x + y * y;
+            }
+            const float inverse_std = device::inverse_sqrt(sum_of_warp(variance) * inverse_width + kLayerNormEpsilon);
+            const Kept* const modulation = modulation_ + row * m_.modulation_stride;
+            for (int i = 2 * lane; i < hidden; i += 64) {
+                const Float2 pair = *reinterpret_cast<const Float2*>(h + i);
+                const Float2 shift = Unit::load_kept(modulation + hidden + i);
+                const Float2 scale = Unit::load_kept(modulation + 2 * hidden + i);
+                float x = (pair.x - mean) * inverse_std, y = (pair.y - mean) * inverse_std;
+                x = x * (scale.x + (1.0f + time_scale[i])) + (shift.x + time_shift[i]);
+                y = y * (scale.y + (1.0f + time_scale[i + 1])) + (shift.y + time_shift[i + 1]);
+                Unit::store_operand(branch_ + swizzled(m_.rows, row, i * Unit::kElementBytes), i < width ? x : 0.0f,
+                                    i + 1 < width ? y : 0.0f);
+            }
+        }
+    }
+
+    // The solver's part of the output layer: x and y are the velocity. State and end of a row's column belong to the
+    // thread that finishes it.
+    ZPRL_DEVICE void advance(int row, int column, float x, float y) {
+        float* const state = state_ + row * m_.state_stride + column;
+        const Float2 from = *reinterpret_cast<const Float2*>(state);
+        Float2 end = from;
+        if (has_end_) end = *reinterpret_cast<const Float2*>(end_ + row * m_.state_stride + column);
+        end.x -= weight_ * x;
+        end.y -= weight_ * y;
+        Float2 next = end;
+        if (last_stage_) {
+            *reinterpret_cast<Float2*>(state) = end;
+        } else {
+            if (weight_ != 0.0f) *reinterpret_cast<Float2*>(end_ + row * m_.state_stride + column) = end;
+            next = {from.x - next_node_ * x, from.y - next_node_ * y};
+        }
+        if (!finished_) {
+            const uint32_t at = swizzled(m_.rows, row, column * Unit::kElementBytes);
+            for (int i = 0; i < e_.copies(); ++i) Unit::store_operand(e_.copy(inner_ + at, i), next.x, next.y);
+        } else if (exists(row)) {
+            write_action(row, column, end.x);
+            write_action(row, column + 1, end.y);
+        }
+    }
+
+    ZPRL_DEVICE void write_action(int row, int column, float value) {
+        const int width = p_.chunk_dim();
+        if (column >= width) return;
+        if (c_.operation == Operation::kStep) {
+            const int i = column % p_.action_dim;
+            value = clamp(value * floats(p_.action_std)[i] + floats(p_.action_mean)[i], floats(p_.action_low)[i],
+                          floats(p_.action_high)[i]);
+        }
+        c_.chunk[(first_ + row) * width + column] = value;
+    }
+
+    // From t = 1 to t = 0; see integrate() in zprl/policy/flow_matching.py.
+    ZPRL_DEVICE void integrate() {
+        const int hidden = padded_width(p_.hidden_dim), layers = layers_per_evaluation(p_);
+        const int time_row_size = (3 * p_.num_blocks + 3) * hidden;
+        const float step = 1.0f / static_cast<float>(p_.num_steps);
+        int index = layers_once(p_) + 1;
+        for (int k = 0; k < p_.num_steps; ++k) {
+            has_end_ = false;
+            for (int stage = 0; stage < p_.solver.stages; ++stage) {
+                const int time_row = static_cast<int>(static_cast<float>(p_.solver.rows_per_step) *
+                                                      (static_cast<float>(k) + p_.solver.nodes[stage]));
+                weight_ = step * p_.solver.weights[stage];
+                last_stage_ = stage + 1 == p_.solver.stages;
+                next_node_ = last_stage_ ? 0.0f : step * p_.solver.nodes[stage + 1];
+                finished_ = last_stage_ && k + 1 == p_.num_steps;
+                time_ = floats(p_.time_table) + static_cast<int64_t>(time_row) * time_row_size;
+                for (int i = 0; i < layers; ++i, ++index) {
+                    Finish kind = i % 2 == 1 ? Finish::kBlockIn : Finish::kBlockOut;
+                    const char* input = i % 2 == 1 ? branch_ : inner_;
+                    if (i == 0) kind = Finish::kInput;
+                    if (i + 1 == layers) kind = Finish::kOutput;
+                    if (i % 2 == 1) {
+                        modulated_layer_norm();
+                        device::sync_block();
+                    }
+                    field(field_layer(p_, i), index, input, kind);
+                    // Past the input's numbers of time, or past those of a finished block.
+                    if (i == 0) time_ += hidden;
+                    if (kind == Finish::kBlockOut) time_ += 3 * hidden;
+                }
+                has_end_ = has_end_ || weight_ != 0.0f;
+            }
+        }
+    }
+
+    const DevicePolicy& p_;
+    const Memory& m_;
+    const Call& c_;
+    Engine& e_;
+    const int64_t first_;
+
+    Kept* modulation_;  // [rows][input bias, shift, scale, gate]
+    float *stream_, *state_, *end_;
+    char *branch_, *inner_;  // operands of the residual blocks' layers; inner_ holds the state for the input layer
+    char *once_, *other_;    // operands of the layers that run once
+
+    // Of the evaluation in progress.
+    const float* time_ = nullptr;
+    float weight_ = 0.0f, next_node_ = 0.0f;
+    bool has_end_ = false, last_stage_ = false, finished_ = false;
+};
+
+}  // namespace cuda
+}  // namespace zprl

@@ -1,0 +1,161 @@
+// Copyright (c) 2026, The ZPRL Project Developers.
+// SPDX-License-Identifier: BSD-3-Clause
+//
+// Products of operand tiles in shared memory, by a warp.
+//
+// A unit says how numbers are stored and adds the product of two operands, one slab (128 bytes of inputs) at a time, in
+// the layout of layout.h:
+//
+//   a    [16 kTilesM rows][128 bytes]
+//   b    tiles of [8 rows][128 bytes], `stride` bytes apart, `tiles` of them (at most kTilesN)
+//   sum  per pair of tiles, of 16 x 8 sums, those of thread 4 g + t:
+//        (g, 2 t), (g, 2 t + 1), (g + 8, 2 t), (g + 8, 2 t + 1)     with rows of a, rows of b
+//
+// which is the accumulator of mma.sync; FFMA spreads its sums over the threads in the same way, so that everything
+// around the products is one code. Either operand may be the weights.
+//
+// Bytes 32 j to 32 j + 31 of a slab are one k-step of mma.sync for bf16 (k = 16) and for tf32 (k = 8) alike, and the
+// four bytes that ldmatrix hands to a thread are its two bf16 numbers or its tf32 number: both are one code, but for
+// the instruction.
+//
+// Shared memory traffic per 16 x 8 x 128 bytes of products, with kTilesM = kTilesN = 4: 0.5 ldmatrix.x4 of each operand
+// and k-step, so 1 KB read for 4 mma of 16 cycles each: far from the limit of 128 bytes per cycle and multiprocessor.
+// FFMA reads 16 bytes per 6 multiply-adds of a thread and is bound by that; it is the path for exactness.
+
+#pragma once
+
+#include "device.cuh"
+#include "layout.h"
+
+namespace zprl {
+namespace cuda {
+
+ZPRL_DEVICE const char* piece_of(const char* slab, int row, int piece) {
+    return slab + row * kSlabBytes + (piece ^ (row % 8)) * kPieceBytes;
+}
+
+// Numbers of four bytes.
+struct StoresFloats {
+    typedef float Stored;
+    static constexpr int kElementBytes = 4;
+    // Of numbers that are kept, and are no operands.
+    static ZPRL_DEVICE Float2 load_kept(const float* at) { return *reinterpret_cast<const Float2*>(at); }
+    static ZPRL_DEVICE void store_kept(void* at, float x, float y) { *static_cast<Float2*>(at) = {x, y}; }
+};
+
+struct Fp32Unit : StoresFloats {
+    static ZPRL_DEVICE void store_operand(void* at, float x, float y) { *static_cast<Float2*>(at) = {x, y}; }
+
+    template <int kTilesM, int kTilesN>
+    static ZPRL_DEVICE void add_products(float (&sum)[kTilesM][kTilesN][4], const char* a, const char* b, int stride,
+                                         int tiles) {
+        const int lane = device::thread_index() % 32, g = lane / 4, t = lane % 4;
+        // The slab's own sums first: rounding errors of long sums add up less that way.
+        float part[kTilesM][kTilesN][4] = {};
+#if defined(__CUDACC__)
+#pragma unroll 2
+#endif
+        for (int piece = 0; piece < kSlabBytes / kPieceBytes; ++piece) {
+            Float4 rows[2 * kTilesM];
+            ZPRL_UNROLL
+            for (int i = 0; i < 2 * kTilesM; ++i) {
+                rows[i] = *reinterpret_cast<const Float4*>(piece_of(a, g + 8 * i, piece));
+            }
+            ZPRL_UNROLL
+            for (int n = 0; n < kTilesN; ++n) {
+                if (n >= tiles) continue;
+                ZPRL_UNROLL
+                for (int column = 0; column < 2; ++column) {
+                    const Float4 w =
+                        *reinterpret_cast<const Float4*>(piece_of(b + n * stride, 2 * t + column, piece));
+                    ZPRL_UNROLL
+                    for (int i = 0; i < 2 * kTilesM; ++i) {
+                        float& to = part[i / 2][n][2 * (i % 2) + column];
+                        to += rows[i].x * w.x;
+                        to += rows[i].y * w.y;
+                        to += rows[i].z * w.z;
+                        to += rows[i].w * w.w;
+                    }
+                }
+            }
+        }
+        ZPRL_UNROLL
+        for (int m = 0; m < kTilesM; ++m) {
+            ZPRL_UNROLL
+            for (int n = 0; n < kTilesN; ++n) {
+                ZPRL_UNROLL
+                for (int i = 0; i < 4; ++i) sum[m][n][i] += part[m][n][i];
+            }
+        }
+    }
+};
+
+// What tf32 and bf16 share; `Instruction` is mma.sync.
+template <typename Instruction>
+struct MatrixUnit {
+    template <int kTilesM, int kTilesN>
+    static ZPRL_DEVICE void add_products(float (&sum)[kTilesM][kTilesN][4], const char* a, const char* b, int stride,
+                                         int tiles) {
+        const int lane = device::thread_index() % 32;
+        ZPRL_UNROLL
+        for (int half = 0; half < 2; ++half) {  // of the slab: two k-steps
+            // Matrices in the order of the fragment: rows 0-7 and 8-15 of the first piece, then of the second one.
+            uint32_t rows[2][kTilesM][4];
+            ZPRL_UNROLL
+            for (int step = 0; step < 2; ++step) {
+                ZPRL_UNROLL
+                for (int m = 0; m < kTilesM; ++m) {
+                    device::load_matrices(rows[step][m],
+                                          piece_of(a, 16 * m + lane % 16, 4 * half + 2 * step + lane / 16));
+                }
+            }
+            ZPRL_UNROLL
+            for (int n = 0; n < kTilesN; ++n) {
+                if (n >= tiles) continue;
+                uint32_t columns[4];  // two k-steps of two pieces
+                device::load_matrices(columns, piece_of(b + n * stride, lane % 8, 4 * half + lane / 8));
+                ZPRL_UNROLL
+                for (int step = 0; step < 2; ++step) {
+                    ZPRL_UNROLL
+                    for (int m = 0; m < kTilesM; ++m) {
+                        Instruction::multiply(sum[m][n], rows[step][m], columns[2 * step], columns[2 * step + 1]);
+                    }
+                }
+            }
+        }
+    }
+};
+
+struct Tf32Instruction {
+    static ZPRL_DEVICE void multiply(float (&c)[4], const uint32_t (&a)[4], uint32_t b0, uint32_t b1) {
+        device::multiply_tf32(c, a, b0, b1);
+    }
+};
+
+struct Bf16Instruction {
+    static ZPRL_DEVICE void multiply(float (&c)[4], const uint32_t (&a)[4], uint32_t b0, uint32_t b1) {
+        device::multiply_bf16(c, a, b0, b1);
+    }
+};
+
+struct Tf32Unit : StoresFloats, MatrixUnit<Tf32Instruction> {
+    static ZPRL_DEVICE void store_operand(void* at, float x, float y) {
+        *static_cast<Float2*>(at) = {device::to_tf32(x), device::to_tf32(y)};
+    }
+};
+
+struct Bf16Unit : MatrixUnit<Bf16Instruction> {
+    typedef uint16_t Stored;
+    static constexpr int kElementBytes = 2;
+    static ZPRL_DEVICE void store_operand(void* at, float x, float y) {
+        *static_cast<uint32_t*>(at) = device::to_bf16x2(x, y);
+    }
+    static ZPRL_DEVICE void store_kept(void* at, float x, float y) { store_operand(at, x, y); }
+    static ZPRL_DEVICE Float2 load_kept(const uint16_t* at) {
+        const uint32_t bits = *reinterpret_cast<const uint32_t*>(at);
+        return {device::bits_to_float(bits << 16), device::bits_to_float(bits & 0xFFFF0000u)};
+    }
+};
+
+}  // namespace cuda
+}  // namespace zprl

@@ -1,0 +1,65 @@
+# Copyright (c) 2026, The ZPRL Project Developers.
+# SPDX-License-Identifier: BSD-3-Clause
+
+"""Training on a GPU: the whole pipeline once, small, and a chunk of the environment that nothing waits for."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from tests.envs.test_no_synchronisation import WORLDS, FakeEnv
+
+from zprl.envs import ChunkedVecEnv
+from zprl.policy import FlowPolicy, FlowPolicyCfg, NativePolicyStep, TorchPolicyStep
+from zprl.steering import LatentResidual, LatentResidualCfg
+
+SCRIPTS = Path(__file__).parents[2] / "scripts"
+DEVICE = "cuda:0"
+SETTINGS = [
+    "agent.demonstrations.num_demos=32",
+    "agent.demonstrations.quality=expert",
+    "agent.pretrain.num_steps=300",
+    "agent.max_iterations=4",
+    "agent.save_interval=2",
+    "agent.num_steps_per_env=6",
+    "agent.evaluation.episodes=32",
+    "agent.evaluation.interval=4",
+]
+
+
+@pytest.mark.parametrize("step_class", [NativePolicyStep, TorchPolicyStep])
+def test_a_chunk_of_the_environment_does_not_wait(step_class):
+    policy = FlowPolicy(FlowPolicyCfg(execute_steps=3), 40, 7).to(DEVICE)
+    env = ChunkedVecEnv(FakeEnv(policy), LatentResidual(LatentResidualCfg(), step_class(policy), 1.0), 3, 0.99)  # pyright: ignore
+    env._obs = torch.randn(WORLDS, policy.obs_dim, device=DEVICE)
+    actions = torch.randn(WORLDS, env.num_actions, device=DEVICE)
+    with torch.inference_mode():
+        env.step(actions)
+        torch.cuda.set_sync_debug_mode("error")
+        try:
+            env.step(actions)
+        finally:
+            torch.cuda.set_sync_debug_mode("default")
+    assert env.planning_time.seconds > 0.0 and env.simulation_time.seconds > 0.0
+    assert env.pop_counts()[0] >= 0
+
+
+@pytest.mark.sim
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("backend", ["native", "native_bf16"])
+def test_training_runs_and_says_what_ran_it(tmp_path, backend):
+    command = [sys.executable, str(SCRIPTS / "train.py"), "--task", "Zprl-Lift-Franka", "--device", DEVICE]
+    command += ["--num_envs", "64", *SETTINGS, f"policy.backend={backend}"]
+    result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr[-4000:]
+    assert "the policy runs on torch" not in result.stderr
+    (run,) = (tmp_path / "logs" / "rsl_rl" / "zprl_lift_franka").iterdir()
+    report = json.loads((run / "result.json").read_text())
+    assert (report["backend"], report["device"]) == (backend, DEVICE)
+    assert report["environment_steps"] == 4 * 6 * 64 * 4
+    assert report["physics"] == "newton_mjwarp"
+    assert sum(report["time_split"].values()) == pytest.approx(1.0, abs=0.05)
+    assert report["time_split"]["policy"] > 0.0

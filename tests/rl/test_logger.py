@@ -1,0 +1,50 @@
+# Copyright (c) 2026, The ZPRL Project Developers.
+# SPDX-License-Identifier: BSD-3-Clause
+
+"""The logger's statistics of episodes, against those of the logger that it replaces."""
+
+import torch
+from rsl_rl.utils.logger import Logger
+
+from zprl.rl.logger import SteeringLogger
+
+STEPS, WORLDS = 24, 6
+CFG = {"num_steps_per_env": STEPS, "algorithm": {}}
+
+
+class Writer:
+    """Takes scalars and forgets them."""
+
+    def __init__(self):
+        self.scalars = {}
+
+    def add_scalar(self, tag, value, step):
+        self.scalars.setdefault(tag, []).append(float(value))
+
+
+def make_logger():
+    logger = Logger(None, CFG, {}, WORLDS, False, 1, 0, "cpu")
+    logger.writer = Writer()  # pyright: ignore[reportAttributeAccessIssue]
+    return logger
+
+
+def test_episodes_are_those_of_rsl_rl_in_the_same_order():
+    theirs, ours = make_logger(), SteeringLogger(make_logger(), env_steps_per_iteration=1)
+    ours.pop_counts = lambda: (0, 0, 0)
+    numbers = {"start_it": 0, "total_it": 3, "collect_time": 1.0, "learn_time": 1.0, "loss_dict": {"value": 1.0}}
+    numbers |= {"learning_rate": 1e-3, "action_std": torch.ones(2), "rnd_weight": None}
+    generator = torch.Generator().manual_seed(0)
+    for iteration in range(3):
+        for _ in range(STEPS):
+            rewards = torch.randn(WORLDS, generator=generator)
+            dones = (torch.rand(WORLDS, generator=generator) < 0.1).long()
+            for logger in (theirs, ours):
+                logger.process_env_step(rewards, dones, {"log": {"Steering/x": rewards.mean()}})
+        for logger in (theirs, ours):
+            logger.log(iteration, **numbers)
+        assert len(theirs.rewbuffer) > 5 * (iteration + 1)
+        assert list(ours.rewbuffer) == list(theirs.rewbuffer)
+        assert list(ours.lenbuffer) == list(theirs.lenbuffer)
+        assert torch.equal(ours.cur_reward_sum, theirs.cur_reward_sum)
+    for tag in ("Train/mean_reward", "Train/mean_episode_length", "Steering/x"):
+        assert ours.writer.scalars[tag] == theirs.writer.scalars[tag]
