@@ -194,3 +194,10 @@ def evaluate(args: argparse.Namespace, overrides: list[str]) -> dict[str, Any]:
     from zprl.evaluation.evaluate import evaluate_checkpoint
 
     return evaluate_checkpoint(args, overrides)
+
+
+def export(args: argparse.Namespace, overrides: list[str]) -> Path:
+    """Run ``scripts/export.py``; return the bundle."""
+    from zprl.deploy.export import export as export_bundle
+
+    return export_bundle(args, overrides)

@@ -314,7 +314,9 @@ class Contract:
             ZprlError: If it is no contract, of another version, lacks a field, or holds one that does not fit.
         """
         if not isinstance(values, dict) or values.get("format") != FORMAT:
-            raise ZprlError(f"{where} is not the contract of a ZPRL bundle; give a folder that scripts/export.py wrote.")
+            raise ZprlError(
+                f"{where} is not the contract of a ZPRL bundle; give a folder that scripts/export.py wrote."
+            )
         if values.get("version") != VERSION:
             raise ZprlError(
                 f"{where} has version {values.get('version')}, and this ZPRL reads version {VERSION}; export the "

@@ -9,7 +9,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from zprl.envs import ChunkedVecEnv, EnvLayout
+from zprl.envs import EnvLayout
 from zprl.errors import ZprlError
 from zprl.evaluation.comparison import base_planner, compare, noise_shape, steered_planner
 from zprl.evaluation.report import result_table
@@ -17,6 +17,7 @@ from zprl.evaluation.rollout import ChunkPlanner, Evaluator
 from zprl.files import atomic_json_dump
 from zprl.policy import FlowPolicy, make_policy_step_on
 from zprl.progress import Progress
+from zprl.rl.actor import load_actor
 from zprl.rl.checkpoint import SteeringCheckpoint, load_checkpoint, resolve_base, resolve_checkpoint
 from zprl.session import TaskSession
 from zprl.steering import LatentResidual
@@ -53,13 +54,7 @@ class LoadedPolicies:
         self.base: ChunkPlanner = base_planner(self.steering)
         self.steered: ChunkPlanner | None = None
         if checkpoint is not None:
-            self.steered = steered_planner(self.steering, self._actor(session, env, checkpoint))
-
-    def _actor(self, session: TaskSession, env: ManagerBasedRLEnv, checkpoint: SteeringCheckpoint) -> Any:
-        from zprl.rl.actor import load_actor
-
-        chunked = ChunkedVecEnv(env, self.steering, self.policy.cfg.execute_steps, session.agent_cfg.step_discount)
-        return load_actor(chunked, checkpoint, session.device)
+            self.steered = steered_planner(self.steering, load_actor(checkpoint, session.device))
 
 
 def evaluate_checkpoint(args: argparse.Namespace, overrides: list[str]) -> dict[str, Any]:
