@@ -45,11 +45,8 @@ def make_actor(hidden=(256, 128), activation="elu", normalized=True, obs=OBS, gr
             nn.init.normal_(layer.bias, std=0.1)
     if normalized:
         actor.train()
-        actor.update_normalization(
-            TensorDict(
-                {"policy": 3.0 * torch.randn(256, obs) + 1.0, "latent": torch.randn(256, LATENT)}, batch_size=[256]
-            )
-        )
+        inputs = {"policy": 3.0 * torch.randn(256, obs) + 1.0, "latent": torch.randn(256, LATENT)}
+        actor.update_normalization(TensorDict(inputs, batch_size=[256]))
     return actor.eval()
 
 

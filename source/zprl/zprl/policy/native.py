@@ -194,8 +194,8 @@ def _native_or_torch(policy: FlowPolicy, backend: str) -> PolicyStep:
 class PackedActor:
     """What reinforcement learning trained, as the blob holds it.
 
-    It computes ``residual_scale * clamp(mlp(([obs, z] - mean) / divisor), -1, 1)`` from the raw observation and the mean
-    z of the latent.
+    It computes ``residual_scale * clamp(mlp(([obs, z] - mean) / divisor), -1, 1)`` from the raw observation and the
+    mean z of the latent.
     """
 
     mean: Tensor
@@ -244,9 +244,10 @@ class PackedActor:
             raise ZprlError(f"the native actor has a Gaussian output, and this one has a {name}; use torch.")
         *hidden, last = list(model.mlp)
         activations = {type(module) for module in hidden[1::2]}
-        layers = (*hidden[::2], last)
+        modules = (*hidden[::2], last)
+        layers = tuple(module for module in modules if type(module) is nn.Linear)
         unknown = sorted(kind.__name__ for kind in activations if kind not in ACTIVATIONS)
-        if unknown or len(activations) > 1 or not all(type(layer) is nn.Linear for layer in layers):
+        if unknown or len(activations) > 1 or len(layers) != len(modules):
             known = ", ".join(kind.__name__ for kind in ACTIVATIONS)
             name = ", ".join(unknown) or "a mixture of layers"
             raise ZprlError(f"the native actor's activation is one of {known}, and this one has {name}; use torch.")
