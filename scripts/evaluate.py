@@ -1,7 +1,7 @@
 # Copyright (c) 2026, The ZPRL Project Developers.
 # SPDX-License-Identifier: BSD-3-Clause
 
-"""Evaluate a checkpoint and its base policy on the same initial states, deterministic.
+"""Evaluate a checkpoint or an exported bundle, and its base policy, on the same initial states, deterministic.
 
 Example: python scripts/evaluate.py --task Zprl-Lift-Franka --checkpoint latest --episodes 200 --json result.json
 """
@@ -18,7 +18,13 @@ def main() -> None:
     commands.add_task_arguments(parser)
     parser.add_argument("--num_envs", type=commands.positive_int, default=None, help="number of parallel worlds")
     parser.add_argument(
-        "--checkpoint", default="latest", metavar="latest|base|PATH", help="what to evaluate (default: %(default)s)"
+        "--checkpoint",
+        default="latest",
+        metavar="latest|base|PATH|BUNDLE",
+        help="what to evaluate (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--format", default=None, metavar="NAME", help="of a bundle, the format to run (default: its first)"
     )
     parser.add_argument(
         "--base", default=None, metavar="PATH", help="with --checkpoint base: which (default: the newest)"

@@ -19,7 +19,8 @@ int max_width(const Mlp& mlp) {
 }  // namespace
 
 size_t activation_bytes_per_row(const Policy& p) {
-    const int widest = std::max({max_width(p.embedding), max_width(p.encoder), max_width(p.decoder)});
+    const int widest =
+        std::max({max_width(p.embedding), max_width(p.encoder), max_width(p.decoder), max_width(p.actor)});
     const size_t hidden = padded(p.hidden_dim), chunk = padded(p.chunk_dim());
     return sizeof(float) * (2 * static_cast<size_t>(padded(widest)) + 7 * hidden + 5 * chunk);
 }

@@ -146,6 +146,21 @@ Policy parse_policy(const void* blob, size_t bytes) {
     for (int i = 0; i < num_embed; ++i) read_size(header, kFieldEmbedHidden + i, "a hidden width of the embedding");
     for (int i = 0; i < num_vib; ++i) read_size(header, kFieldVibHidden + i, "a hidden width of the bottleneck");
 
+    const int32_t steered = header[kFieldSteered], num_actor = header[kFieldNumActorHidden];
+    if (steered != 0 && steered != 1) fail("its number of actors is " + std::to_string(steered) + ".");
+    p.steered = steered == 1;
+    if (p.steered) {
+        const int32_t activation = header[kFieldActorActivation];
+        if (activation < 0 || activation >= static_cast<int32_t>(Activation::kCount)) {
+            fail("its actor's activation is number " + std::to_string(activation) + ".");
+        }
+        p.actor_activation = static_cast<Activation>(activation);
+        if (num_actor < 0 || num_actor > kMaxHiddenLayers) {
+            fail("its number of hidden layers is not within 0 and " + std::to_string(kMaxHiddenLayers) + ".");
+        }
+        for (int i = 0; i < num_actor; ++i) read_size(header, kFieldActorHidden + i, "a hidden width of the actor");
+    }
+
     const int32_t dtype = header[kFieldDtype];
     if (dtype != static_cast<int32_t>(Dtype::kFloat32) && dtype != static_cast<int32_t>(Dtype::kBfloat16)) {
         fail("its weights are of type number " + std::to_string(dtype) + ".");
@@ -172,6 +187,12 @@ Policy parse_policy(const void* blob, size_t bytes) {
     p.action_std = reader.take(p.action_dim);
     p.action_low = reader.take(p.action_dim);
     p.action_high = reader.take(p.action_dim);
+    if (p.steered) {
+        p.actor_mean = reader.take(p.actor_dim());
+        p.actor_divisor = reader.take(p.actor_dim());
+        p.residual_scale = reader.take(1);
+        p.actor = reader.take_mlp(p.actor_dim(), header + kFieldActorHidden, num_actor, false, p.latent_dim);
+    }
 
     if (reader.used() != header[kFieldBytes] || reader.used() != static_cast<int64_t>(bytes)) {
         fail("its sizes ask for " + std::to_string(reader.used()) + " bytes, and it holds " + std::to_string(bytes) +
@@ -195,6 +216,12 @@ void require_finite_weights(const Policy& p) {
     require_finite(p.output, p.dtype, "the output layer");
     require_finite(p.action_mean, p.action_dim, kFloat, "the action's normaliser");
     require_finite(p.action_std, p.action_dim, kFloat, "the action's normaliser");
+    if (p.steered) {
+        require_finite(p.actor_mean, p.actor_dim(), kFloat, "the actor's normaliser");
+        require_finite(p.actor_divisor, p.actor_dim(), kFloat, "the actor's normaliser");
+        require_finite(p.residual_scale, 1, kFloat, "the residual's scale");
+        require_finite(p.actor, "the actor");
+    }
     for (int i = 0; i < p.action_dim; ++i) {  // the limits may be infinite, which means none
         if (std::isnan(p.action_low[i]) || std::isnan(p.action_high[i])) fail("an action limit is not a number.");
     }

@@ -22,6 +22,10 @@
 //                blocks, two layers each                W -> W, W -> W
 //                output                                 W -> H A
 //                action mean, std, low, high            [A] each
+//                and, only in the blob of a steered policy,
+//                actor mean, divisor                    [D + Z] each
+//                lambda                                 [1]
+//                actor layers                           D + Z -> ... -> Z
 //
 // with D observation, C embedding, Z latent, W hidden and A action width, H horizon, L blocks, and W' = W padded to
 // whole panels. Vectors of numbers are float32. A bias and a row of the time table are padded with zeros to whole
@@ -30,7 +34,10 @@
 //   float32    [panels][in][kPanel]
 //   bfloat16   [panels][in padded to even / 2][kPanel][2]     (two inputs side by side)
 //
-// Embedding, encoder and decoder are float32 always; the header's dtype is that of the other layers.
+// Embedding, encoder, decoder and actor are float32 always; the header's dtype is that of the other layers.
+//
+// The actor is what reinforcement learning trained: from the raw observation and the latent's mean, normalised as
+// (x - mean) / divisor, to u, and lambda * clamp(u, -1, 1) is added to the latent.
 //
 // The writer is zprl/policy/native.py. Change kVersion with any change of the layout, in both places.
 
@@ -42,7 +49,7 @@
 namespace zprl {
 
 constexpr int32_t kMagic = 0x4C52505A;  // "ZPRL"
-constexpr int32_t kVersion = 2;
+constexpr int32_t kVersion = 3;
 constexpr int kHeaderInts = 64;
 constexpr int kMaxHiddenLayers = 8;
 
@@ -72,11 +79,18 @@ enum HeaderField : int {
     kFieldDtype,
     kFieldEmbedHidden = 16,                                  // kMaxHiddenLayers widths
     kFieldVibHidden = kFieldEmbedHidden + kMaxHiddenLayers,  // kMaxHiddenLayers widths of the encoder
-    kFieldFirstUnused = kFieldVibHidden + kMaxHiddenLayers,
+    kFieldSteered = kFieldVibHidden + kMaxHiddenLayers,      // 1 with an actor, 0 without
+    kFieldActorActivation,
+    kFieldNumActorHidden,
+    kFieldActorHidden,  // kMaxHiddenLayers widths
+    kFieldFirstUnused = kFieldActorHidden + kMaxHiddenLayers,
 };
 
 // Of the weights of modulation and velocity field.
 enum class Dtype : int32_t { kFloat32 = 0, kBfloat16 = 1 };
+
+// Between the actor's layers. Order as in ACTIVATIONS of zprl/policy/native.py.
+enum class Activation : int32_t { kElu = 0, kRelu, kTanh, kSilu, kGelu, kCount };
 
 // y = x * weight + bias, for row vectors x.
 struct Linear {
@@ -86,7 +100,7 @@ struct Linear {
     int out = 0;
 };
 
-// Linear layers with GELU between them.
+// Linear layers with an activation (GELU, but for the actor) between them.
 struct Mlp {
     Linear layers[kMaxHiddenLayers + 1];
     int count = 0;
@@ -117,12 +131,18 @@ struct Policy {
     size_t block_layer_bytes;
     const float *action_mean, *action_std, *action_low, *action_high;
 
+    bool steered;  // whether there is an actor, and with it the four members below
+    Activation actor_activation;
+    const float *actor_mean, *actor_divisor, *residual_scale;
+    Mlp actor;
+
     int block_rows;  // rows that go through the whole step together; see plan.h
 
     const void* blob;
     size_t bytes;
 
     ZPRL_ALWAYS_INLINE int chunk_dim() const { return horizon * action_dim; }
+    ZPRL_ALWAYS_INLINE int actor_dim() const { return obs_dim + latent_dim; }
     ZPRL_ALWAYS_INLINE int time_row_size() const { return (3 * num_blocks + 3) * padded(hidden_dim); }
 
     // Layer `which` (0 or 1) of a residual block.

@@ -129,8 +129,10 @@ size_t workspace_floats(const Policy& policy, int64_t rows) {
 }
 
 void policy_step(const Policy& policy, const float* obs, const float* residual, const float* noise,
-                 const uint64_t* latent_seed, int64_t rows, float* chunk, float* workspace) noexcept {
-    functions_of(policy).policy_step(policy, {obs, residual, noise, latent_seed, rows, chunk}, workspace);
+                 const uint64_t* latent_seed, int64_t rows, float* chunk, float* workspace,
+                 const LatentOutputs& latents) noexcept {
+    functions_of(policy).policy_step(
+        policy, {obs, residual, noise, latent_seed, rows, chunk, latents.mean, latents.decoded}, workspace);
 }
 
 void encode(const Policy& policy, const float* obs, int64_t rows, float* mean, float* logvar,

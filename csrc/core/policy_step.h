@@ -24,8 +24,14 @@ void require_runnable(const Policy& policy);
 // Number of floats of scratch memory that the functions below need for batches of up to `rows` rows, or of any size.
 size_t workspace_floats(const Policy& policy, int64_t rows = INT64_MAX);
 
+// Latents of a policy step, for those who watch them: each [rows][latent_dim], written, or null.
+struct LatentOutputs {
+    float* mean = nullptr;     // as encoded
+    float* decoded = nullptr;  // with all that was added to it
+};
+
 // Raw observations to raw action chunks: normalise, embed, encode, take the latent's mean (or a sample), add the
-// residual, decode, integrate, un-normalise, clamp.
+// actor's bounded output (of a steered policy) and the residual, decode, integrate, un-normalise, clamp.
 //
 //   obs          [rows][obs_dim]
 //   residual     [rows][latent_dim], or null for zero
@@ -34,7 +40,8 @@ size_t workspace_floats(const Policy& policy, int64_t rows = INT64_MAX);
 //   chunk        [rows][horizon * action_dim], written
 //   workspace    [workspace_floats(policy, rows)], uninitialised
 void policy_step(const Policy& policy, const float* obs, const float* residual, const float* noise,
-                 const uint64_t* latent_seed, int64_t rows, float* chunk, float* workspace) noexcept;
+                 const uint64_t* latent_seed, int64_t rows, float* chunk, float* workspace,
+                 const LatentOutputs& latents = {}) noexcept;
 
 // Raw observations to the latent's mean and log-variance, [rows][latent_dim] each.
 void encode(const Policy& policy, const float* obs, int64_t rows, float* mean, float* logvar,

@@ -15,10 +15,12 @@
 #include <optional>
 #include <stdexcept>
 #include <string>
+#include <tuple>
 #include <utility>
 #include <vector>
 
 #include "build_info.h"
+#include "controller.h"
 #include "policy_step.h"
 
 namespace py = pybind11;
@@ -95,6 +97,22 @@ class PyPolicy {
         return chunk;
     }
 
+    std::tuple<FloatArray, FloatArray, FloatArray> act_with_latents(const py::array& obs,
+                                                                    const std::optional<py::array>& noise) {
+        const py::ssize_t rows = num_rows(obs, "obs");
+        const FloatArray obs_in = checked(obs, "obs", {rows, policy_.obs_dim});
+        std::optional<FloatArray> noise_in;
+        if (noise) noise_in = checked(*noise, "noise", {rows, policy_.horizon, policy_.action_dim});
+        FloatArray chunk(Shape{rows, policy_.horizon, policy_.action_dim});
+        FloatArray mean(Shape{rows, policy_.latent_dim}), decoded(Shape{rows, policy_.latent_dim});
+        const float* noise_data = noise_in ? noise_in->data() : nullptr;
+        const zprl::LatentOutputs latents{mean.mutable_data(), decoded.mutable_data()};
+        run(obs_in.data(), [&, out = chunk.mutable_data()](const float* obs_data) {
+            zprl::policy_step(policy_, obs_data, nullptr, noise_data, nullptr, rows, out, workspace_.data(), latents);
+        });
+        return {chunk, mean, decoded};
+    }
+
     FloatArray integrate(const py::array& condition, const std::optional<py::array>& noise) {
         const py::ssize_t rows = num_rows(condition, "condition");
         const FloatArray condition_in = checked(condition, "condition", {rows, policy_.embed_dim});
@@ -164,6 +182,7 @@ py::dict build_info() {
 }  // namespace
 
 PYBIND11_MODULE(_core, m) {
+    bind_controller(m);
     m.doc() = "ZPRL's policy step over NumPy arrays, without torch.";
     m.def("build_info", &build_info, "What the native libraries were built with, and what runs them here.");
     m.def("cpu_level", &zprl::cpu_level, "Instruction set in use; the environment variable ZPRL_CPU chooses another.");
@@ -189,7 +208,13 @@ PYBIND11_MODULE(_core, m) {
              "Raw observations (N, obs_dim) to raw action chunks (N, horizon, action_dim), all float32.\n\n"
              "residual (N, latent_dim) is added to the latent, and noise (N, horizon, action_dim) starts the flow; "
              "both\n"
-             "are zero if None. The latent is its mean, or, with latent_seed (N,) uint64, a sample per row.")
+             "are zero if None. The latent is its mean, or, with latent_seed (N,) uint64, a sample per row. A steered\n"
+             "policy's actor adds to it by itself.")
+        .def(
+            "act_with_latents", &PyPolicy::act_with_latents, py::arg("obs"), py::arg("noise") = py::none(),
+            "act() without a residual, and with it the latent's mean and the latent that was decoded, (N, latent_dim)\n"
+            "each.")
+        .def_property_readonly("steered", [](const PyPolicy& self) { return self.policy().steered; })
         .def("encode", &PyPolicy::encode, py::arg("obs"),
              "Raw observations (N, obs_dim) to the latent's mean and log-variance, (N, latent_dim) each.")
         .def("integrate", &PyPolicy::integrate, py::arg("condition"), py::arg("noise") = py::none(),

@@ -147,6 +147,9 @@ struct Shape {
     Dtype dtype = Dtype::kFloat32;
     int obs, action, horizon, embed, latent, hidden, blocks, solver, steps;
     std::vector<int> embed_hidden, vib_hidden;
+    bool steered = false;
+    int activation = 0;
+    std::vector<int> actor_hidden;
 
     int chunk() const { return horizon * action; }
 };
@@ -156,8 +159,11 @@ std::string describe(const Shape& s) {
         text("%s obs=%d action=%d horizon=%d embed=%d latent=%d hidden=%d blocks=%d solver=%d steps=%d",
              s.dtype == Dtype::kFloat32 ? "float32" : "bfloat16", s.obs, s.action, s.horizon, s.embed, s.latent,
              s.hidden, s.blocks, s.solver, s.steps);
-    for (const auto* widths : {&s.embed_hidden, &s.vib_hidden}) {
-        result += widths == &s.embed_hidden ? " embed_hidden=(" : " vib_hidden=(";
+    if (s.steered) result += text(" activation=%d", s.activation);
+    for (const auto* widths : {&s.embed_hidden, &s.vib_hidden, &s.actor_hidden}) {
+        result += widths == &s.embed_hidden ? " embed_hidden=("
+                  : widths == &s.vib_hidden ? " vib_hidden=("
+                                            : " actor=(";
         for (size_t i = 0; i < widths->size(); ++i) result += (i > 0 ? "," : "") + std::to_string((*widths)[i]);
         result += ")";
     }
@@ -191,6 +197,9 @@ struct Model {
     std::vector<float> time_table;  // [time_rows][3 blocks + 3][hidden]
     std::vector<Layer> blocks;
     std::vector<float> action_mean, action_std, action_low, action_high;
+    std::vector<float> actor_mean, actor_divisor;
+    float residual_scale = 0.0f;
+    std::vector<Layer> actor;
 };
 
 uint16_t to_bf16(float value) {
@@ -257,6 +266,12 @@ Model random_model(const Shape& s, Random& random) {
     for (int i = 0; i < s.action; ++i) {  // every third action has limits
         m.action_low.push_back(i % 3 == 1 ? -1.5f : -kInfinity);
         m.action_high.push_back(i % 3 == 1 ? 1.0f : kInfinity);
+    }
+    if (s.steered) {
+        m.actor_mean = random.normals(s.obs + s.latent, 0.5);
+        m.actor_divisor = positive(s.obs + s.latent);
+        m.residual_scale = 0.8f;
+        m.actor = random_mlp(random, s.obs + s.latent, s.actor_hidden, s.latent);
     }
     return m;
 }
@@ -349,6 +364,12 @@ std::vector<char> pack(const Model& m) {
     writer.layers(m.blocks, s.dtype);
     writer.layer(m.output, s.dtype);
     for (const auto* values : {&m.action_mean, &m.action_std, &m.action_low, &m.action_high}) writer.numbers(*values);
+    if (s.steered) {
+        writer.numbers(m.actor_mean);
+        writer.numbers(m.actor_divisor);
+        writer.numbers({m.residual_scale});
+        writer.layers(m.actor, Dtype::kFloat32);
+    }
 
     int32_t header[zprl::kHeaderInts] = {};
     header[zprl::kFieldMagic] = zprl::kMagic;
@@ -368,6 +389,12 @@ std::vector<char> pack(const Model& m) {
     header[zprl::kFieldDtype] = static_cast<int32_t>(s.dtype);
     std::copy(s.embed_hidden.begin(), s.embed_hidden.end(), header + zprl::kFieldEmbedHidden);
     std::copy(s.vib_hidden.begin(), s.vib_hidden.end(), header + zprl::kFieldVibHidden);
+    if (s.steered) {
+        header[zprl::kFieldSteered] = 1;
+        header[zprl::kFieldActorActivation] = s.activation;
+        header[zprl::kFieldNumActorHidden] = static_cast<int32_t>(s.actor_hidden.size());
+        std::copy(s.actor_hidden.begin(), s.actor_hidden.end(), header + zprl::kFieldActorHidden);
+    }
     std::memcpy(writer.bytes.data(), header, sizeof(header));
     return writer.bytes;
 }
@@ -394,10 +421,18 @@ Numbers output_of(const Layer& layer, const Numbers& x) {
     return y;
 }
 
-Numbers output_of(const std::vector<Layer>& layers, Numbers x) {
+double elu(double x) { return x > 0.0 ? x : std::expm1(x); }
+double relu(double x) { return std::max(x, 0.0); }
+double hyperbolic_tangent(double x) { return std::tanh(x); }
+
+// Order as in zprl::Activation.
+double (*const kActivations[])(double) = {elu, relu, hyperbolic_tangent, silu, gelu};
+static_assert(std::size(kActivations) == static_cast<size_t>(zprl::Activation::kCount), "each has its reference");
+
+Numbers output_of(const std::vector<Layer>& layers, Numbers x, double (*activation)(double) = gelu) {
     for (size_t i = 0; i < layers.size(); ++i) {
         x = output_of(layers[i], x);
-        if (i + 1 < layers.size()) std::transform(x.begin(), x.end(), x.begin(), gelu);
+        if (i + 1 < layers.size()) std::transform(x.begin(), x.end(), x.begin(), activation);
     }
     return x;
 }
@@ -440,12 +475,31 @@ class Reference {
     }
 
     Numbers step(const float* obs, const float* residual, const float* noise, const uint64_t* seed) const {
+        return chunk_of(latents(obs, residual, seed), noise);
+    }
+
+    // The latent that is decoded.
+    Numbers latents(const float* obs, const float* residual, const uint64_t* seed) const {
         const Numbers moments = encode(obs);
+        Numbers u(s_.latent, 0.0);
+        if (s_.steered) {
+            Numbers x(obs, obs + s_.obs);
+            x.insert(x.end(), moments.begin(), moments.begin() + s_.latent);
+            for (size_t i = 0; i < x.size(); ++i) {
+                x[i] = (x[i] - static_cast<double>(m_.actor_mean[i])) / static_cast<double>(m_.actor_divisor[i]);
+            }
+            u = output_of(m_.actor, x, kActivations[s_.activation]);
+        }
         Numbers latent(moments.begin(), moments.begin() + s_.latent);
         for (int i = 0; i < s_.latent; ++i) {
             if (seed != nullptr) latent[i] += std::exp(0.5 * moments[s_.latent + i]) * standard_normal(*seed, i);
+            latent[i] += static_cast<double>(m_.residual_scale) * std::clamp(u[i], -1.0, 1.0);
             if (residual != nullptr) latent[i] += static_cast<double>(residual[i]);
         }
+        return latent;
+    }
+
+    Numbers chunk_of(const Numbers& latent, const float* noise) const {
         Numbers chunk = integrate(output_of(m_.decoder, latent), noise);
         for (int i = 0; i < s_.chunk(); ++i) {
             const int a = i % s_.action;
@@ -546,33 +600,43 @@ Batch random_batch(const Shape& s, int64_t rows, Random& random) {
     return batch;
 }
 
-enum class Call { kStep, kSampledStep, kPlainStep, kEncode, kIntegrate, kPlainIntegrate };
-constexpr Call kCalls[] = {Call::kStep,   Call::kSampledStep, Call::kPlainStep,
+enum class Call { kStep, kSampledStep, kPlainStep, kLatents, kEncode, kIntegrate, kPlainIntegrate };
+constexpr Call kCalls[] = {Call::kStep,   Call::kSampledStep, Call::kPlainStep,     Call::kLatents,
                            Call::kEncode, Call::kIntegrate,   Call::kPlainIntegrate};
 const char* const kCallNames[] = {
-    "policy_step", "policy_step with seeds", "policy_step with nulls", "encode", "integrate", "integrate with nulls",
+    "policy_step", "policy_step with seeds", "policy_step with nulls", "latents of policy_step", "encode",
+    "integrate",   "integrate with nulls",
 };
 
 const char* name(Call call) { return kCallNames[static_cast<int>(call)]; }
 
-int width_of(Call call, const Shape& s) { return call == Call::kEncode ? 2 * s.latent : s.chunk(); }
+bool gives_latents(Call call) { return call == Call::kEncode || call == Call::kLatents; }
+
+int width_of(Call call, const Shape& s) { return gives_latents(call) ? 2 * s.latent : s.chunk(); }
 
 // Call the core on copies of the arguments, `shift` bytes off malloc's alignment. The result of encode is per row mean
-// and log-variance, one after the other.
+// and log-variance, one after the other, and that of a step's latents the mean and the decoded latent.
 std::vector<float> run(const zprl::Policy& policy, const Shape& s, const Batch& batch, Call call, size_t shift) {
     Memory<float> obs(batch.obs, shift), residual(batch.residual, shift), noise(batch.noise, shift),
         condition(batch.condition, shift), workspace(zprl::workspace_floats(policy, batch.rows), shift);
     Memory<uint64_t> seeds(batch.seeds, 0);  // a tensor of 64-bit integers is aligned to 8 bytes
     std::vector<float> result;
-    if (call == Call::kEncode) {
-        Memory<float> mean(batch.rows * s.latent, shift), logvar(batch.rows * s.latent, shift);
-        zprl::encode(policy, obs.data(), batch.rows, mean.data(), logvar.data(), workspace.data());
+    if (gives_latents(call)) {
+        Memory<float> mean(batch.rows * s.latent, shift), second(batch.rows * s.latent, shift);
+        if (call == Call::kEncode) {
+            zprl::encode(policy, obs.data(), batch.rows, mean.data(), second.data(), workspace.data());
+        } else {
+            Memory<float> chunk(batch.rows * s.chunk(), shift);
+            zprl::policy_step(policy, obs.data(), residual.data(), nullptr, seeds.data(), batch.rows, chunk.data(),
+                              workspace.data(), {mean.data(), second.data()});
+            chunk.require_guards("the chunk");
+        }
         mean.require_guards("the mean");
-        logvar.require_guards("the log-variance");
-        const std::vector<float> means = mean.values(), logvars = logvar.values();
+        second.require_guards("the log-variance or the decoded latent");
+        const std::vector<float> means = mean.values(), seconds = second.values();
         for (int64_t row = 0; row < batch.rows; ++row) {
             result.insert(result.end(), means.begin() + row * s.latent, means.begin() + (row + 1) * s.latent);
-            result.insert(result.end(), logvars.begin() + row * s.latent, logvars.begin() + (row + 1) * s.latent);
+            result.insert(result.end(), seconds.begin() + row * s.latent, seconds.begin() + (row + 1) * s.latent);
         }
     } else {
         Memory<float> chunk(batch.rows * s.chunk(), shift);
@@ -620,6 +684,12 @@ Numbers reference_row(const Reference& reference, const Shape& s, const Batch& b
             return reference.step(obs, residual, noise, batch.seeds.data() + row);
         case Call::kPlainStep:
             return reference.step(obs, nullptr, nullptr, nullptr);
+        case Call::kLatents: {
+            Numbers both = reference.encode(obs);
+            const Numbers decoded = reference.latents(obs, residual, batch.seeds.data() + row);
+            std::copy(decoded.begin(), decoded.end(), both.begin() + s.latent);
+            return both;
+        }
         case Call::kEncode:
             return reference.encode(obs);
         case Call::kIntegrate:
@@ -635,7 +705,7 @@ double multiply_adds(const zprl::Policy& p) {
         return static_cast<double>(zprl::padded(layer.in)) * zprl::padded(layer.out);
     };
     double once = of_layer(p.modulation);
-    for (const zprl::Mlp* mlp : {&p.embedding, &p.encoder, &p.decoder}) {
+    for (const zprl::Mlp* mlp : {&p.embedding, &p.encoder, &p.decoder, &p.actor}) {
         for (int i = 0; i < mlp->count; ++i) once += of_layer(mlp->layers[i]);
     }
     const double evaluation =
@@ -680,11 +750,11 @@ void check_accuracy(const Model& model, const Batch& batch, Call call, const std
     const double median = errors[errors.size() / 2] / rms;
     const std::string found = text("%s: maximal error %.2e, rms error %.2e, median error %.2e of the rms %.2e",
                                    name(call), relative, relative_rms, median, rms);
-    // Only the layers of the flow are bf16: what encode reads is fp32 in every policy.
-    const bool exact = s.dtype == Dtype::kFloat32 || call == Call::kEncode;
+    // Only the layers of the flow are bf16: what a latent depends on is fp32 in every policy.
+    const bool exact = s.dtype == Dtype::kFloat32 || gives_latents(call);
     // LayerNorm divides by the spread of the hidden numbers. Where these are three, it is nearly zero in some rows, and
     // magnifies what was rounded before without bound, in any implementation: no maximum says anything there.
-    if (s.hidden > 1 && s.hidden < 16 && call != Call::kEncode) {
+    if (s.hidden > 1 && s.hidden < 16 && !gives_latents(call)) {
         require(median <= (exact ? kMaxError : kMaxRmsErrorBf16), found);
     } else if (exact) {
         worst.float32 = std::max(worst.float32, relative);
@@ -783,6 +853,11 @@ Shape random_shape(Dtype dtype, int index, Random& random) {
     s.embed_hidden = random_widths(index % 3, random);
     s.vib_hidden = random_widths((index / 3 + 3) % 4, random);
     if (index == 11) s.embed_hidden = random_widths(zprl::kMaxHiddenLayers, random);
+    if (index % 2 == 1) {
+        s.steered = true;
+        s.activation = index / 2 % static_cast<int>(zprl::Activation::kCount);
+        s.actor_hidden = random_widths(index / 2 % 3, random);
+    }
     return s;
 }
 
@@ -975,6 +1050,11 @@ int fuzz(uint64_t seed, long count) {
         s.steps = 1 + i % 3;
         for (int j = 0; j < i % 3; ++j) s.embed_hidden.push_back(1 + static_cast<int>(random.below(9)));
         for (int j = 0; j < (i + 1) % 3; ++j) s.vib_hidden.push_back(1 + static_cast<int>(random.below(9)));
+        if (i >= 4) {
+            s.steered = true;
+            s.activation = i - 4;
+            for (int j = 0; j < i % 3; ++j) s.actor_hidden.push_back(1 + static_cast<int>(random.below(9)));
+        }
         originals.push_back(pack(random_model(s, random)));
         const Outcome outcome = attempt(originals.back(), 4, random);
         require(outcome.ran || s.dtype == Dtype::kBfloat16, "an intact blob is refused: " + outcome.refusal);

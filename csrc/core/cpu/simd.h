@@ -114,6 +114,18 @@ ZPRL_INLINE Vec gelu(Vec x) {
     return square < 2.0f ? near : (x > 0.0f ? x - tail : tail);
 }
 
+// e^x - 1 below zero, to 2e-7.
+ZPRL_INLINE Vec elu(Vec x) { return x > 0.0f ? x : exp(x) - 1.0f; }
+
+ZPRL_INLINE Vec relu(Vec x) { return max(x, Vec{}); }
+
+// To 2e-7: the larger of e^x and e^-x is not formed.
+ZPRL_INLINE Vec tanh(Vec x) {
+    const Vec e = exp(-2.0f * abs(x));
+    const Vec positive = (1.0f - e) * reciprocal(1.0f + e);
+    return x < 0.0f ? -positive : positive;
+}
+
 ZPRL_INLINE float sqrt(float x) { return __builtin_sqrtf(x); }
 
 }  // namespace

@@ -20,6 +20,8 @@ struct StepArguments {
     const uint64_t* latent_seed;  // or null
     int64_t rows;
     float* chunk;
+    float* latent_mean;     // or null
+    float* decoded_latent;  // or null
 };
 
 // Parts of a step, for the profiler.

@@ -67,6 +67,7 @@ struct Scratch {
     int mlp_stride, embed_stride, moments_stride, latent_stride, hidden_stride, chunk_stride;
     float* mlp[2];                   // inputs of the layers of an MLP, in turns; the first one's input in mlp[0]
     float *embedding, *latent;       // [embed_dim], [latent_dim]
+    float* residual;                 // [latent_dim], the actor's; none without an actor
     float* moments;                  // [2 latent_dim]
     float* modulation[4];            // input bias, shift, scale, gate: [hidden_dim] each
     Input* condition;                // [embed_dim], after its SiLU
@@ -78,7 +79,8 @@ struct Scratch {
 
     // For at most `capacity` rows.
     ZPRL_ALWAYS_INLINE Scratch(const Policy& p, float* workspace, int capacity) {
-        mlp_stride = padded(larger(widest(p.embedding), larger(widest(p.encoder), widest(p.decoder))));
+        mlp_stride = padded(larger(larger(widest(p.embedding), widest(p.encoder)),  //
+                                   larger(widest(p.decoder), widest(p.actor))));
         embed_stride = padded(p.embed_dim);
         moments_stride = padded(2 * p.latent_dim);
         latent_stride = padded(p.latent_dim);
@@ -103,6 +105,7 @@ struct Scratch {
         mlp[1] = numbers(mlp_stride);
         embedding = numbers(embed_stride);
         latent = numbers(latent_stride);
+        residual = p.steered ? numbers(latent_stride) : nullptr;
         condition = inputs(embed_stride);
         moments = numbers(moments_stride);
         for (float*& part : modulation) part = numbers(hidden_stride);
@@ -117,21 +120,25 @@ struct Scratch {
     }
 };
 
-// Linear layers with GELU between them; the last one's sums go to `finish`. They are as precise as fp32 allows, since
-// the flow that follows enlarges their errors: a trained one up to a hundredfold, between two ways to act.
-template <typename W, typename Finish>
-static void run_mlp(const Mlp& mlp, const float* x, int stride, int rows, const Scratch<W>& s, const Finish& finish) {
+// Linear layers with an activation between them; the last one's sums go to `finish`. They are as precise as fp32
+// allows, since the flow that follows enlarges their errors: a trained one up to a hundredfold, between two ways to
+// act.
+template <typename W, typename Activate, typename Finish>
+static void run_mlp(const Mlp& mlp, const float* x, int stride, int rows, const Scratch<W>& s, const Activate& activate,
+                    const Finish& finish) {
     for (int i = 0; i + 1 < mlp.count; ++i) {
         float* y = s.mlp[(i + 1) % 2];
         linear<PreciseFp32>(mlp.layers[i], x, stride, rows,
                             [&](int row, int column, Vec v) __attribute__((always_inline)) {
-                                store(y + static_cast<size_t>(row) * s.mlp_stride + column, gelu(v));
+                                store(y + static_cast<size_t>(row) * s.mlp_stride + column, activate(v));
                             });
         x = y;
         stride = s.mlp_stride;
     }
     linear<PreciseFp32>(mlp.layers[mlp.count - 1], x, stride, rows, finish);
 }
+
+constexpr auto kGelu = [](Vec v) __attribute__((always_inline)) { return gelu(v); };
 
 // LayerNorm without affine parameters, then * (1 + scale + time_scale) + shift + time_shift, of kRows rows from `row`
 // on: several at once, so that the sums of one do not wait for each other.
@@ -298,11 +305,11 @@ ZPRL_INLINE float number(const float* values, int64_t row, int width, int column
 // s.moments of one block of normalised observations, which are in s.mlp[0].
 template <typename W>
 static void encode_normalised(const Policy& p, int rows, const Scratch<W>& s) {
-    run_mlp<W>(p.embedding, s.mlp[0], s.mlp_stride, rows, s,
+    run_mlp<W>(p.embedding, s.mlp[0], s.mlp_stride, rows, s, kGelu,
                [&](int row, int column, Vec v) __attribute__((always_inline)) {
                    store(s.embedding + static_cast<size_t>(row) * s.embed_stride + column, v);
                });
-    run_mlp<W>(p.encoder, s.embedding, s.embed_stride, rows, s,
+    run_mlp<W>(p.encoder, s.embedding, s.embed_stride, rows, s, kGelu,
                [&](int row, int column, Vec v) __attribute__((always_inline)) {
                    store(s.moments + static_cast<size_t>(row) * s.moments_stride + column, v);
                });
@@ -325,10 +332,45 @@ static void encode_block(const Policy& p, const float* obs, int rows, const Scra
     encode_normalised<W>(p, rows, s);
 }
 
+// s.residual: lambda * clamp(actor([obs, mean]), -1, 1), of one block of raw observations and of s.moments.
+template <typename W>
+static void steer_block(const Policy& p, const float* obs, int rows, const Scratch<W>& s) {
+    for (int row = 0; row < rows; ++row) {
+        const float* raw = obs + static_cast<size_t>(row) * p.obs_dim;
+        const float* mean = s.moments + static_cast<size_t>(row) * s.moments_stride;
+        float* to = s.mlp[0] + static_cast<size_t>(row) * s.mlp_stride;
+        for (int i = 0; i < p.actor_dim(); ++i) {
+            const float x = i < p.obs_dim ? raw[i] : mean[i - p.obs_dim];
+            to[i] = (x - p.actor_mean[i]) / p.actor_divisor[i];
+        }
+    }
+    const float scale = p.residual_scale[0];
+    const auto finish = [&](int row, int column, Vec u) __attribute__((always_inline)) {
+        const Vec bounded = min(max(u, broadcast(-1.0f)), broadcast(1.0f));
+        store(s.residual + static_cast<size_t>(row) * s.latent_stride + column, scale * bounded);
+    };
+    const auto run = [&](const auto& activate) __attribute__((always_inline)) {
+        run_mlp<W>(p.actor, s.mlp[0], s.mlp_stride, rows, s, activate, finish);
+    };
+    switch (p.actor_activation) {
+        case Activation::kElu:
+            return run([](Vec v) __attribute__((always_inline)) { return elu(v); });
+        case Activation::kRelu:
+            return run([](Vec v) __attribute__((always_inline)) { return relu(v); });
+        case Activation::kTanh:
+            return run([](Vec v) __attribute__((always_inline)) { return tanh(v); });
+        case Activation::kSilu:
+            return run([](Vec v) __attribute__((always_inline)) { return silu(v); });
+        case Activation::kGelu:
+        case Activation::kCount:  // refused by parse_policy()
+            return run(kGelu);
+    }
+}
+
 // s.condition of one block of latents, after its SiLU.
 template <typename W>
 static void condition_block(const Policy& p, int rows, const Scratch<W>& s) {
-    run_mlp<W>(p.decoder, s.latent, s.latent_stride, rows, s,
+    run_mlp<W>(p.decoder, s.latent, s.latent_stride, rows, s, kGelu,
                [&](int row, int column, Vec v) __attribute__((always_inline)) {
                    W::store_input(s.condition + static_cast<size_t>(row) * s.embed_stride + column, silu(v));
                });
@@ -373,6 +415,7 @@ static void policy_step_of(const Policy& p, const StepArguments& a, float* works
         const int rows = rows_at_once(p, a.rows - first);
         const typename W::Unit unit(rows);
         encode_block<W>(p, a.obs + first * p.obs_dim, rows, s);
+        if (p.steered) steer_block<W>(p, a.obs + first * p.obs_dim, rows, s);
         for (int row = 0; row < rows; ++row) {
             const float* moments = s.moments + static_cast<size_t>(row) * s.moments_stride;
             float* latents = s.latent + static_cast<size_t>(row) * s.latent_stride;
@@ -383,8 +426,12 @@ static void policy_step_of(const Policy& p, const StepArguments& a, float* works
                     const float std = exp(broadcast(0.5f * logvar))[0];
                     z += std * standard_normal(a.latent_seed[first + row], static_cast<uint32_t>(i));
                 }
+                if (p.steered) z += s.residual[static_cast<size_t>(row) * s.latent_stride + i];
                 latents[i] = z + number(a.residual, first + row, latent, i);
             }
+            const int64_t at = (first + row) * latent;
+            for (int i = 0; i < latent && a.latent_mean != nullptr; ++i) a.latent_mean[at + i] = moments[i];
+            for (int i = 0; i < latent && a.decoded_latent != nullptr; ++i) a.decoded_latent[at + i] = latents[i];
         }
         condition_block<W>(p, rows, s);
         modulate_block<W>(p, rows, s);

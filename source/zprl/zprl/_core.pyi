@@ -23,6 +23,7 @@ class Policy:
     latent_dim: int
     embed_dim: int
     dtype: str
+    steered: bool
 
     def __init__(self, blob: Buffer) -> None: ...
     def act(
@@ -32,8 +33,46 @@ class Policy:
         noise: NDArray[np.float32] | None = None,
         latent_seed: NDArray[np.uint64] | None = None,
     ) -> NDArray[np.float32]: ...
+    def act_with_latents(
+        self, obs: NDArray[np.float32], noise: NDArray[np.float32] | None = None
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]: ...
     def integrate(
         self, condition: NDArray[np.float32], noise: NDArray[np.float32] | None = None
     ) -> NDArray[np.float32]: ...
     def profile(self, rows: int, repeats: int) -> dict[str, float]: ...
     def encode(self, obs: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]: ...
+
+class ControllerStatus:
+    flags: list[str]
+    step: int
+    chunk_index: int
+    observation_index: int
+    plans: int
+    planning_time: float
+    latent_distance: float
+    decoded_distance: float
+
+class ChunkController:
+    planning: bool
+    last_error: str
+    backend: str
+    period: float
+    obs_dim: int
+    action_dim: int
+
+    def __init__(
+        self,
+        bundle: str,
+        *,
+        execute_steps: int = 0,
+        blend_steps: int = 0,
+        asynchronous: bool = False,
+        lead_steps: int = 1,
+        range_margin: float = 0.5,
+        range_slack: float = 0.01,
+        on_not_finite: str = "continue",
+        on_out_of_range: str = "hold",
+        rate_margin: float = 2.0,
+    ) -> None: ...
+    def step(self, obs: NDArray[np.float32]) -> tuple[NDArray[np.float32], ControllerStatus]: ...
+    def reset(self) -> None: ...

@@ -194,3 +194,17 @@ def evaluate(args: argparse.Namespace, overrides: list[str]) -> dict[str, Any]:
     from zprl.evaluation.evaluate import evaluate_checkpoint
 
     return evaluate_checkpoint(args, overrides)
+
+
+def export(args: argparse.Namespace, overrides: list[str]) -> Path:
+    """Run ``scripts/export.py``; return the bundle."""
+    from zprl.deploy.export import export as export_bundle
+
+    return export_bundle(args, overrides)
+
+
+def sim2real(args: argparse.Namespace, overrides: list[str]) -> list[dict[str, Any]]:
+    """Run ``scripts/sim2real.py``; return its rows."""
+    from zprl.deploy.sim2real import sim2real as run_bundle
+
+    return run_bundle(args, overrides)

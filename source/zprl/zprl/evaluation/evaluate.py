@@ -1,7 +1,7 @@
 # Copyright (c) 2026, The ZPRL Project Developers.
 # SPDX-License-Identifier: BSD-3-Clause
 
-"""Evaluation of a checkpoint against its own base policy."""
+"""Evaluation of a checkpoint, or of the bundle exported from it, against its own base policy."""
 
 from __future__ import annotations
 
@@ -9,14 +9,16 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from zprl.envs import ChunkedVecEnv, EnvLayout
+from zprl.deploy.load import Bundle, is_bundle, open_bundle
+from zprl.envs import EnvLayout
 from zprl.errors import ZprlError
 from zprl.evaluation.comparison import base_planner, compare, noise_shape, steered_planner
 from zprl.evaluation.report import result_table
-from zprl.evaluation.rollout import ChunkPlanner, Evaluator
+from zprl.evaluation.rollout import ChunkPlanner, EpisodeResults, Evaluator
 from zprl.files import atomic_json_dump
 from zprl.policy import FlowPolicy, make_policy_step_on
 from zprl.progress import Progress
+from zprl.rl.actor import load_actor
 from zprl.rl.checkpoint import SteeringCheckpoint, load_checkpoint, resolve_base, resolve_checkpoint
 from zprl.session import TaskSession
 from zprl.steering import LatentResidual
@@ -53,20 +55,36 @@ class LoadedPolicies:
         self.base: ChunkPlanner = base_planner(self.steering)
         self.steered: ChunkPlanner | None = None
         if checkpoint is not None:
-            self.steered = steered_planner(self.steering, self._actor(session, env, checkpoint))
+            self.steered = steered_planner(self.steering, load_actor(checkpoint, session.device))
 
-    def _actor(self, session: TaskSession, env: ManagerBasedRLEnv, checkpoint: SteeringCheckpoint) -> Any:
-        from zprl.rl.actor import load_actor
 
-        chunked = ChunkedVecEnv(env, self.steering, self.policy.cfg.execute_steps, session.agent_cfg.step_discount)
-        return load_actor(chunked, checkpoint, session.device)
+class BundlePolicies:
+    """The policies of an exported bundle, ready to act in an environment: the files themselves, not their model.
+
+    Args:
+        session: The task.
+        env: An environment of it.
+        bundle: The bundle.
+    """
+
+    def __init__(self, session: TaskSession, env: ManagerBasedRLEnv, bundle: Bundle) -> None:
+        self.layout = EnvLayout.of(session.task, env)
+        self.layout.require_match(bundle.layout, f"the bundle {bundle.folder}")
+        steered = bundle.contract.policy == "steered"
+        self.steered: ChunkPlanner | None = (lambda obs, noise: bundle.act(obs)) if steered else None
+        self.base: ChunkPlanner | None = None
+        if not steered:
+            self.base = lambda obs, noise: bundle.act(obs)
+        elif bundle.has_base:
+            self.base = lambda obs, noise: bundle.act_base(obs)
 
 
 def evaluate_checkpoint(args: argparse.Namespace, overrides: list[str]) -> dict[str, Any]:
-    """Evaluate ``args.checkpoint`` (``latest``, ``base`` or a file) and print the table.
+    """Evaluate ``args.checkpoint`` (``latest``, ``base``, a file or a bundle's folder) and print the table.
 
     Args:
-        args: ``task``, ``device``, ``num_envs``, ``checkpoint``, ``base``, ``episodes``, ``seed``, ``json``, ``viz``.
+        args: ``task``, ``device``, ``num_envs``, ``checkpoint``, ``format``, ``base``, ``episodes``, ``seed``,
+            ``json``, ``viz``.
         overrides: Hydra overrides.
 
     Returns:
@@ -74,62 +92,99 @@ def evaluate_checkpoint(args: argparse.Namespace, overrides: list[str]) -> dict[
     """
     if args.json and (Path(args.json).is_dir() or not Path(args.json).absolute().parent.is_dir()):
         raise ZprlError(f"--json {args.json} is not a file in an existing folder; name a file to write.")
+    bundle = None
+    if is_bundle(args.checkpoint):
+        bundle = open_bundle(args.checkpoint, args.format)
+    elif args.format is not None:
+        raise ZprlError(f"--format chooses a file of a bundle, and {args.checkpoint} is none; name a bundle's folder.")
     session = TaskSession(args.task, args.device, overrides, args.num_envs)
     seed = session.agent_cfg.evaluation.seed if args.seed is None else args.seed
     checkpoint, base = None, None
-    if args.checkpoint == "base":
+    if bundle is not None:
+        if bundle.contract.task != args.task:
+            raise ZprlError(
+                f"the bundle {bundle.folder} belongs to task {bundle.contract.task}, not to {args.task}; pass --task "
+                f"{bundle.contract.task}."
+            )
+    elif args.checkpoint == "base":
         base = resolve_base(args.base, args.task)
     else:
         checkpoint = load_checkpoint(resolve_checkpoint(args.checkpoint, args.task, session.agent_cfg.experiment_name))
     with session.launched(args.viz), session.environment() as env:
-        loaded = LoadedPolicies(session, env, checkpoint, base)
-        evaluator = Evaluator(env, loaded.layout, loaded.policy.cfg.execute_steps)
-        planners = [loaded.base] if loaded.steered is None else [loaded.base, loaded.steered]
-        shape = noise_shape(loaded.policy)
-        outcomes = []
-        with Progress(len(planners) * args.episodes, "evaluating", "episode") as progress:
-            for index, planner in enumerate(planners):
-                offset = index * args.episodes
-                outcomes.append(
-                    evaluator.run(
-                        planner,
-                        args.episodes,
-                        seed,
-                        shape,
-                        lambda n, offset=offset: progress.advance(offset + n - progress.done),
-                    )
-                )
+        if bundle is not None:
+            loaded = BundlePolicies(session, env, bundle)
+            execute_steps, shape = bundle.contract.control.execute_steps, None
+            backend, noise = f"bundle/{bundle.kind}", bundle.contract.control.initial_noise.rule
+            source, env_steps = str(bundle.folder), bundle.contract.provenance.environment_steps
+        else:
+            loaded = LoadedPolicies(session, env, checkpoint, base)
+            execute_steps, shape = loaded.policy.cfg.execute_steps, noise_shape(loaded.policy)
+            backend, noise = loaded.step.backend, loaded.policy.cfg.initial_noise
+            source, env_steps = str(checkpoint.path if checkpoint else base), checkpoint.env_steps if checkpoint else 0
+        evaluator = Evaluator(env, loaded.layout, execute_steps)
+        planners = {"base": loaded.base, "steered": loaded.steered}
+        outcomes = run_all(evaluator, {k: p for k, p in planners.items() if p is not None}, args.episodes, seed, shape)
     report: dict[str, Any] = {
-        "base": outcomes[0].summary(),
-        "environment_steps": checkpoint.env_steps if checkpoint else 0,
-        "backend": loaded.step.backend,
+        **{name: results.summary() for name, results in outcomes.items()},
+        "environment_steps": env_steps,
+        "backend": backend,
         "physics": session.physics,
         "device": session.device,
     }
-    if loaded.steered is not None:
-        report.update(compare(*outcomes))
+    if len(outcomes) == 2:
+        report.update(compare(outcomes["base"], outcomes["steered"]))
     print(result_table(report))
-    result = flat_result(report, args.task, str(checkpoint.path if checkpoint else base), args.episodes, seed)
-    result["initial_noise"] = loaded.policy.cfg.initial_noise
-    result["outcomes"] = {"success": outcomes[-1].successes, "steps": outcomes[-1].steps}
-    result["base_outcomes"] = {"success": outcomes[0].successes, "steps": outcomes[0].steps}
+    result = flat_result(report, args.task, source, args.episodes, seed)
+    result["initial_noise"] = noise
+    for key, results in (("outcomes", [*outcomes.values()][-1]), ("base_outcomes", outcomes.get("base"))):
+        result[key] = results and {"success": results.successes, "steps": results.steps}
     if args.json:
         atomic_json_dump(result, Path(args.json))
         print(f"written to {args.json}")
     return result
 
 
+def run_all(
+    evaluator: Evaluator,
+    planners: dict[str, ChunkPlanner],
+    episodes: int,
+    seed: int,
+    noise_shape: tuple[int, int] | None = None,
+) -> dict[str, EpisodeResults]:
+    """Evaluate policies one after another on the same episodes, and show how far it is.
+
+    Args:
+        evaluator: The evaluator.
+        planners: The policies by name.
+        episodes: Number of episodes.
+        seed: Seed of the initial states.
+        noise_shape: See :meth:`Evaluator.run`.
+    """
+    outcomes = {}
+    with Progress(len(planners) * episodes, "evaluating", "episode") as progress:
+        for index, (name, planner) in enumerate(planners.items()):
+            offset = index * episodes
+
+            def advance(done: int, offset: int = offset) -> None:
+                progress.advance(offset + done - progress.done)
+
+            outcomes[name] = evaluator.run(planner, episodes, seed, noise_shape, advance)
+    return outcomes
+
+
 def flat_result(report: dict[str, Any], task: str, checkpoint: str, episodes: int, seed: int) -> dict[str, Any]:
     """Return an evaluation as the flat keys of ``--json``; of a base policy alone both halves are the same.
 
+    The base policy's numbers are None where a bundle's format does not hold it.
+
     Args:
-        report: Summaries ``base`` and, of a checkpoint, ``steered``; steps, backend, physics and device.
+        report: Summaries ``base`` and, if there are both, ``steered``; steps, backend, physics and device.
         task: Task id.
         checkpoint: File that was evaluated.
         episodes: Number of episodes.
         seed: Seed of the initial states.
     """
-    base = report["base"]
+    base = report.get("base", {})
     steered = report.get("steered", base)
     return {
         "task": task,
@@ -138,13 +193,13 @@ def flat_result(report: dict[str, Any], task: str, checkpoint: str, episodes: in
         "seed": seed,
         "success_rate": steered["rate"],
         "success_ci95": [steered["low"], steered["high"]],
-        "base_success_rate": base["rate"],
-        "base_success_ci95": [base["low"], base["high"]],
+        "base_success_rate": base.get("rate"),
+        "base_success_ci95": [base["low"], base["high"]] if base else None,
         "mean_steps": steered["mean_steps"],
-        "base_mean_steps": base["mean_steps"],
+        "base_mean_steps": base.get("mean_steps"),
         "env_steps_trained": report["environment_steps"],
         **{name: steered[name] for name in ("velocity", "acceleration", "jerk")},
-        **{f"base_{name}": base[name] for name in ("velocity", "acceleration", "jerk")},
+        **{f"base_{name}": base.get(name) for name in ("velocity", "acceleration", "jerk")},
         "comparison": report.get("comparison"),
         "backend": report["backend"],
         "device": report["device"],

@@ -176,10 +176,23 @@ class Evaluator:
                 if key not in self._states:
                     self._states[key] = initial_states(self.env, seed, wave)
                 noise = None if noise_shape is None else self.noise(noise_shape, seed, wave)
+                self.begin_wave(seed, wave)
                 self._run_wave(planner, self._states[key], len(wave), noise, results)
                 if on_progress is not None:
                     on_progress(len(results.successes))
         return results
+
+    def begin_wave(self, seed: int, episodes: range) -> None:
+        """Prepare the worlds for the episodes that come next; a subclass may change them here.
+
+        Args:
+            seed: Seed of the evaluation.
+            episodes: Episode numbers.
+        """
+
+    def ee_position(self, obs: Tensor) -> Tensor | None:
+        """Return where the end effector is [m], shape (N, 3), given the observations; see :class:`EnvLayout`."""
+        return self.layout.ee_position(obs)
 
     def _run_wave(
         self, planner: ChunkPlanner, state: dict[str, Any], count: int, noise: Tensor | None, results: EpisodeResults
@@ -196,7 +209,7 @@ class Evaluator:
         for replan in range(-(-env.max_episode_length // self.execute_steps)):
             chunk = planner(obs, None if noise is None else noise[:, replan])
             for k in range(self.execute_steps):
-                position = self.layout.ee_position(obs)
+                position = self.ee_position(obs)
                 if position is not None:
                     trace.append(position.clone())
                 steps += running

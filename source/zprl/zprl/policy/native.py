@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Protocol
 
 import torch
@@ -23,13 +24,17 @@ from .velocity_field import ResidualMLPVelocityField
 
 # Format of the blob. csrc/core/policy_blob.h describes it; change both together.
 _MAGIC = 0x4C52505A
-_VERSION = 2
+_VERSION = 3
 _HEADER_INTS = 64
 _PANEL = 64
 _ALIGNMENT = 64
 _MAX_HIDDEN_LAYERS = 8
 _EMBED_HIDDEN_FIELD = 16
 _VIB_HIDDEN_FIELD = _EMBED_HIDDEN_FIELD + _MAX_HIDDEN_LAYERS
+_ACTOR_FIELD = _VIB_HIDDEN_FIELD + _MAX_HIDDEN_LAYERS
+
+ACTIVATIONS: tuple[type[nn.Module], ...] = (nn.ELU, nn.ReLU, nn.Tanh, nn.SiLU, nn.GELU)
+"""Activations of an actor that the native libraries know, in the order of the blob's header."""
 
 
 class PolicyStep(Protocol):
@@ -239,20 +244,93 @@ def _native_or_torch(policy: FlowPolicy, backend: str, device: str | torch.devic
         return TorchPolicyStep(policy)
 
 
+@dataclass(frozen=True)
+class PackedActor:
+    """What reinforcement learning trained, as the blob holds it.
+
+    It computes ``residual_scale * clamp(mlp(([obs, z] - mean) / divisor), -1, 1)`` from the raw observation and the
+    mean z of the latent.
+    """
+
+    mean: Tensor
+    """Mean of the input normaliser (obs_dim + latent_dim,), float32."""
+
+    divisor: Tensor
+    """Its divisor (obs_dim + latent_dim,), float32."""
+
+    layers: tuple[nn.Linear, ...]
+    """Linear layers, in order."""
+
+    activation: type[nn.Module]
+    """Between the layers; one of :data:`ACTIVATIONS`."""
+
+    residual_scale: float
+    """Lambda [dimensionless]."""
+
+    @classmethod
+    def from_model(cls, actor: nn.Module, residual_scale: float) -> PackedActor:
+        """Take an rsl_rl actor apart.
+
+        Args:
+            actor: ``MLPModel`` over the observation groups ``policy`` and ``latent``, in this order.
+            residual_scale: Lambda, ``LatentResidual.residual_scale``.
+
+        Raises:
+            ZprlError: If it is another model, has too many layers, or an activation or a distribution that the native
+                libraries do not know.
+        """
+        from rsl_rl.models import MLPModel
+        from rsl_rl.modules import EmpiricalNormalization
+        from rsl_rl.modules.distribution import GaussianDistribution
+
+        model = _supported(actor, MLPModel, "the native actor")
+        if list(model.obs_groups) != ["policy", "latent"]:
+            groups = ", ".join(model.obs_groups)
+            raise ZprlError(
+                f"the native actor sees the groups policy and latent, and this one sees {groups}; use torch."
+            )
+        # The deterministic output of a Gaussian is the network's; another distribution may transform it.
+        if model.distribution is not None and (
+            not isinstance(model.distribution, GaussianDistribution)
+            or type(model.distribution).deterministic_output is not GaussianDistribution.deterministic_output
+        ):
+            name = type(model.distribution).__name__
+            raise ZprlError(f"the native actor has a Gaussian output, and this one has a {name}; use torch.")
+        *hidden, last = list(model.mlp)
+        activations = {type(module) for module in hidden[1::2]}
+        modules = (*hidden[::2], last)
+        layers = tuple(module for module in modules if type(module) is nn.Linear)
+        unknown = sorted(kind.__name__ for kind in activations if kind not in ACTIVATIONS)
+        if unknown or len(activations) > 1 or len(layers) != len(modules):
+            known = ", ".join(kind.__name__ for kind in ACTIVATIONS)
+            name = ", ".join(unknown) or "a mixture of layers"
+            raise ZprlError(f"the native actor's activation is one of {known}, and this one has {name}; use torch.")
+        if len(layers) - 1 > _MAX_HIDDEN_LAYERS:
+            raise ZprlError(f"the native actor takes at most {_MAX_HIDDEN_LAYERS} hidden layers; use torch.")
+        normalizer = model.obs_normalizer
+        if isinstance(normalizer, EmpiricalNormalization):
+            mean, divisor = normalizer.mean.float(), normalizer.std.float() + normalizer.eps
+        else:
+            mean, divisor = torch.zeros(model.obs_dim), torch.ones(model.obs_dim)
+        return cls(mean, divisor, layers, next(iter(activations), nn.ELU), float(residual_scale))
+
+
 @torch.no_grad()
-def pack_policy(policy: FlowPolicy, dtype: str = "float32") -> Tensor:
+def pack_policy(policy: FlowPolicy, dtype: str = "float32", actor: PackedActor | None = None) -> Tensor:
     """Pack a policy into the blob that the native libraries read.
 
     Args:
         policy: Policy on any device.
         dtype: Type of the weights of modulation and velocity field, "float32" or "bfloat16".
+        actor: What steers it, :meth:`PackedActor.from_model`. A policy step with such a blob adds the actor's bounded
+            output to the latent by itself. None packs the base policy.
 
     Returns:
         The blob: a one-dimensional uint8 tensor on the CPU.
 
     Raises:
         ZprlError: If the dtype is unknown, or the policy has an embedding or a velocity field of its own, too many
-            hidden layers, or weights that are not finite.
+            hidden layers, or weights that are not finite, or the actor does not fit it.
     """
     if dtype not in DTYPES:
         raise ZprlError(f"unknown weight type {dtype!r}; choose one of {', '.join(DTYPES)}.")
@@ -262,11 +340,13 @@ def pack_policy(policy: FlowPolicy, dtype: str = "float32") -> Tensor:
     if max(len(cfg.embed_hidden_dims), len(cfg.vib_hidden_dims)) > _MAX_HIDDEN_LAYERS:
         raise ZprlError(f"the native backend takes at most {_MAX_HIDDEN_LAYERS} hidden layers; use the torch backend.")
 
-    sections = [section.detach().cpu() for section in _sections(policy, embedding, field, DTYPES[dtype])]
-    *weights, low, high = sections  # the action limits may be infinite
-    finite = all(torch.isfinite(section).all() for section in weights)
-    if not finite or torch.isnan(low).any() or torch.isnan(high).any():
+    weights = list(_sections(policy, embedding, field, DTYPES[dtype]))
+    limits = [policy.action_low.float(), policy.action_high.float()]  # they may be infinite
+    steering = [] if actor is None else list(_actor_sections(policy, actor))
+    finite = all(torch.isfinite(section).all() for section in weights + steering)
+    if not finite or any(torch.isnan(limit).any() for limit in limits):
         raise ZprlError("the policy has weights that are not finite numbers; train it again or load another file.")
+    sections = [section.detach().cpu() for section in weights + limits + steering]
     payload = torch.cat([_padded_to(s.contiguous().view(-1).view(torch.uint8), _ALIGNMENT) for s in sections])
 
     header = torch.zeros(_HEADER_INTS, dtype=torch.int32)
@@ -277,25 +357,44 @@ def pack_policy(policy: FlowPolicy, dtype: str = "float32") -> Tensor:
         (0, [_MAGIC, _VERSION, 4 * _HEADER_INTS + payload.numel(), *sizes]),
         (_EMBED_HIDDEN_FIELD, cfg.embed_hidden_dims),
         (_VIB_HIDDEN_FIELD, cfg.vib_hidden_dims),
+        (_ACTOR_FIELD, [] if actor is None else _actor_header(actor)),
     ):
         header[start : start + len(values)] = torch.tensor(list(values), dtype=torch.int32)
     return torch.cat([header.view(torch.uint8), payload])
 
 
-def _supported[M: nn.Module](module: nn.Module, supported: type[M]) -> M:
+def _supported[M: nn.Module](module: nn.Module, supported: type[M], what: str = "the native backend") -> M:
     """Return a module of exactly the given class: a subclass may compute something else."""
     if type(module) is not supported:
         raise ZprlError(
-            f"the native backend runs {supported.__name__} only, and the policy has a {type(module).__name__}; "
+            f"{what} runs {supported.__name__} only, and the policy has a {type(module).__name__}; "
             "use the torch backend."
         )
     return module
 
 
+def _actor_header(actor: PackedActor) -> list[int]:
+    widths = [layer.out_features for layer in actor.layers[:-1]]
+    return [1, ACTIVATIONS.index(actor.activation), len(widths), *widths]
+
+
+def _actor_sections(policy: FlowPolicy, actor: PackedActor) -> Iterator[Tensor]:
+    obs_dim, latent_dim = policy.obs_dim, policy.cfg.latent_dim
+    actual = actor.layers[0].in_features, actor.layers[-1].out_features
+    if actual != (obs_dim + latent_dim, latent_dim) or len(actor.mean) != obs_dim + latent_dim:
+        raise ZprlError(
+            f"the actor maps {actual[0]} numbers to {actual[1]}, and this policy needs one from {obs_dim + latent_dim} "
+            f"to {latent_dim}; take the actor that was trained on it."
+        )
+    yield from (actor.mean.float(), actor.divisor.float(), torch.tensor([actor.residual_scale]))
+    for layer in actor.layers:
+        yield from _packed(layer.weight, layer.bias, torch.float32)
+
+
 def _sections(
     policy: FlowPolicy, embedding: ObservationEmbedding, field: ResidualMLPVelocityField, dtype: torch.dtype
 ) -> Iterator[Tensor]:
-    """Sections of the blob, in the order of csrc/core/policy_blob.h."""
+    """Sections of the blob up to the action limits, in the order of csrc/core/policy_blob.h."""
     yield from (policy.obs_normalizer.mean.float(), policy.obs_normalizer.std.float())
     for mlp in (embedding.mlp, policy.bottleneck.encoder, policy.bottleneck.decoder):
         yield from _linear_layers(mlp, torch.float32)
@@ -310,8 +409,7 @@ def _sections(
     yield _padded_to(_double_time_tables(field, times).float().unflatten(1, (-1, hidden)), _PANEL, dim=2)
     yield from _linear_layers(field.blocks, dtype)
     yield from _packed(field.output.weight, field.output.bias, dtype)
-    for values in (policy.action_normalizer.mean, policy.action_normalizer.std, policy.action_low, policy.action_high):
-        yield values.float()
+    yield from (policy.action_normalizer.mean.float(), policy.action_normalizer.std.float())
 
 
 def _double_time_tables(field: ResidualMLPVelocityField, times: list[float]) -> Tensor:

@@ -49,9 +49,21 @@ class HoistedPolicy(nn.Module):
         Returns:
             Raw action chunk (N, H, A), within the action limits.
         """
+        mean, _ = self.policy.bottleneck.encoder(self.policy.embed(obs)).chunk(2, dim=-1)
+        return self.integrate(self.policy.decode(mean + residual), noise)
+
+    def integrate(self, condition: Tensor, noise: Tensor) -> Tensor:
+        """The part that follows the condition.
+
+        Args:
+            condition: Decoded latent (N, embed_dim).
+            noise: Start of the flow (N, H, A).
+
+        Returns:
+            Raw action chunk (N, H, A), within the action limits.
+        """
         policy, field = self.policy, self.policy.velocity_field
-        mean, _ = policy.bottleneck.encoder(policy.embed(obs)).chunk(2, dim=-1)
-        modulation = field.modulation(policy.decode(mean + residual))
+        modulation = field.modulation(condition)
         chunk = flow_matching.integrate(
             lambda x, row: field.velocity(x, modulation, self.time_tables[row]), noise, self.solver, self.num_steps
         )

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from rsl_rl.utils import resolve_callable
@@ -16,7 +16,6 @@ from torch import Tensor, nn
 from zprl.errors import ZprlError
 
 if TYPE_CHECKING:
-    from zprl.envs import ChunkedVecEnv
     from zprl.rl.checkpoint import SteeringCheckpoint
 
 
@@ -45,27 +44,41 @@ def row_by_row(actor: nn.Module, device: str) -> Callable[[TensorDict], Tensor]:
     return act
 
 
-def load_actor(env: ChunkedVecEnv, checkpoint: SteeringCheckpoint, device: str) -> Callable[[TensorDict], Tensor]:
-    """Rebuild a checkpoint's actor.
+def make_actor(checkpoint: SteeringCheckpoint) -> Any:
+    """Rebuild a checkpoint's actor, rsl_rl's model with its weights, on the CPU.
 
     Args:
-        env: The environment that it acts in, which gives the sizes.
         checkpoint: The checkpoint.
-        device: Device to run on.
 
     Raises:
         ZprlError: If the weights do not fit the checkpoint's own configuration.
     """
     from zprl.rl.runner_cfg import model_arguments
 
-    agent = checkpoint.settings["agent"]
+    agent, latent_dim = checkpoint.settings["agent"], checkpoint.policy.cfg.latent_dim
+    seen = TensorDict(
+        {"policy": torch.zeros(1, checkpoint.layout.obs_dim), "latent": torch.zeros(1, latent_dim)}, batch_size=[1]
+    )
     arguments = model_arguments(agent["actor"])
     model_class = resolve_callable(arguments.pop("class_name"))
     try:
-        actor = model_class(env.get_observations(), agent["obs_groups"], "actor", env.num_actions, **arguments)
+        actor = model_class(seen, agent["obs_groups"], "actor", latent_dim, **arguments)
         actor.load_state_dict(checkpoint.content["actor_state_dict"])
     except (RuntimeError, KeyError) as error:
         raise ZprlError(
             f"the actor in {checkpoint.path} does not fit this task or is damaged; train it anew."
         ) from error
-    return row_by_row(actor.to(device), device)
+    return actor
+
+
+def load_actor(checkpoint: SteeringCheckpoint, device: str) -> Callable[[TensorDict], Tensor]:
+    """Rebuild a checkpoint's actor to act deterministically; see :func:`row_by_row`.
+
+    Args:
+        checkpoint: The checkpoint.
+        device: Device to run on.
+
+    Raises:
+        ZprlError: If the weights do not fit the checkpoint's own configuration.
+    """
+    return row_by_row(make_actor(checkpoint).to(device), device)

@@ -1,0 +1,36 @@
+// Copyright (c) 2026, The ZPRL Project Developers.
+// SPDX-License-Identifier: BSD-3-Clause
+//
+// What computes an action chunk.
+
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "bundle.h"
+
+namespace zprl {
+
+class Backend {
+ public:
+    virtual ~Backend() = default;
+
+    virtual const char* name() const = 0;
+
+    // One policy step, from a raw observation to an action chunk in the action's own units. Called by one thread at a
+    // time, and any number of times. A back end that fails throws std::exception; the caller keeps the chunk it has.
+    //
+    //   obs      [obs_dim]
+    //   chunk    [horizon * action_dim], written
+    //   mean     [latent_dim], written: the latent's mean, or NaN if the back end does not give it
+    //   decoded  [latent_dim], written: the latent that was decoded, after steering, or NaN likewise
+    virtual void plan(const float* obs, float* chunk, float* mean, float* decoded) = 0;
+};
+
+// Our own core on policy.zprl, on the calling thread. plan() neither allocates nor locks nor throws.
+// Throws std::invalid_argument if the file is missing, damaged, does not fit the contract or this processor.
+std::unique_ptr<Backend> make_native_backend(const Bundle& bundle);
+
+}  // namespace zprl

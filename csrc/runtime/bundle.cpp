@@ -1,0 +1,202 @@
+// Copyright (c) 2026, The ZPRL Project Developers.
+// SPDX-License-Identifier: BSD-3-Clause
+
+#include "bundle.h"
+
+#include <sys/stat.h>
+
+#include <cerrno>
+#include <cmath>
+#include <cstdio>
+#include <cstring>
+#include <limits>
+#include <memory>
+#include <stdexcept>
+
+#include "json.h"
+#include "sha256.h"
+
+namespace zprl {
+namespace {
+
+constexpr const char* kContractFile = "contract.json";
+constexpr const char* kFormat = "zprl-bundle";
+constexpr int kVersion = 1;
+
+constexpr float kInfinity = std::numeric_limits<float>::infinity();
+constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
+constexpr long long kMaxDims = 1 << 16, kMaxHorizon = 1 << 12;  // far above any policy
+
+[[noreturn]] void fail(const std::string& sentence) { throw std::invalid_argument("zprl: " + sentence); }
+
+// A whole file, or a sentence.
+std::vector<char> read_file(const std::string& path, const std::string& what) {
+    const std::unique_ptr<std::FILE, int (*)(std::FILE*)> file(std::fopen(path.c_str(), "rb"), &std::fclose);
+    struct stat info;
+    if (file == nullptr || fstat(fileno(file.get()), &info) != 0) {
+        fail(path + ", " + what + ", cannot be read (" + std::strerror(errno) + "); copy the bundle again.");
+    }
+    if (!S_ISREG(info.st_mode)) fail(path + ", " + what + ", is not a file; copy the bundle again.");
+    std::vector<char> bytes(static_cast<size_t>(info.st_size));
+    const size_t count = std::fread(bytes.data(), 1, bytes.size(), file.get());
+    if (count != bytes.size()) fail(path + ", " + what + ", cannot be read to its end; copy the bundle again.");
+    return bytes;
+}
+
+// Numbers of a list, or of a list of `count` copies if there is null instead.
+std::vector<float> numbers_or(const Json& list, size_t count, float if_null) {
+    if (list.is_null()) return std::vector<float>(count, if_null);
+    const std::vector<double> values = list.numbers(count);
+    return {values.begin(), values.end()};
+}
+
+void append(std::vector<float>& to, const std::vector<float>& values) {
+    to.insert(to.end(), values.begin(), values.end());
+}
+
+void read_observation(const Json& observation, Contract& c) {
+    c.obs_dim = static_cast<int>(observation.at("size").integer(1, kMaxDims));
+    long long next = 0;
+    for (const Json& term : observation.at("terms").items()) {
+        const std::string& name = term.at("name").string();
+        const long long start = term.at("start").integer(0, kMaxDims), size = term.at("size").integer(1, kMaxDims);
+        if (start != next || next + size > c.obs_dim) {
+            throw std::invalid_argument("observation term " + name + " does not begin where the one before it ends");
+        }
+        next += size;
+        append(c.obs_low, numbers_or(term.at("minimum"), size, -kInfinity));
+        append(c.obs_high, numbers_or(term.at("maximum"), size, kInfinity));
+        for (long long i = 0; i < size; ++i) c.obs_names.push_back(name + "[" + std::to_string(i) + "]");
+    }
+    if (next != c.obs_dim) {
+        throw std::invalid_argument("its observation terms have " + std::to_string(next) + " elements instead of " +
+                                    std::to_string(c.obs_dim));
+    }
+}
+
+void read_action(const Json& action, Contract& c) {
+    for (const Json& dimension : action.items()) {
+        const std::string& name = dimension.at("name").string();
+        const double low = dimension.at("low").number_or(-INFINITY), high = dimension.at("high").number_or(INFINITY);
+        const double change = dimension.at("max_change").number_or(INFINITY);
+        if (!(low < high))
+            throw std::invalid_argument("action " + name + " has a lower limit that is not below the upper");
+        if (!(change >= 0.0)) throw std::invalid_argument("action " + name + " has a negative max_change");
+        c.action_names.push_back(name);
+        c.action_low.push_back(static_cast<float>(low));
+        c.action_high.push_back(static_cast<float>(high));
+        c.max_change.push_back(static_cast<float>(change));
+        c.hold.push_back(static_cast<float>(dimension.at("hold").number_or(kNan)));
+    }
+    if (c.action_names.empty() || c.action_names.size() > static_cast<size_t>(kMaxDims)) {
+        throw std::invalid_argument("action is empty or too long");
+    }
+    c.action_dim = static_cast<int>(c.action_names.size());
+}
+
+void read_control(const Json& control, Contract& c) {
+    c.period = control.at("period").number();
+    if (!(c.period > 0.0)) throw std::invalid_argument("control.period is not positive");
+    c.horizon = static_cast<int>(control.at("horizon").integer(1, kMaxHorizon));
+    c.execute_steps = static_cast<int>(control.at("execute_steps").integer(1, c.horizon));
+    const Json& noise = control.at("initial_noise");
+    const std::string& rule = noise.at("rule").string();
+    if (rule == "fixed") {
+        if (noise.at("values").items().size() != static_cast<size_t>(c.horizon)) {
+            throw std::invalid_argument("control.initial_noise.values has not the shape of a chunk");
+        }
+        for (const Json& row : noise.at("values").items()) append(c.noise, numbers_or(row, c.action_dim, kNan));
+    } else if (rule != "zero") {
+        throw std::invalid_argument("control.initial_noise.rule is '" + rule + "', neither zero nor fixed");
+    }
+}
+
+void read_latent(const Json& latent, Contract& c) {
+    c.latent_dim = static_cast<int>(latent.at("size").integer(1, kMaxDims));
+    c.residual_scale = static_cast<float>(latent.at("residual_scale").number());
+    c.latent_mean = numbers_or(latent.at("mean"), c.latent_dim, kNan);
+    c.latent_std = numbers_or(latent.at("std"), c.latent_dim, kNan);
+    for (const float std : c.latent_std) {
+        if (!(std > 0.0f)) throw std::invalid_argument("latent.std is not positive");
+    }
+}
+
+void read_files(const Json& files, Contract& c) {
+    for (const auto& [name, entry] : files.members()) {
+        // Only files beside the contract: a name must not lead elsewhere.
+        if (name.empty() || name[0] == '.' || name.find_first_of("/\\") != std::string::npos ||
+            name.find('\0') != std::string::npos || name == kContractFile) {
+            throw std::invalid_argument("files names '" + name.substr(0, 40) +
+                                        "', which is no file beside the contract");
+        }
+        Contract::File file;
+        file.kind = entry.at("kind").string();
+        file.precision = entry.at("precision").string();
+        file.sha256 = entry.at("sha256").string();
+        file.size = static_cast<size_t>(entry.at("size").integer(0, 1LL << 40));
+        const Json& tolerance = entry.at("tolerance");
+        if (!tolerance.is_null()) file.tolerance = numbers_or(tolerance, c.action_dim, kNan);
+        c.files.emplace(name, std::move(file));
+    }
+}
+
+}  // namespace
+
+Contract Contract::parse(const std::string& text) {
+    const Json json = Json::parse(text);
+    Contract c;
+    if (json.at("format").string() != kFormat) throw std::invalid_argument("its format is not " + std::string(kFormat));
+    const double version = json.at("version").number();
+    if (version != kVersion) {
+        throw std::invalid_argument("its version is not " + std::to_string(kVersion) + ", which this library reads");
+    }
+    c.task = json.at("task").string();
+    const std::string& policy = json.at("policy").string();
+    c.steered = policy == "steered";
+    if (!c.steered && policy != "base")
+        throw std::invalid_argument("policy is '" + policy + "', neither steered nor base");
+    read_observation(json.at("observation"), c);
+    read_action(json.at("action"), c);
+    read_control(json.at("control"), c);
+    read_latent(json.at("latent"), c);
+    read_files(json.at("files"), c);
+    return c;
+}
+
+Bundle::Bundle(const std::string& folder) : folder_(folder) {
+    struct stat info;
+    if (stat(folder.c_str(), &info) != 0 || !S_ISDIR(info.st_mode)) {
+        fail("there is no bundle " + folder + "; give a folder that scripts/export.py wrote.");
+    }
+    const std::string path = folder + "/" + kContractFile;
+    const std::vector<char> bytes = read_file(path, "the contract of the bundle");
+    try {
+        contract_ = Contract::parse({bytes.begin(), bytes.end()});
+    } catch (const std::invalid_argument& error) {
+        fail(path + " is not a valid contract: " + error.what() + "; export the policy again.");
+    }
+}
+
+const std::string& Bundle::file_of_kind(const std::string& kind) const {
+    for (const auto& [name, file] : contract_.files) {
+        if (file.kind == kind) return name;
+    }
+    fail("the bundle " + folder_ + " holds no file of the kind " + kind + "; export the policy with it.");
+}
+
+std::vector<char> Bundle::read(const std::string& name) const {
+    const auto found = contract_.files.find(name);
+    if (found == contract_.files.end()) fail("the contract of the bundle " + folder_ + " knows no file " + name + ".");
+    const std::string path = folder_ + "/" + name;
+    std::vector<char> bytes = read_file(path, "a file of the bundle");
+    if (bytes.size() != found->second.size) {
+        fail(path + " has " + std::to_string(bytes.size()) + " bytes instead of " + std::to_string(found->second.size) +
+             "; copy the bundle again.");
+    }
+    if (sha256(bytes.data(), bytes.size()) != found->second.sha256) {
+        fail(path + " was altered: its checksum is not the contract's; copy the bundle again.");
+    }
+    return bytes;
+}
+
+}  // namespace zprl

@@ -1,0 +1,66 @@
+// Copyright (c) 2026, The ZPRL Project Developers.
+// SPDX-License-Identifier: BSD-3-Clause
+
+#include <cstring>
+#include <stdexcept>
+
+#include "backend.h"
+#include "policy_step.h"
+
+namespace zprl {
+namespace {
+
+void require_equal(const std::string& name, const char* what, double of_blob, double of_contract) {
+    if (of_blob == of_contract) return;
+    throw std::invalid_argument("zprl: " + name + " does not belong to its contract: its " + what + " is " +
+                                std::to_string(of_blob) + " instead of " + std::to_string(of_contract) +
+                                "; export the policy again.");
+}
+
+class NativeBackend final : public Backend {
+ public:
+    explicit NativeBackend(const Bundle& bundle) : noise_(bundle.contract().noise) {
+        const std::string& name = bundle.file_of_kind("native");
+        const std::vector<char> bytes = bundle.read(name);
+        blob_.resize(bytes.size() + kAlignment);
+        const auto address = reinterpret_cast<uintptr_t>(blob_.data());
+        char* aligned = blob_.data() + (kAlignment - address % kAlignment) % kAlignment;
+        if (!bytes.empty()) std::memcpy(aligned, bytes.data(), bytes.size());
+        policy_ = parse_policy(aligned, bytes.size());
+        require_runnable(policy_);
+        require_finite_weights(policy_);
+
+        const Contract& c = bundle.contract();
+        require_equal(name, "observation width", policy_.obs_dim, c.obs_dim);
+        require_equal(name, "action width", policy_.action_dim, c.action_dim);
+        require_equal(name, "horizon", policy_.horizon, c.horizon);
+        require_equal(name, "latent width", policy_.latent_dim, c.latent_dim);
+        require_equal(name, "number of actors", policy_.steered ? 1 : 0, c.steered ? 1 : 0);
+        if (policy_.steered) {
+            // The contract's number has been through JSON.
+            const float scale = policy_.residual_scale[0];
+            if (!(scale - c.residual_scale <= 1e-6f * scale && c.residual_scale - scale <= 1e-6f * scale)) {
+                require_equal(name, "residual scale", scale, c.residual_scale);
+            }
+        }
+        workspace_.resize(workspace_floats(policy_, 1));
+    }
+
+    const char* name() const override { return policy_.dtype == Dtype::kFloat32 ? "native" : "native_bf16"; }
+
+    void plan(const float* obs, float* chunk, float* mean, float* decoded) override {
+        policy_step(policy_, obs, nullptr, noise_.empty() ? nullptr : noise_.data(), nullptr, 1, chunk,
+                    workspace_.data(), {mean, decoded});
+    }
+
+ private:
+    std::vector<char> blob_;
+    std::vector<float> noise_, workspace_;
+    Policy policy_;
+};
+
+}  // namespace
+
+std::unique_ptr<Backend> make_native_backend(const Bundle& bundle) { return std::make_unique<NativeBackend>(bundle); }
+
+}  // namespace zprl

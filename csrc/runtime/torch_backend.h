@@ -1,0 +1,23 @@
+// Copyright (c) 2026, The ZPRL Project Developers.
+// SPDX-License-Identifier: BSD-3-Clause
+
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "backend.h"
+
+namespace zprl {
+
+// LibTorch on a TorchScript file of the bundle, on the calling thread. It allocates in every plan, so it is for
+// programs that have LibTorch anyway, not for hard real time.
+//
+//   file           "policy.pt" or "policy_portable.pt"
+//   torch_library  path of libzprl_torch.so, which policy.pt needs; empty for a file without our operators
+//
+// Throws std::invalid_argument with one sentence if a file is missing, damaged or does not load.
+std::unique_ptr<Backend> make_torch_backend(const Bundle& bundle, const std::string& file,
+                                            const std::string& torch_library);
+
+}  // namespace zprl

@@ -1,0 +1,407 @@
+// Copyright (c) 2026, The ZPRL Project Developers.
+// SPDX-License-Identifier: BSD-3-Clause
+//
+// Faults: planning threads that are slow, fail or die, damaged bundles, and allocations where none may be.
+
+#include <pthread.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cstdio>
+#include <cstring>
+#include <fstream>
+#include <functional>
+#include <map>
+#include <sstream>
+#include <thread>
+
+#include "count_allocations.h"
+#include "golden.h"
+#include "runtime_check.h"
+#include "sha256.h"
+
+namespace zprl {
+
+void FakeBackend::plan(const float* obs, float* chunk, float* mean, float* decoded) {
+    ++controls.plans;
+    if (controls.gated) {
+        while (sem_wait(&controls.gate) != 0) continue;
+    }
+    if (controls.fault == Fault::kThrow) throw std::runtime_error("the network is on fire");
+    if (controls.fault == Fault::kExitThread) pthread_exit(nullptr);
+    for (int i = 0; i < 8; ++i) chunk[i] = 10.0f * *obs + static_cast<float>(i);
+    if (controls.fault == Fault::kNan) chunk[7] = NAN;
+    *mean = *obs;
+    *decoded = *obs + 1.0f;
+}
+
+namespace {
+
+// An asynchronous controller whose plans end when the test says so. The observation of step t is t.
+class Asynchronous {
+ public:
+    explicit Asynchronous(std::string name, int lead_steps = 1) : name_(std::move(name)) {
+        ControllerOptions options;
+        options.asynchronous = true;
+        options.lead_steps = lead_steps;
+        options.range_margin = options.rate_margin = INFINITY;
+        controller_ =
+            std::make_unique<ChunkController>(small_contract(), std::make_unique<FakeBackend>(controls), options);
+        controls.gated = true;  // the plan that warms up is over, and the thread reads this after its first request
+    }
+
+    ~Asynchronous() {
+        for (int i = 0; i < 3; ++i) sem_post(&controls.gate);  // let go of whatever is under way
+    }
+
+    // Let the plan that is under way end, and wait for it.
+    void end_plan() {
+        require(controller_->planning(), place() + "no plan is under way");
+        sem_post(&controls.gate);
+        wait([&] { return !controller_->planning(); });
+    }
+
+    void step(float action, uint32_t flags) {
+        const float obs = static_cast<float>(t_);
+        float sent = NAN;
+        status = controller_->step(&obs, &sent);
+        require(sent == action, place() + "action " + std::to_string(sent) + " instead of " + std::to_string(action));
+        require(status.flags == flags,
+                place() + "flags " + std::to_string(status.flags) + " instead of " + std::to_string(flags));
+        ++t_;
+    }
+
+    // Whatever its flags.
+    void any_step(float& action) {
+        const float obs = static_cast<float>(t_++);
+        status = controller_->step(&obs, &action);
+    }
+
+    // Until the flag comes, with the action of a hold all the while.
+    void hold_until(uint32_t flag, float action) {
+        wait([&] {
+            const float obs = static_cast<float>(t_);
+            float sent = NAN;
+            status = controller_->step(&obs, &sent);
+            ++t_;
+            require(sent == action && (status.flags & kHolding), place() + "it does not hold");
+            return (status.flags & flag) != 0;
+        });
+    }
+
+    void reset() {
+        controller_->reset();
+        t_ = 0;
+    }
+
+    const char* last_error() const { return controller_->last_error(); }
+
+    FakeBackend::Controls controls;
+    Status status;
+
+ private:
+    std::string place() const { return name_ + ", step " + std::to_string(t_) + ": "; }
+
+    void wait(const std::function<bool()>& over) const {
+        for (int i = 0; i < 20000; ++i) {
+            if (over()) return;
+            std::this_thread::sleep_for(std::chrono::milliseconds(1));
+        }
+        throw CheckFailed(place() + "nothing happens within 20 seconds");
+    }
+
+    std::string name_;
+    int t_ = 0;
+    std::unique_ptr<ChunkController> controller_;
+};
+
+void check_in_time() {
+    Asynchronous a{"in time"};
+    a.step(0, kHolding);
+    a.end_plan();
+    a.step(1, kPlanned);  // the plan of step 0, from its action 1 on
+    a.step(2, 0);
+    a.step(3, 0);
+    a.step(4, 0);  // asks for a plan
+    a.end_plan();
+    a.step(41, kPlanned);
+    require(a.status.chunk_index == 1 && a.status.plans == 2, "in time: the status");
+    a.step(42, 0);
+    a.step(43, 0);
+    a.step(44, 0);
+    a.end_plan();
+    a.step(81, kPlanned);
+
+    Asynchronous b{"a lead of 3", 3};
+    b.step(0, kHolding);
+    b.end_plan();
+    b.step(1, kPlanned);
+    b.step(2, 0);
+    b.step(3, 0);
+    b.step(4, 0);
+    b.end_plan();  // early: it waits for its time
+    b.step(5, 0);
+    b.step(6, 0);
+    b.step(43, kPlanned);
+}
+
+void check_late() {
+    Asynchronous a{"late"};
+    a.step(0, kHolding);
+    a.step(0, kHolding | kLate);
+    a.end_plan();
+    a.step(2, kPlanned);
+    a.step(3, 0);
+    a.step(4, 0);
+    a.step(5, kLate);  // asked at step 4, wanted here
+    a.step(6, kLate);
+    a.step(7, kLate);
+    a.step(7, kHolding | kLate);  // the chunk is at its end
+    a.step(7, kHolding | kLate);
+    a.end_plan();
+    a.step(46, kPlanned);  // step 10 of the plan of step 4; it asks for the next at once
+    a.end_plan();
+    a.step(101, kPlanned);
+
+    Asynchronous b{"too late"};
+    b.step(0, kHolding);
+    for (int i = 1; i < 8; ++i) b.step(0, kHolding | kLate);
+    b.end_plan();
+    b.step(0, kHolding | kPlanTooOld);  // and asks anew
+    b.end_plan();
+    b.step(81, kPlanned);
+
+    Asynchronous c{"a plan of another episode"};
+    c.step(0, kHolding);
+    c.reset();
+    c.step(0, kHolding);
+    c.end_plan();
+    c.step(0, kHolding);  // thrown away; asks anew
+    c.end_plan();
+    c.step(11, kPlanned);  // the plan of step 1, from its action 1 on
+}
+
+void check_failures() {
+    using Fault = FakeBackend::Fault;
+    Asynchronous a{"an exception"};
+    a.step(0, kHolding);
+    a.end_plan();
+    a.step(1, kPlanned);
+    a.step(2, 0);
+    a.step(3, 0);
+    a.controls.fault = Fault::kThrow;
+    a.step(4, 0);
+    a.end_plan();
+    a.step(5, kPlanFailed);  // the old chunk goes on; asks anew
+    require(std::strcmp(a.last_error(), "the network is on fire") == 0, "an exception: the last error");
+    a.end_plan();
+    a.controls.fault = Fault::kNan;
+    a.step(6, kPlanFailed);
+    a.end_plan();
+    a.controls.fault = Fault::kNone;
+    a.step(7, kPlanFailed);
+    require(std::strcmp(a.last_error(), "the chunk holds NaN or infinity") == 0, "NaN: the last error");
+    a.end_plan();
+    a.step(71, kPlanned);
+
+    Asynchronous b{"a dead thread"};
+    b.step(0, kHolding);
+    b.end_plan();
+    b.step(1, kPlanned);
+    b.step(2, 0);
+    b.step(3, 0);
+    b.controls.fault = Fault::kExitThread;
+    b.step(4, 0);
+    sem_post(&b.controls.gate);
+    float action = 0.0f;
+    for (int i = 5; i < 8; ++i) {  // whether it is dead yet or not
+        b.any_step(action);
+        require(action == static_cast<float>(i), "a dead thread: the old chunk does not go on");
+    }
+    b.hold_until(kThreadDead, 7);
+    b.step(7, kHolding | kLate | kThreadDead);
+
+    Asynchronous c{"death without a plan"};
+    c.controls.fault = Fault::kExitThread;
+    c.step(0, kHolding);
+    sem_post(&c.controls.gate);
+    c.hold_until(kThreadDead, 0);
+
+    // On the caller's thread.
+    FakeBackend::Controls controls;
+    ControllerOptions options;
+    ChunkController synchronous(small_contract(), std::make_unique<FakeBackend>(controls), options);
+    float obs = 1.0f;
+    require(synchronous.step(&obs, &action).flags == kPlanned && action == 10.0f, "synchronous: the first plan");
+    for (int i = 1; i < 4; ++i) synchronous.step(&obs, &action);
+    controls.fault = Fault::kThrow;
+    require(synchronous.step(&obs, &action).flags == kPlanFailed && action == 14.0f, "synchronous: a failure");
+    controls.fault = Fault::kNone;
+    require(synchronous.step(&obs, &action).flags == kPlanned && action == 10.0f, "synchronous: after a failure");
+
+    controls.fault = Fault::kThrow;
+    bool refused = false;
+    try {
+        const ChunkController broken(small_contract(), std::make_unique<FakeBackend>(controls), options);
+    } catch (const std::invalid_argument& error) {
+        refused = std::string(error.what()) == "zprl: the back end fake cannot plan: the network is on fire.";
+    }
+    require(refused, "a back end that cannot plan is not refused");
+}
+
+// ---- Bundles --------------------------------------------------------------------------------------------------------
+
+using Files = std::map<std::string, std::string>;
+
+std::string read_text(const std::string& path) {
+    std::ifstream file(path, std::ios::binary);
+    std::ostringstream text;
+    text << file.rdbuf();
+    return text.str();
+}
+
+class Random {  // SplitMix64; see core_check.cpp
+ public:
+    explicit Random(uint64_t seed) : state_(seed) {}
+    size_t below(size_t count) {
+        uint64_t z = state_ += 0x9E3779B97F4A7C15u;
+        z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9u;
+        z = (z ^ (z >> 27)) * 0x94D049BB133111EBu;
+        return static_cast<size_t>((z ^ (z >> 31)) % count);
+    }
+
+ private:
+    uint64_t state_;
+};
+
+void replace_all(std::string& text, const std::string& from, const std::string& to) {
+    for (size_t at = 0; (at = text.find(from, at)) != std::string::npos; at += to.size())
+        text.replace(at, from.size(), to);
+}
+
+// Damage a file's bytes.
+void damage(std::string& bytes, Random& random) {
+    if (bytes.empty()) return;
+    switch (random.below(4)) {
+        case 0:  // truncation
+            bytes.resize(random.below(bytes.size()));
+            break;
+        case 1:  // extension
+            bytes.append(1 + random.below(100), static_cast<char>(random.below(256)));
+            break;
+        case 2:  // bytes at the beginning, where headers are
+            for (size_t i = 1 + random.below(4); i > 0; --i) {
+                bytes[random.below(std::min<size_t>(bytes.size(), 256))] = static_cast<char>(random.below(256));
+            }
+            break;
+        default:
+            for (size_t i = 1 + random.below(8); i > 0; --i) {
+                bytes[random.below(bytes.size())] ^= static_cast<char>(1 + random.below(255));
+            }
+    }
+}
+
+// Exchange a number, or another value, of the contract.
+void damage_contract(std::string& text, Random& random) {
+    constexpr const char* kValues[] = {"0",     "-1",   "1",     "2",  "1e300", "-1e300",           "0.5",
+                                       "null",  "true", "\"x\"", "[]", "{}",    "9007199254740993", "65536",
+                                       "1e-300"};
+    const size_t start = text.find_first_of("0123456789-", random.below(text.size()));
+    if (start == std::string::npos) return;
+    const size_t end = text.find_first_not_of("0123456789-.e+", start);
+    text.replace(start, (end == std::string::npos ? text.size() : end) - start,
+                 kValues[random.below(std::size(kValues))]);
+}
+
+// Use a bundle as a program does; true if it runs.
+bool use(const std::string& folder) {
+    const Bundle bundle(folder);
+    const auto make = [&] { return make_native_backend(bundle); };
+    replay_golden(bundle, bundle.file_of_kind("native"), make);
+    ControllerOptions options;
+    options.asynchronous = true;
+    options.lead_steps = 0;
+    ChunkController controller(bundle.contract(), make(), options);
+    std::vector<float> obs(bundle.contract().obs_dim), action(bundle.contract().action_dim);
+    for (int i = 0; i < 8; ++i) controller.step(obs.data(), action.data());
+    return true;
+}
+
+}  // namespace
+
+int check_faults() {
+    check_in_time();
+    check_late();
+    check_failures();
+    std::printf("runtime_check: faults: ok\n");
+    return 0;
+}
+
+int check_allocations(const std::string& folder) {
+    const Bundle bundle(folder);
+    const std::vector<float> obs = golden_observations(bundle);
+    const Contract& c = bundle.contract();
+    const size_t rows = obs.size() / c.obs_dim;
+    std::vector<float> action(c.action_dim);
+    const int64_t at_first = count_allocations();
+    require(at_first > 0, "allocations are not counted");
+    for (const bool asynchronous : {false, true}) {
+        ControllerOptions options;
+        options.asynchronous = asynchronous;
+        options.lead_steps = 0;
+        options.blend_steps = 1;
+        ChunkController controller(c, make_native_backend(bundle), options);
+        const int64_t before = count_allocations();
+        int64_t plans = 0;
+        for (int i = 0; i < 5000; ++i) {
+            if (i % 100 == 0) controller.reset();
+            plans += (controller.step(obs.data() + i % rows * c.obs_dim, action.data()).flags & kPlanned) != 0;
+        }
+        const int64_t count = count_allocations() - before;
+        require(count == 0, std::to_string(count) + " allocations in 5000 steps");
+        require(plans > 0, "nothing was planned");
+    }
+    std::printf("runtime_check: no allocations in 10000 steps\n");
+    return 0;
+}
+
+int fuzz_bundles(const std::string& folder, const std::string& scratch, uint64_t seed, long count) {
+    Random random(seed);
+    Files files;
+    for (const char* name : {"contract.json", "policy.zprl", "golden.npz"})
+        files[name] = read_text(folder + "/" + name);
+    require(use(folder), "the intact bundle does not run");
+    long ran = 0, refused = 0;
+    for (long i = 0; i < count; ++i) {
+        Files damaged = files;
+        const char* names[] = {"contract.json", "policy.zprl", "golden.npz"};
+        const std::string name = names[random.below(3)];
+        std::string& bytes = damaged[name];
+        const std::string old_sum = sha256(bytes.data(), bytes.size());
+        const std::string old_size = "\"size\": " + std::to_string(bytes.size());
+        if (name == "contract.json" && random.below(4) > 0) {
+            damage_contract(bytes, random);
+        } else {
+            damage(bytes, random);
+        }
+        if (name != "contract.json" && random.below(8) > 0) {  // a damage that the checksum does not show
+            replace_all(damaged["contract.json"], old_sum, sha256(bytes.data(), bytes.size()));
+            replace_all(damaged["contract.json"], old_size, "\"size\": " + std::to_string(bytes.size()));
+        }
+        for (const auto& [file, content] : damaged) {
+            std::ofstream(scratch + "/" + file, std::ios::binary)
+                .write(content.data(), static_cast<std::streamsize>(content.size()));
+        }
+        try {
+            ran += use(scratch);
+        } catch (const std::invalid_argument& error) {
+            const std::string text = error.what();
+            require(text.size() > 10 && text.find('\n') == std::string::npos, "a refusal is not one sentence: " + text);
+            ++refused;
+        }
+    }
+    std::printf("runtime_check: %ld damaged bundles: %ld refused, %ld run\n", count, refused, ran);
+    return 0;
+}
+
+}  // namespace zprl

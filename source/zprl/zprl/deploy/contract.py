@@ -1,0 +1,463 @@
+# Copyright (c) 2026, The ZPRL Project Developers.
+# SPDX-License-Identifier: BSD-3-Clause
+
+"""The contract of a bundle: everything that a robot has to know about an exported policy.
+
+``contract.json`` is the JSON form of :class:`Contract`; the docstrings of the classes here are its documentation. Lists
+run over the elements of a term or over the dimensions of a vector, in order. JSON has no infinity and no NaN: a number
+that does not exist is null.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import types
+import typing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from zprl.errors import ZprlError
+from zprl.files import atomic_json_dump, checksum, load_json
+
+if TYPE_CHECKING:
+    from _typeshed import StrPath
+
+FORMAT = "zprl-bundle"
+VERSION = 1
+CONTRACT_FILE = "contract.json"
+GOLDEN_FILE = "golden.npz"
+NATIVE_FILE = "policy.zprl"
+
+
+@dataclass(frozen=True)
+class ObservationTerm:
+    """One term of the observation vector."""
+
+    name: str
+    """Name of the term in the task's group ``policy``."""
+
+    start: int
+    """Index of its first element in the observation vector."""
+
+    size: int
+    """Number of its elements."""
+
+    elements: list[str] | None
+    """Name of each element; null if the term is not described."""
+
+    units: list[str] | None
+    """Unit of each element, "1" for none; null if the term is not described."""
+
+    frame: str | None
+    """Frame that the term is measured in; null if it has none or is not described."""
+
+    description: str | None
+    """What the term is, in words."""
+
+    minimum: list[float] | None
+    """Smallest value of each element that the policy has met, in its unit; null if unknown."""
+
+    maximum: list[float] | None
+    """Largest value of each element, likewise."""
+
+    mean: list[float]
+    """Mean of the policy's normaliser, which is part of every exported file: feed raw values."""
+
+    std: list[float]
+    """Standard deviation of the policy's normaliser."""
+
+
+@dataclass(frozen=True)
+class Observation:
+    """The observation vector."""
+
+    size: int
+    """Number of elements D."""
+
+    range_source: str | None
+    """Where the ranges come from; null if they are unknown."""
+
+    terms: list[ObservationTerm]
+    """Terms in the order in which they are concatenated."""
+
+
+@dataclass(frozen=True)
+class ActionDimension:
+    """One dimension of the action vector."""
+
+    name: str
+    """Name of the dimension."""
+
+    term: str
+    """Action term of the task that it belongs to."""
+
+    unit: str | None
+    """Unit of ``scale * action``, "1" for none; null if the term is not described."""
+
+    frame: str | None
+    """Frame of the quantity; null if it has none or is not described."""
+
+    description: str | None
+    """What the robot does with it, in words."""
+
+    scale: float | None
+    """Factor from the action to ``unit``; null if the term is not described."""
+
+    low: float | None
+    """Lower limit of the action; null for none."""
+
+    high: float | None
+    """Upper limit of the action; null for none."""
+
+    max_change: float | None
+    """Largest change from one control step to the next that was seen in training; null if unknown."""
+
+    hold: float | None
+    """Value of the safe action, which keeps the robot where it is; null repeats the value sent last."""
+
+
+@dataclass(frozen=True)
+class InitialNoise:
+    """Where the flow starts. It is part of every exported file except the native blob, which is handed it."""
+
+    rule: str
+    """"zero" or "fixed"."""
+
+    seed: int | None
+    """Seed of random draws; null because neither rule draws any."""
+
+    values: list[list[float]] | None
+    """The fixed start (H, A), in normalised action units; null for zero."""
+
+
+@dataclass(frozen=True)
+class Control:
+    """When the policy is asked, and what is done with its answer."""
+
+    period: float
+    """Time between two actions [s]."""
+
+    horizon: int
+    """Number of actions H of a chunk."""
+
+    execute_steps: int
+    """Number of actions Ta of a chunk that are executed."""
+
+    replan: str
+    """When a new chunk is planned, in words."""
+
+    initial_noise: InitialNoise
+    """Where the flow starts."""
+
+
+@dataclass(frozen=True)
+class Joint:
+    """A joint of the robot, as it was in training."""
+
+    name: str
+    """Name of the joint."""
+
+    unit: str | None
+    """Unit of its position, "rad" or "m"; null if unknown."""
+
+    default: float
+    """Position in the default posture, to which relative joint positions refer."""
+
+    low: float
+    """Lower limit of its position."""
+
+    high: float
+    """Upper limit of its position."""
+
+    stiffness: float
+    """Proportional gain of its drive [N m/rad or N/m]."""
+
+    damping: float
+    """Derivative gain of its drive [N m s/rad or N s/m]."""
+
+    effort_limit: float
+    """Largest effort of its drive [N m or N]."""
+
+
+@dataclass(frozen=True)
+class Latent:
+    """The latent that is steered, z' = z + residual_scale * clamp(u, -1, 1)."""
+
+    size: int
+    """Number of dimensions L."""
+
+    residual_scale: float
+    """Lambda; 0 for a base policy."""
+
+    rms: float
+    """Root mean square of z over the demonstrations."""
+
+    mean: list[float]
+    """Mean of each dimension of z over ``source``."""
+
+    std: list[float]
+    """Standard deviation of each dimension of z over ``source``."""
+
+    source: str
+    """Observations behind ``mean`` and ``std``."""
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """How the policy was made."""
+
+    created_at: str
+    """Time of the export, ISO 8601 in UTC."""
+
+    checkpoint: str
+    """Name of the exported file."""
+
+    checkpoint_sha256: str
+    """Its checksum."""
+
+    environment_steps: int
+    """Environment steps of reinforcement learning; 0 for a base policy."""
+
+    physics: str | None
+    """Physics engine of the training; null if unknown."""
+
+    packages: dict[str, str]
+    """Versions of the packages at the export, and of Python."""
+
+    git_commit: str | None
+    """Commit of the repository that exported, with "-dirty" if it had changes; null outside of a repository."""
+
+
+@dataclass(frozen=True)
+class BundleFile:
+    """A file of the bundle."""
+
+    kind: str
+    """"torchscript", "portable", "onnx", "torch_export", "native" or "golden"."""
+
+    needs: str
+    """What a program needs to load it."""
+
+    precision: str
+    """"float32", or "bfloat16" for the weights of the velocity field."""
+
+    tolerance: list[float] | None
+    """Largest absolute error of each action dimension against the recorded chunks; null for the recording itself."""
+
+    size: int
+    """Size [byte]."""
+
+    sha256: str
+    """Checksum."""
+
+
+@dataclass(frozen=True)
+class Contract:
+    """The whole contract."""
+
+    format: str
+    """Always "zprl-bundle"."""
+
+    version: int
+    """Version of the bundle; it changes when an older reader would misread a newer bundle."""
+
+    task: str
+    """Task id."""
+
+    policy: str
+    """"steered" or "base"."""
+
+    observation: Observation
+    """What goes in: raw observations (N, D), float32."""
+
+    action: list[ActionDimension]
+    """What comes out: action chunks (N, H, A), float32, by dimension."""
+
+    control: Control
+    """When the policy is asked, and what is done with its answer."""
+
+    joints: list[Joint]
+    """Joints of the robot, in the order of joint observations; empty for a task without one."""
+
+    latent: Latent
+    """The latent that is steered."""
+
+    provenance: Provenance
+    """How the policy was made."""
+
+    evaluation: dict[str, Any] | None
+    """Result of the training run's last evaluation, as its result.json says; null if there is none."""
+
+    files: dict[str, BundleFile]
+    """Files of the bundle but this one, by name."""
+
+    @property
+    def action_size(self) -> int:
+        """Number of action dimensions A."""
+        return len(self.action)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values, for JSON."""
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: Any, where: str = CONTRACT_FILE) -> Contract:
+        """Read and check what :meth:`to_dict` wrote.
+
+        Args:
+            values: Decoded JSON.
+            where: File that it comes from, for the error message.
+
+        Raises:
+            ZprlError: If it is no contract, of another version, lacks a field, or holds one that does not fit.
+        """
+        if not isinstance(values, dict) or values.get("format") != FORMAT:
+            raise ZprlError(
+                f"{where} is not the contract of a ZPRL bundle; give a folder that scripts/export.py wrote."
+            )
+        if values.get("version") != VERSION:
+            raise ZprlError(
+                f"{where} has version {values.get('version')}, and this ZPRL reads version {VERSION}; export the "
+                "policy again or install a matching version."
+            )
+        try:
+            contract = _read(cls, values, "")
+            _check(contract)
+        except ValueError as error:
+            raise ZprlError(f"{where} is damaged: {error}; export the policy again.") from error
+        return contract
+
+
+def write_contract(folder: Path, contract: Contract) -> None:
+    """Check a contract and write it into a bundle's folder."""
+    Contract.from_dict(contract.to_dict())
+    atomic_json_dump(contract.to_dict(), folder / CONTRACT_FILE)
+
+
+def read_contract(folder: StrPath, verify: bool = True) -> Contract:
+    """Read the contract of a bundle.
+
+    Args:
+        folder: The bundle.
+        verify: Whether to compare the files with their checksums.
+
+    Raises:
+        ZprlError: If the folder is no bundle, its contract is damaged, or a file is missing, truncated or altered.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise ZprlError(f"there is no bundle {folder}; give a folder that scripts/export.py wrote.")
+    path = folder / CONTRACT_FILE
+    if not path.is_file():
+        raise ZprlError(f"the folder {folder} is no bundle, as it holds no {CONTRACT_FILE}; export the policy again.")
+    contract = Contract.from_dict(load_json(path, "contract"), str(path))
+    if verify:
+        for name in contract.files:
+            verify_file(folder, contract, name)
+    return contract
+
+
+def verify_file(folder: Path, contract: Contract, name: str) -> Path:
+    """Compare a file of a bundle with its checksum.
+
+    Args:
+        folder: The bundle.
+        contract: Its contract.
+        name: Name of the file.
+
+    Returns:
+        The file.
+
+    Raises:
+        ZprlError: If it is missing, truncated or altered.
+    """
+    path, expected = folder / name, contract.files[name]
+    if not path.is_file():
+        raise ZprlError(f"the bundle {folder} lacks its file {name}; copy it again.")
+    size = path.stat().st_size
+    if size != expected.size:
+        raise ZprlError(f"{path} has {size} bytes instead of {expected.size}; copy the bundle again.")
+    if checksum(path) != expected.sha256:
+        raise ZprlError(f"{path} was altered: its checksum is not the contract's; copy the bundle again.")
+    return path
+
+
+# -- reading ---------------------------------------------------------------------------------------------------------
+
+
+def _read(kind: Any, value: Any, path: str) -> Any:
+    """Turn decoded JSON into a value of an annotated type, or say where it does not fit."""
+    origin, arguments = typing.get_origin(kind), typing.get_args(kind)
+    if dataclasses.is_dataclass(kind) and isinstance(kind, type):
+        if not isinstance(value, dict):
+            raise ValueError(f"{path} is not a group of fields")
+        hints = typing.get_type_hints(kind)
+        prefix = f"{path}." if path else ""
+        unknown = sorted(set(value) - set(hints))
+        missing = [name for name in hints if name not in value]
+        if missing or unknown:
+            problem = f"lacks {prefix}{missing[0]}" if missing else f"holds the unknown {prefix}{unknown[0]}"
+            raise ValueError(f"it {problem}")
+        return kind(**{name: _read(hint, value[name], prefix + name) for name, hint in hints.items()})
+    if origin is types.UnionType:  # the only one is with None
+        return None if value is None else _read(next(a for a in arguments if a is not types.NoneType), value, path)
+    if origin is list and isinstance(value, list):
+        return [_read(arguments[0], item, f"{path}[{index}]") for index, item in enumerate(value)]
+    if origin is dict and isinstance(value, dict):
+        return {str(name): _read(arguments[1], item, f"{path}.{name}") for name, item in value.items()}
+    if kind is Any:
+        return value
+    if kind is float and isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
+        return float(value)
+    if kind is int and isinstance(value, int) and not isinstance(value, bool):
+        return value
+    if kind is str and isinstance(value, str):
+        return value
+    raise ValueError(f"{path} does not fit ({value!r})" if len(repr(value)) < 40 else f"{path} does not fit")
+
+
+def _check(contract: Contract) -> None:
+    """Check what types alone do not say."""
+    start = 0
+    for term in contract.observation.terms:
+        place = f"observation term {term.name}"
+        if term.start != start or term.size < 1:
+            raise ValueError(f"{place} does not begin where the one before it ends")
+        for name in ("elements", "units", "minimum", "maximum", "mean", "std"):
+            values = getattr(term, name)
+            if values is not None and len(values) != term.size:
+                raise ValueError(f"{place} has {len(values)} values in {name} instead of {term.size}")
+        if min(term.std) <= 0.0:
+            raise ValueError(f"{place} has a standard deviation that is not positive")
+        start += term.size
+    if start != contract.observation.size or not start:
+        raise ValueError(f"the observation terms have {start} elements instead of {contract.observation.size}")
+    if not contract.action:
+        raise ValueError("it has no action")
+    for dimension in contract.action:
+        low, high = dimension.low, dimension.high
+        if low is not None and high is not None and not low < high:
+            raise ValueError(f"action {dimension.name} has a lower limit that is not below the upper one")
+    control = contract.control
+    if not control.period > 0.0:
+        raise ValueError("control.period is not positive")
+    if not 1 <= control.execute_steps <= control.horizon:
+        raise ValueError("control.execute_steps is not between 1 and control.horizon")
+    noise = control.initial_noise
+    if noise.rule not in ("zero", "fixed") or (noise.rule == "fixed") != (noise.values is not None):
+        raise ValueError(f"control.initial_noise has the rule {noise.rule!r}, or values that do not belong to it")
+    if noise.values is not None and [len(row) for row in noise.values] != [len(contract.action)] * control.horizon:
+        raise ValueError("control.initial_noise.values has not the shape of a chunk")
+    if len(contract.latent.mean) != contract.latent.size or len(contract.latent.std) != contract.latent.size:
+        raise ValueError(f"latent has not {contract.latent.size} means and standard deviations")
+    if min(contract.latent.std) <= 0.0:
+        raise ValueError("latent.std is not positive")
+    if contract.policy not in ("steered", "base"):
+        raise ValueError(f"policy is {contract.policy!r}, neither steered nor base")
+    for name, file in contract.files.items():
+        if Path(name).name != name or name == CONTRACT_FILE:
+            raise ValueError(f"files names {name!r}, which is no file beside the contract")
+        if file.tolerance is not None and len(file.tolerance) != len(contract.action):
+            raise ValueError(f"files.{name}.tolerance has {len(file.tolerance)} values")

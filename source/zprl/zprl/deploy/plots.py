@@ -1,0 +1,68 @@
+# Copyright (c) 2026, The ZPRL Project Developers.
+# SPDX-License-Identifier: BSD-3-Clause
+
+"""Bar chart of success under disturbances."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from zprl.evaluation.plots import BASE_COLOR, COLORS
+from zprl.files import atomic_write
+
+if TYPE_CHECKING:
+    from _typeshed import StrPath
+
+
+def plot_robustness(path: StrPath, rows: Sequence[dict[str, Any]], title: str) -> None:
+    """Draw a pair of bars with 95% intervals for each disturbance.
+
+    Args:
+        path: PNG file to create or to replace.
+        rows: What :func:`zprl.deploy.sim2real.run_disturbances` returns.
+        title: Title of the figure.
+
+    Raises:
+        OSError: If the file cannot be written; see :func:`zprl.files.atomic_write`.
+    """
+    # The figure is made without pyplot, which would open windows and keep every figure in memory.
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+    from PIL import Image
+
+    figure = Figure(figsize=(7.2, 1.2 + 0.36 * len(rows)), dpi=120, layout="constrained")
+    canvas = FigureCanvasAgg(figure)
+    axes = figure.add_subplot()
+    places = np.arange(len(rows))
+    for name, color, offset in (("base", BASE_COLOR, -0.2), ("steered", COLORS[0], 0.2)):
+        shown = [(place, row[name]) for place, row in zip(places, rows, strict=True) if row[name] is not None]
+        if not shown:
+            continue
+        rates = np.array([100 * policy["rate"] for _, policy in shown])
+        low, high = np.array([[100 * policy["low"], 100 * policy["high"]] for _, policy in shown]).T
+        axes.barh(
+            [place + offset for place, _ in shown],
+            rates,
+            height=0.38,
+            color=color,
+            xerr=[rates - low, high - rates],
+            error_kw={"elinewidth": 1.0, "capsize": 2.0, "ecolor": "#222222"},
+            label=name,
+        )
+    axes.set_yticks(places, [row["name"].replace("_", " ") for row in rows])
+    axes.invert_yaxis()
+    axes.set_xlim(0, 100)
+    axes.set_xlabel("success [%], 95% interval")
+    axes.grid(axis="x", color="#DDDDDD", linewidth=0.6)
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.set_title(title, loc="left", fontsize="medium")
+    axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.1), ncols=2, frameon=False, fontsize="small")
+
+    canvas.draw()
+    image = Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB").quantize(256, dither=Image.Dither.NONE)
+    with atomic_write(path) as file:
+        image.save(file, format="png", optimize=True)

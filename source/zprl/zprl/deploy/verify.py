@@ -1,0 +1,206 @@
+# Copyright (c) 2026, The ZPRL Project Developers.
+# SPDX-License-Identifier: BSD-3-Clause
+
+"""Proof that the files of a bundle do what the Python policy does: each is loaded in a fresh process and compared.
+
+``python -m zprl.deploy.verify BUNDLE`` repeats it on the recorded episodes of a bundle, on any machine.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from zprl.errors import ZprlError, run_cli
+from zprl.evaluation.report import format_table
+
+from .contract import GOLDEN_FILE, Contract, read_contract
+from .formats import FORMATS
+from .golden import read_recording
+from .load import open_bundle
+
+RELATIVE_TOLERANCE = 1.0e-5
+"""Largest error of single precision, in units of the chunks' RMS."""
+
+PYTHON_FACTOR = 2.0
+"""Where the Python policy itself, in single precision, errs by more than the rule, a format may err by this much more.
+
+A trained flow can enlarge rounding a hundredfold between two ways to act, and no format can be more faithful than its
+model.
+"""
+
+BFLOAT16_RMS = 1.0e-3
+"""Largest RMS error of bfloat16 weights, in units of the action range."""
+
+BFLOAT16_MAX = 2.5e-2
+"""Largest error of bfloat16 weights, likewise."""
+
+
+@dataclass(frozen=True)
+class Cases:
+    """Observations and what the policy should do.
+
+    Attributes:
+        obs: Observations (N, D), float32.
+        truth: Chunks of the model in double precision (N, H, A).
+        python: Chunks of the Python policy that was evaluated, in single precision (N, H, A).
+    """
+
+    obs: Tensor
+    truth: Tensor
+    python: Tensor
+
+    @property
+    def rms(self) -> float:
+        """RMS of the true chunks."""
+        return float(self.truth.square().mean().sqrt())
+
+    def save(self, path: Path) -> None:
+        """Write the cases."""
+        np.savez(path, obs=self.obs.numpy(), truth=self.truth.numpy(), python=self.python.numpy())
+
+    @classmethod
+    def load(cls, path: Path) -> Cases:
+        """Read what :meth:`save` wrote."""
+        with np.load(path) as arrays:
+            return cls(*(torch.from_numpy(arrays[name]) for name in ("obs", "truth", "python")))
+
+
+@dataclass(frozen=True)
+class FormatError:
+    """How far a format is from the model in double precision, in the task's action units.
+
+    Attributes:
+        kind: The format, or "Python policy".
+        max: Largest error.
+        rms: Root mean square of the error.
+        rows: Largest difference between rows alone and in a batch.
+        python: Largest difference from the Python policy in single precision; 0 is equality of every bit.
+    """
+
+    kind: str
+    max: float
+    rms: float
+    rows: float
+    python: float
+
+
+def measure(folder: Path, kind: str, cases: Cases) -> FormatError:
+    """Load one format and compare it, in this process."""
+    bundle = open_bundle(folder, kind)
+    if kind != "torchscript" and hasattr(torch.ops.zprl, "policy_step"):
+        raise ZprlError("the native operators are loaded; measure formats that do without them in a fresh process.")
+    chunk = bundle.act(cases.obs).double()
+    batch = bundle.act_batch(cases.obs).double()
+    error = chunk - cases.truth
+    return FormatError(
+        kind,
+        max=_worst(error),
+        rms=float(error.square().mean().sqrt()),
+        rows=_worst(chunk - batch),
+        python=_worst(chunk - cases.python.double()),
+    )
+
+
+def measure_in_fresh_process(folder: Path, kind: str, cases: Cases) -> FormatError:
+    """Load one format in a process of its own and compare it.
+
+    Raises:
+        ZprlError: If it cannot be loaded or run there.
+    """
+    with tempfile.TemporaryDirectory() as place:
+        path = Path(place) / "cases.npz"
+        cases.save(path)
+        command = [sys.executable, "-m", "zprl.deploy.verify", str(folder), "--kind", kind, "--cases", str(path)]
+        done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode != 0:
+        lines = [line for line in done.stderr.splitlines() if line.strip()]
+        reason = lines[-1].removeprefix("error: ") if lines else f"status {done.returncode}"
+        raise ZprlError(f"the exported format {kind} does not run in a fresh process: {reason}")
+    return FormatError(**json.loads(done.stdout.splitlines()[-1]))
+
+
+def tolerance(contract: Contract, precision: str, rms: float, python_error: float) -> list[float]:
+    """Return the largest error that each action dimension may have.
+
+    Args:
+        contract: The contract, for the action range.
+        precision: "float32" or "bfloat16".
+        rms: RMS of the true chunks.
+        python_error: Largest error of the Python policy in single precision.
+    """
+    if precision == "float32":
+        return [max(RELATIVE_TOLERANCE * rms, PYTHON_FACTOR * python_error)] * contract.action_size
+    return [BFLOAT16_MAX * width for width in action_ranges(contract)]
+
+
+def action_ranges(contract: Contract) -> list[float]:
+    """Return the width of the action range of each dimension; 1 where it has no limits."""
+    return [1.0 if d.low is None or d.high is None else d.high - d.low for d in contract.action]
+
+
+def broken_rule(error: FormatError, contract: Contract, limit: list[float], precision: str) -> str | None:
+    """Return why an error is too large, or None if it is not. NaN is always too large."""
+    if not error.max <= min(limit):
+        return f"its largest error is {error.max:.2e}, and {min(limit):.2e} is allowed"
+    allowed = BFLOAT16_RMS * min(action_ranges(contract))
+    if precision == "bfloat16" and not error.rms <= allowed:
+        return f"its RMS error is {error.rms:.2e}, and {allowed:.2e} is allowed"
+    return None
+
+
+def error_table(errors: list[FormatError], rms: float) -> str:
+    """Return a table of errors, relative to the chunks' RMS."""
+    rows: list[list[str]] = [["", "largest error", "RMS error", "batch against rows", "against Python"]]
+    rows += [[e.kind, *(f"{v / rms:.1e}" for v in (e.max, e.rms, e.rows, e.python))] for e in errors]
+    return format_table(rows)
+
+
+def _worst(difference: Tensor) -> float:
+    return float(difference.abs().max())
+
+
+def _golden_cases(folder: Path) -> Cases:
+    recording = read_recording(folder / GOLDEN_FILE)
+    chunk = torch.from_numpy(recording.chunk)
+    return Cases(torch.from_numpy(recording.obs[recording.plan_step]), chunk.double(), chunk)
+
+
+def main() -> None:
+    """Compare one format with given cases, or all formats with the bundle's recorded episodes."""
+    import argparse
+
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("bundle", type=Path)
+    parser.add_argument("--kind", choices=list(FORMATS), default=None)
+    parser.add_argument("--cases", type=Path, default=None)
+    args = parser.parse_args()
+    torch.set_num_threads(1)
+    if args.kind is not None:
+        cases = _golden_cases(args.bundle) if args.cases is None else Cases.load(args.cases)
+        print(json.dumps(dataclasses.asdict(measure(args.bundle, args.kind, cases))))
+        return
+    contract = read_contract(args.bundle)
+    cases = _golden_cases(args.bundle)
+    kinds = [kind for kind, form in FORMATS.items() if form.file in contract.files]
+    errors = [measure_in_fresh_process(args.bundle, kind, cases) for kind in kinds]
+    print(error_table(errors, cases.rms))
+    for error in errors:
+        file = contract.files[FORMATS[error.kind].file]
+        problem = broken_rule(error, contract, file.tolerance or [], file.precision)
+        if problem is not None:
+            raise ZprlError(f"{args.bundle / FORMATS[error.kind].file} is not faithful: {problem}.")
+    print(f"{len(errors)} formats reproduce {len(cases.obs)} recorded chunks")
+
+
+if __name__ == "__main__":
+    run_cli(main)
