@@ -14,7 +14,7 @@ from tests.native.test_policy_step import make_inputs, make_policy
 from zprl import native
 from zprl.errors import ZprlError
 from zprl.policy import NativePolicyStep, make_policy_step, make_policy_step_on
-from zprl.policy.native import PRECISIONS, pack_policy
+from zprl.policy.native import PRECISIONS, PackedActor, pack_policy
 
 _core = pytest.importorskip("zprl._core", reason="the native libraries are not built")
 native.load_torch_library()
@@ -60,6 +60,15 @@ def test_wrong_packing_ends_in_a_sentence():
     blob[256:].view(torch.float32)[5000] = float("nan")
     with pytest.raises((RuntimeError, ValueError), match="not a finite number"):
         torch.ops.zprl.pack_for_cuda(blob, "float32")
+
+
+@with_cuda
+def test_an_actor_is_refused():
+    policy = make_policy()
+    sees, latent = policy.obs_dim + policy.cfg.latent_dim, policy.cfg.latent_dim
+    actor = PackedActor(torch.zeros(sees), torch.ones(sees), (torch.nn.Linear(sees, latent),), torch.nn.ELU, 0.5)
+    with pytest.raises((RuntimeError, ValueError), match="the policy has an actor"):
+        torch.ops.zprl.pack_for_cuda(pack_policy(policy, actor=actor), "float32")
 
 
 @with_cuda

@@ -115,6 +115,11 @@ void make_header(const Policy& policy, Precision precision, int32_t* header) {
         throw std::invalid_argument(std::string("zprl: a policy with bfloat16 weights cannot be packed as ") +
                                     name(precision) + "; pack one with float32 weights, or ask for bfloat16.");
     }
+    if (policy.steered) {
+        throw std::invalid_argument(
+            "zprl: the policy has an actor, which the GPU's kernels do not run; pack the policy without it and pass the "
+            "actor's output as residual.");
+    }
     std::memcpy(header, policy.blob, kHeaderInts * sizeof(int32_t));
     header[kFieldMagic] = kCudaMagic;
     header[kFieldVersion] = kCudaVersion;
