@@ -117,7 +117,8 @@ void make_header(const Policy& policy, Precision precision, int32_t* header) {
     }
     if (policy.steered) {
         throw std::invalid_argument(
-            "zprl: the policy has an actor, which the GPU's kernels do not run; pack the policy without it and pass the "
+            "zprl: the policy has an actor, which the GPU's kernels do not run; pack the policy without it and pass "
+            "the "
             "actor's output as residual.");
     }
     std::memcpy(header, policy.blob, kHeaderInts * sizeof(int32_t));
