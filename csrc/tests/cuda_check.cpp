@@ -51,7 +51,8 @@ Blob pack_for_cuda(const std::vector<char>& cpu_blob, Precision precision) {
     return blob;
 }
 
-// ---- Kernels ---------------------------------------------------------------------------------------------------------
+// ---- Kernels
+// ---------------------------------------------------------------------------------------------------------
 
 template <typename Unit>
 void run_kernel(const KernelArguments& arguments, const Plan& plan) {
@@ -90,17 +91,16 @@ std::vector<float> run(Blob& blob, const Plan& plan, const Shape& s, const Batch
     c.chunk = chunk.data();
     c.mean = mean.data();
     c.logvar = logvar.data();
-    zprl::cuda::emulation::machine().run(
-        plan.blocks, plan.cluster_size, plan.threads, plan.shared_bytes, seed, [&] {
-            switch (policy.precision) {
-                case Precision::kFloat32:
-                    return run_kernel<zprl::cuda::Fp32Unit>(arguments, plan);
-                case Precision::kTf32:
-                    return run_kernel<zprl::cuda::Tf32Unit>(arguments, plan);
-                default:
-                    return run_kernel<zprl::cuda::Bf16Unit>(arguments, plan);
-            }
-        });
+    zprl::cuda::emulation::machine().run(plan.blocks, plan.cluster_size, plan.threads, plan.shared_bytes, seed, [&] {
+        switch (policy.precision) {
+            case Precision::kFloat32:
+                return run_kernel<zprl::cuda::Fp32Unit>(arguments, plan);
+            case Precision::kTf32:
+                return run_kernel<zprl::cuda::Tf32Unit>(arguments, plan);
+            default:
+                return run_kernel<zprl::cuda::Bf16Unit>(arguments, plan);
+        }
+    });
     for (const Memory<float>* memory : {&obs, &residual, &noise, &condition, &chunk, &mean, &logvar}) {
         memory->require_guards("an array");
     }
@@ -115,7 +115,8 @@ std::vector<float> run(Blob& blob, const Plan& plan, const Shape& s, const Batch
     return result;
 }
 
-// ---- Whole steps -----------------------------------------------------------------------------------------------------
+// ---- Whole steps
+// -----------------------------------------------------------------------------------------------------
 
 struct Errors {
     double max = 0.0, rms = 0.0;
@@ -129,7 +130,8 @@ Errors errors_of(const Model& model, const Batch& batch, Call call, const std::v
         const Numbers expected = reference_row(reference, model.shape, batch, call, row);
         for (int i = 0; i < width; ++i) {
             const double error = static_cast<double>(result[row * width + i]) - expected[i];
-            require(std::isfinite(error), text("%s: row %d, number %d is not finite", name(call), static_cast<int>(row), i));
+            require(std::isfinite(error),
+                    text("%s: row %d, number %d is not finite", name(call), static_cast<int>(row), i));
             squares += expected[i] * expected[i];
             error_squares += error * error;
             max_error = std::max(max_error, std::abs(error));
@@ -154,8 +156,7 @@ struct Case {
 
 Plan plan_of(const Case& c, const DevicePolicy& policy) {
     const int resident = std::min(c.resident, 2 * policy.num_blocks + 2);
-    Plan plan{c.kernel,    c.tile_rows, c.cluster_size, zprl::cuda::kThreads, c.stages, resident,
-              c.placement, 0,           0,              0};
+    Plan plan{c.kernel, c.tile_rows, c.cluster_size, zprl::cuda::kThreads, c.stages, resident, c.placement, 0, 0, 0};
     const zprl::cuda::Memory memory = zprl::cuda::lay_out_memory(policy, plan);
     plan.blocks = (c.rows + c.tile_rows - 1) / c.tile_rows * c.cluster_size;
     plan.shared_bytes = memory.shared_bytes;

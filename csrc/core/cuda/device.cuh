@@ -115,9 +115,10 @@ ZPRL_DEVICE float to_tf32(float x) {
 
 ZPRL_DEVICE float bits_to_float(uint32_t bits) { return __uint_as_float(bits); }
 
-// ---- Clusters and bulk copies: Hopper and later ----------------------------------------------------------------------
+// ---- Clusters and bulk copies: Hopper and later
+// ----------------------------------------------------------------------
 
-#if __CUDA_ARCH__ >= 900
+#if !defined(__CUDA_ARCH__) || __CUDA_ARCH__ >= 900
 
 ZPRL_DEVICE int cluster_rank() {
     uint32_t rank;
@@ -153,11 +154,10 @@ ZPRL_DEVICE void announce_bytes(uint64_t* barrier, uint32_t bytes) {
 
 // Copies a multiple of 16 bytes and counts them at `barrier` when they have arrived.
 ZPRL_DEVICE void copy_bulk(void* shared, const void* global, uint32_t bytes, uint64_t* barrier) {
-    asm volatile(
-        "cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes [%0], [%1], %2, [%3];" ::"r"(
-            shared_address(shared)),
-        "l"(global), "r"(bytes), "r"(shared_address(barrier))
-        : "memory");
+    asm volatile("cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes [%0], [%1], %2, [%3];" ::"r"(
+                     shared_address(shared)),
+                 "l"(global), "r"(bytes), "r"(shared_address(barrier))
+                 : "memory");
 }
 
 // Waits for the arrival number `phase` (0, 1, 0, ...).

@@ -4,7 +4,7 @@
 // Where a block keeps what, in its shared memory and its part of the workspace. Computed on the host, by plan.cpp.
 //
 //   what                      bytes per row                          lifetime
-//   modulation                4 W' + 8 kept numbers                  from the condition on
+//   modulation                4 (4 W' + 8)                           from the condition on
 //   layers that run once (2)  slabs of the widest, float32           until the modulation
 //   residual stream           4 (W' + 8)                             from the modulation on, in the place of
 //   branch, inner             slabs of W' (inner: or the chunk)      the layers that run once
@@ -14,8 +14,8 @@
 //            weights passing  8 warps x 3 stages of 2 KiB, per block
 //            weights staying  slices of the first `resident` layers, per block
 //
-// with W' and C' the padded widths of a block's layer and of the chunk. The 8 numbers at the end of a row shift the next
-// one by 8 banks, so that the threads of an accumulator (8 rows, 4 pairs of columns) do not conflict.
+// with W' and C' the padded widths of a block's layer and of the chunk. The 8 numbers at the end of a row shift the
+// next one by 8 banks, so that the threads of an accumulator (8 rows, 4 pairs of columns) do not conflict.
 
 #pragma once
 

@@ -49,9 +49,7 @@ class Pieces {
 int field_layers(const DevicePolicy& p) { return 2 * p.num_blocks + 2; }
 
 int64_t slice_bytes(const DevicePolicy& p, int index, int cluster_size) {
-    const DeviceLayer& layer = index == 0                        ? p.input
-                               : index == field_layers(p) - 1 ? p.output
-                                                                 : p.first_block_layer;
+    const DeviceLayer& layer = index == 0 ? p.input : index == field_layers(p) - 1 ? p.output : p.first_block_layer;
     return static_cast<int64_t>(slabs_of(layer.in, element_bytes(p.precision))) *
            groups_per_block(layer.out, cluster_size) * kGroupBytes;
 }
@@ -64,15 +62,15 @@ void count_products(const DevicePolicy& p, double* once, double* field) {
     *once = 0.0;
     for (int i = 0; i < p.num_embedding + p.num_encoder + p.num_decoder; ++i) *once += of(p.once[i]);
     const double evaluations = static_cast<double>(p.num_steps) * p.solver.stages;
-    *field = of(p.modulation) +
-             evaluations * (of(p.input) + 2.0 * p.num_blocks * of(p.first_block_layer) + of(p.output));
+    *field =
+        of(p.modulation) + evaluations * (of(p.input) + 2.0 * p.num_blocks * of(p.first_block_layer) + of(p.output));
 }
 
 // Cycles that the whole batch takes with this tile plan.
 double tile_cycles(const DevicePolicy& p, const Plan& plan, const DeviceProperties& device) {
-    constexpr double kBytesPerCycle = 64.0;      // from the level-2 cache to one multiprocessor
-    constexpr double kFp32PerCycle = 64.0;       // multiply-adds: half of the units, which wait for shared memory
-    constexpr double kLayerCycles = 600.0;       // barriers, layer norms, epilogues: of a layer, and per 16 rows
+    constexpr double kBytesPerCycle = 64.0;  // from the level-2 cache to one multiprocessor
+    constexpr double kFp32PerCycle = 64.0;   // multiply-adds: half of the units, which wait for shared memory
+    constexpr double kLayerCycles = 600.0;   // barriers, layer norms, epilogues: of a layer, and per 16 rows
     const double per_cycle = p.precision == Precision::kFloat32 ? kFp32PerCycle
                              : p.precision == Precision::kTf32  ? 512.0
                                                                 : 1024.0;
@@ -83,7 +81,7 @@ double tile_cycles(const DevicePolicy& p, const Plan& plan, const DeviceProperti
     double bytes = once * 4.0 + field * element_bytes(p.precision);
     const double evaluations = static_cast<double>(p.num_steps) * p.solver.stages, hidden = padded_width(p.hidden_dim);
     if (plan.placement != Placement::kShared) {
-        bytes += rows * evaluations * (3.0 * p.num_blocks + 3.0) * hidden * element_bytes(p.precision);
+        bytes += rows * evaluations * (3.0 * p.num_blocks + 3.0) * hidden * 4.0;
     }
     if (plan.placement == Placement::kWorkspace) {
         bytes += rows * evaluations * (5.0 * p.num_blocks + 4.0) * hidden * 4.0;
@@ -152,7 +150,7 @@ Memory lay_out_memory(const DevicePolicy& p, const Plan& plan) {
     const int64_t rows = m.rows;
     const int hidden = padded_width(p.hidden_dim), chunk = padded_width(p.chunk_dim());
     const int element = element_bytes(p.precision);
-    m.modulation_stride = 4 * hidden + kRowShift * 4 / element;
+    m.modulation_stride = 4 * hidden + kRowShift;
     m.stream_stride = hidden + kRowShift;
     m.state_stride = chunk + kRowShift;
     m.modulation_in_workspace = plan.placement != Placement::kShared;
@@ -160,7 +158,7 @@ Memory lay_out_memory(const DevicePolicy& p, const Plan& plan) {
 
     Pieces shared, workspace;
     Pieces& of_modulation = m.modulation_in_workspace ? workspace : shared;
-    m.modulation = of_modulation.take(rows * m.modulation_stride * element);
+    m.modulation = of_modulation.take(rows * m.modulation_stride * 4);
     const int64_t start = shared.position();
     const int once_width = widest_once(p);
     for (int32_t& once : m.once) once = shared.take(rows * slabs_of(once_width, 4) * kSlabBytes);
@@ -219,10 +217,10 @@ Plan plan(const DevicePolicy& policy, int64_t rows, const DeviceProperties& devi
             finish(policy, rows, &plan);
             return plan;
         }();
-        throw std::invalid_argument(
-            "zprl: the policy's layers are too wide for this GPU: they need " + std::to_string(least.shared_bytes) +
-            " bytes of shared memory, and a block has " + std::to_string(device.shared_memory_per_block_optin) +
-            "; use torch, or lower precision than " + name(policy.precision) + ".");
+        throw std::invalid_argument("zprl: the policy's layers are too wide for this GPU: they need " +
+                                    std::to_string(least.shared_bytes) + " bytes of shared memory, and a block has " +
+                                    std::to_string(device.shared_memory_per_block_optin) +
+                                    "; use torch, or lower precision than " + name(policy.precision) + ".");
     }
     return best;
 }
@@ -231,13 +229,15 @@ std::string describe(const Plan& plan) {
     char text[256];
     if (plan.kernel == Kernel::kCluster) {
         std::snprintf(text, sizeof(text),
-                      "cluster: %" PRId64 " clusters of %d blocks, %d rows each, %d layers stay in shared memory "
+                      "cluster: %" PRId64
+                      " clusters of %d blocks, %d rows each, %d layers stay in shared memory "
                       "(%" PRId64 " KiB per block)",
                       plan.blocks / plan.cluster_size, plan.cluster_size, plan.tile_rows, plan.resident,
                       plan.shared_bytes / 1024);
         return text;
     }
-    const char* const places[] = {"all in shared memory", "modulation in the workspace", "only operands in shared memory"};
+    const char* const places[] = {"all in shared memory", "modulation in the workspace",
+                                  "only operands in shared memory"};
     std::snprintf(text, sizeof(text), "tile: %" PRId64 " blocks of %d rows, %d stages, %s (%" PRId64 " KiB per block)",
                   plan.blocks, plan.tile_rows, plan.stages, places[static_cast<int>(plan.placement)],
                   plan.shared_bytes / 1024);

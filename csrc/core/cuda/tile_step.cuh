@@ -3,18 +3,18 @@
 //
 // Throughput: a block takes 16 kTilesM rows through the whole step, and the weights stream by.
 //
-// Activations stay in the block's shared memory (memory.h). Weights come from the level-2 cache, 256 outputs by one slab
-// (32 KiB) at a time, through a ring of stages that all threads fill with cp.async. The ring does not know layers: its
-// cursor runs through the whole step's weights in the order in which they are multiplied, so that the first slabs of a
-// layer arrive while the one before is still at work. One barrier per slab both hands over the slab that has arrived
-// and frees the one that was multiplied.
+// Activations stay in the block's shared memory (memory.h). Weights come from the level-2 cache, 256 outputs by one
+// slab (32 KiB) at a time, through a ring of stages that all threads fill with cp.async. The ring does not know layers:
+// its cursor runs through the whole step's weights in the order in which they are multiplied, so that the first slabs
+// of a layer arrive while the one before is still at work. One barrier per slab both hands over the slab that has
+// arrived and frees the one that was multiplied.
 //
-// Warps share the outputs: warp w takes the tiles w, w + 8, ... of 8 outputs, for all rows, so that a narrow layer still
-// gives every warp something to do, and every row's sums are added in the same order.
+// Warps share the outputs: warp w takes the tiles w, w + 8, ... of 8 outputs, for all rows, so that a narrow layer
+// still gives every warp something to do, and every row's sums are added in the same order.
 //
 // Roofline per block and slab of 256 outputs, 64 rows, bf16: 256 mma of m16n8k16 per warp quarter, 1 M multiply-adds:
-// 1024 cycles at the dense rate of sm_80, against 32 KiB from the level-2 cache: 512 cycles at 64 bytes per cycle. Fewer
-// rows are bound by the cache: the planner takes as many as the batch and shared memory allow.
+// 1024 cycles at the dense rate of sm_80, against 32 KiB from the level-2 cache: 512 cycles at 64 bytes per cycle.
+// Fewer rows are bound by the cache: the planner takes as many as the batch and shared memory allow.
 
 #pragma once
 

@@ -34,16 +34,8 @@ ZPRL_DEVICE const char* piece_of(const char* slab, int row, int piece) {
     return slab + row * kSlabBytes + (piece ^ (row % 8)) * kPieceBytes;
 }
 
-// Numbers of four bytes.
-struct StoresFloats {
-    typedef float Stored;
+struct Fp32Unit {
     static constexpr int kElementBytes = 4;
-    // Of numbers that are kept, and are no operands.
-    static ZPRL_DEVICE Float2 load_kept(const float* at) { return *reinterpret_cast<const Float2*>(at); }
-    static ZPRL_DEVICE void store_kept(void* at, float x, float y) { *static_cast<Float2*>(at) = {x, y}; }
-};
-
-struct Fp32Unit : StoresFloats {
     static ZPRL_DEVICE void store_operand(void* at, float x, float y) { *static_cast<Float2*>(at) = {x, y}; }
 
     template <int kTilesM, int kTilesN>
@@ -66,8 +58,7 @@ struct Fp32Unit : StoresFloats {
                 if (n >= tiles) continue;
                 ZPRL_UNROLL
                 for (int column = 0; column < 2; ++column) {
-                    const Float4 w =
-                        *reinterpret_cast<const Float4*>(piece_of(b + n * stride, 2 * t + column, piece));
+                    const Float4 w = *reinterpret_cast<const Float4*>(piece_of(b + n * stride, 2 * t + column, piece));
                     ZPRL_UNROLL
                     for (int i = 0; i < 2 * kTilesM; ++i) {
                         float& to = part[i / 2][n][2 * (i % 2) + column];
@@ -138,22 +129,17 @@ struct Bf16Instruction {
     }
 };
 
-struct Tf32Unit : StoresFloats, MatrixUnit<Tf32Instruction> {
+struct Tf32Unit : MatrixUnit<Tf32Instruction> {
+    static constexpr int kElementBytes = 4;
     static ZPRL_DEVICE void store_operand(void* at, float x, float y) {
         *static_cast<Float2*>(at) = {device::to_tf32(x), device::to_tf32(y)};
     }
 };
 
 struct Bf16Unit : MatrixUnit<Bf16Instruction> {
-    typedef uint16_t Stored;
     static constexpr int kElementBytes = 2;
     static ZPRL_DEVICE void store_operand(void* at, float x, float y) {
         *static_cast<uint32_t*>(at) = device::to_bf16x2(x, y);
-    }
-    static ZPRL_DEVICE void store_kept(void* at, float x, float y) { store_operand(at, x, y); }
-    static ZPRL_DEVICE Float2 load_kept(const uint16_t* at) {
-        const uint32_t bits = *reinterpret_cast<const uint32_t*>(at);
-        return {device::bits_to_float(bits << 16), device::bits_to_float(bits & 0xFFFF0000u)};
     }
 };
 
