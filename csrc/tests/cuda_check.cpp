@@ -150,13 +150,13 @@ struct Case {
     int64_t rows;
     Shape shape;
     Placement placement = Placement::kShared;
-    int stages = 3;
+    int stages = 3, outputs = 256;
     int resident = 1 << 20;  // as many as there are
 };
 
 Plan plan_of(const Case& c, const DevicePolicy& policy) {
     const int resident = std::min(c.resident, 2 * policy.num_blocks + 2);
-    Plan plan{c.kernel, c.tile_rows, c.cluster_size, zprl::cuda::kThreads, c.stages, resident, c.placement, 0, 0, 0};
+    Plan plan{c.kernel, c.tile_rows, c.cluster_size, zprl::cuda::kThreads, c.stages, c.outputs, resident, c.placement, 0, 0, 0};
     const zprl::cuda::Memory memory = zprl::cuda::lay_out_memory(policy, plan);
     plan.blocks = (c.rows + c.tile_rows - 1) / c.tile_rows * c.cluster_size;
     plan.shared_bytes = memory.shared_bytes;
@@ -245,7 +245,7 @@ int check_steps(const char* only) {
     const Case cases[] = {
         {"tile fp32 16", kFp32, kTile, 16, 1, 9, small},
         {"tile fp32 32", kFp32, kTile, 32, 1, 33, odd, Placement::kModulation, 2},
-        {"tile fp32 rk4", kFp32, kTile, 16, 1, 17, rk4, Placement::kWorkspace, 4},
+        {"tile fp32 rk4", kFp32, kTile, 16, 1, 17, rk4, Placement::kWorkspace, 4, 64},
         {"tile fp32 heun", kFp32, kTile, 16, 1, 3, heun},
         {"tile fp32 rk4 twice", kFp32, kTile, 16, 1, 5, rk4_twice},
         {"tile fp32 long chunk", kFp32, kTile, 16, 1, 2, long_chunk},
@@ -254,17 +254,17 @@ int check_steps(const char* only) {
         {"tile tf32 wide", kTf32, kTile, 16, 1, 2, wide},
         {"tile bf16 16", kBf16, kTile, 16, 1, 8, small, Placement::kShared, 2},
         {"tile bf16 32", kBf16, kTile, 32, 1, 33, odd, Placement::kModulation, 4},
-        {"tile bf16 64", kBf16, kTile, 64, 1, 65, heun, Placement::kWorkspace},
+        {"tile bf16 64", kBf16, kTile, 64, 1, 65, heun, Placement::kWorkspace, 3, 128},
         {"tile bf16 rk4", kBf16, kTile, 64, 1, 6, rk4},
         {"tile bf16 wide", kBf16, kTile, 16, 1, 3, wide},
         {"cluster fp32 2", kFp32, kCluster, 8, 2, 9, small},
-        {"cluster fp32 4", kFp32, kCluster, 8, 4, 3, odd, Placement::kShared, 0, 2},
-        {"cluster fp32 rk4", kFp32, kCluster, 8, 4, 17, rk4, Placement::kShared, 0, 0},
+        {"cluster fp32 4", kFp32, kCluster, 8, 4, 3, odd, Placement::kShared, 0, 0, 2},
+        {"cluster fp32 rk4", kFp32, kCluster, 8, 4, 17, rk4, Placement::kShared, 0, 0, 0},
         {"cluster fp32 rk4 twice", kFp32, kCluster, 8, 2, 1, rk4_twice},
         {"cluster tf32 4", kTf32, kCluster, 8, 4, 7, heun},
         {"cluster tf32 long chunk", kTf32, kCluster, 8, 2, 4, long_chunk},
         {"cluster bf16 4", kBf16, kCluster, 8, 4, 8, odd},
-        {"cluster bf16 8", kBf16, kCluster, 8, 8, 9, heun, Placement::kShared, 0, 3},
+        {"cluster bf16 8", kBf16, kCluster, 8, 8, 9, heun, Placement::kShared, 0, 0, 3},
         {"cluster bf16 wide", kBf16, kCluster, 8, 16, 2, wide},
         {"cluster bf16 16", kBf16, kCluster, 8, 16, 5, small},
     };

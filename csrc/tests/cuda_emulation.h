@@ -408,13 +408,21 @@ inline uint32_t to_bf16(float value) {
 }
 inline uint32_t to_bf16x2(float low, float high) { return to_bf16(low) | to_bf16(high) << 16; }
 
+inline uint32_t to_fp16x2(float low, float high) {
+    const _Float16 numbers[2] = {static_cast<_Float16>(low), static_cast<_Float16>(high)};
+    return emulation::word(numbers);
+}
+inline Float2 from_fp16x2(uint32_t bits) {
+    _Float16 numbers[2];
+    std::memcpy(numbers, &bits, sizeof(numbers));
+    return {static_cast<float>(numbers[0]), static_cast<float>(numbers[1])};
+}
+
 inline float to_tf32(float value) {
     const uint32_t bits = emulation::as_bits(value);
     if ((bits & 0x7FFFFFFFu) > 0x7F800000u) return emulation::as_float(0x7FFFFFFFu);
     return emulation::as_float((bits + 0x1000) & ~uint32_t{0x1FFF});
 }
-
-inline float bits_to_float(uint32_t bits) { return emulation::as_float(bits); }
 
 inline int cluster_rank() { return machine().fiber().rank; }
 inline void sync_cluster() { machine().meet(machine().cluster_barrier()); }

@@ -81,7 +81,7 @@ double tile_cycles(const DevicePolicy& p, const Plan& plan, const DeviceProperti
     double bytes = once * 4.0 + field * element_bytes(p.precision);
     const double evaluations = static_cast<double>(p.num_steps) * p.solver.stages, hidden = padded_width(p.hidden_dim);
     if (plan.placement != Placement::kShared) {
-        bytes += rows * evaluations * (3.0 * p.num_blocks + 3.0) * hidden * 4.0;
+        bytes += rows * evaluations * (3.0 * p.num_blocks + 3.0) * hidden * element_bytes(p.precision);
     }
     if (plan.placement == Placement::kWorkspace) {
         bytes += rows * evaluations * (5.0 * p.num_blocks + 4.0) * hidden * 4.0;
@@ -98,6 +98,9 @@ void finish(const DevicePolicy& policy, int64_t rows, Plan* plan) {
     plan->workspace_bytes = memory.workspace_bytes * plan->blocks;
 }
 
+// Outputs and stages of rings, best first.
+constexpr int kRings[][2] = {{256, 4}, {256, 3}, {256, 2}, {128, 4}, {128, 3}, {128, 2}, {64, 4}, {64, 3}, {64, 2}};
+
 // The best tile plan, or one with blocks = -1 if none fits.
 Plan plan_tile(const DevicePolicy& policy, int64_t rows, const DeviceProperties& device) {
     Plan best{};
@@ -108,8 +111,8 @@ Plan plan_tile(const DevicePolicy& policy, int64_t rows, const DeviceProperties&
         // and the shared memory.
         if (tile_rows == 64 && policy.precision != Precision::kBfloat16) continue;
         for (Placement placement : {Placement::kShared, Placement::kModulation, Placement::kWorkspace}) {
-            for (int stages = kMaxStages; stages >= 2; --stages) {
-                Plan plan{Kernel::kTile, tile_rows, 1, kThreads, stages, 0, placement, 0, 0, 0};
+            for (const auto& [outputs, stages] : kRings) {
+                Plan plan{Kernel::kTile, tile_rows, 1, kThreads, stages, outputs, 0, placement, 0, 0, 0};
                 finish(policy, rows, &plan);
                 if (plan.shared_bytes > device.shared_memory_per_block_optin) continue;
                 const double cycles = tile_cycles(policy, plan, device);
@@ -117,7 +120,7 @@ Plan plan_tile(const DevicePolicy& policy, int64_t rows, const DeviceProperties&
                     best = plan;
                     best_cycles = cycles;
                 }
-                break;  // fewer stages are no better
+                break;  // smaller rings are no better
             }
         }
     }
@@ -126,7 +129,7 @@ Plan plan_tile(const DevicePolicy& policy, int64_t rows, const DeviceProperties&
 
 // The cluster plan for this size, with as many layers staying as fit; blocks = -1 if not even the rest fits.
 Plan plan_cluster(const DevicePolicy& policy, int64_t rows, const DeviceProperties& device, int size) {
-    Plan plan{Kernel::kCluster, kClusterRows, size, kThreads, 0, 0, Placement::kShared, 0, 0, 0};
+    Plan plan{Kernel::kCluster, kClusterRows, size, kThreads, 0, 0, 0, Placement::kShared, 0, 0, 0};
     finish(policy, rows, &plan);
     if (plan.shared_bytes > device.shared_memory_per_block_optin) {
         plan.blocks = -1;
@@ -150,7 +153,7 @@ Memory lay_out_memory(const DevicePolicy& p, const Plan& plan) {
     const int64_t rows = m.rows;
     const int hidden = padded_width(p.hidden_dim), chunk = padded_width(p.chunk_dim());
     const int element = element_bytes(p.precision);
-    m.modulation_stride = 4 * hidden + kRowShift;
+    m.modulation_stride = 4 * hidden + kRowShift * 4 / element;
     m.stream_stride = hidden + kRowShift;
     m.state_stride = chunk + kRowShift;
     m.modulation_in_workspace = plan.placement != Placement::kShared;
@@ -158,7 +161,7 @@ Memory lay_out_memory(const DevicePolicy& p, const Plan& plan) {
 
     Pieces shared, workspace;
     Pieces& of_modulation = m.modulation_in_workspace ? workspace : shared;
-    m.modulation = of_modulation.take(rows * m.modulation_stride * 4);
+    m.modulation = of_modulation.take(rows * m.modulation_stride * element);
     const int64_t start = shared.position();
     const int once_width = widest_once(p);
     for (int32_t& once : m.once) once = shared.take(rows * slabs_of(once_width, 4) * kSlabBytes);
@@ -176,7 +179,8 @@ Memory lay_out_memory(const DevicePolicy& p, const Plan& plan) {
 
     if (plan.kernel == Kernel::kTile) {
         m.stages = plan.stages;
-        m.ring = shared.take(static_cast<int64_t>(plan.stages) * kStageBytes);
+        m.tile_outputs = plan.tile_outputs;
+        m.ring = shared.take(static_cast<int64_t>(plan.stages) * plan.tile_outputs * kSlabBytes);
     } else {
         m.resident = plan.resident;
         m.partial = shared.take(kPartialBytes);
@@ -213,7 +217,7 @@ Plan plan(const DevicePolicy& policy, int64_t rows, const DeviceProperties& devi
     const Plan best = plan_tile(policy, rows, device);
     if (best.blocks < 0) {
         const Plan least = [&] {
-            Plan plan{Kernel::kTile, 16, 1, kThreads, 2, 0, Placement::kWorkspace, 0, 0, 0};
+            Plan plan{Kernel::kTile, 16, 1, kThreads, 2, 64, 0, Placement::kWorkspace, 0, 0, 0};
             finish(policy, rows, &plan);
             return plan;
         }();

@@ -90,7 +90,7 @@ class Step {
     ZPRL_DEVICE Step(const KernelArguments& arguments, Engine& engine, int64_t first_row, char* workspace)
         : p_(arguments.policy), m_(arguments.memory), c_(arguments.call), e_(engine), first_(first_row) {
         char* const shared = device::shared_memory();
-        modulation_ = reinterpret_cast<float*>((m_.modulation_in_workspace ? workspace : shared) + m_.modulation);
+        modulation_ = reinterpret_cast<Kept*>((m_.modulation_in_workspace ? workspace : shared) + m_.modulation);
         char* const rest = m_.rest_in_workspace ? workspace : shared;
         stream_ = reinterpret_cast<float*>(rest + m_.stream);
         state_ = reinterpret_cast<float*>(rest + m_.state);
@@ -124,6 +124,8 @@ class Step {
     }
 
  private:
+    typedef typename Unit::Kept Kept;
+
     // -- element by element: every thread takes some numbers of all rows
 
     // function(row, column) for each of the rows' first `width` numbers.
@@ -250,14 +252,14 @@ class Step {
     ZPRL_DEVICE void field(const DeviceLayer& layer, int index, const char* input, Finish kind) {
         const int hidden = padded_width(p_.hidden_dim);
         e_.template linear<Unit>(layer, index, input, [&](int row, int column, float x, float y) {
-            float* const modulation = modulation_ + row * m_.modulation_stride + column;
+            Kept* const modulation = modulation_ + row * m_.modulation_stride + column;
             float* const stream = stream_ + row * m_.stream_stride + column;
             switch (kind) {
                 case Finish::kModulation:
-                    put(modulation, {x, y});
+                    for (int i = 0; i < e_.copies(); ++i) Unit::store_kept(e_.copy(modulation, i), {x, y});
                     break;
                 case Finish::kInput: {
-                    const Float2 bias = load_pair(modulation);
+                    const Float2 bias = Unit::load_kept(modulation);
                     const Float2 h = {x + (bias.x + time_[column]), y + (bias.y + time_[column + 1])};
                     put(stream, h);
                     break;
@@ -268,7 +270,7 @@ class Step {
                     break;
                 }
                 case Finish::kBlockOut: {
-                    const Float2 gate = load_pair(modulation + 3 * hidden);
+                    const Float2 gate = Unit::load_kept(modulation + 3 * hidden);
                     const float* const time_gate = time_ + 2 * hidden + column;
                     Float2 h = load_pair(stream);
                     h.x += (gate.x + time_gate[0]) * x;
@@ -303,11 +305,11 @@ class Step {
                 variance += x * x + y * y;
             }
             const float inverse_std = device::inverse_sqrt(sum_of_warp(variance) * inverse_width + kLayerNormEpsilon);
-            const float* const modulation = modulation_ + row * m_.modulation_stride;
+            const Kept* const modulation = modulation_ + row * m_.modulation_stride;
             for (int i = 2 * lane; i < hidden; i += 64) {
                 const Float2 pair = load_pair(h + i);
-                const Float2 shift = load_pair(modulation + hidden + i);
-                const Float2 scale = load_pair(modulation + 2 * hidden + i);
+                const Float2 shift = Unit::load_kept(modulation + hidden + i);
+                const Float2 scale = Unit::load_kept(modulation + 2 * hidden + i);
                 float x = (pair.x - mean) * inverse_std, y = (pair.y - mean) * inverse_std;
                 x = x * (scale.x + (1.0f + time_scale[i])) + (shift.x + time_shift[i]);
                 y = y * (scale.y + (1.0f + time_scale[i + 1])) + (shift.y + time_shift[i + 1]);
@@ -394,7 +396,7 @@ class Step {
     Engine& e_;
     const int64_t first_;
 
-    float* modulation_;  // [rows][input bias, shift, scale, gate]
+    Kept* modulation_;  // [rows][input bias, shift, scale, gate]
     float *stream_, *state_, *end_;
     char *branch_, *inner_;  // operands of the residual blocks' layers; inner_ holds the state for the input layer
     char *once_, *other_;    // operands of the layers that run once
