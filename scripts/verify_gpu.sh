@@ -126,7 +126,9 @@ stage_tests() {
     # Its own settings: those of the project name plugins that need not be here. The simulator has a stage of its own.
     printf '[pytest]\nmarkers =\n    gpu\n    sim\n    slow\n    timeout\npythonpath = %s\n' "$ROOT" >"$REPORT/pytest.ini"
     "$PYTHON" -m pytest -c "$REPORT/pytest.ini" --rootdir "$ROOT" --import-mode=importlib -p no:dash \
-        -p no:cacheprovider -q -ra -m 'gpu and not sim' --durations=10 --junitxml "$REPORT/tests.xml" "$ROOT/tests/gpu"
+        -p no:cacheprovider -q -ra -m 'gpu and not sim' --durations=10 --junitxml "$REPORT/tests.xml" \
+        "$ROOT/tests/gpu" || return 1
+    grep -q '[0-9] passed' "$REPORT/tests.log" || { echo "every test was skipped" && return 1; }
 }
 
 stage_sanitizer() {
@@ -196,7 +198,7 @@ train() { # FOLDER OPTION...
     shift
     mkdir -p "$folder"
     (cd "$folder" && "$PYTHON" "$ROOT/scripts/train.py" --task "$TASK" --device cuda:0 --num_envs 2048 \
-        agent.evaluation.episodes=200 agent.demonstrations.num_demos=64 "$@")
+        agent.demonstrations.num_demos=64 agent.pretrain.num_steps=600 agent.evaluation.episodes=200 "$@")
 }
 
 stage_training() {
@@ -241,7 +243,7 @@ stage build 120
 stage tests 120
 stage profile 150
 stage sanitizer 120
-stage training 150
+stage training 240
 stage trace 60
 stage profile-compile 100
 

@@ -205,7 +205,7 @@ def test_work_goes_to_the_callers_stream(policies):
     stream = torch.cuda.Stream()
     stream.wait_stream(torch.cuda.current_stream())
     with torch.cuda.stream(stream):
-        torch.cuda._sleep(20_000_000)  # the inputs arrive some 10 ms from now
+        torch.cuda._sleep(100_000_000)  # the inputs arrive some 50 ms from now
         for target, source in zip(late, inputs, strict=True):
             target.copy_(source)
         chunk = step.act(*late)

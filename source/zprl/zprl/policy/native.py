@@ -165,7 +165,7 @@ class NativePolicyStep:
         if residual is None:
             residual = obs.new_zeros(obs.shape[0], self.policy.cfg.latent_dim)
         if noise is None:
-            noise = self.policy.sample_noise(obs.shape[0]).to(self.device, torch.float32)
+            noise = self.policy.sample_noise(obs.shape[0]).to(self.device, torch.float32, non_blocking=True)
         return obs, residual, noise
 
     @torch.no_grad()

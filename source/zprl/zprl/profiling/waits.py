@@ -57,7 +57,7 @@ def count_waits(events: Iterable[Range]) -> dict[str, int]:
     events = list(events)
     chunks = [event for event in events if event.name == CHUNK]
     parts = [event for event in events if event.name in PARTS]
-    counts = dict.fromkeys((*PARTS, REST), 0)
+    counts: dict[str, int] = {name: 0 for name in (*PARTS, REST)}
     for wait in (event for event in events if is_wait(event.name)):
         if any(chunk.contains(wait) for chunk in chunks):
             counts[next((part.name for part in parts if part.contains(wait)), REST)] += 1
