@@ -201,9 +201,11 @@ def trace_rollout(args: argparse.Namespace, overrides: list[str]) -> dict[str, i
     session = TaskSession(args.task, args.device, overrides, args.num_envs, args.seed)
     from zprl.envs import ChunkedVecEnv, EnvLayout
     from zprl.policy import make_policy_step_on
+    from zprl.profiling.output import check_writable
     from zprl.profiling.waits import trace_rollout as trace
     from zprl.steering import LatentResidual
 
+    check_writable({"trace": args.trace})
     base = Path(args.base) if args.base else artifacts.latest_base_policy(args.task)
     with session.launched(args.viz), session.environment() as env:
         policy, meta = session.load_base(base, EnvLayout.of(args.task, env))

@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import shutil
+import tempfile
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +16,7 @@ import torch
 from torch.profiler import ProfilerActivity, profile, record_function
 
 from zprl.errors import ZprlError
+from zprl.files import atomic_write
 
 if TYPE_CHECKING:
     from zprl.envs import ChunkedVecEnv
@@ -94,7 +97,11 @@ def trace_rollout(env: ChunkedVecEnv, chunks: int, path: Path | None = None) -> 
         if on_cuda:
             torch.cuda.synchronize(env.device)
     if path is not None:
-        recorded.export_chrome_trace(str(path))
+        with tempfile.TemporaryDirectory() as folder:  # torch would leave a part of a file if it were interrupted
+            whole = Path(folder) / "trace.json"
+            recorded.export_chrome_trace(str(whole))
+            with whole.open("rb") as source, atomic_write(path) as target:
+                shutil.copyfileobj(source, target)
     events = [Range(e.name, e.time_range.start, e.time_range.end) for e in recorded.events() or []]
     if sum(event.name == CHUNK for event in events) < chunks:
         raise ZprlError("torch's profiler has recorded no rollout; it may be in use by another program.")
