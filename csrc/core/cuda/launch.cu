@@ -8,8 +8,10 @@
 
 #include <cstdio>
 #include <cstdlib>
+#include <map>
 #include <mutex>
 #include <stdexcept>
+#include <tuple>
 
 #include "cluster_step.cuh"
 #include "memory.h"
@@ -150,14 +152,22 @@ void configure(const Plan& plan, cudaStream_t stream, Launch* launch) {
     }
 }
 
-// Whether the GPU can run even one cluster of the plan. Some refuse, whatever their properties say.
-bool runs_clusters(Precision precision, const Plan& plan) {
+// Whether the GPU can run even one cluster of the plan. Some refuse, whatever their properties say. An answer is kept:
+// the question takes longer than a launch.
+bool runs_clusters(int device, Precision precision, const Plan& plan) {
+    static std::mutex mutex;
+    static std::map<std::tuple<int, const void*, int, int64_t>, bool> answers;
+    const std::lock_guard<std::mutex> lock(mutex);
+    const auto [answer, is_new] =
+        answers.try_emplace({device, function_of(precision, plan), plan.cluster_size, plan.shared_bytes}, false);
+    if (!is_new) return answer->second;
     Launch launch;
     configure(plan, nullptr, &launch);
     int clusters = 0;
     const cudaError_t error = cudaOccupancyMaxActiveClusters(&clusters, function_of(precision, plan), &launch.config);
     if (error != cudaSuccess) cudaGetLastError();
-    return error == cudaSuccess && clusters > 0;
+    answer->second = error == cudaSuccess && clusters > 0;
+    return answer->second;
 }
 
 void say_refused(int cluster_size) {
@@ -190,7 +200,8 @@ void launch(const DevicePolicy& policy, Call call, void* stream) {
 DeviceProperties device_properties() { return state_of(current_device()).properties; }
 
 Plan current_plan(const DevicePolicy& policy, int64_t rows) {
-    DeviceProperties properties = device_properties();
+    const int device = current_device();
+    DeviceProperties properties = state_of(device).properties;
     if (const char* wanted = std::getenv("ZPRL_CUDA_KERNEL")) {
         if (std::string(wanted) == "tile") {
             properties.max_cluster_size = 1;
@@ -201,7 +212,7 @@ Plan current_plan(const DevicePolicy& policy, int64_t rows) {
     }
     for (;;) {
         const Plan result = plan(policy, rows, properties);
-        if (result.kernel != Kernel::kCluster || runs_clusters(policy.precision, result)) return result;
+        if (result.kernel != Kernel::kCluster || runs_clusters(device, policy.precision, result)) return result;
         say_refused(result.cluster_size);
         properties.max_cluster_size = result.cluster_size / 2;
     }

@@ -98,8 +98,8 @@ struct Plan {
     int tile_rows;     // rows of a block, or of a cluster
     int cluster_size;  // blocks
     int threads;       // of a block
-    int stages;         // tile: of the ring that weights stream through
-    int tile_outputs;   // tile: a layer's outputs that are worked on at once: 64, 128 or 256
+    int stages;        // tile: of the ring that weights stream through
+    int tile_outputs;  // tile: a layer's outputs that are worked on at once: 64, 128 or 256
     int resident;      // cluster: layers of the velocity field whose weights stay in shared memory
     Placement placement;
     int64_t blocks;           // of the grid

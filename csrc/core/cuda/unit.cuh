@@ -34,9 +34,9 @@ ZPRL_DEVICE const char* piece_of(const char* slab, int row, int piece) {
     return slab + row * kSlabBytes + (piece ^ (row % 8)) * kPieceBytes;
 }
 
-// How a unit keeps numbers that are no operands, the modulation: as they are, or, beside bf16 operands, as fp16: half of
-// the memory and traffic for an eighth of the rounding error that bf16 would have. Numbers beyond 65504 become infinite
-// and end as NaN in the result.
+// How a unit keeps numbers that are no operands, the modulation: as they are, or, beside bf16 operands, as fp16: half
+// of the memory and traffic for an eighth of the rounding error that bf16 would have. Numbers beyond 65504 become
+// infinite and end as NaN in the result.
 struct KeepsFloats {
     typedef float Kept;
     static ZPRL_DEVICE Float2 load_kept(const float* at) { return *reinterpret_cast<const Float2*>(at); }
