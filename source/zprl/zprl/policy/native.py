@@ -78,7 +78,6 @@ DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 PRECISIONS = {"float32": "native", "tf32": "native_tf32", "bfloat16": "native_bf16"}
 """Names of the native backends by the precision of their products."""
 
-
 _OPERATOR_ERRORS = (ValueError, RuntimeError, AssertionError)
 """Of our operators, and of torch on a CUDA device (which asserts that it was built with CUDA)."""
 
