@@ -64,7 +64,7 @@ def test_each_stage_says_what_it_lacks_and_none_stops_the_others(tmp_path):
 
 
 def test_a_failing_stage_is_reported_with_its_last_words_and_the_rest_goes_on(tmp_path):
-    answers = "*find_spec* | *build_info*) ;; *pytest*) echo; echo it broke; echo; exit 3"
+    answers = "*find_spec* | *build_info*) ;; *-m\\ pytest*) echo; echo it broke; echo; exit 3"
     failing = BARE.replace("*find_spec* | *build_info*) exit 1", answers)
     status, stages = verify(tmp_path, failing)
     assert status == 1
