@@ -93,4 +93,5 @@ $(BUILT): $(INSTALLED) $(NATIVE)
 	@echo "Building the native library and installing zprl ..."
 	@export PATH="$$PWD/$(VENV)/bin:$$PATH"; \
 	$(call install,--no-build-isolation --no-deps --editable .)
+	@$(PYTHON) -c "from zprl import _core; print('CUDA kernels:', _core.build_info()['cuda'] or 'none')"
 	@touch $@

@@ -6,6 +6,7 @@
 Examples:
     python scripts/profile_kernels.py --shapes A,B,task:Zprl-Lift-Franka --threads 1 --json profile.json
     python scripts/profile_kernels.py --shapes A --batch 1,64 --dtype float32 --rivals eager,jit,onnx,compile
+    python scripts/profile_kernels.py --device cuda --batch 1,8192 --dtype tf32,bfloat16 --rivals eager,graph,jit
 """
 
 import argparse
@@ -20,8 +21,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--shapes", default="A,B", help="A, B, task:ID (the task's newest base policy)")
     parser.add_argument("--batch", default="1,8,64,256,1024", help="batch sizes")
-    parser.add_argument("--dtype", default="float32,bfloat16", help="float32, bfloat16")
-    parser.add_argument("--rivals", default="eager,jit,onnx", help="eager, jit, onnx, compile (minutes), or nothing")
+    parser.add_argument("--dtype", default="float32,bfloat16", help="float32, bfloat16, and tf32 on a GPU")
+    parser.add_argument("--rivals", default="eager,jit,onnx", help="eager, jit, onnx, compile (minutes), graph (GPU)")
     parser.add_argument("--device", default="cpu", help="cpu or cuda")
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)), help="threads of everyone")
     parser.add_argument("--solver", default="", help="euler, midpoint, heun, rk4; the shape's own by default")

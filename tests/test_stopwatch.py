@@ -35,7 +35,7 @@ class FakeGpu:
 
 class FakeEvent:
     def __init__(self, gpu):
-        self.gpu, self.number = gpu, None
+        self.gpu, self.number = gpu, 0
 
     def record(self, stream):
         self.gpu.recorded += 1

@@ -5,6 +5,8 @@
 //
 //   cuda_check plan       the planner's promises over a grid of shapes and devices
 //   cuda_check pack       packed weights, read back at the places that layout.h names
+//   cuda_check noise      the noise of sampled latents, against the CPU's
+//   cuda_check emulation  kernels with mistakes, which the emulation must notice
 //   cuda_check step       whole steps of odd shapes against a step in double precision
 //
 // Random policies, the reference and the calls are core_check.cpp's. Exit status 1 and one line on stderr if something
@@ -16,9 +18,11 @@
 #undef main
 
 #include "cuda/cluster_step.cuh"
+#include "cuda/layout.h"
 #include "cuda/memory.h"
 #include "cuda/policy_step.h"
 #include "cuda/tile_step.cuh"
+#include "latent_noise.h"
 
 namespace {
 
@@ -51,7 +55,8 @@ Blob pack_for_cuda(const std::vector<char>& cpu_blob, Precision precision) {
     return blob;
 }
 
-// ---- Kernels ---------------------------------------------------------------------------------------------------------
+// ---- Kernels
+// ---------------------------------------------------------------------------------------------------------
 
 template <typename Unit>
 void run_kernel(const KernelArguments& arguments, const Plan& plan) {
@@ -90,17 +95,16 @@ std::vector<float> run(Blob& blob, const Plan& plan, const Shape& s, const Batch
     c.chunk = chunk.data();
     c.mean = mean.data();
     c.logvar = logvar.data();
-    zprl::cuda::emulation::machine().run(
-        plan.blocks, plan.cluster_size, plan.threads, plan.shared_bytes, seed, [&] {
-            switch (policy.precision) {
-                case Precision::kFloat32:
-                    return run_kernel<zprl::cuda::Fp32Unit>(arguments, plan);
-                case Precision::kTf32:
-                    return run_kernel<zprl::cuda::Tf32Unit>(arguments, plan);
-                default:
-                    return run_kernel<zprl::cuda::Bf16Unit>(arguments, plan);
-            }
-        });
+    zprl::cuda::emulation::machine().run(plan.blocks, plan.cluster_size, plan.threads, plan.shared_bytes, seed, [&] {
+        switch (policy.precision) {
+            case Precision::kFloat32:
+                return run_kernel<zprl::cuda::Fp32Unit>(arguments, plan);
+            case Precision::kTf32:
+                return run_kernel<zprl::cuda::Tf32Unit>(arguments, plan);
+            default:
+                return run_kernel<zprl::cuda::Bf16Unit>(arguments, plan);
+        }
+    });
     for (const Memory<float>* memory : {&obs, &residual, &noise, &condition, &chunk, &mean, &logvar}) {
         memory->require_guards("an array");
     }
@@ -115,7 +119,8 @@ std::vector<float> run(Blob& blob, const Plan& plan, const Shape& s, const Batch
     return result;
 }
 
-// ---- Whole steps -----------------------------------------------------------------------------------------------------
+// ---- Whole steps
+// -----------------------------------------------------------------------------------------------------
 
 struct Errors {
     double max = 0.0, rms = 0.0;
@@ -129,7 +134,8 @@ Errors errors_of(const Model& model, const Batch& batch, Call call, const std::v
         const Numbers expected = reference_row(reference, model.shape, batch, call, row);
         for (int i = 0; i < width; ++i) {
             const double error = static_cast<double>(result[row * width + i]) - expected[i];
-            require(std::isfinite(error), text("%s: row %d, number %d is not finite", name(call), static_cast<int>(row), i));
+            require(std::isfinite(error),
+                    text("%s: row %d, number %d is not finite", name(call), static_cast<int>(row), i));
             squares += expected[i] * expected[i];
             error_squares += error * error;
             max_error = std::max(max_error, std::abs(error));
@@ -148,14 +154,15 @@ struct Case {
     int64_t rows;
     Shape shape;
     Placement placement = Placement::kShared;
-    int stages = 3;
+    int stages = 3, outputs = 256;
     int resident = 1 << 20;  // as many as there are
 };
 
 Plan plan_of(const Case& c, const DevicePolicy& policy) {
     const int resident = std::min(c.resident, 2 * policy.num_blocks + 2);
-    Plan plan{c.kernel,    c.tile_rows, c.cluster_size, zprl::cuda::kThreads, c.stages, resident,
-              c.placement, 0,           0,              0};
+    Plan plan{
+        c.kernel, c.tile_rows, c.cluster_size, zprl::cuda::kThreads, c.stages, c.outputs, resident, c.placement, 0, 0,
+        0};
     const zprl::cuda::Memory memory = zprl::cuda::lay_out_memory(policy, plan);
     plan.blocks = (c.rows + c.tile_rows - 1) / c.tile_rows * c.cluster_size;
     plan.shared_bytes = memory.shared_bytes;
@@ -244,7 +251,7 @@ int check_steps(const char* only) {
     const Case cases[] = {
         {"tile fp32 16", kFp32, kTile, 16, 1, 9, small},
         {"tile fp32 32", kFp32, kTile, 32, 1, 33, odd, Placement::kModulation, 2},
-        {"tile fp32 rk4", kFp32, kTile, 16, 1, 17, rk4, Placement::kWorkspace, 4},
+        {"tile fp32 rk4", kFp32, kTile, 16, 1, 17, rk4, Placement::kWorkspace, 4, 64},
         {"tile fp32 heun", kFp32, kTile, 16, 1, 3, heun},
         {"tile fp32 rk4 twice", kFp32, kTile, 16, 1, 5, rk4_twice},
         {"tile fp32 long chunk", kFp32, kTile, 16, 1, 2, long_chunk},
@@ -253,17 +260,17 @@ int check_steps(const char* only) {
         {"tile tf32 wide", kTf32, kTile, 16, 1, 2, wide},
         {"tile bf16 16", kBf16, kTile, 16, 1, 8, small, Placement::kShared, 2},
         {"tile bf16 32", kBf16, kTile, 32, 1, 33, odd, Placement::kModulation, 4},
-        {"tile bf16 64", kBf16, kTile, 64, 1, 65, heun, Placement::kWorkspace},
+        {"tile bf16 64", kBf16, kTile, 64, 1, 65, heun, Placement::kWorkspace, 3, 128},
         {"tile bf16 rk4", kBf16, kTile, 64, 1, 6, rk4},
         {"tile bf16 wide", kBf16, kTile, 16, 1, 3, wide},
         {"cluster fp32 2", kFp32, kCluster, 8, 2, 9, small},
-        {"cluster fp32 4", kFp32, kCluster, 8, 4, 3, odd, Placement::kShared, 0, 2},
-        {"cluster fp32 rk4", kFp32, kCluster, 8, 4, 17, rk4, Placement::kShared, 0, 0},
+        {"cluster fp32 4", kFp32, kCluster, 8, 4, 3, odd, Placement::kShared, 0, 0, 2},
+        {"cluster fp32 rk4", kFp32, kCluster, 8, 4, 17, rk4, Placement::kShared, 0, 0, 0},
         {"cluster fp32 rk4 twice", kFp32, kCluster, 8, 2, 1, rk4_twice},
         {"cluster tf32 4", kTf32, kCluster, 8, 4, 7, heun},
         {"cluster tf32 long chunk", kTf32, kCluster, 8, 2, 4, long_chunk},
         {"cluster bf16 4", kBf16, kCluster, 8, 4, 8, odd},
-        {"cluster bf16 8", kBf16, kCluster, 8, 8, 9, heun, Placement::kShared, 0, 3},
+        {"cluster bf16 8", kBf16, kCluster, 8, 8, 9, heun, Placement::kShared, 0, 0, 3},
         {"cluster bf16 wide", kBf16, kCluster, 8, 16, 2, wide},
         {"cluster bf16 16", kBf16, kCluster, 8, 16, 5, small},
     };
@@ -288,11 +295,395 @@ int check_steps(const char* only) {
     return count > 0 ? 0 : 1;
 }
 
+// ---- Packing
+// ---------------------------------------------------------------------------------------------------------
+
+// A number of a packed layer, read at the place that layout.h's text names.
+float packed_weight(const Blob& blob, const zprl::cuda::DeviceLayer& layer, Precision precision, int in, int out) {
+    const int element = precision == Precision::kBfloat16 ? 2 : 4, columns = (layer.out + 63) / 64 * 64;
+    const int byte = in * element, slab = byte / 128, piece = byte % 128 / 16;
+    const char* const row = reinterpret_cast<const char*>(blob.storage.data()) + layer.weight +
+                            (static_cast<size_t>(slab) * columns + out) * 128;
+    const char* const place = row + (piece ^ (out & 7)) * 16 + byte % 16;
+    if (element == 2) {
+        uint16_t value;
+        std::memcpy(&value, place, sizeof(value));
+        return from_bf16(value);
+    }
+    float value;
+    std::memcpy(&value, place, sizeof(value));
+    return value;
+}
+
+// As the precision rounds: to nearest, with ties to even, or away from zero for tf32.
+double rounded(double value, Precision precision) {
+    if (value == 0.0 || precision == Precision::kFloat32) return value;
+    const bool tf32 = precision == Precision::kTf32;
+    const double ulp = std::ldexp(1.0, std::ilogb(value) - (tf32 ? 10 : 7));
+    return (tf32 ? std::round(value / ulp) : std::nearbyint(value / ulp)) * ulp;
+}
+
+int check_layer(const Blob& blob, const zprl::cuda::DeviceLayer& packed, const Layer& layer, Precision precision) {
+    require(packed.in == layer.in && packed.out == layer.out, "a packed layer has another shape");
+    const int columns = (layer.out + 63) / 64 * 64, per_slab = precision == Precision::kBfloat16 ? 64 : 32;
+    const int inputs = (layer.in + per_slab - 1) / per_slab * per_slab;
+    for (int out = 0; out < columns; ++out) {
+        for (int in = 0; in < inputs; ++in) {
+            const bool inside = in < layer.in && out < layer.out;
+            const double exact =
+                inside ? static_cast<double>(layer.weight[static_cast<size_t>(in) * layer.out + out]) : 0.0;
+            require(static_cast<double>(packed_weight(blob, packed, precision, in, out)) == rounded(exact, precision),
+                    text("weight %d, %d of a layer of %d by %d is another one", in, out, layer.in, layer.out));
+        }
+        float bias;
+        std::memcpy(&bias, reinterpret_cast<const char*>(blob.storage.data()) + packed.bias + out * sizeof(float),
+                    sizeof(bias));
+        require(bias == (out < layer.out ? layer.bias[out] : 0.0f), "a packed bias is another one");
+    }
+    return inputs * columns;
+}
+
+template <typename Function>
+void require_refused(const char* sentence, const Function& function) {
+    try {
+        function();
+    } catch (const std::invalid_argument& error) {
+        require(std::strstr(error.what(), sentence) != nullptr,
+                text("expected '...%s...' and got '%s'", sentence, error.what()));
+        return;
+    }
+    throw CheckFailed(text("nothing was refused; expected '...%s...'", sentence));
+}
+
+void check_packing() {
+    Random random(7);
+    Shape s = shape_of(40, 2, 3, 2, 7, 11, 37, 70, 5, {48}, {130, 20});
+    int weights = 0;
+    for (const Precision precision : {Precision::kFloat32, Precision::kTf32, Precision::kBfloat16}) {
+        s.dtype = Dtype::kFloat32;
+        const Model model = random_model(s, random);
+        const std::vector<char> cpu = pack(model);
+        const Blob blob = pack_for_cuda(cpu, precision);
+        const DevicePolicy p = zprl::cuda::parse_header(blob.header(), blob.bytes);
+        require(p.precision == precision && p.bytes == blob.bytes, "the header says something else");
+        const zprl::cuda::DeviceLayer* once = p.once;
+        for (const auto* layers : {&model.embedding, &model.encoder, &model.decoder}) {
+            for (const Layer& layer : *layers) weights += check_layer(blob, *once++, layer, Precision::kFloat32);
+        }
+        weights += check_layer(blob, p.modulation, with_padded_parts(model.modulation, 4, s.hidden), precision);
+        weights += check_layer(blob, p.input, model.input, precision);
+        weights += check_layer(blob, p.output, model.output, precision);
+        for (int i = 0; i < 2 * s.blocks; ++i) {
+            zprl::cuda::DeviceLayer layer = p.first_block_layer;
+            layer.weight += i * p.block_layer_bytes;
+            layer.bias += i * p.block_layer_bytes;
+            weights += check_layer(blob, layer, model.blocks[i], precision);
+        }
+
+        // A damaged header ends in a sentence.
+        std::vector<int32_t> header(blob.header(), blob.header() + zprl::kHeaderInts);
+        const auto parse = [&] { zprl::cuda::parse_header(header.data(), blob.bytes); };
+        require_refused("truncated", [&] { zprl::cuda::parse_header(header.data(), blob.bytes - 16); });
+        require_refused("shorter than its header", [&] { zprl::cuda::parse_header(header.data(), 255); });
+        for (int field = 0; field < zprl::kFieldFirstUnused; ++field) {
+            if (field > zprl::kFieldDtype && field < zprl::kFieldEmbedHidden) continue;  // unused
+            const int32_t value = header[field];
+            for (const int32_t damage : {-1, 1 << 30, value + 1}) {
+                header[field] = damage;
+                try {
+                    parse();
+                    // A normaliser's width can grow within the alignment, and more hidden widths than there are do not
+                    // matter; either way it describes exactly this many bytes.
+                    require(damage != -1 || field >= zprl::kFieldEmbedHidden,
+                            text("a damaged header field %d is accepted", field));
+                } catch (const std::invalid_argument&) {
+                }
+            }
+            header[field] = value;
+        }
+        parse();
+        require_refused("it is the CPU's", [&] {
+            std::memcpy(header.data(), cpu.data(), zprl::kHeaderInts * sizeof(int32_t));
+            zprl::cuda::parse_header(header.data(), blob.bytes);
+        });
+    }
+
+    // bf16 weights are packed as they are, and as nothing else.
+    s.dtype = Dtype::kBfloat16;
+    Model model = random_model(s, random);
+    const std::vector<char> halves = pack(model);
+    model.shape.dtype = Dtype::kFloat32;
+    const Blob from_halves = pack_for_cuda(halves, Precision::kBfloat16);
+    const Blob from_floats = pack_for_cuda(pack(model), Precision::kBfloat16);
+    require(from_halves.bytes == from_floats.bytes &&
+                std::memcmp(from_halves.storage.data(), from_floats.storage.data(), from_halves.bytes) == 0,
+            "bf16 weights packed from float32 differ");
+    for (const Precision precision : {Precision::kFloat32, Precision::kTf32}) {
+        require_refused("cannot be packed", [&] { pack_for_cuda(halves, precision); });
+    }
+    require_refused("must be float32, tf32 or bfloat16", [] { zprl::cuda::parse_precision("fp16"); });
+    for (const Precision precision : {Precision::kFloat32, Precision::kTf32, Precision::kBfloat16}) {
+        require(zprl::cuda::parse_precision(zprl::cuda::name(precision)) == precision, "a precision loses its name");
+    }
+    std::printf("cuda_check: %d packed weights are where they belong\n", weights);
+}
+
+// ---- Planning
+// --------------------------------------------------------------------------------------------------------
+
+// A packed policy's header, without its weights.
+DevicePolicy device_policy(const Shape& s, Precision precision) {
+    int32_t header[zprl::kHeaderInts] = {};
+    header[zprl::kFieldMagic] = zprl::cuda::kCudaMagic;
+    header[zprl::kFieldVersion] = zprl::cuda::kCudaVersion;
+    header[zprl::kFieldObsDim] = s.obs;
+    header[zprl::kFieldActionDim] = s.action;
+    header[zprl::kFieldHorizon] = s.horizon;
+    header[zprl::kFieldEmbedDim] = s.embed;
+    header[zprl::kFieldLatentDim] = s.latent;
+    header[zprl::kFieldNumSteps] = s.steps;
+    header[zprl::kFieldSolver] = s.solver;
+    header[zprl::kFieldHiddenDim] = s.hidden;
+    header[zprl::kFieldNumBlocks] = s.blocks;
+    header[zprl::kFieldNumVibHidden] = 1;
+    header[zprl::kFieldVibHidden] = s.vib_hidden[0];
+    header[zprl::cuda::kFieldPrecision] = static_cast<int32_t>(precision);
+    // The sentence about the size says what it ought to be.
+    try {
+        zprl::cuda::parse_header(header, sizeof(header));
+    } catch (const std::invalid_argument& error) {
+        const char* const number = std::strstr(error.what(), "ask for ");
+        require(number != nullptr, error.what());
+        header[zprl::kFieldBytes] = std::atoi(number + 8);
+    }
+    return zprl::cuda::parse_header(header, header[zprl::kFieldBytes]);
+}
+
+struct Piece {
+    const char* name;
+    int64_t begin, bytes;
+};
+
+void require_apart(const std::vector<Piece>& pieces, int64_t end) {
+    for (size_t i = 0; i < pieces.size(); ++i) {
+        const Piece& a = pieces[i];
+        require(a.begin >= 0 && a.begin % 128 == 0 && a.begin + a.bytes <= end, text("%s is out of bounds", a.name));
+        for (size_t j = 0; j < i; ++j) {
+            const Piece& b = pieces[j];
+            require(a.begin + a.bytes <= b.begin || b.begin + b.bytes <= a.begin,
+                    text("%s and %s overlap", a.name, b.name));
+        }
+    }
+}
+
+// What memory.h's table promises, with sizes worked out here.
+void check_memory(const Shape& s, const DevicePolicy& policy, const Plan& plan) {
+    const zprl::cuda::Memory m = zprl::cuda::lay_out_memory(policy, plan);
+    const auto pad = [](int64_t width) { return (width + 63) / 64 * 64; };
+    const int64_t rows = plan.tile_rows, element = policy.precision == Precision::kBfloat16 ? 2 : 4;
+    const int64_t hidden = pad(s.hidden), chunk = pad(s.chunk());
+    const int64_t once = pad(std::max({s.obs, s.embed, 2 * s.latent, s.vib_hidden[0]})) * 4 * rows;
+    std::vector<Piece> early, late, workspace;
+    const auto modulation = Piece{"the modulation", m.modulation, rows * (4 * hidden * element + 32)};
+    const std::vector<Piece> rest = {{"the stream", m.stream, rows * (hidden + 8) * 4},
+                                     {"the state", m.state, rows * (chunk + 8) * 4}};
+    (plan.placement == Placement::kShared ? early : workspace).push_back(modulation);
+    if (plan.placement == Placement::kShared) late.push_back(modulation);
+    for (const Piece& piece : rest) (plan.placement == Placement::kWorkspace ? workspace : late).push_back(piece);
+    if (s.solver != 0) {
+        (plan.placement == Placement::kWorkspace ? workspace : late)
+            .push_back({"the end", m.end, rows * (chunk + 8) * 4});
+    }
+    early.push_back({"a layer that runs once", m.once[0], once});
+    early.push_back({"another layer that runs once", m.once[1], once});
+    late.push_back({"the branch", m.branch, rows * hidden * element});
+    late.push_back({"the inner operand", m.inner, rows * std::max(hidden, chunk) * element});
+    for (auto* pieces : {&early, &late}) {
+        if (plan.kernel == Kernel::kTile) {
+            pieces->push_back({"the ring", m.ring, int64_t{plan.stages} * plan.tile_outputs * 128});
+            continue;
+        }
+        int64_t staying = 0;
+        for (int i = 0; i < plan.resident; ++i) {
+            const bool output = i == 2 * s.blocks + 1;
+            const int64_t groups = (output ? chunk : hidden) / 16;
+            const int64_t in = i == 0 ? s.chunk() : s.hidden;
+            const int64_t per_slab = 128 / element, slabs = (in + per_slab - 1) / per_slab;
+            staying += slabs * ((groups + plan.cluster_size - 1) / plan.cluster_size) * 16 * 128;
+        }
+        pieces->push_back({"the partial sums", m.partial, 8 * 16 * 8 * 4});
+        pieces->push_back({"the passing weights", m.passing, 8 * 3 * 2048});
+        pieces->push_back({"the barrier", m.barrier, 8});
+        pieces->push_back({"the staying weights", m.staying, staying});
+    }
+    require_apart(early, plan.shared_bytes);
+    require_apart(late, plan.shared_bytes);
+    require_apart(workspace, plan.blocks == 0 ? 0 : plan.workspace_bytes / plan.blocks);
+}
+
+void check_plan(const Shape& s, const DevicePolicy& policy, const DeviceProperties& device, int64_t rows,
+                const Plan& plan) {
+    require(plan.shared_bytes <= device.shared_memory_per_block_optin, "more shared memory than a block has");
+    require(plan.threads == 256 && plan.blocks % plan.cluster_size == 0, "an odd number of threads or blocks");
+    const int64_t tiles = plan.blocks / plan.cluster_size;
+    require(tiles * plan.tile_rows >= rows && (tiles - 1) * plan.tile_rows < rows, "another number of rows");
+    require(plan.workspace_bytes >= 0 && (plan.workspace_bytes > 0) == (plan.placement != Placement::kShared),
+            "a workspace that is not needed, or none");
+    if (plan.kernel == Kernel::kCluster) {
+        require(device.major >= 9 && plan.cluster_size >= 2 && plan.cluster_size <= device.max_cluster_size &&
+                    (plan.cluster_size & (plan.cluster_size - 1)) == 0,
+                "a cluster that the device does not have");
+        require(plan.blocks <= device.multiprocessors, "clusters that do not run at once");
+        require(plan.resident >= 0 && plan.resident <= 2 * s.blocks + 2, "more layers than there are");
+    } else {
+        const bool exists = plan.tile_rows == 16 || plan.tile_rows == 32 ||
+                            (plan.tile_rows == 64 && policy.precision == Precision::kBfloat16);
+        require(exists && plan.cluster_size == 1, "a tile that no kernel has");
+        require(plan.stages >= 2 && plan.stages <= 4 &&
+                    (plan.tile_outputs == 64 || plan.tile_outputs == 128 || plan.tile_outputs == 256),
+                "a ring that the kernel cannot run");
+    }
+    require(!zprl::cuda::describe(plan).empty(), "no description");
+    check_memory(s, policy, plan);
+}
+
+void check_plans() {
+    const DeviceProperties devices[] = {{8, 0, 108, 166912, 1},   {8, 6, 84, 101376, 1},  {8, 9, 128, 101376, 1},
+                                        {9, 0, 132, 232448, 16},  {9, 0, 132, 232448, 8}, {9, 0, 78, 232448, 1},
+                                        {10, 0, 148, 232448, 16}, {12, 0, 170, 101376, 8}};
+    int plans = 0, refused = 0, clusters = 0, in_workspace = 0;
+    for (const int hidden : {32, 40, 64, 96, 256, 512, 1024, 2048, 4096}) {
+        for (const int blocks : {1, 3, 8}) {
+            for (const int chunk : {1, 64, 224, 1000}) {
+                for (const Precision precision : {Precision::kFloat32, Precision::kTf32, Precision::kBfloat16}) {
+                    const Shape s = shape_of(hidden, blocks, chunk % 4, 10, 1, chunk, 40, std::min(hidden, 512), 16, {},
+                                             {std::min(hidden, 512)});
+                    const DevicePolicy policy = device_policy(s, precision);
+                    for (const DeviceProperties& device : devices) {
+                        for (const int64_t rows : {1, 8, 9, 64, 129, 1024, 8193, 100000}) {
+                            Plan plan;
+                            try {
+                                plan = zprl::cuda::plan(policy, rows, device);
+                            } catch (const std::invalid_argument& error) {
+                                require(std::strstr(error.what(), "too wide for this GPU") != nullptr, error.what());
+                                // README's and the kernel's promise: these run everywhere.
+                                require(hidden > 512 || chunk > 512, text("hidden %d is refused", hidden));
+                                ++refused;
+                                continue;
+                            }
+                            check_plan(s, policy, device, rows, plan);
+                            ++plans;
+                            clusters += plan.kernel == Kernel::kCluster;
+                            in_workspace += plan.placement != Placement::kShared;
+                        }
+                    }
+                }
+            }
+        }
+    }
+    const Shape s = shape_of(256, 3, 0, 10, 8, 8, 40, 256, 32, {}, {256});
+    const DevicePolicy a = device_policy(s, Precision::kBfloat16);
+    require_refused("8.0 or more", [&] { zprl::cuda::plan(a, 1, {7, 5, 40, 65536, 1}); });
+    const Plan one = zprl::cuda::plan(a, 1, devices[3]);
+    require(one.kernel == Kernel::kCluster && one.resident == 8, "one row does not get a cluster with all its weights");
+    const Plan many = zprl::cuda::plan(a, 8192, devices[3]);
+    require(many.kernel == Kernel::kTile && many.blocks <= 2 * 132, "8192 rows take more than two rounds");
+    require(zprl::cuda::plan(a, 1, devices[5]).kernel == Kernel::kTile, "a cluster where there are none");
+    require(clusters > 0 && in_workspace > 0 && refused > 0, "the grid misses a case");
+    std::printf("cuda_check: one row: %s\n", zprl::cuda::describe(one).c_str());
+    std::printf("cuda_check: 8192 rows: %s\n", zprl::cuda::describe(many).c_str());
+    std::printf("cuda_check: %d plans keep their limits, %d of clusters; %d refused\n", plans, clusters, refused);
+}
+
+// ---- Noise and the emulation itself
+// ----------------------------------------------------------------------------------
+
+void check_noise() {
+    Random random(3);
+    for (int i = 0; i < 10000; ++i) {
+        const uint64_t seed = random.bits();
+        const uint32_t index = static_cast<uint32_t>(random.below(1000));
+        const float cpu = zprl::standard_normal(seed, index), gpu = zprl::standard_normal_inline(seed, index);
+        require(same_bits(&cpu, &gpu, 1), "the noise differs from the CPU's");
+    }
+    std::printf("cuda_check: noise is the CPU's\n");
+}
+
+// A kernel with a mistake must be found out, or the checks above say nothing. `mistake` runs as 64 threads.
+void require_found(const char* what, const std::function<void()>& mistake) {
+    for (uint64_t seed = 1; seed < 20; ++seed) {
+        try {
+            zprl::cuda::emulation::machine().run(1, 1, 64, 1024, seed, mistake);
+        } catch (const std::exception&) {
+            return;
+        }
+    }
+    throw CheckFailed(text("the emulation does not notice %s", what));
+}
+
+void check_emulation() {
+    namespace device = zprl::cuda::device;
+    auto& machine = zprl::cuda::emulation::machine();
+    alignas(16) static const float source[64 * 4] = {1.0f};
+    const auto number = [&](int index) { return reinterpret_cast<float*>(device::shared_memory()) + index; };
+    const auto require_number = [&](int index) {
+        if (std::isnan(*number(index))) machine.fail("NaN");
+    };
+    require_found("a missing barrier", [&] {
+        const int thread = device::thread_index();
+        *number(thread) = 1.0f;
+        require_number((thread + 33) % 64);
+    });
+    require_found("a missing wait", [&] {
+        const int thread = device::thread_index();
+        device::copy_async(number(4 * thread), source + 4 * thread);
+        device::commit_copies();
+        require_number(4 * thread);
+        device::wait_for_copies<0>();
+    });
+    require_found("a barrier that some do not reach", [&] {
+        if (device::thread_index() != 7) device::sync_block();
+    });
+    require_found("lanes that diverge", [&] {
+        uint32_t result[4];
+        if (device::thread_index() % 2 == 0) {
+            device::load_matrices(result, number(0));
+        } else {
+            device::shuffle_xor(1.0f, 1);
+        }
+    });
+    require_found("an address outside of shared memory", [&] {
+        uint32_t result[4];
+        device::load_matrices(result, number(1024));
+    });
+    require_found("a write past shared memory", [&] { *number(256) = 1.0f; });
+    require_found("a copy that nobody waits for", [&] { device::copy_async(number(0), source); });
+    // And the same without mistakes is not.
+    machine.run(1, 1, 64, 1024, 1, [&] {
+        const int thread = device::thread_index();
+        device::copy_async(number(4 * thread), source + 4 * thread);
+        device::commit_copies();
+        device::wait_for_copies<0>();
+        device::sync_block();
+        require_number(4 * ((thread + 33) % 64));
+    });
+    std::printf("cuda_check: the emulation notices mistakes\n");
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
     const std::string what = argc > 1 ? argv[1] : "";
-    if (what == "step") return check_steps(argc > 2 ? argv[2] : nullptr);
-    std::fprintf(stderr, "usage: cuda_check plan|pack|step [NAME]\n");
+    try {
+        if (what == "step") return check_steps(argc > 2 ? argv[2] : nullptr);
+        if (what == "pack") return check_packing(), 0;
+        if (what == "plan") return check_plans(), 0;
+        if (what == "noise") return check_noise(), 0;
+        if (what == "emulation") return check_emulation(), 0;
+    } catch (const std::exception& error) {
+        std::fprintf(stderr, "cuda_check: %s\n", error.what());
+        return 1;
+    }
+    std::fprintf(stderr, "usage: cuda_check plan|pack|noise|emulation|step [NAME]\n");
     return 2;
 }

@@ -1,9 +1,9 @@
 // Copyright (c) 2026, The ZPRL Project Developers.
 // SPDX-License-Identifier: BSD-3-Clause
 //
-// CUDA on the CPU, as far as the kernels in csrc/core/cuda ask for it (device.cuh): every thread of a cluster is a fiber,
-// and barriers, warp instructions and asynchronous copies have the meaning that the PTX manual gives them. Slow, and
-// strict where a GPU would be lenient or only sometimes wrong:
+// CUDA on the CPU, as far as the kernels in csrc/core/cuda ask for it (device.cuh): every thread of a cluster is a
+// fiber, and barriers, warp instructions and asynchronous copies have the meaning that the PTX manual gives them. Slow,
+// and strict where a GPU would be lenient or only sometimes wrong:
 //
 // * shared memory begins as NaN, and so does the target of an asynchronous copy from its request until the wait that
 //   makes it visible: a missing wait, or a copy into memory still in use, ends in NaN;
@@ -179,7 +179,8 @@ class Machine {
         for (int rank = 0; rank < cluster_size_; ++rank) {
             Block& block = blocks_[rank];
             block.memory.assign(shared_bytes_ + 1024 + kGuardBytes, static_cast<char>(kPoison));
-            block.shared = reinterpret_cast<char*>((reinterpret_cast<uintptr_t>(block.memory.data()) + 1023) / 1024 * 1024);
+            block.shared =
+                reinterpret_cast<char*>((reinterpret_cast<uintptr_t>(block.memory.data()) + 1023) / 1024 * 1024);
             block.barrier = Barrier{threads, 0, {}};
             block.index = first_block + rank;
             block.warps.assign(threads / 32, Warp{});
@@ -320,7 +321,8 @@ inline void load_matrices(void* const* arguments) {
     for (int matrix = 0; matrix < 4; ++matrix) {
         for (int lane = 0; lane < 32; ++lane) {
             const void* row = static_cast<const MatrixLoad*>(arguments[8 * matrix + lane / 4])->row;
-            static_cast<MatrixLoad*>(arguments[lane])->result[matrix] = word(static_cast<const char*>(row) + lane % 4 * 4);
+            static_cast<MatrixLoad*>(arguments[lane])->result[matrix] =
+                word(static_cast<const char*>(row) + lane % 4 * 4);
         }
     }
 }
@@ -341,7 +343,8 @@ inline void nothing(void* const*) {}
 
 }  // namespace emulation
 
-// ---- The interface of device.cuh -------------------------------------------------------------------------------------
+// ---- The interface of device.cuh
+// -------------------------------------------------------------------------------------
 
 namespace device {
 
@@ -405,13 +408,21 @@ inline uint32_t to_bf16(float value) {
 }
 inline uint32_t to_bf16x2(float low, float high) { return to_bf16(low) | to_bf16(high) << 16; }
 
+inline uint32_t to_fp16x2(float low, float high) {
+    const _Float16 numbers[2] = {static_cast<_Float16>(low), static_cast<_Float16>(high)};
+    return emulation::word(numbers);
+}
+inline Float2 from_fp16x2(uint32_t bits) {
+    _Float16 numbers[2];
+    std::memcpy(numbers, &bits, sizeof(numbers));
+    return {static_cast<float>(numbers[0]), static_cast<float>(numbers[1])};
+}
+
 inline float to_tf32(float value) {
     const uint32_t bits = emulation::as_bits(value);
     if ((bits & 0x7FFFFFFFu) > 0x7F800000u) return emulation::as_float(0x7FFFFFFFu);
     return emulation::as_float((bits + 0x1000) & ~uint32_t{0x1FFF});
 }
-
-inline float bits_to_float(uint32_t bits) { return emulation::as_float(bits); }
 
 inline int cluster_rank() { return machine().fiber().rank; }
 inline void sync_cluster() { machine().meet(machine().cluster_barrier()); }

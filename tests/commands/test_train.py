@@ -184,6 +184,16 @@ def test_evaluate_agrees_with_the_training(workshop):
     assert base["jerk"] == base["base_jerk"] == latest["base_jerk"]
 
 
+def test_a_rollout_is_traced(workshop, tmp_path):
+    argv = ["--task", TASK, "--num_envs", "4", "--chunks", "2", "--trace", str(tmp_path / "new" / "trace.json")]
+    outcome = call("trace_rollout", argv, workshop.folder)
+    assert outcome.status == 0, outcome.err
+    waits = "waits for the GPU in 2 chunks (8 environment steps): policy 0, simulation 0, between them 0"
+    assert outcome.out.splitlines()[-2:] == ["policy step on native, mujoco, cpu", waits]
+    names = [event.get("name") for event in json.loads((tmp_path / "new" / "trace.json").read_text())["traceEvents"]]
+    assert [names.count(name) for name in ("zprl.chunk", "zprl.simulation", "zprl.policy")] == [2, 2, 4]
+
+
 def test_evaluation_keeps_the_settings_of_the_checkpoint(workshop, tmp_path):
     """A checkpoint that steers more strongly, in longer chunks, is evaluated so without being told."""
     content = load(workshop.folder / workshop.run / "model_4.pt")

@@ -16,7 +16,7 @@ from rsl_rl.algorithms import PPO
 from rsl_rl.models import MLPModel
 from rsl_rl.storage import RolloutStorage
 from tensordict import TensorDict
-from torch._subclasses.fake_tensor import FakeTensorMode
+from torch._subclasses.fake_tensor import DataDependentOutputException, FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from zprl import native
@@ -125,7 +125,7 @@ def test_a_chunk_of_the_environment_does_not_wait(fake_gpu, kind):
     assert obs.device == rewards.device == dones.device == extras["time_outs"].device == torch.device(DEVICE)
     assert obs["latent"].shape == (WORLDS, env.num_actions)
     assert env.planning_time.seconds == pytest.approx(4e-3) and env.simulation_time.seconds == pytest.approx(2e-3)
-    with pytest.raises(torch._subclasses.fake_tensor.DataDependentOutputException):
+    with pytest.raises(DataDependentOutputException):
         env.pop_counts()  # what must read values is once per iteration, and would be noticed
 
 

@@ -31,8 +31,9 @@ def missing():
 
 def pytest_runtest_setup(item):
     """Skip here rather than in a fixture or a mark: pytest then reports all tests in one line."""
-    if missing():
-        pytest.skip(missing())
+    reason = missing()
+    if reason:
+        pytest.skip(reason)
 
 
 @pytest.fixture(autouse=True)

@@ -10,11 +10,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from tests.envs.test_no_synchronisation import WORLDS, FakeEnv
 
-from zprl.envs import ChunkedVecEnv
 from zprl.policy import FlowPolicy, FlowPolicyCfg, NativePolicyStep, TorchPolicyStep
-from zprl.steering import LatentResidual, LatentResidualCfg
 
 SCRIPTS = Path(__file__).parents[2] / "scripts"
 DEVICE = "cuda:0"
@@ -32,6 +29,13 @@ SETTINGS = [
 
 @pytest.mark.parametrize("step_class", [NativePolicyStep, TorchPolicyStep])
 def test_a_chunk_of_the_environment_does_not_wait(step_class):
+    for package in ("isaaclab", "rsl_rl"):
+        pytest.importorskip(package, reason="training needs Isaac Lab and RSL-RL")
+    from tests.envs.test_no_synchronisation import WORLDS, FakeEnv
+
+    from zprl.envs import ChunkedVecEnv
+    from zprl.steering import LatentResidual, LatentResidualCfg
+
     policy = FlowPolicy(FlowPolicyCfg(execute_steps=3), 40, 7).to(DEVICE)
     env = ChunkedVecEnv(FakeEnv(policy), LatentResidual(LatentResidualCfg(), step_class(policy), 1.0), 3, 0.99)  # pyright: ignore
     env._obs = torch.randn(WORLDS, policy.obs_dim, device=DEVICE)

@@ -24,12 +24,14 @@ class Writer:
 
 def make_logger():
     logger = Logger(None, CFG, {}, WORLDS, False, 1, 0, "cpu")
-    logger.writer = Writer()  # pyright: ignore[reportAttributeAccessIssue]
-    return logger
+    writer = Writer()
+    logger.writer = writer  # pyright: ignore[reportAttributeAccessIssue]
+    return logger, writer.scalars
 
 
 def test_episodes_are_those_of_rsl_rl_in_the_same_order():
-    theirs, ours = make_logger(), SteeringLogger(make_logger(), env_steps_per_iteration=1)
+    (theirs, their_scalars), (base, our_scalars) = make_logger(), make_logger()
+    ours = SteeringLogger(base, env_steps_per_iteration=1)
     ours.pop_counts = lambda: (0, 0, 0)
     numbers = {"start_it": 0, "total_it": 3, "collect_time": 1.0, "learn_time": 1.0, "loss_dict": {"value": 1.0}}
     numbers |= {"learning_rate": 1e-3, "action_std": torch.ones(2), "rnd_weight": None}
@@ -47,4 +49,4 @@ def test_episodes_are_those_of_rsl_rl_in_the_same_order():
         assert list(ours.lenbuffer) == list(theirs.lenbuffer)
         assert torch.equal(ours.cur_reward_sum, theirs.cur_reward_sum)
     for tag in ("Train/mean_reward", "Train/mean_episode_length", "Steering/x"):
-        assert ours.writer.scalars[tag] == theirs.writer.scalars[tag]
+        assert our_scalars[tag] == their_scalars[tag]

@@ -13,18 +13,18 @@
 // sums meet in shared memory in a fixed order. Weights are the 16-row operand of mma.sync and the batch its 8 columns,
 // so that no row is computed in vain: 8 rows cost what one costs.
 //
-// Weights that stay arrive by bulk copies, all requested at the start, while the layers that run once work. Weights that
-// do not fit (layers from `resident` on), or are used once, pass through three slabs of each warp's own.
+// Weights that stay arrive by bulk copies, all requested at the start, while the layers that run once work. Weights
+// that do not fit (layers from `resident` on), or are used once, pass through three slabs of each warp's own.
 //
 // Why results may be written to peers right away, with one copy of each buffer: a layer reads `branch` or `inner` and
 // writes `inner`, the residual stream or the once-buffer that it does not read, and the barrier after it separates its
 // reads from the next layer's writes. The layer norm reads the stream before its block's arrival at the barrier of the
 // layer that follows, which is before anybody writes the stream again.
 //
-// Time of a layer, of which the barrier is the hardware's: 16 inputs by 16 outputs per mma, so that 256 x 256 weights on
-// 8 blocks are 2 groups x 16 k-steps, 4 mma for each of 8 warps, one after the other; then partial sums, results to
-// peers, barrier. Bound by latencies; the bandwidth of shared memory (16 KB per layer) and of the exchange (a few KB) is
-// not used up.
+// Time of a layer, of which the barrier is the hardware's: 16 inputs by 16 outputs per mma, so that 256 x 256 weights
+// on 8 blocks are 2 groups x 16 k-steps, 4 mma for each of 8 warps, one after the other; then partial sums, results to
+// peers, barrier. Bound by latencies; the bandwidth of shared memory (16 KB per layer) and of the exchange (a few KB)
+// is not used up.
 
 #pragma once
 

@@ -107,17 +107,30 @@ ZPRL_DEVICE uint32_t to_bf16x2(float low, float high) {
     return result;
 }
 
+// The same for fp16, and back.
+ZPRL_DEVICE uint32_t to_fp16x2(float low, float high) {
+    uint32_t result;
+    asm("cvt.rn.f16x2.f32 %0, %1, %2;" : "=r"(result) : "f"(high), "f"(low));
+    return result;
+}
+ZPRL_DEVICE Float2 from_fp16x2(uint32_t bits) {
+    Float2 result;
+    asm("{.reg .b16 low, high; mov.b32 {low, high}, %2; cvt.f32.f16 %0, low; cvt.f32.f16 %1, high;}"
+        : "=f"(result.x), "=f"(result.y)
+        : "r"(bits));
+    return result;
+}
+
 ZPRL_DEVICE float to_tf32(float x) {
     uint32_t result;
     asm("cvt.rna.tf32.f32 %0, %1;" : "=r"(result) : "f"(x));
     return __uint_as_float(result);
 }
 
-ZPRL_DEVICE float bits_to_float(uint32_t bits) { return __uint_as_float(bits); }
+// ---- Clusters and bulk copies: Hopper and later
+// ----------------------------------------------------------------------
 
-// ---- Clusters and bulk copies: Hopper and later ----------------------------------------------------------------------
-
-#if __CUDA_ARCH__ >= 900
+#if !defined(__CUDA_ARCH__) || __CUDA_ARCH__ >= 900
 
 ZPRL_DEVICE int cluster_rank() {
     uint32_t rank;
@@ -153,11 +166,10 @@ ZPRL_DEVICE void announce_bytes(uint64_t* barrier, uint32_t bytes) {
 
 // Copies a multiple of 16 bytes and counts them at `barrier` when they have arrived.
 ZPRL_DEVICE void copy_bulk(void* shared, const void* global, uint32_t bytes, uint64_t* barrier) {
-    asm volatile(
-        "cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes [%0], [%1], %2, [%3];" ::"r"(
-            shared_address(shared)),
-        "l"(global), "r"(bytes), "r"(shared_address(barrier))
-        : "memory");
+    asm volatile("cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes [%0], [%1], %2, [%3];" ::"r"(
+                     shared_address(shared)),
+                 "l"(global), "r"(bytes), "r"(shared_address(barrier))
+                 : "memory");
 }
 
 // Waits for the arrival number `phase` (0, 1, 0, ...).

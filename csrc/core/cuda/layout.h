@@ -1,11 +1,11 @@
 // Copyright (c) 2026, The ZPRL Project Developers.
 // SPDX-License-Identifier: BSD-3-Clause
 //
-// The policy blob of the GPU: a header and sections like those of the CPU's (policy_blob.h), in the same order, but each
-// at a multiple of 1024 bytes, and with weights in slabs.
+// The policy blob of the GPU: a header and sections like those of the CPU's (policy_blob.h), in the same order, but
+// each at a multiple of 1024 bytes, and with weights in slabs.
 //
-// A slab is 128 bytes of a layer's inputs (32 float32 or tf32 numbers, 64 bf16 numbers) for all outputs, so that a layer
-// is
+// A slab is 128 bytes of a layer's inputs (32 float32 or tf32 numbers, 64 bf16 numbers) for all outputs, so that a
+// layer is
 //
 //   [slabs][padded outputs][128 bytes]      inputs are padded with zeros to whole slabs, outputs to whole panels
 //

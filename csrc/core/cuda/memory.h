@@ -4,18 +4,18 @@
 // Where a block keeps what, in its shared memory and its part of the workspace. Computed on the host, by plan.cpp.
 //
 //   what                      bytes per row                          lifetime
-//   modulation                4 W' + 8 kept numbers                  from the condition on
+//   modulation                kept numbers: 4 W', and 8 banks        from the condition on
 //   layers that run once (2)  slabs of the widest, float32           until the modulation
 //   residual stream           4 (W' + 8)                             from the modulation on, in the place of
 //   branch, inner             slabs of W' (inner: or the chunk)      the layers that run once
 //   state, end                4 (C' + 8) each; end not for Euler
-//   tile: weight ring         stages of 32 KiB, per block
+//   tile: weight ring         stages of up to 32 KiB, per block
 //   cluster: partial sums     8 KiB, per block
 //            weights passing  8 warps x 3 stages of 2 KiB, per block
 //            weights staying  slices of the first `resident` layers, per block
 //
-// with W' and C' the padded widths of a block's layer and of the chunk. The 8 numbers at the end of a row shift the next
-// one by 8 banks, so that the threads of an accumulator (8 rows, 4 pairs of columns) do not conflict.
+// with W' and C' the padded widths of a block's layer and of the chunk. The 8 numbers at the end of a row shift the
+// next one by 8 banks, so that the threads of an accumulator (8 rows, 4 pairs of columns) do not conflict.
 
 #pragma once
 
@@ -29,9 +29,8 @@ constexpr int kThreads = 256;
 constexpr int kWarps = kThreads / 32;
 constexpr int kRowShift = 8;  // numbers
 
-// Tile kernel: outputs that a block works on at once, and the bytes of a slab of them.
-constexpr int kTileOutputs = 256;
-constexpr int kStageBytes = kTileOutputs * kSlabBytes;
+// Tile kernel: outputs that a block works on at once, at most: a slab of them is 32 KiB.
+constexpr int kMaxTileOutputs = 256;
 constexpr int kMaxStages = 4;
 
 // Cluster kernel: rows of a cluster, outputs that a warp works on at once, and the slabs of them that are on their way.
@@ -41,8 +40,8 @@ constexpr int kGroupStages = 3;
 constexpr int kGroupBytes = kGroupOutputs * kSlabBytes;
 constexpr int kPartialBytes = kWarps * kGroupOutputs * kClusterRows * 4;
 
-static_assert(kStageBytes == 32 * 1024 && kGroupBytes == 2 * 1024, "the table above");
-static_assert(kTileOutputs % (8 * kWarps) == 0 && kPanel % kGroupOutputs == 0, "whole tiles");
+static_assert(kMaxTileOutputs * kSlabBytes == 32 * 1024 && kGroupBytes == 2 * 1024, "the table above");
+static_assert(kMaxTileOutputs % (8 * kWarps) == 0 && kPanel % kGroupOutputs == 0, "whole tiles");
 
 struct Memory {
     int32_t rows;
@@ -51,7 +50,7 @@ struct Memory {
     // Bytes from the start of shared memory, or of the block's part of the workspace.
     int32_t modulation, once[2], stream, branch, inner, state, end;
     int32_t ring, partial, passing, barrier, staying;
-    int32_t stages, resident;
+    int32_t stages, tile_outputs, resident;
     uint8_t modulation_in_workspace, rest_in_workspace;
     int64_t shared_bytes, workspace_bytes;  // of a block
 };

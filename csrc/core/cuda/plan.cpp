@@ -49,9 +49,7 @@ class Pieces {
 int field_layers(const DevicePolicy& p) { return 2 * p.num_blocks + 2; }
 
 int64_t slice_bytes(const DevicePolicy& p, int index, int cluster_size) {
-    const DeviceLayer& layer = index == 0                        ? p.input
-                               : index == field_layers(p) - 1 ? p.output
-                                                                 : p.first_block_layer;
+    const DeviceLayer& layer = index == 0 ? p.input : index == field_layers(p) - 1 ? p.output : p.first_block_layer;
     return static_cast<int64_t>(slabs_of(layer.in, element_bytes(p.precision))) *
            groups_per_block(layer.out, cluster_size) * kGroupBytes;
 }
@@ -64,15 +62,15 @@ void count_products(const DevicePolicy& p, double* once, double* field) {
     *once = 0.0;
     for (int i = 0; i < p.num_embedding + p.num_encoder + p.num_decoder; ++i) *once += of(p.once[i]);
     const double evaluations = static_cast<double>(p.num_steps) * p.solver.stages;
-    *field = of(p.modulation) +
-             evaluations * (of(p.input) + 2.0 * p.num_blocks * of(p.first_block_layer) + of(p.output));
+    *field =
+        of(p.modulation) + evaluations * (of(p.input) + 2.0 * p.num_blocks * of(p.first_block_layer) + of(p.output));
 }
 
 // Cycles that the whole batch takes with this tile plan.
 double tile_cycles(const DevicePolicy& p, const Plan& plan, const DeviceProperties& device) {
-    constexpr double kBytesPerCycle = 64.0;      // from the level-2 cache to one multiprocessor
-    constexpr double kFp32PerCycle = 64.0;       // multiply-adds: half of the units, which wait for shared memory
-    constexpr double kLayerCycles = 600.0;       // barriers, layer norms, epilogues: of a layer, and per 16 rows
+    constexpr double kBytesPerCycle = 64.0;  // from the level-2 cache to one multiprocessor
+    constexpr double kFp32PerCycle = 64.0;   // multiply-adds: half of the units, which wait for shared memory
+    constexpr double kLayerCycles = 600.0;   // barriers, layer norms, epilogues: of a layer, and per 16 rows
     const double per_cycle = p.precision == Precision::kFloat32 ? kFp32PerCycle
                              : p.precision == Precision::kTf32  ? 512.0
                                                                 : 1024.0;
@@ -100,6 +98,9 @@ void finish(const DevicePolicy& policy, int64_t rows, Plan* plan) {
     plan->workspace_bytes = memory.workspace_bytes * plan->blocks;
 }
 
+// Outputs and stages of rings, best first.
+constexpr int kRings[][2] = {{256, 4}, {256, 3}, {256, 2}, {128, 4}, {128, 3}, {128, 2}, {64, 4}, {64, 3}, {64, 2}};
+
 // The best tile plan, or one with blocks = -1 if none fits.
 Plan plan_tile(const DevicePolicy& policy, int64_t rows, const DeviceProperties& device) {
     Plan best{};
@@ -110,8 +111,8 @@ Plan plan_tile(const DevicePolicy& policy, int64_t rows, const DeviceProperties&
         // and the shared memory.
         if (tile_rows == 64 && policy.precision != Precision::kBfloat16) continue;
         for (Placement placement : {Placement::kShared, Placement::kModulation, Placement::kWorkspace}) {
-            for (int stages = kMaxStages; stages >= 2; --stages) {
-                Plan plan{Kernel::kTile, tile_rows, 1, kThreads, stages, 0, placement, 0, 0, 0};
+            for (const auto& [outputs, stages] : kRings) {
+                Plan plan{Kernel::kTile, tile_rows, 1, kThreads, stages, outputs, 0, placement, 0, 0, 0};
                 finish(policy, rows, &plan);
                 if (plan.shared_bytes > device.shared_memory_per_block_optin) continue;
                 const double cycles = tile_cycles(policy, plan, device);
@@ -119,7 +120,7 @@ Plan plan_tile(const DevicePolicy& policy, int64_t rows, const DeviceProperties&
                     best = plan;
                     best_cycles = cycles;
                 }
-                break;  // fewer stages are no better
+                break;  // smaller rings are no better
             }
         }
     }
@@ -128,7 +129,7 @@ Plan plan_tile(const DevicePolicy& policy, int64_t rows, const DeviceProperties&
 
 // The cluster plan for this size, with as many layers staying as fit; blocks = -1 if not even the rest fits.
 Plan plan_cluster(const DevicePolicy& policy, int64_t rows, const DeviceProperties& device, int size) {
-    Plan plan{Kernel::kCluster, kClusterRows, size, kThreads, 0, 0, Placement::kShared, 0, 0, 0};
+    Plan plan{Kernel::kCluster, kClusterRows, size, kThreads, 0, 0, 0, Placement::kShared, 0, 0, 0};
     finish(policy, rows, &plan);
     if (plan.shared_bytes > device.shared_memory_per_block_optin) {
         plan.blocks = -1;
@@ -178,7 +179,8 @@ Memory lay_out_memory(const DevicePolicy& p, const Plan& plan) {
 
     if (plan.kernel == Kernel::kTile) {
         m.stages = plan.stages;
-        m.ring = shared.take(static_cast<int64_t>(plan.stages) * kStageBytes);
+        m.tile_outputs = plan.tile_outputs;
+        m.ring = shared.take(static_cast<int64_t>(plan.stages) * plan.tile_outputs * kSlabBytes);
     } else {
         m.resident = plan.resident;
         m.partial = shared.take(kPartialBytes);
@@ -215,14 +217,14 @@ Plan plan(const DevicePolicy& policy, int64_t rows, const DeviceProperties& devi
     const Plan best = plan_tile(policy, rows, device);
     if (best.blocks < 0) {
         const Plan least = [&] {
-            Plan plan{Kernel::kTile, 16, 1, kThreads, 2, 0, Placement::kWorkspace, 0, 0, 0};
+            Plan plan{Kernel::kTile, 16, 1, kThreads, 2, 64, 0, Placement::kWorkspace, 0, 0, 0};
             finish(policy, rows, &plan);
             return plan;
         }();
-        throw std::invalid_argument(
-            "zprl: the policy's layers are too wide for this GPU: they need " + std::to_string(least.shared_bytes) +
-            " bytes of shared memory, and a block has " + std::to_string(device.shared_memory_per_block_optin) +
-            "; use torch, or lower precision than " + name(policy.precision) + ".");
+        throw std::invalid_argument("zprl: the policy's layers are too wide for this GPU: they need " +
+                                    std::to_string(least.shared_bytes) + " bytes of shared memory, and a block has " +
+                                    std::to_string(device.shared_memory_per_block_optin) +
+                                    "; use torch, or lower precision than " + name(policy.precision) + ".");
     }
     return best;
 }
@@ -231,13 +233,15 @@ std::string describe(const Plan& plan) {
     char text[256];
     if (plan.kernel == Kernel::kCluster) {
         std::snprintf(text, sizeof(text),
-                      "cluster: %" PRId64 " clusters of %d blocks, %d rows each, %d layers stay in shared memory "
+                      "cluster: %" PRId64
+                      " clusters of %d blocks, %d rows each, %d layers stay in shared memory "
                       "(%" PRId64 " KiB per block)",
                       plan.blocks / plan.cluster_size, plan.cluster_size, plan.tile_rows, plan.resident,
                       plan.shared_bytes / 1024);
         return text;
     }
-    const char* const places[] = {"all in shared memory", "modulation in the workspace", "only operands in shared memory"};
+    const char* const places[] = {"all in shared memory", "modulation in the workspace",
+                                  "only operands in shared memory"};
     std::snprintf(text, sizeof(text), "tile: %" PRId64 " blocks of %d rows, %d stages, %s (%" PRId64 " KiB per block)",
                   plan.blocks, plan.tile_rows, plan.stages, places[static_cast<int>(plan.placement)],
                   plan.shared_bytes / 1024);

@@ -1,8 +1,8 @@
 // Copyright (c) 2026, The ZPRL Project Developers.
 // SPDX-License-Identifier: BSD-3-Clause
 //
-// The policy step on an NVIDIA GPU, in one launch. No torch, no Python, no CUDA header: raw pointers, row-major float32,
-// caller-owned memory, streams as void*.
+// The policy step on an NVIDIA GPU, in one launch. No torch, no Python, no CUDA header: raw pointers, row-major
+// float32, caller-owned memory, streams as void*.
 //
 //   layout.h          packed weights and the header in front of them
 //   pack.cpp          from a policy blob of the CPU (policy_blob.h) to the GPU's; parse_header()
@@ -95,14 +95,15 @@ enum class Placement : int32_t {
 
 struct Plan {
     Kernel kernel;
-    int tile_rows;      // rows of a block, or of a cluster
-    int cluster_size;   // blocks
-    int threads;        // of a block
-    int stages;         // tile: of the ring that weights stream through
-    int resident;       // cluster: layers of the velocity field whose weights stay in shared memory
+    int tile_rows;     // rows of a block, or of a cluster
+    int cluster_size;  // blocks
+    int threads;       // of a block
+    int stages;        // tile: of the ring that weights stream through
+    int tile_outputs;  // tile: a layer's outputs that are worked on at once: 64, 128 or 256
+    int resident;      // cluster: layers of the velocity field whose weights stay in shared memory
     Placement placement;
-    int64_t blocks;         // of the grid
-    int64_t shared_bytes;   // dynamic shared memory of a block
+    int64_t blocks;           // of the grid
+    int64_t shared_bytes;     // dynamic shared memory of a block
     int64_t workspace_bytes;  // of the whole grid
 };
 

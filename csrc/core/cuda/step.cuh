@@ -5,7 +5,8 @@
 //
 // The two kernels are one program over two engines. An engine says who multiplies what, and who sees what is written:
 //
-//   linear<Unit>(layer, index, input, finish)   sums of a layer for all rows; finish(row, column, x, y) gets each pair of
+//   linear<Unit>(layer, index, input, finish)   sums of a layer for all rows; finish(row, column, x, y) gets each pair
+//   of
 //                                      columns, with its bias, once in the block or cluster, always in the same thread
 //                                      for the same row and column. What it reads must be in place before.
 //   copies()                          number of shared memories that a result must reach, and
@@ -56,13 +57,16 @@ ZPRL_DEVICE float clamp(float x, float low, float high) { return x < low ? low :
 ZPRL_DEVICE float silu(float x) { return device::divide_fast(x, 1.0f + device::exp(-x)); }
 ZPRL_DEVICE float gelu(float x) { return 0.5f * x * (1.0f + device::erf(x * 0.707106781f)); }
 
+ZPRL_DEVICE Float2 load_pair(const float* at) { return *reinterpret_cast<const Float2*>(at); }
+
 ZPRL_DEVICE float sum_of_warp(float x) {
     ZPRL_UNROLL
     for (int mask = 16; mask > 0; mask /= 2) x += device::shuffle_xor(x, mask);
     return x;
 }
 
-// ---- The order of layers: what the weights' stream follows -----------------------------------------------------------
+// ---- The order of layers: what the weights' stream follows
+// -----------------------------------------------------------
 
 ZPRL_DEVICE int layers_once(const DevicePolicy& p) { return p.num_embedding + p.num_encoder + p.num_decoder; }
 ZPRL_DEVICE int layers_per_evaluation(const DevicePolicy& p) { return 2 * p.num_blocks + 2; }
@@ -120,7 +124,7 @@ class Step {
     }
 
  private:
-    typedef typename Unit::Stored Kept;
+    typedef typename Unit::Kept Kept;
 
     // -- element by element: every thread takes some numbers of all rows
 
@@ -135,6 +139,7 @@ class Step {
         for_each(width / 2, [&](int row, int pair) { function(row, 2 * pair); });
     }
 
+    ZPRL_DEVICE int chunk_dim() const { return p_.horizon * p_.action_dim; }
     ZPRL_DEVICE bool exists(int row) const { return first_ + row < c_.rows; }
 
     // Number `column` of a row of the batch, or zero where there is none.
@@ -148,6 +153,14 @@ class Step {
     }
 
     ZPRL_DEVICE const float* floats(uint32_t offset) const { return reinterpret_cast<const float*>(c_.blob + offset); }
+
+    // A pair of columns into the memory of everybody who needs it.
+    ZPRL_DEVICE void put(float* at, Float2 pair) const {
+        for (int i = 0; i < e_.copies(); ++i) *reinterpret_cast<Float2*>(e_.copy(at, i)) = pair;
+    }
+    ZPRL_DEVICE void put_operand(char* at, float x, float y) const {
+        for (int i = 0; i < e_.copies(); ++i) Unit::store_operand(e_.copy(at, i), x, y);
+    }
 
     ZPRL_DEVICE void load_observations() {
         const float *mean = floats(p_.obs_mean), *std = floats(p_.obs_std);
@@ -195,9 +208,9 @@ class Step {
     }
 
     ZPRL_DEVICE void load_state() {
-        for_pairs(padded_width(p_.chunk_dim()), [&](int row, int column) {
-            const float x = number(c_.noise, row, p_.chunk_dim(), column);
-            const float y = number(c_.noise, row, p_.chunk_dim(), column + 1);
+        for_pairs(padded_width(chunk_dim()), [&](int row, int column) {
+            const float x = number(c_.noise, row, chunk_dim(), column);
+            const float y = number(c_.noise, row, chunk_dim(), column + 1);
             *reinterpret_cast<Float2*>(state_ + row * m_.state_stride + column) = {x, y};
             Unit::store_operand(inner_ + swizzled(m_.rows, row, column * Unit::kElementBytes), x, y);
         });
@@ -221,11 +234,11 @@ class Step {
             e_.template linear<Fp32Unit>(p_.once[i], i, once_, [&](int row, int column, float x, float y) {
                 if (kind == Finish::kCondition) {
                     const uint32_t at = swizzled(rows, row, column * Unit::kElementBytes);
-                    for (int i = 0; i < e_.copies(); ++i) Unit::store_operand(e_.copy(to + at, i), silu(x), silu(y));
+                    put_operand(to + at, silu(x), silu(y));
                 } else {
                     const Float2 values = kind == Finish::kGelu ? Float2{gelu(x), gelu(y)} : Float2{x, y};
                     const uint32_t at = swizzled(rows, row, column * 4);
-                    for (int i = 0; i < e_.copies(); ++i) *reinterpret_cast<Float2*>(e_.copy(to + at, i)) = values;
+                    put(reinterpret_cast<float*>(to + at), values);
                 }
             });
             e_.exchange();
@@ -243,28 +256,26 @@ class Step {
             float* const stream = stream_ + row * m_.stream_stride + column;
             switch (kind) {
                 case Finish::kModulation:
-                    for (int i = 0; i < e_.copies(); ++i) Unit::store_kept(e_.copy(modulation, i), x, y);
+                    for (int i = 0; i < e_.copies(); ++i) Unit::store_kept(e_.copy(modulation, i), {x, y});
                     break;
                 case Finish::kInput: {
                     const Float2 bias = Unit::load_kept(modulation);
                     const Float2 h = {x + (bias.x + time_[column]), y + (bias.y + time_[column + 1])};
-                    for (int i = 0; i < e_.copies(); ++i) *reinterpret_cast<Float2*>(e_.copy(stream, i)) = h;
+                    put(stream, h);
                     break;
                 }
                 case Finish::kBlockIn: {
                     const uint32_t at = swizzled(m_.rows, row, column * Unit::kElementBytes);
-                    x = silu(x);
-                    y = silu(y);
-                    for (int i = 0; i < e_.copies(); ++i) Unit::store_operand(e_.copy(inner_ + at, i), x, y);
+                    put_operand(inner_ + at, silu(x), silu(y));
                     break;
                 }
                 case Finish::kBlockOut: {
                     const Float2 gate = Unit::load_kept(modulation + 3 * hidden);
                     const float* const time_gate = time_ + 2 * hidden + column;
-                    Float2 h = *reinterpret_cast<const Float2*>(stream);
+                    Float2 h = load_pair(stream);
                     h.x += (gate.x + time_gate[0]) * x;
                     h.y += (gate.y + time_gate[1]) * y;
-                    for (int i = 0; i < e_.copies(); ++i) *reinterpret_cast<Float2*>(e_.copy(stream, i)) = h;
+                    put(stream, h);
                     break;
                 }
                 default:
@@ -284,19 +295,19 @@ class Step {
             const float* const h = stream_ + row * m_.stream_stride;
             float mean = 0.0f, variance = 0.0f;
             for (int i = 2 * lane; i < hidden; i += 64) {  // numbers past the width are zero
-                const Float2 pair = *reinterpret_cast<const Float2*>(h + i);
+                const Float2 pair = load_pair(h + i);
                 mean += pair.x + pair.y;
             }
             mean = sum_of_warp(mean) * inverse_width;
             for (int i = 2 * lane; i < hidden; i += 64) {
-                const Float2 pair = *reinterpret_cast<const Float2*>(h + i);
+                const Float2 pair = load_pair(h + i);
                 const float x = i < width ? pair.x - mean : 0.0f, y = i + 1 < width ? pair.y - mean : 0.0f;
                 variance += x * x + y * y;
             }
             const float inverse_std = device::inverse_sqrt(sum_of_warp(variance) * inverse_width + kLayerNormEpsilon);
             const Kept* const modulation = modulation_ + row * m_.modulation_stride;
             for (int i = 2 * lane; i < hidden; i += 64) {
-                const Float2 pair = *reinterpret_cast<const Float2*>(h + i);
+                const Float2 pair = load_pair(h + i);
                 const Float2 shift = Unit::load_kept(modulation + hidden + i);
                 const Float2 scale = Unit::load_kept(modulation + 2 * hidden + i);
                 float x = (pair.x - mean) * inverse_std, y = (pair.y - mean) * inverse_std;
@@ -312,9 +323,9 @@ class Step {
     // thread that finishes it.
     ZPRL_DEVICE void advance(int row, int column, float x, float y) {
         float* const state = state_ + row * m_.state_stride + column;
-        const Float2 from = *reinterpret_cast<const Float2*>(state);
+        const Float2 from = load_pair(state);
         Float2 end = from;
-        if (has_end_) end = *reinterpret_cast<const Float2*>(end_ + row * m_.state_stride + column);
+        if (has_end_) end = load_pair(end_ + row * m_.state_stride + column);
         end.x -= weight_ * x;
         end.y -= weight_ * y;
         Float2 next = end;
@@ -326,7 +337,7 @@ class Step {
         }
         if (!finished_) {
             const uint32_t at = swizzled(m_.rows, row, column * Unit::kElementBytes);
-            for (int i = 0; i < e_.copies(); ++i) Unit::store_operand(e_.copy(inner_ + at, i), next.x, next.y);
+            put_operand(inner_ + at, next.x, next.y);
         } else if (exists(row)) {
             write_action(row, column, end.x);
             write_action(row, column + 1, end.y);
@@ -334,7 +345,7 @@ class Step {
     }
 
     ZPRL_DEVICE void write_action(int row, int column, float value) {
-        const int width = p_.chunk_dim();
+        const int width = chunk_dim();
         if (column >= width) return;
         if (c_.operation == Operation::kStep) {
             const int i = column % p_.action_dim;

@@ -3,18 +3,18 @@
 //
 // Throughput: a block takes 16 kTilesM rows through the whole step, and the weights stream by.
 //
-// Activations stay in the block's shared memory (memory.h). Weights come from the level-2 cache, 256 outputs by one slab
-// (32 KiB) at a time, through a ring of stages that all threads fill with cp.async. The ring does not know layers: its
-// cursor runs through the whole step's weights in the order in which they are multiplied, so that the first slabs of a
-// layer arrive while the one before is still at work. One barrier per slab both hands over the slab that has arrived
-// and frees the one that was multiplied.
+// Activations stay in the block's shared memory (memory.h). Weights come from the level-2 cache, 256 outputs by one
+// slab (32 KiB) at a time, through a ring of stages that all threads fill with cp.async. The ring does not know layers:
+// its cursor runs through the whole step's weights in the order in which they are multiplied, so that the first slabs
+// of a layer arrive while the one before is still at work. One barrier per slab both hands over the slab that has
+// arrived and frees the one that was multiplied.
 //
-// Warps share the outputs: warp w takes the tiles w, w + 8, ... of 8 outputs, for all rows, so that a narrow layer still
-// gives every warp something to do, and every row's sums are added in the same order.
+// Warps share the outputs: warp w takes the tiles w, w + 8, ... of 8 outputs, for all rows, so that a narrow layer
+// still gives every warp something to do, and every row's sums are added in the same order.
 //
 // Roofline per block and slab of 256 outputs, 64 rows, bf16: 256 mma of m16n8k16 per warp quarter, 1 M multiply-adds:
-// 1024 cycles at the dense rate of sm_80, against 32 KiB from the level-2 cache: 512 cycles at 64 bytes per cycle. Fewer
-// rows are bound by the cache: the planner takes as many as the batch and shared memory allow.
+// 1024 cycles at the dense rate of sm_80, against 32 KiB from the level-2 cache: 512 cycles at 64 bytes per cycle.
+// Fewer rows are bound by the cache: the planner takes as many as the batch and shared memory allow.
 
 #pragma once
 
@@ -23,11 +23,12 @@
 namespace zprl {
 namespace cuda {
 
-// Runs through the slabs of the layers [layer, end), 256 outputs at a time.
+// Runs through the slabs of the layers [begin, end), `at_once` outputs at a time.
 template <typename Unit>
 class WeightCursor {
  public:
-    ZPRL_DEVICE WeightCursor(const DevicePolicy& policy, int begin, int end) : p_(policy), layer_(begin), end_(end) {
+    ZPRL_DEVICE WeightCursor(const DevicePolicy& policy, int begin, int end, int at_once)
+        : p_(policy), layer_(begin), end_(end), at_once_(at_once) {
         enter();
     }
     ZPRL_DEVICE bool done() const { return layer_ >= end_; }
@@ -38,7 +39,7 @@ class WeightCursor {
     ZPRL_DEVICE void advance() {
         if (++slab_ < slabs_) return;
         slab_ = 0;
-        first_output_ += kTileOutputs;
+        first_output_ += at_once_;
         if (first_output_ < outputs_) return;
         ++layer_;
         enter();
@@ -46,7 +47,7 @@ class WeightCursor {
 
  private:
     ZPRL_DEVICE int tile_outputs() const {
-        return outputs_ - first_output_ < kTileOutputs ? outputs_ - first_output_ : kTileOutputs;
+        return outputs_ - first_output_ < at_once_ ? outputs_ - first_output_ : at_once_;
     }
     ZPRL_DEVICE void enter() {
         if (done()) return;
@@ -63,7 +64,7 @@ class WeightCursor {
 
     const DevicePolicy& p_;
     int layer_;
-    const int end_;
+    const int end_, at_once_;
     uint32_t weight_ = 0;
     int outputs_ = 0, slabs_ = 0, first_output_ = 0, slab_ = 0;
 };
@@ -75,7 +76,8 @@ class TileEngine {
         : blob_(arguments.call.blob),
           ring_(device::shared_memory() + arguments.memory.ring),
           stages_(arguments.memory.stages),
-          cursor_(arguments.policy, begin, end) {
+          at_once_(arguments.memory.tile_outputs),
+          cursor_(arguments.policy, begin, end, at_once_) {
         // All stages but one; the last one is free for the slab that is asked for when the first one is handed over.
         for (int i = 0; i + 1 < stages_; ++i) request(i);
     }
@@ -90,13 +92,13 @@ class TileEngine {
 
     template <typename LayerUnit, typename Finisher>
     ZPRL_DEVICE void linear(const DeviceLayer& layer, int, const char* input, const Finisher& finish) {
-        constexpr int kTilesN = kTileOutputs / 8 / kWarps;
+        constexpr int kTilesN = kMaxTileOutputs / 8 / kWarps;
         const int warp = device::thread_index() / 32, lane = device::thread_index() % 32;
         const int outputs = padded_width(layer.out), slabs = slabs_of(layer.in, LayerUnit::kElementBytes);
         const float* const bias = reinterpret_cast<const float*>(blob_ + layer.bias);
-        for (int first = 0; first < outputs; first += kTileOutputs) {
+        for (int first = 0; first < outputs; first += at_once_) {
             const int left = outputs - first;
-            const int tiles = (left < kTileOutputs ? left : kTileOutputs) / 8 / kWarps;  // panels: never a remainder
+            const int tiles = (left < at_once_ ? left : at_once_) / 8 / kWarps;  // panels: never a remainder
             float sum[kTilesM][kTilesN][4] = {};
             for (int slab = 0; slab < slabs; ++slab) {
                 const char* const weights = next_slab();
@@ -138,14 +140,14 @@ class TileEngine {
         const int here = stage_;
         request(here == 0 ? stages_ - 1 : here - 1);
         stage_ = here + 1 == stages_ ? 0 : here + 1;
-        return ring_ + here * kStageBytes;
+        return ring_ + here * at_once_ * kSlabBytes;
     }
 
     // Ask for the cursor's slab. An empty group keeps the count at the end of the stream.
     ZPRL_DEVICE void request(int stage) {
         if (!cursor_.done()) {
             const char* const from = blob_ + cursor_.offset();
-            char* const to = ring_ + stage * kStageBytes;
+            char* const to = ring_ + stage * at_once_ * kSlabBytes;
             const int bytes = cursor_.bytes();
             for (int i = device::thread_index() * kPieceBytes; i < bytes; i += kThreads * kPieceBytes) {
                 device::copy_async(to + i, from + i);
@@ -157,7 +159,7 @@ class TileEngine {
 
     const char* const blob_;
     char* const ring_;
-    const int stages_;
+    const int stages_, at_once_;
     WeightCursor<Unit> cursor_;
     int stage_ = 0;
 };

@@ -208,3 +208,31 @@ def sim2real(args: argparse.Namespace, overrides: list[str]) -> list[dict[str, A
     from zprl.deploy.sim2real import sim2real as run_bundle
 
     return run_bundle(args, overrides)
+
+
+def trace_rollout(args: argparse.Namespace, overrides: list[str]) -> dict[str, int]:
+    """Run ``scripts/trace_rollout.py``; return the number of waits by part of a chunk."""
+    session = TaskSession(args.task, args.device, overrides, args.num_envs, args.seed)
+    from zprl.envs import ChunkedVecEnv, EnvLayout
+    from zprl.policy import make_policy_step_on
+    from zprl.profiling.output import check_writable
+    from zprl.profiling.waits import trace_rollout as trace
+    from zprl.steering import LatentResidual
+
+    check_writable({"trace": args.trace})
+    base = Path(args.base) if args.base else artifacts.latest_base_policy(args.task)
+    with session.launched(args.viz), session.environment() as env:
+        policy, meta = session.load_base(base, EnvLayout.of(args.task, env))
+        step = make_policy_step_on(policy, session.device)
+        rms = meta["latent_statistics"]["latent_mean_rms"]
+        steering = LatentResidual(session.agent_cfg.steering, step, rms)
+        chunked = ChunkedVecEnv(env, steering, policy.cfg.execute_steps, session.agent_cfg.step_discount)
+        chunked.restart(session.agent_cfg.seed)
+        waits = trace(chunked, args.chunks, args.trace)
+    steps = args.chunks * policy.cfg.execute_steps
+    where = ", ".join(f"{name.removeprefix('zprl.')} {count}" for name, count in waits.items())
+    print(f"policy step on {step.backend}, {session.physics}, {session.device}")
+    print(f"waits for the GPU in {args.chunks} chunks ({steps} environment steps): {where}")
+    if sum(waits.values()) > waits["zprl.simulation"]:
+        raise ZprlError("the host waits for the GPU outside of the simulator; the trace shows where.")
+    return waits

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
+from torch.profiler import record_function
 
 
 class Stopwatch:
@@ -21,10 +22,12 @@ class Stopwatch:
 
     Args:
         device: Device that does the stage's work.
+        name: Name of the stage in a trace of torch's profiler.
     """
 
-    def __init__(self, device: str | torch.device) -> None:
+    def __init__(self, device: str | torch.device, name: str = "stage") -> None:
         self._device = torch.device(device)
+        self._name = name
         self._seconds = 0.0
         self._pending: deque[tuple[torch.cuda.Event, torch.cuda.Event]] = deque()
 
@@ -33,14 +36,16 @@ class Stopwatch:
         """Count the time spent in this context."""
         if self._device.type != "cuda":
             start = time.perf_counter()
-            yield
+            with record_function(self._name):
+                yield
             self._seconds += time.perf_counter() - start
             return
         self._collect()
         start_event, end_event = (torch.cuda.Event(enable_timing=True) for _ in range(2))
         stream = torch.cuda.current_stream(self._device)
         start_event.record(stream)
-        yield
+        with record_function(self._name):
+            yield
         end_event.record(stream)
         self._pending.append((start_event, end_event))
 

@@ -59,9 +59,9 @@ class ChunkedVecEnv(VecEnv):
         self.max_episode_length = env.max_episode_length
         self.idle_action = torch.zeros(self.num_envs, env.action_manager.total_action_dim, device=self.device)
         """Action of a fresh episode until the next chunk: no motion, gripper open."""
-        self.simulation_time = Stopwatch(self.device)
+        self.simulation_time = Stopwatch(self.device, "zprl.simulation")
         """Time spent in the simulator."""
-        self.planning_time = Stopwatch(self.device)
+        self.planning_time = Stopwatch(self.device, "zprl.policy")
         """Time spent in the policy."""
         # Episodes, successes, diverged worlds, and observed values that are NaN.
         self._counts = torch.zeros(4, dtype=torch.long, device=self.device)

@@ -219,7 +219,7 @@ class Evaluator:
                 if "success" in env.termination_manager.active_terms:
                     success |= env.termination_manager.get_term("success") & ended
                 running &= ~ended
-            if not running.any():
+            if not running.any():  # once per chunk, all that this loop asks of the device
                 break
         lengths = steps[:count].tolist()
         results.successes += success[:count].tolist()

@@ -6,15 +6,18 @@
 from __future__ import annotations
 
 import importlib
-from dataclasses import fields
-from typing import Any
-
-try:
-    from isaaclab.utils import configclass
-except ImportError:  # a robot needs no simulator, nor does a machine that only checks the kernels
-    from dataclasses import dataclass as configclass
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any
 
 from zprl.errors import ZprlError
+
+if TYPE_CHECKING:
+    from isaaclab.utils import configclass
+else:
+    try:
+        from isaaclab.utils import configclass
+    except ImportError:  # a robot needs no simulator, nor does a machine that only checks the kernels
+        configclass = dataclass
 
 
 @configclass

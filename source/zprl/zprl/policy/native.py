@@ -83,7 +83,6 @@ DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 PRECISIONS = {"float32": "native", "tf32": "native_tf32", "bfloat16": "native_bf16"}
 """Names of the native backends by the precision of their products."""
 
-
 _OPERATOR_ERRORS = (ValueError, RuntimeError, AssertionError)
 """Of our operators, and of torch on a CUDA device (which asserts that it was built with CUDA)."""
 
@@ -170,7 +169,7 @@ class NativePolicyStep:
         if residual is None:
             residual = obs.new_zeros(obs.shape[0], self.policy.cfg.latent_dim)
         if noise is None:
-            noise = self.policy.sample_noise(obs.shape[0]).to(self.device, torch.float32)
+            noise = self.policy.sample_noise(obs.shape[0]).to(self.device, torch.float32, non_blocking=True)
         return obs, residual, noise
 
     @torch.no_grad()

@@ -229,7 +229,7 @@ def _profile_shape(shape: Shape, result: ProfileReport, report: Callable[[str], 
         if not settings.on_cuda:  # there, buffers of that size take less time than starting to read them
             measure_stream(result.limits, settings.device, facts.work.core_bytes(dtype))
         policy = quantised_copy(shape.policy, dtype)
-        truth = double_copy(policy)
+        truth = double_copy(policy).to(settings.device)
         for batch in settings.batches:
             with cuda.matmul_precision(dtype):
                 cell = _profile_cell(shape.name, policy, truth, dtype, batch, settings)
@@ -254,7 +254,7 @@ def _profile_cell(
     shape: str, policy: FlowPolicy, truth: FlowPolicy, dtype: str, batch: int, settings: ProfileSettings
 ) -> CellResult:
     draws = [random_inputs(policy, batch, settings.seed + 1 + i) for i in range(-(-_CHECKED_ROWS // batch))]
-    expected = torch.cat([truth.act(*inputs.to("cpu", torch.float64).astuple()) for inputs in draws])
+    expected = torch.cat([truth.act(*inputs.to(settings.device, torch.float64).astuple()) for inputs in draws]).cpu()
     conditions = Conditions(policy, draws[0], dtype, settings.device, settings.threads)
     cell = CellResult(shape, dtype, batch)
     ready: dict[str, Contender] = {}

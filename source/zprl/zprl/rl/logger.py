@@ -106,8 +106,8 @@ class SteeringLogger(Logger):
             return
         if self.writer is not None and "log" in extras:
             self.ep_extras.append(extras["log"])
-        self.cur_reward_sum += rewards
-        self.cur_episode_length += 1
+        self.cur_reward_sum.add_(rewards)
+        self.cur_episode_length.add_(1)
         ended = dones > 0
         self._finished.append((ended, self.cur_reward_sum.clone(), self.cur_episode_length.clone()))
         self.cur_reward_sum.masked_fill_(ended, 0.0)

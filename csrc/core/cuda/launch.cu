@@ -1,0 +1,279 @@
+// Copyright (c) 2026, The ZPRL Project Developers.
+// SPDX-License-Identifier: BSD-3-Clause
+//
+// Kernels and their launch. Nothing here synchronises, allocates on the device, or asks the driver for anything that a
+// stream under capture does not allow.
+
+#include <cuda_runtime.h>
+
+#include <cstdio>
+#include <cstdlib>
+#include <map>
+#include <mutex>
+#include <stdexcept>
+#include <tuple>
+
+#include "cluster_step.cuh"
+#include "memory.h"
+#include "policy_step.h"
+#include "tile_step.cuh"
+
+namespace zprl {
+namespace cuda {
+namespace {
+
+template <typename Unit, int kTilesM>
+__global__ void __launch_bounds__(kThreads, 1) tile_kernel(const __grid_constant__ KernelArguments arguments) {
+    run_tile<Unit, kTilesM>(arguments);
+}
+
+template <typename Unit>
+__global__ void __launch_bounds__(kThreads, 1)
+    cluster_kernel(const __grid_constant__ KernelArguments arguments, int cluster_size) {
+#if __CUDA_ARCH__ >= 900
+    run_cluster<Unit>(arguments, cluster_size);
+#endif
+}
+
+void check(cudaError_t error, const char* what) {
+    if (error == cudaSuccess) return;
+    cudaGetLastError();  // or the next call would report it again
+    throw std::runtime_error(std::string("zprl: ") + what + " failed: " + cudaGetErrorString(error) + " (" +
+                             cudaGetErrorName(error) + ").");
+}
+
+struct KernelEntry {
+    Precision precision;
+    Kernel kernel;
+    int tile_rows;
+    const void* function;
+    const char* name;
+};
+
+// Every kernel there is; plan() asks for no other.
+const KernelEntry kKernels[] = {
+    {Precision::kFloat32, Kernel::kTile, 16, reinterpret_cast<const void*>(&tile_kernel<Fp32Unit, 1>),
+     "tile, float32, 16 rows"},
+    {Precision::kFloat32, Kernel::kTile, 32, reinterpret_cast<const void*>(&tile_kernel<Fp32Unit, 2>),
+     "tile, float32, 32 rows"},
+    {Precision::kTf32, Kernel::kTile, 16, reinterpret_cast<const void*>(&tile_kernel<Tf32Unit, 1>),
+     "tile, tf32, 16 rows"},
+    {Precision::kTf32, Kernel::kTile, 32, reinterpret_cast<const void*>(&tile_kernel<Tf32Unit, 2>),
+     "tile, tf32, 32 rows"},
+    {Precision::kBfloat16, Kernel::kTile, 16, reinterpret_cast<const void*>(&tile_kernel<Bf16Unit, 1>),
+     "tile, bfloat16, 16 rows"},
+    {Precision::kBfloat16, Kernel::kTile, 32, reinterpret_cast<const void*>(&tile_kernel<Bf16Unit, 2>),
+     "tile, bfloat16, 32 rows"},
+    {Precision::kBfloat16, Kernel::kTile, 64, reinterpret_cast<const void*>(&tile_kernel<Bf16Unit, 4>),
+     "tile, bfloat16, 64 rows"},
+    {Precision::kFloat32, Kernel::kCluster, kClusterRows, reinterpret_cast<const void*>(&cluster_kernel<Fp32Unit>),
+     "cluster, float32"},
+    {Precision::kTf32, Kernel::kCluster, kClusterRows, reinterpret_cast<const void*>(&cluster_kernel<Tf32Unit>),
+     "cluster, tf32"},
+    {Precision::kBfloat16, Kernel::kCluster, kClusterRows, reinterpret_cast<const void*>(&cluster_kernel<Bf16Unit>),
+     "cluster, bfloat16"},
+};
+
+const void* function_of(Precision precision, const Plan& plan) {
+    for (const KernelEntry& entry : kKernels) {
+        if (entry.precision == precision && entry.kernel == plan.kernel && entry.tile_rows == plan.tile_rows) {
+            return entry.function;
+        }
+    }
+    throw std::runtime_error("zprl: there is no kernel for this plan: " + describe(plan) + ".");
+}
+
+constexpr int kMaxDevices = 64;
+
+int current_device() {
+    int device = 0;
+    check(cudaGetDevice(&device), "asking for the current CUDA device");
+    if (device >= kMaxDevices) throw std::runtime_error("zprl: at most 64 GPUs are supported.");
+    return device;
+}
+
+// Allow every kernel all shared memory that a block may have, and clusters of 16: once per device, since it is a
+// setting of the loaded kernel. Returns the device's properties.
+DeviceProperties prepare(int device) {
+    const auto attribute = [&](cudaDeviceAttr which) {
+        int value = 0;
+        check(cudaDeviceGetAttribute(&value, which, device), "asking for a property of the GPU");
+        return value;
+    };
+    DeviceProperties properties{attribute(cudaDevAttrComputeCapabilityMajor),
+                                attribute(cudaDevAttrComputeCapabilityMinor), attribute(cudaDevAttrMultiProcessorCount),
+                                attribute(cudaDevAttrMaxSharedMemoryPerBlockOptin), 1};
+    if (properties.major < 8) return properties;  // has no kernels; plan() says so
+    const bool clusters = properties.major >= 9 && attribute(cudaDevAttrClusterLaunch) != 0;
+    if (clusters) properties.max_cluster_size = 16;
+    for (const KernelEntry& entry : kKernels) {
+        if (entry.kernel == Kernel::kCluster && !clusters) continue;
+        check(cudaFuncSetAttribute(entry.function, cudaFuncAttributeMaxDynamicSharedMemorySize,
+                                   properties.shared_memory_per_block_optin),
+              "allowing a kernel its shared memory");
+        if (entry.kernel != Kernel::kCluster) continue;
+        if (cudaFuncSetAttribute(entry.function, cudaFuncAttributeNonPortableClusterSizeAllowed, 1) != cudaSuccess) {
+            cudaGetLastError();
+            properties.max_cluster_size = 8;
+        }
+    }
+    return properties;
+}
+
+struct DeviceState {
+    std::once_flag prepared;
+    DeviceProperties properties{};
+};
+
+DeviceState& state_of(int device) {
+    static DeviceState states[kMaxDevices];
+    DeviceState& state = states[device];
+    std::call_once(state.prepared, [&] { state.properties = prepare(device); });
+    return state;
+}
+
+// A launch with its cluster, which must outlive the configuration.
+struct Launch {
+    cudaLaunchConfig_t config{};
+    cudaLaunchAttribute attribute{};
+};
+
+void configure(const Plan& plan, cudaStream_t stream, Launch* launch) {
+    launch->config.gridDim = dim3(static_cast<unsigned>(plan.blocks));
+    launch->config.blockDim = dim3(plan.threads);
+    launch->config.dynamicSmemBytes = static_cast<size_t>(plan.shared_bytes);
+    launch->config.stream = stream;
+    if (plan.kernel == Kernel::kCluster) {
+        launch->attribute.id = cudaLaunchAttributeClusterDimension;
+        launch->attribute.val.clusterDim.x = plan.cluster_size;
+        launch->attribute.val.clusterDim.y = launch->attribute.val.clusterDim.z = 1;
+        launch->config.attrs = &launch->attribute;
+        launch->config.numAttrs = 1;
+    }
+}
+
+// Whether the GPU can run even one cluster of the plan. Some refuse, whatever their properties say. An answer is kept:
+// the question takes longer than a launch.
+bool runs_clusters(int device, Precision precision, const Plan& plan) {
+    static std::mutex mutex;
+    static std::map<std::tuple<int, const void*, int, int64_t>, bool> answers;
+    const std::lock_guard<std::mutex> lock(mutex);
+    const auto [answer, is_new] =
+        answers.try_emplace({device, function_of(precision, plan), plan.cluster_size, plan.shared_bytes}, false);
+    if (!is_new) return answer->second;
+    Launch launch;
+    configure(plan, nullptr, &launch);
+    int clusters = 0;
+    const cudaError_t error = cudaOccupancyMaxActiveClusters(&clusters, function_of(precision, plan), &launch.config);
+    if (error != cudaSuccess) cudaGetLastError();
+    answer->second = error == cudaSuccess && clusters > 0;
+    return answer->second;
+}
+
+void say_refused(int cluster_size) {
+    static std::once_flag said[17];
+    std::call_once(said[cluster_size], [&] {
+        std::fprintf(stderr, "zprl: this GPU refuses clusters of %d blocks; small batches take longer.\n",
+                     cluster_size);
+    });
+}
+
+void launch(const DevicePolicy& policy, Call call, void* stream) {
+    if (call.rows == 0) return;
+    const Plan plan = current_plan(policy, call.rows);
+    if (plan.blocks > INT32_MAX) throw std::runtime_error("zprl: the batch is too large for one launch.");
+    if (plan.workspace_bytes > 0 && call.workspace == nullptr) {
+        throw std::runtime_error("zprl: the workspace is missing: " + std::to_string(plan.workspace_bytes) +
+                                 " bytes are needed; see workspace_bytes().");
+    }
+    KernelArguments arguments{policy, lay_out_memory(policy, plan), call};
+    Launch launch;
+    configure(plan, static_cast<cudaStream_t>(stream), &launch);
+    int cluster_size = plan.cluster_size;
+    void* parameters[] = {&arguments, &cluster_size};  // the tile kernel takes the first one alone
+    check(cudaLaunchKernelExC(&launch.config, function_of(policy.precision, plan), parameters),
+          "the launch of the policy step");
+}
+
+}  // namespace
+
+DeviceProperties device_properties() { return state_of(current_device()).properties; }
+
+Plan current_plan(const DevicePolicy& policy, int64_t rows) {
+    const int device = current_device();
+    DeviceProperties properties = state_of(device).properties;
+    if (const char* wanted = std::getenv("ZPRL_CUDA_KERNEL")) {
+        if (std::string(wanted) == "tile") {
+            properties.max_cluster_size = 1;
+        } else if (std::string(wanted) != "cluster" && *wanted != '\0') {
+            throw std::invalid_argument("zprl: ZPRL_CUDA_KERNEL is '" + std::string(wanted) +
+                                        "'; it must be tile or cluster.");
+        }
+    }
+    for (;;) {
+        const Plan result = plan(policy, rows, properties);
+        if (result.kernel != Kernel::kCluster || runs_clusters(device, policy.precision, result)) return result;
+        say_refused(result.cluster_size);
+        properties.max_cluster_size = result.cluster_size / 2;
+    }
+}
+
+size_t workspace_bytes(const DevicePolicy& policy, int64_t rows) {
+    return rows == 0 ? 0 : static_cast<size_t>(current_plan(policy, rows).workspace_bytes);
+}
+
+void policy_step(const DevicePolicy& policy, const void* blob, const float* obs, const float* residual,
+                 const float* noise, const uint64_t* latent_seed, int64_t rows, float* chunk, void* workspace,
+                 void* stream) {
+    Call call{};
+    call.operation = Operation::kStep;
+    call.blob = static_cast<const char*>(blob);
+    call.obs = obs;
+    call.residual = residual;
+    call.noise = noise;
+    call.latent_seed = latent_seed;
+    call.chunk = chunk;
+    call.workspace = static_cast<char*>(workspace);
+    call.rows = rows;
+    launch(policy, call, stream);
+}
+
+void encode(const DevicePolicy& policy, const void* blob, const float* obs, int64_t rows, float* mean, float* logvar,
+            void* workspace, void* stream) {
+    Call call{};
+    call.operation = Operation::kEncode;
+    call.blob = static_cast<const char*>(blob);
+    call.obs = obs;
+    call.mean = mean;
+    call.logvar = logvar;
+    call.workspace = static_cast<char*>(workspace);
+    call.rows = rows;
+    launch(policy, call, stream);
+}
+
+void integrate(const DevicePolicy& policy, const void* blob, const float* condition, const float* noise, int64_t rows,
+               float* chunk, void* workspace, void* stream) {
+    Call call{};
+    call.operation = Operation::kIntegrate;
+    call.blob = static_cast<const char*>(blob);
+    call.condition = condition;
+    call.noise = noise;
+    call.chunk = chunk;
+    call.workspace = static_cast<char*>(workspace);
+    call.rows = rows;
+    launch(policy, call, stream);
+}
+
+std::vector<KernelResources> kernel_resources() {
+    std::vector<KernelResources> result;
+    for (const KernelEntry& entry : kKernels) {
+        cudaFuncAttributes attributes{};
+        check(cudaFuncGetAttributes(&attributes, entry.function), "asking for a kernel's resources");
+        result.push_back({entry.name, attributes.numRegs, static_cast<int64_t>(attributes.localSizeBytes),
+                          static_cast<int64_t>(attributes.sharedSizeBytes), attributes.binaryVersion});
+    }
+    return result;
+}
+
+}  // namespace cuda
+}  // namespace zprl

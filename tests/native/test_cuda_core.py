@@ -1,0 +1,111 @@
+# Copyright (c) 2026, The ZPRL Project Developers.
+# SPDX-License-Identifier: BSD-3-Clause
+
+"""The CUDA kernels without a GPU.
+
+Their source runs on the CPU (csrc/tests/cuda_emulation.h) and is compared with double precision; where nvcc is
+installed, it is compiled for every kind of GPU and the compiler's report is checked.
+"""
+
+import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+CSRC = Path(__file__).resolve().parents[2] / "csrc"
+KERNELS = ("tile", "cluster")
+ARCHITECTURES = ("80", "90a", "100")
+REGISTERS_OF_A_MULTIPROCESSOR = 65536
+THREADS_OF_A_BLOCK = 256
+
+
+def run(*command):
+    return subprocess.run([str(part) for part in command], capture_output=True, text=True, timeout=600, check=False)
+
+
+@pytest.fixture(scope="session")
+def cuda_check(tmp_path_factory):
+    """The check program; with the compiler's watch over alignment, bounds and overflow where it has the library."""
+    compiler = os.environ.get("CXX") or shutil.which("c++") or shutil.which("g++")
+    if compiler is None:
+        pytest.skip("a C++ compiler is missing")
+    folder = tmp_path_factory.mktemp("cuda_check")
+    probe = folder / "probe.cpp"
+    probe.write_text("int main() { return 0; }\n")
+    sanitize = ["-fsanitize=alignment,bounds,signed-integer-overflow,shift", "-fno-sanitize-recover=all"]
+    if run(compiler, *sanitize, probe, "-o", folder / "probe").returncode != 0:
+        sanitize = []
+
+    core = CSRC / "core"
+    sources = [
+        CSRC / "tests/cuda_check.cpp",
+        core / "cuda/pack.cpp",
+        core / "cuda/plan.cpp",
+        core / "policy_blob.cpp",
+        core / "plan.cpp",
+        core / "latent_noise.cpp",
+    ]
+    flags = ["-std=c++17", "-O1", "-Wall", "-Wextra", f"-I{core}", f"-I{CSRC / 'tests'}"]
+    result = run(compiler, *flags, *sanitize, *sources, "-o", folder / "cuda_check")
+    assert result.returncode == 0, result.stderr[:6000]
+    assert "warning" not in result.stderr, result.stderr[:6000]
+    return folder / "cuda_check"
+
+
+def lines_of(cuda_check, *arguments):
+    result = run(cuda_check, *arguments)
+    assert result.returncode == 0, f"{result.stdout}\n{result.stderr[:6000]}"
+    assert result.stderr == ""
+    return result.stdout.splitlines()
+
+
+@pytest.mark.parametrize(
+    "unit", ["tile fp32", "tile tf32", "tile bf16", "cluster fp32", "cluster tf32", "cluster bf16"]
+)
+def test_steps_agree_with_double_precision(cuda_check, unit):
+    """All calls, solvers and odd shapes; any order of threads; rows that depend on nothing but themselves."""
+    assert lines_of(cuda_check, "step", unit)[-1].endswith("cases agree with double precision")
+
+
+@pytest.mark.parametrize("what", ["pack", "plan", "noise", "emulation"])
+def test_parts(cuda_check, what):
+    """Packed weights, the planner's limits, noise, and that the emulation notices mistakes."""
+    assert lines_of(cuda_check, what)
+
+
+@pytest.fixture(scope="session")
+def resource_report(tmp_path_factory):
+    """What ptxas says about every kernel and architecture: {(architecture, kernel): text}."""
+    nvcc = shutil.which("nvcc") or shutil.which("/usr/local/cuda/bin/nvcc")
+    if nvcc is None:
+        pytest.skip("nvcc is missing")
+    targets = [f"-gencode=arch=compute_{each},code=sm_{each}" for each in ARCHITECTURES]
+    output = tmp_path_factory.mktemp("nvcc") / "launch.o"
+    result = run(
+        nvcc, "-std=c++17", "-O3", "-t", "2", *targets, "-Xptxas", "-v", f"-I{CSRC / 'core'}", "-c",
+        CSRC / "core/cuda/launch.cu", "-o", output,
+    )  # fmt: skip
+    assert result.returncode == 0, result.stderr[:6000]
+    assert "warning" not in result.stderr.lower(), result.stderr[:6000]
+    pattern = r"Compiling entry function '(\w+)' for 'sm_(\w+)'(.*?)Compile time"
+    return {(arch, name): text for name, arch, text in re.findall(pattern, result.stderr, re.DOTALL)}
+
+
+def test_kernels_compile_for_every_architecture(resource_report):
+    kernels = {arch: {name for other, name in resource_report if other == arch} for arch in ARCHITECTURES}
+    assert all(kernels.values())
+    assert kernels["80"] == kernels["90a"] == kernels["100"]
+
+
+def test_kernels_keep_within_registers_and_shared_memory(resource_report):
+    """No registers spilled, a whole block's registers at hand, and no shared memory beside what plan() counts."""
+    for key, text in resource_report.items():
+        spills = re.search(r"(\d+) bytes spill stores, (\d+) bytes spill loads", text)
+        registers = re.search(r"Used (\d+) registers", text)
+        assert spills and registers, (key, text)
+        assert spills.groups() == ("0", "0"), (key, text)
+        assert int(registers.group(1)) * THREADS_OF_A_BLOCK <= REGISTERS_OF_A_MULTIPROCESSOR, (key, text)
+        assert " smem" not in text, (key, text)
