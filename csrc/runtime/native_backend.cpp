@@ -26,9 +26,13 @@ class NativeBackend final : public Backend {
         const auto address = reinterpret_cast<uintptr_t>(blob_.data());
         char* aligned = blob_.data() + (kAlignment - address % kAlignment) % kAlignment;
         if (!bytes.empty()) std::memcpy(aligned, bytes.data(), bytes.size());
-        policy_ = parse_policy(aligned, bytes.size());
-        require_runnable(policy_);
-        require_finite_weights(policy_);
+        try {
+            policy_ = parse_policy(aligned, bytes.size());
+            require_runnable(policy_);
+            require_finite_weights(policy_);
+        } catch (const std::invalid_argument& error) {
+            throw std::invalid_argument("zprl: " + bundle.folder() + "/" + name + " cannot run: " + error.what());
+        }
 
         const Contract& c = bundle.contract();
         require_equal(name, "observation width", policy_.obs_dim, c.obs_dim);

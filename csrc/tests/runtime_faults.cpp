@@ -355,6 +355,7 @@ int check_allocations(const std::string& folder) {
         int64_t plans = 0;
         for (int i = 0; i < 5000; ++i) {
             if (i % 100 == 0) controller.reset();
+            while (controller.planning()) std::this_thread::yield();
             plans += (controller.step(obs.data() + i % rows * c.obs_dim, action.data()).flags & kPlanned) != 0;
         }
         const int64_t count = count_allocations() - before;

@@ -136,7 +136,7 @@ class ObservationsCfg:
 
 @configclass
 class EventCfg:
-    """Randomisation at reset."""
+    """Initial states, drawn at every reset."""
 
     reset_robot = EventTermCfg(
         func=mdp.reset_joints_around_default,
@@ -153,6 +153,81 @@ class EventCfg:
             "height": CUBE_SIZE / 2,
         },
     )
+
+
+@configclass
+class RandomizedEventCfg(EventCfg):
+    """Physics drawn anew at every reset, over what a real cube and a real arm may be; after the initial state."""
+
+    cube_mass = EventTermCfg(
+        func=mdp.randomize_rigid_body_mass,
+        mode="reset",
+        params={
+            "asset_cfg": SceneEntityCfg("object"),
+            "mass_distribution_params": (0.5, 2.0),
+            "operation": "scale",
+            "distribution": "log_uniform",
+            "min_mass": 1.0e-3,
+        },
+    )
+    # The pads' parameters rule their contacts with the cube, and the cube's those with the table.
+    cube_friction = EventTermCfg(
+        func=mdp.randomize_rigid_body_material,
+        mode="reset",
+        params={
+            "asset_cfg": SceneEntityCfg("object"),
+            "static_friction_range": (0.6, 1.4),
+            "dynamic_friction_range": (0.6, 1.4),
+            "restitution_range": (0.0, 0.0),
+            "num_buckets": 64,
+            "make_consistent": True,
+        },
+    )
+    finger_friction = EventTermCfg(
+        func=mdp.randomize_rigid_body_material,
+        mode="reset",
+        params={
+            "asset_cfg": SceneEntityCfg("robot", body_names="panda_.*finger"),
+            "static_friction_range": (0.9, 1.8),
+            "dynamic_friction_range": (0.9, 1.8),
+            "restitution_range": (0.0, 0.0),
+            "num_buckets": 64,
+            "make_consistent": True,
+        },
+    )
+    arm_gains = EventTermCfg(
+        func=mdp.randomize_actuator_gains,
+        mode="reset",
+        params={
+            "asset_cfg": SceneEntityCfg("robot", joint_names="panda_joint.*"),
+            "stiffness_distribution_params": (0.8, 1.25),
+            "damping_distribution_params": (0.8, 1.25),
+            "operation": "scale",
+            "distribution": "log_uniform",
+        },
+    )
+
+
+@configclass
+class HeavilyRandomizedEventCfg(RandomizedEventCfg):
+    """Physics beyond what a robot should meet."""
+
+    def __post_init__(self) -> None:
+        self.cube_mass.params["mass_distribution_params"] = (0.25, 4.0)
+        for term, friction in ((self.cube_friction, (0.3, 1.8)), (self.finger_friction, (0.5, 2.0))):
+            term.params["static_friction_range"] = term.params["dynamic_friction_range"] = friction
+        for gain in ("stiffness", "damping"):
+            self.arm_gains.params[f"{gain}_distribution_params"] = (0.5, 2.0)
+
+
+@configclass
+class EventPresetsCfg(PresetCfg):
+    """Randomisation, chosen by ``presets=randomize_train``; by default only initial states are drawn."""
+
+    randomize_none = EventCfg()
+    randomize_train = RandomizedEventCfg()
+    randomize_heavy = HeavilyRandomizedEventCfg()
+    default = EventCfg()
 
 
 @configclass
@@ -187,7 +262,7 @@ class LiftEnvCfg(ManagerBasedRLEnvCfg):
     actions: ActionsCfg = ActionsCfg()
     rewards: RewardsCfg = RewardsCfg()
     terminations: TerminationsCfg = TerminationsCfg()
-    events: EventCfg = EventCfg()
+    events: EventPresetsCfg = EventPresetsCfg()
 
     def __post_init__(self) -> None:
         substeps = round(CONTROL_PERIOD / SUBSTEP)

@@ -288,7 +288,7 @@ class Contract:
     """How the policy was made."""
 
     evaluation: dict[str, Any] | None
-    """Result of the training run's last evaluation, as its result.json says; null if there is none."""
+    """What the training run's result.json says, without its history; null if there is none."""
 
     files: dict[str, BundleFile]
     """Files of the bundle but this one, by name."""

@@ -166,7 +166,7 @@ class Undisturbed(Disturbance):
 class ObservationNoise(Disturbance):
     """White noise on every element of the observation."""
 
-    unit: ClassVar[str] = "m, rad, 1"
+    unit: ClassVar[str] = "of each unit"
 
     std: float = 0.005
     """Standard deviation, in each element's unit."""
@@ -181,7 +181,7 @@ class ObservationNoise(Disturbance):
 class ObservationBias(Disturbance):
     """A constant error of every element, uniform over both signs."""
 
-    unit: ClassVar[str] = "m, rad, 1"
+    unit: ClassVar[str] = "of each unit"
 
     limit: float = 0.01
     """Largest error, in each element's unit."""

@@ -159,6 +159,8 @@ def describe(source: Source, env: ManagerBasedRLEnv, layout: EnvLayout, seed: in
     recording = record_episodes(env, reference, source.policy.cfg.execute_steps, seed)
     result = source.path.with_name("result.json")
     evaluation = load_json(result, "result") if checkpoint is not None and result.is_file() else None
+    if evaluation is not None:
+        evaluation.pop("history", None)
     origin = describe_origin(
         source.path,
         checkpoint.env_steps if checkpoint else 0,

@@ -177,7 +177,7 @@ class Evaluator:
                     self._states[key] = initial_states(self.env, seed, wave)
                 noise = None if noise_shape is None else self.noise(noise_shape, seed, wave)
                 self.begin_wave(seed, wave)
-                self._run_wave(planner, self._states[key], len(wave), noise, results)
+                self._run_wave(planner, self._states[key], episode_seed(seed, first), len(wave), noise, results)
                 if on_progress is not None:
                     on_progress(len(results.successes))
         return results
@@ -195,10 +195,19 @@ class Evaluator:
         return self.layout.ee_position(obs)
 
     def _run_wave(
-        self, planner: ChunkPlanner, state: dict[str, Any], count: int, noise: Tensor | None, results: EpisodeResults
+        self,
+        planner: ChunkPlanner,
+        state: dict[str, Any],
+        reset_seed: int,
+        count: int,
+        noise: Tensor | None,
+        results: EpisodeResults,
     ) -> None:
         env = self.env
-        obs, _ = env.reset_to(state, is_relative=True)
+        # A task may draw more at a reset than the state holds, such as masses; every policy gets the same draws.
+        with preserved_random_state():
+            configure_seed(reset_seed)
+            obs, _ = env.reset_to(state, is_relative=True)
         obs = obs["policy"].clone()  # type: ignore[index]
         running = torch.zeros(env.num_envs, dtype=torch.bool, device=env.device)
         running[:count] = True

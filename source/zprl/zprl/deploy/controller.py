@@ -1,0 +1,143 @@
+# Copyright (c) 2026, The ZPRL Project Developers.
+# SPDX-License-Identifier: BSD-3-Clause
+
+"""An exported policy in a control loop: the C++ controller of csrc/runtime, over NumPy arrays and without torch."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from zprl.errors import ZprlError
+
+if TYPE_CHECKING:
+    from _typeshed import StrPath
+
+    from zprl._core import ControllerStatus
+
+
+@dataclass(frozen=True)
+class ControllerCfg:
+    """Settings of :class:`ChunkController`. A control step is the contract's period."""
+
+    execute_steps: int = 0
+    """Number of actions Ta of a chunk that are executed before the next one [control steps]; 0 for the contract's."""
+
+    blend_steps: int = 0
+    """Length of the cross-fade from one chunk to the next [control steps], at most Ta; 0 hands over at once."""
+
+    asynchronous: bool = False
+    """Whether a thread plans the next chunk while the old one goes on; otherwise :meth:`ChunkController.step` does."""
+
+    lead_steps: int = 1
+    """With asynchronous planning: steps from an observation to the takeover of its chunk [control steps].
+
+    Ta + lead_steps must not exceed the horizon.
+    """
+
+    range_margin: float = 0.5
+    """How far an observation may be outside of training's range, as a part of the range's width; infinite: any."""
+
+    range_slack: float = 0.01
+    """The same in the observation's own unit, in addition, for elements that never moved."""
+
+    on_not_finite: str = "continue"
+    """What happens if an observation holds NaN or infinity; see :attr:`on_out_of_range`.
+
+    "report" is as "continue" here, since nothing can be planned from it.
+    """
+
+    on_out_of_range: str = "hold"
+    """What happens if an observation is out of training's range.
+
+    "report" (a flag, nothing else), "continue" (the old chunk to its end, then hold), "hold" (the safe action of the
+    contract at once, and a new plan afterwards) or "stop" (hold until :meth:`ChunkController.reset`).
+    """
+
+    rate_margin: float = 2.0
+    """Largest change of an action from one step to the next, of the largest one in training; infinite: any."""
+
+
+class ChunkController:
+    """One observation in and one action out at every control step.
+
+    csrc/runtime/chunk_controller.h describes what it does in every case: planning, hand-over, faults and limits. Robots
+    with a control loop in C++ use that class; this one is the same code, for loops in Python.
+
+    Args:
+        bundle: Folder that ``scripts/export.py`` wrote.
+        cfg: Settings.
+
+    Raises:
+        ZprlError: If the bundle is missing, truncated, altered or damaged, this processor cannot run it, or a setting
+            does not fit its contract.
+    """
+
+    def __init__(self, bundle: StrPath, cfg: ControllerCfg | None = None) -> None:
+        try:
+            from zprl import _core
+        except ImportError as error:
+            raise ZprlError(f"the native core module does not load ({error}); build it with `make setup`.") from error
+        try:
+            self._controller = _core.ChunkController(os.fspath(bundle), **asdict(cfg or ControllerCfg()))
+        except ValueError as error:
+            raise ZprlError(str(error).removeprefix("zprl: ")) from error
+
+    @property
+    def period(self) -> float:
+        """Time between two steps [s]."""
+        return self._controller.period
+
+    @property
+    def obs_dim(self) -> int:
+        """Width of the observation D."""
+        return self._controller.obs_dim
+
+    @property
+    def action_dim(self) -> int:
+        """Width of the action A."""
+        return self._controller.action_dim
+
+    @property
+    def planning(self) -> bool:
+        """Whether the planning thread is at work."""
+        return self._controller.planning
+
+    @property
+    def last_error(self) -> str:
+        """Why planning failed last; empty if it never did."""
+        return self._controller.last_error
+
+    def step(self, obs: NDArray[np.float32]) -> tuple[NDArray[np.float32], ControllerStatus]:
+        """Run one control step.
+
+        Args:
+            obs: Raw observation (D,), float32, in the contract's order and units.
+
+        Returns:
+            The action (A,), in the contract's units, and what happened:
+
+            * ``flags``: names such as "planned", "holding", "blending", "late", "observation_out_of_range";
+            * ``step``: number of the step, from 0 after a reset;
+            * ``chunk_index``: the action's index in its chunk, -1 for a hold;
+            * ``observation_index``: first element that is not finite or out of range, -1 if there is none;
+            * ``plans``: number of chunks that took over since the reset;
+            * ``planning_time``: of the newest chunk [s];
+            * ``latent_distance``, ``decoded_distance``: root mean square of (z - mean) / std of its latent before and
+              after steering, with the contract's statistics: about 1 in training [dimensionless].
+
+        Raises:
+            ZprlError: If the observation has another shape or type.
+        """
+        try:
+            return self._controller.step(obs)
+        except (TypeError, ValueError) as error:
+            raise ZprlError(str(error).removeprefix("zprl: ").splitlines()[0]) from error
+
+    def reset(self) -> None:
+        """Begin a new episode: forget the chunk, the last action and a stop."""
+        self._controller.reset()

@@ -1,0 +1,386 @@
+# Copyright (c) 2026, The ZPRL Project Developers.
+# SPDX-License-Identifier: BSD-3-Clause
+
+"""The files of a bundle do what the policy does, in fresh processes, and say so when they cannot."""
+
+import dataclasses
+import json
+import shutil
+
+import numpy as np
+import pytest
+import torch
+from tests.deploy.conftest import (
+    ACTION_DIM,
+    ALL_KINDS,
+    LAYOUT,
+    OBS_DIM,
+    SCALE,
+    make_bundle,
+    make_contract,
+    make_recording,
+    make_source,
+    run_python,
+)
+
+from zprl import native
+from zprl.deploy import verify
+from zprl.deploy.contract import read_contract
+from zprl.deploy.export import check_output
+from zprl.deploy.formats import FORMATS, METADATA_KEY, parse_formats
+from zprl.deploy.golden import read_recording
+from zprl.deploy.load import is_bundle, open_bundle
+from zprl.deploy.steered import PortableSteeredPolicy
+from zprl.errors import ZprlError
+from zprl.rl.actor import make_actor
+
+
+def observations(n, seed=5):
+    return 1.0 + 2.0 * torch.randn(n, OBS_DIM, generator=torch.Generator().manual_seed(seed))
+
+
+def truth(source, obs, steered=True):
+    """The policy in double precision, written out: nothing of zprl.deploy runs here."""
+    policy = make_source(source.path.parent).policy.double() if source.policy.cfg.initial_noise == "zero" else None
+    assert policy is not None
+    obs = obs.double()
+    mean, _ = policy.encode(obs)
+    residual = None
+    if steered:
+        actor = make_actor(source.checkpoint).double()
+        seen = (torch.cat([obs, mean], dim=1) - actor.obs_normalizer._mean) / (actor.obs_normalizer._std + 0.01)
+        residual = SCALE * actor.mlp(seen).clamp(-1.0, 1.0)
+    return policy.act(obs, residual)
+
+
+def relative(result, expected):
+    return float((result.double() - expected).abs().max() / expected.square().mean().sqrt())
+
+
+def test_the_reference_is_the_policy(source):
+    obs = observations(50)
+    with torch.inference_mode():
+        expected = truth(source, obs)
+        assert relative(source.reference()(obs.double()), expected) < 1e-12
+        assert relative(source.reference().base(obs.double()), truth(source, obs, steered=False)) < 1e-12
+    assert relative(truth(source, obs, steered=False), expected) > 1e-2, "steering makes no difference"
+
+
+def test_every_format_is_faithful_in_a_fresh_process(bundle, source):
+    folder, _ = bundle
+    obs = observations(64)
+    with torch.inference_mode():
+        expected = truth(source, obs)
+    cases = verify.Cases(obs, expected, expected.float())
+    for kind in ALL_KINDS:
+        error = verify.measure_in_fresh_process(folder, kind, cases)
+        assert error.max < 1e-5 * cases.rms, kind
+        assert error.rows < 1e-5 * cases.rms, kind
+
+
+def test_the_recorded_episodes_are_replayed_by_the_command(bundle):
+    done = run_python("-m", "zprl.deploy.verify", bundle[0])
+    assert done.returncode == 0, done.stderr
+    assert "5 formats reproduce 12 recorded chunks" in done.stdout
+
+
+def test_the_command_refuses_a_bundle_of_another_policy(bundle, tmp_path):
+    """A file that is intact and loads, but does something else."""
+    folder = shutil.copytree(bundle[0], tmp_path / "bundle")
+    other = tmp_path / "other"
+    make_bundle(other, make_source(tmp_path, seed=9), ["portable", "native"])
+    shutil.copy(other / "policy_portable.pt", folder)
+    values = json.loads((folder / "contract.json").read_text())
+    values["files"] = {
+        "policy_portable.pt": json.loads((other / "contract.json").read_text())["files"]["policy_portable.pt"],
+        "golden.npz": values["files"]["golden.npz"],
+    }
+    (folder / "contract.json").write_text(json.dumps(values))
+    done = run_python("-m", "zprl.deploy.verify", folder)
+    assert done.returncode == 2
+    assert "policy_portable.pt is not faithful" in done.stderr
+
+
+def test_export_refuses_a_file_that_does_something_else_and_leaves_nothing(source, tmp_path, monkeypatch):
+    from zprl.deploy import export
+
+    wrong = make_source(tmp_path, seed=9)
+    original = export.encode
+    monkeypatch.setattr(
+        export, "encode", lambda s, kind, *rest: original(wrong if kind == "portable" else s, kind, *rest)
+    )
+    (tmp_path / "place").mkdir()
+    with pytest.raises(ZprlError, match="the exported format portable does not reproduce the policy"):
+        make_bundle(tmp_path / "place" / "bundle", source, ["portable"])
+    assert list((tmp_path / "place").iterdir()) == []
+
+
+def test_a_failed_export_keeps_the_bundle_that_was_there(source, tmp_path, monkeypatch):
+    from zprl.deploy import export
+
+    folder = tmp_path / "bundle"
+    make_bundle(folder, source, ["native"])
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+
+    def fail(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(export, "write_contract", fail)
+    with pytest.raises(KeyboardInterrupt):
+        make_bundle(folder, source, ["native"])
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+    assert list(tmp_path.iterdir()) == [folder]
+    monkeypatch.undo()
+    make_bundle(folder, source, ["native", "portable"])
+    assert (folder / "policy_portable.pt").is_file()
+    assert list(tmp_path.iterdir()) == [folder]
+
+
+def test_the_torchscript_on_our_operators_is_the_evaluated_policy_bit_by_bit(bundle, source):
+    obs = observations(40)
+    step = source.native("float32")
+    loaded = open_bundle(bundle[0], "torchscript")
+    with torch.inference_mode():
+        expected = torch.cat([step(row[None]) for row in obs])
+        base = torch.cat([step.base(row[None]) for row in obs])
+    assert torch.equal(loaded.act(obs), expected)
+    assert torch.equal(loaded.act_base(obs), base)
+
+
+@pytest.mark.parametrize("kind", ["torchscript", "portable"])
+def test_the_base_policy_is_in_the_torchscript_files(bundle, source, kind):
+    loaded = open_bundle(bundle[0], kind)
+    obs = observations(20)
+    with torch.inference_mode():
+        assert relative(loaded.act_base(obs), truth(source, obs, steered=False)) < 1e-5
+
+
+def test_formats_without_the_base_policy_say_so(bundle):
+    loaded = open_bundle(bundle[0], "native")
+    assert not loaded.has_base
+    with pytest.raises(ZprlError, match=r"native .* does not hold the base policy; torchscript or portable does"):
+        loaded.act_base(observations(1))
+
+
+def test_portable_files_need_neither_our_package_nor_our_library(bundle, source, tmp_path):
+    obs = observations(9)
+    np.save(tmp_path / "obs.npy", obs.numpy())
+    program = f"""
+import sys, numpy, torch
+sys.meta_path.insert(0, type("Never", (), {{"find_spec": staticmethod(
+    lambda name, *_: sys.exit("imported " + name) if name.split(".")[0] == "zprl" else None)}}))
+obs = torch.from_numpy(numpy.load({str(tmp_path / "obs.npy")!r}))
+extra = {{"contract.json": ""}}
+script = torch.jit.load({str(bundle[0] / "policy_portable.pt")!r}, _extra_files=extra)
+assert b'"zprl-bundle"' in extra["contract.json"]
+archive = torch.export.load({str(bundle[0] / "policy.pt2")!r}).module()
+with torch.no_grad():
+    numpy.save({str(tmp_path / "a.npy")!r}, script(obs).numpy())
+    numpy.save({str(tmp_path / "b.npy")!r}, archive(obs).numpy())
+"""
+    done = run_python("-c", program, isolated=True)
+    assert done.returncode == 0, done.stderr
+    with torch.inference_mode():
+        expected = truth(source, obs)
+    for name in "ab":
+        assert relative(torch.from_numpy(np.load(tmp_path / f"{name}.npy")), expected) < 1e-5
+
+
+def test_onnx_is_one_file_with_the_contract_inside(bundle):
+    import onnx
+
+    model = onnx.load(str(bundle[0] / "policy.onnx"), load_external_data=False)
+    onnx.checker.check_model(model)
+    assert not any(tensor.data_location == onnx.TensorProto.EXTERNAL for tensor in model.graph.initializer)
+    inside = json.loads({entry.key: entry.value for entry in model.metadata_props}[METADATA_KEY])
+    assert inside == {**read_contract(bundle[0]).to_dict(), "files": {}}
+    (shape,) = [[dim.dim_param or dim.dim_value for dim in i.type.tensor_type.shape.dim] for i in model.graph.input]
+    assert isinstance(shape[0], str)
+    assert shape[1] == OBS_DIM
+
+
+@pytest.mark.parametrize("kind", ["torchscript", "onnx", "native"])
+def test_a_fixed_start_of_the_flow_is_exported(tmp_path, kind):
+    source = make_source(tmp_path, initial_noise="fixed")
+    folder = tmp_path / "bundle"
+    make_bundle(folder, source, [kind])
+    loaded = open_bundle(folder, kind)
+    noise = torch.tensor(loaded.contract.control.initial_noise.values)
+    assert torch.equal(noise, source.policy.fixed_noise)
+    obs = observations(8)
+    policy = source.policy
+    with torch.inference_mode():
+        mean, _ = policy.encode(obs)
+        u = source.actor(torch.cat([obs, mean], dim=1)).clamp(-1.0, 1.0)
+        expected = policy.act(obs, SCALE * u, noise.expand(8, -1, -1))
+        zero = policy.act(obs, SCALE * u, torch.zeros(8, *noise.shape))
+    assert relative(loaded.act(obs), expected.double()) < 3e-5
+    assert relative(zero, expected.double()) > 1e-2, "the start makes no difference"
+
+
+def test_a_sampled_start_is_refused(tmp_path):
+    with pytest.raises(ZprlError, match=r"samples its initial noise .* policy\.initial_noise=zero"):
+        PortableSteeredPolicy(make_source(tmp_path, initial_noise="sampled").policy, None, 0.0)
+
+
+def test_a_base_policy_is_exported_as_such(tmp_path):
+    source = make_source(tmp_path, steered=False)
+    folder = tmp_path / "bundle"
+    make_bundle(folder, source, ["torchscript", "native"])
+    assert read_contract(folder).policy == "base"
+    assert read_contract(folder).latent.residual_scale == 0.0
+    obs = observations(10)
+    with torch.inference_mode():
+        expected = source.policy.double().act(obs.double())
+    for kind in ("torchscript", "native"):
+        assert relative(open_bundle(folder, kind).act(obs), expected) < 1e-5
+
+
+@pytest.mark.skipif(not native.multiplies_bfloat16(), reason="this processor does not multiply bfloat16")
+def test_bfloat16_is_within_its_rule_and_is_said(source, tmp_path):
+    folder = tmp_path / "bundle"
+    make_bundle(folder, source, ["torchscript", "native", "portable"], "bfloat16")
+    contract = read_contract(folder)
+    precisions = {name: file.precision for name, file in contract.files.items()}
+    assert precisions == {
+        "policy.pt": "bfloat16",
+        "policy.zprl": "bfloat16",
+        "policy_portable.pt": "float32",
+        "golden.npz": "float32",
+    }
+    obs = observations(200)
+    with torch.inference_mode():
+        expected = truth(source, obs)
+    for kind in ("torchscript", "native"):
+        error = open_bundle(folder, kind).act(obs).double() - expected
+        assert 1e-5 < float(error.square().mean().sqrt()) < 1e-3 * 2.0
+
+
+def test_rules_catch_what_they_should(source):
+    contract = make_contract(source)
+    good = verify.FormatError("onnx", max=0.9e-5, rms=1e-6, rows=0.0, python=0.0)
+    limit = verify.tolerance(contract, "float32", rms=1.0, python_error=1e-7)
+    assert limit == [1e-5] * ACTION_DIM
+    assert verify.tolerance(contract, "float32", rms=1.0, python_error=2e-5) == [4e-5] * ACTION_DIM
+    assert verify.broken_rule(good, contract, limit, "float32") is None
+    for value in (1.1e-5, float("nan")):
+        assert verify.broken_rule(dataclasses.replace(good, max=value), contract, limit, "float32")
+    wide = verify.tolerance(contract, "bfloat16", rms=1.0, python_error=0.0)
+    assert wide == [0.05] * ACTION_DIM
+    assert verify.broken_rule(dataclasses.replace(good, rms=1.9e-3), contract, wide, "bfloat16") is None
+    assert verify.broken_rule(dataclasses.replace(good, rms=2.1e-3), contract, wide, "bfloat16")
+
+
+# -- opening -----------------------------------------------------------------------------------------------------------
+
+
+def test_the_layout_is_the_tasks(bundle):
+    assert open_bundle(bundle[0], "native").layout == LAYOUT
+    other = dataclasses.replace(LAYOUT, observation_terms=LAYOUT.observation_terms[::-1])
+    with pytest.raises(ZprlError, match="observation terms"):
+        other.require_match(open_bundle(bundle[0], "native").layout, "the bundle")
+
+
+@pytest.mark.parametrize("shape", [(OBS_DIM,), (2, OBS_DIM + 1), (2, 1, OBS_DIM), (0, OBS_DIM)])
+def test_observations_of_another_shape_are_refused(bundle, shape):
+    with pytest.raises(ZprlError, match=r"instead of \(N, 13\); it consists of joint_pos\[4\], ee_pose\[9\]"):
+        open_bundle(bundle[0], "native").act(torch.zeros(shape))
+
+
+def test_terms_are_put_in_order_by_name(bundle):
+    loaded = open_bundle(bundle[0], "native")
+    obs = observations(3)
+    assert torch.equal(loaded.observe(ee_pose=obs[:, 4:], joint_pos=obs[:, :4]), obs)
+    with pytest.raises(ZprlError, match="lacks ee_pose"):
+        loaded.observe(joint_pos=obs[:, :4])
+    with pytest.raises(ZprlError, match="unknown term speed"):
+        loaded.observe(joint_pos=obs[:, :4], ee_pose=obs[:, 4:], speed=obs)
+    with pytest.raises(ZprlError, match=r"ee_pose has the shape \(3, 8\)"):
+        loaded.observe(joint_pos=obs[:, :4], ee_pose=obs[:, 5:])
+
+
+def test_a_missing_operator_library_is_named(bundle, monkeypatch, tmp_path):
+    monkeypatch.setattr(native, "torch_library_path", lambda: tmp_path / "libzprl_torch.so")
+    with pytest.raises(ZprlError, match=r"libzprl_torch\.so is missing; build it"):
+        open_bundle(bundle[0], "torchscript")
+    open_bundle(bundle[0], "portable").act(observations(1))
+
+
+def test_without_the_operators_torch_itself_names_what_is_missing(bundle):
+    program = f"import torch; torch.jit.load({str(bundle[0] / 'policy.pt')!r})"
+    done = run_python("-c", program, isolated=True)
+    assert done.returncode != 0
+    assert "zprl::" in done.stderr
+
+
+@pytest.mark.parametrize(("kind", "words"), [("tensorrt", "unknown"), ("onnx", "has no format onnx; it has native")])
+def test_formats_that_are_not_there_are_refused(source, tmp_path, kind, words):
+    make_bundle(tmp_path / "bundle", source, ["native"])
+    with pytest.raises(ZprlError, match=words):
+        open_bundle(tmp_path / "bundle", kind)
+    assert is_bundle(tmp_path / "bundle")
+    assert not is_bundle(tmp_path)
+
+
+@pytest.mark.parametrize("kind", ALL_KINDS)
+def test_a_file_with_the_right_checksum_and_no_policy_inside_is_refused(bundle, tmp_path, kind):
+    folder = shutil.copytree(bundle[0], tmp_path / "bundle")
+    name = FORMATS[kind].file
+    content = (folder / name).read_bytes()[:1000]
+    (folder / name).write_bytes(content)
+    values = json.loads((folder / "contract.json").read_text())
+    import hashlib
+
+    values["files"][name] |= {"size": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+    (folder / "contract.json").write_text(json.dumps(values))
+    with pytest.raises(ZprlError, match=f"{name} does not load here"):
+        open_bundle(folder, kind)
+
+
+def test_recordings_are_read_back_and_refused(source, tmp_path):
+    recording = make_recording(source)
+    (tmp_path / "golden.npz").write_bytes(recording.to_bytes())
+    again = read_recording(tmp_path / "golden.npz")
+    for field in dataclasses.fields(recording):
+        np.testing.assert_array_equal(getattr(again, field.name), getattr(recording, field.name))
+    assert recording.num_episodes == 3
+    assert [len(actions) for actions in recording.episode_actions()] == [7, 7, 7]
+    np.savez(tmp_path / "other.npz", obs=recording.obs)
+    for name in ("other.npz", "missing.npz"):
+        with pytest.raises(ZprlError, match=f"{name} cannot be read"):
+            read_recording(tmp_path / name)
+
+
+# -- refusals of the export --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "words"), [("tflite", "'tflite' is unknown"), ("onnx,,x", "'x'"), (" , ", "no format")]
+)
+def test_unknown_formats_are_refused(text, words):
+    with pytest.raises(ZprlError, match=words):
+        parse_formats(text)
+    assert parse_formats("onnx, torchscript,onnx") == ["onnx", "torchscript"]
+
+
+def test_outputs_that_cannot_be_written_are_refused(tmp_path, source):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ZprlError, match="is a file"):
+        check_output(tmp_path / "file", force=False)
+    with pytest.raises(ZprlError, match="not a writable folder"):
+        check_output(tmp_path / "file" / "bundle", force=False)
+    full = tmp_path / "full"
+    full.mkdir()
+    check_output(full, force=False)
+    (full / "thesis.tex").write_text("")
+    with pytest.raises(ZprlError, match="not empty"):
+        check_output(full, force=False)
+    with pytest.raises(ZprlError, match="holds no bundle"):
+        check_output(full, force=True)
+    make_bundle(tmp_path / "bundle", source, ["native"])
+    check_output(tmp_path / "bundle", force=True)
+
+
+def test_a_table_says_how_large_the_errors_are(bundle):
+    lines = bundle[1].splitlines()
+    assert [line.split()[0] for line in lines[2:]] == ["Python", *ALL_KINDS]

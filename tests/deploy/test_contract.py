@@ -1,0 +1,144 @@
+# Copyright (c) 2026, The ZPRL Project Developers.
+# SPDX-License-Identifier: BSD-3-Clause
+
+"""The contract: what is written is read back, and what does not fit is refused in one sentence."""
+
+import copy
+import dataclasses
+import json
+import shutil
+
+import pytest
+from tests.deploy.conftest import make_contract
+
+from zprl.deploy.contract import BundleFile, Contract, read_contract, verify_file, write_contract
+from zprl.errors import ZprlError
+from zprl.files import checksum
+
+
+@pytest.fixture
+def contract(source):
+    return make_contract(source)
+
+
+def test_round_trip(contract, tmp_path):
+    write_contract(tmp_path, contract)
+    assert read_contract(tmp_path) == contract
+
+
+def test_every_field_is_documented():
+    """The classes are the format's documentation, so a field without a text under it is a hole in it."""
+    import inspect
+
+    from zprl.deploy import contract as module
+
+    for _, kind in inspect.getmembers(module, dataclasses.is_dataclass):
+        lines = inspect.getsource(kind).splitlines()
+        for field in dataclasses.fields(kind):
+            index = next(i for i, line in enumerate(lines) if line.startswith(f"    {field.name}:"))
+            assert lines[index + 1].strip().startswith('"""'), f"{kind.__name__}.{field.name}"
+
+
+FIXED_TOO_SHORT = {"rule": "fixed", "seed": None, "values": [[0.0] * 3] * 5}
+EVIL = {"../evil": {"kind": "a", "needs": "", "precision": "", "tolerance": None, "size": 1, "sha256": ""}}
+
+
+def without(path):
+    def change(values):
+        *groups, last = path.split(".")
+        for group in groups:
+            values = values[int(group) if group.isdigit() else group]
+        del values[last]
+
+    return change
+
+
+def having(path, value):
+    def change(values):
+        *groups, last = path.split(".")
+        for group in groups:
+            values = values[int(group) if group.isdigit() else group]
+        values[int(last) if last.isdigit() else last] = value
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (having("format", "other"), "is not the contract of a ZPRL bundle"),
+        (having("version", 2), "has version 2, and this ZPRL reads version 1"),
+        (without("latent"), "lacks latent"),
+        (without("control.horizon"), "lacks control.horizon"),
+        (without("observation.terms.1.std"), r"lacks observation.terms\[1\].std"),
+        (having("control.surprise", 1), "unknown control.surprise"),
+        (having("control.horizon", 6.5), "control.horizon does not fit"),
+        (having("control.horizon", True), "control.horizon does not fit"),
+        (having("control.period", "0.05"), "control.period does not fit"),
+        (having("control.period", float("nan")), "control.period does not fit"),
+        (having("control.period", 0), "control.period is not positive"),
+        (having("control.execute_steps", 7), "control.execute_steps"),
+        (having("observation.terms.1.start", 3), "ee_pose does not begin where"),
+        (having("observation.size", 14), "13 elements instead of 14"),
+        (having("observation.terms.0.mean", [0.0]), "joint_pos has 1 values in mean instead of 4"),
+        (having("observation.terms.0.std", [1.0, 0.0, 1.0, 1.0]), "not positive"),
+        (having("action", []), "no action"),
+        (having("action.0.low", 1.0), "action dx has a lower limit"),
+        (having("control.initial_noise.rule", "sampled"), "initial_noise"),
+        (having("control.initial_noise.rule", "fixed"), "initial_noise"),
+        (having("control.initial_noise", FIXED_TOO_SHORT), "shape of a chunk"),
+        (having("latent.std", [1.0] * 4), "latent has not 5"),
+        (having("policy", "other"), "neither steered nor base"),
+        (having("files", EVIL), "no file beside the contract"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_a_contract_that_does_not_fit_is_refused(contract, change, words):
+    values = copy.deepcopy(contract.to_dict())
+    change(values)
+    with pytest.raises(ZprlError, match=words):
+        Contract.from_dict(values, "contract.json")
+
+
+@pytest.mark.parametrize("values", [None, [], "text", 3])
+def test_json_that_is_no_contract_is_refused(values):
+    with pytest.raises(ZprlError, match="is not the contract"):
+        Contract.from_dict(values)
+
+
+def test_folders_that_are_no_bundle_are_refused(tmp_path, contract):
+    with pytest.raises(ZprlError, match="there is no bundle"):
+        read_contract(tmp_path / "missing")
+    with pytest.raises(ZprlError, match=r"no bundle, as it holds no contract\.json"):
+        read_contract(tmp_path)
+    (tmp_path / "contract.json").write_text(json.dumps(contract.to_dict())[:-20])
+    with pytest.raises(ZprlError, match="not valid JSON"):
+        read_contract(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["policy.pt", "policy.zprl", "policy.onnx", "golden.npz"])
+def test_missing_truncated_and_altered_files_are_refused(bundle, tmp_path, name):
+    folder = shutil.copytree(bundle[0], tmp_path / "bundle")
+    path = folder / name
+    content = path.read_bytes()
+    read_contract(folder)
+
+    path.write_bytes(content[:-1])
+    with pytest.raises(ZprlError, match=f"{name} has {len(content) - 1} bytes instead of {len(content)}"):
+        read_contract(folder)
+    altered = bytearray(content)
+    altered[len(content) // 2] ^= 1
+    path.write_bytes(altered)
+    with pytest.raises(ZprlError, match=f"{name} was altered"):
+        read_contract(folder)
+    path.unlink()
+    with pytest.raises(ZprlError, match=f"lacks its file {name}"):
+        read_contract(folder)
+
+
+def test_a_file_is_its_checksum(tmp_path, contract):
+    (tmp_path / "a").write_bytes(b"abc")
+    known = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"  # FIPS 180-2, B.1
+    assert checksum(tmp_path / "a") == known
+    files = {"a": BundleFile("golden", "", "float32", None, 3, known)}
+    assert verify_file(tmp_path, dataclasses.replace(contract, files=files), "a") == tmp_path / "a"

@@ -1,0 +1,175 @@
+# Copyright (c) 2026, The ZPRL Project Developers.
+# SPDX-License-Identifier: BSD-3-Clause
+
+"""Builds of the runtime, and a small bundle with everything that a real one has; see the fixtures in conftest.py."""
+
+import copy
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+SANITIZERS = "address,undefined"
+
+OBS, ACTION, LATENT, HORIZON, EXECUTE = 6, 3, 4, 8, 4
+SCALE = 0.7
+
+
+def find_tool(name):
+    """A tool of the virtual environment, or of the system."""
+    beside_python = Path(sys.executable).with_name(name)
+    return str(beside_python) if beside_python.exists() else shutil.which(name)
+
+
+def run(*command, **variables):
+    command = [str(part) for part in command]
+    return subprocess.run(command, capture_output=True, text=True, env=os.environ | variables, timeout=600, check=False)
+
+
+def build(folder, *targets, **options):
+    """Configure and build the project without its Python part; return the build folder."""
+    cmake, ninja = find_tool("cmake"), find_tool("ninja")
+    compiler = os.environ.get("CXX") or shutil.which("c++") or shutil.which("g++")
+    if cmake is None or ninja is None or compiler is None:
+        pytest.skip("cmake, ninja or a C++ compiler is missing")
+    options = {
+        "CMAKE_MAKE_PROGRAM": ninja,
+        "CMAKE_CXX_COMPILER": compiler,
+        "ZPRL_CUDA": "OFF",
+        "ZPRL_PYTHON": "OFF",
+        "ZPRL_TESTS": "ON",
+        **options,
+    }
+    arguments = [f"-D{name}={value}" for name, value in options.items()]
+    for command in (
+        (cmake, "-S", ROOT, "-B", folder, "-G", "Ninja", *arguments),
+        (cmake, "--build", folder, *(("--target", *targets) if targets else ())),
+    ):
+        result = run(*command)
+        assert result.returncode == 0, (result.stdout + result.stderr)[-8000:]
+    return folder
+
+
+# -- the bundle --------------------------------------------------------------------------------------------------------
+
+
+def make_models():
+    """A policy and an actor with random weights, and the chunks that they give in double precision."""
+    import torch
+    from rsl_rl.models import MLPModel
+    from tensordict import TensorDict
+    from torch import nn
+
+    from zprl.policy import FlowPolicy, FlowPolicyCfg
+
+    torch.manual_seed(3)
+    cfg = FlowPolicyCfg(
+        horizon=HORIZON,
+        execute_steps=EXECUTE,
+        num_flow_steps=2,
+        embed_dim=9,
+        embed_hidden_dims=(17,),
+        latent_dim=LATENT,
+        vib_hidden_dims=(12,),
+        velocity_hidden_dim=20,
+        velocity_num_blocks=1,
+        initial_noise="fixed",
+    )
+    policy = FlowPolicy(cfg, OBS, ACTION)
+    for name, parameter in policy.named_parameters():
+        std = 0.1 if name.endswith("bias") or "modulation" in name or "time_mlp" in name else parameter.shape[1] ** -0.5
+        nn.init.normal_(parameter, std=std)
+    policy.set_normalizers(torch.randn(64, OBS), torch.randn(64, ACTION) * 0.3)
+    policy.set_action_limits(torch.tensor([-1.0, -1.0, -torch.inf]), torch.tensor([1.0, 1.0, torch.inf]))
+    seen = TensorDict({"policy": torch.zeros(1, OBS), "latent": torch.zeros(1, LATENT)}, batch_size=[1])
+    actor = MLPModel(seen, {"actor": ["policy", "latent"]}, "actor", LATENT, (10, 5), "elu", True).eval()
+
+    exact, exact_actor = FlowPolicy(cfg, OBS, ACTION).double(), copy.deepcopy(actor).double()
+    exact.load_state_dict(policy.state_dict())
+
+    @torch.no_grad()
+    def truth(obs):
+        obs = torch.as_tensor(obs).double()[None]
+        z = exact.encode(obs)[0]
+        u = exact_actor(TensorDict({"policy": obs, "latent": z}, batch_size=[1]))
+        return exact.act(obs, SCALE * u.clamp(-1.0, 1.0))[0].float().numpy(), z[0].float().numpy()
+
+    return policy, actor, truth
+
+
+def record(truth, episodes=3, steps=18):
+    """Recorded episodes: observations that wander, and what the policy does."""
+    arrays = {name: [] for name in ("obs", "episode", "action", "plan_step", "chunk", "latent")}
+    rng = np.random.default_rng(0)
+    for episode in range(episodes):
+        obs = rng.normal(size=OBS).astype(np.float32)
+        for step in range(steps):
+            if step % EXECUTE == 0:
+                chunk, latent = truth(obs)
+                arrays["plan_step"].append(len(arrays["obs"]))
+                arrays["chunk"].append(chunk)
+                arrays["latent"].append(latent)
+            arrays["obs"].append(obs)
+            arrays["episode"].append(episode)
+            arrays["action"].append(chunk[step % EXECUTE])
+            obs = (obs + 0.1 * rng.normal(size=OBS)).astype(np.float32)
+    dtypes = {"episode": np.int32, "plan_step": np.int32}
+    return {name: np.asarray(values, dtype=dtypes.get(name, np.float32)) for name, values in arrays.items()}
+
+
+def make_contract(policy, arrays):
+    obs, latent = arrays["obs"], arrays["latent"]
+    term = {"elements": None, "units": None, "frame": None, "description": None}
+    terms = [
+        {"name": name, "start": start, "size": size, **term, "minimum": obs[:, part].min(0).tolist(),
+         "maximum": obs[:, part].max(0).tolist(), "mean": [0.0] * size, "std": [1.0] * size}
+        for name, start, size in (("joint_pos", 0, 2), ("object", 2, 4))
+        for part in (slice(start, start + size),)
+    ]  # fmt: skip
+    action = [
+        {"name": name, "term": "arm", "unit": None, "frame": None, "description": None, "scale": None, "low": low,
+         "high": high, "max_change": 5.0, "hold": hold}
+        for name, low, high, hold in (("dx", -1.0, 1.0, 0.0), ("dy", -1.0, 1.0, 0.25), ("gripper", None, None, None))
+    ]  # fmt: skip
+    noise = {"rule": "fixed", "seed": None, "values": policy.fixed_noise.tolist()}
+    return {
+        "format": "zprl-bundle",
+        "version": 1,
+        "task": "Small",
+        "policy": "steered",
+        "observation": {"size": OBS, "range_source": "the recording", "terms": terms},
+        "action": action,
+        "control": {"period": 0.02, "horizon": HORIZON, "execute_steps": EXECUTE, "replan": "", "initial_noise": noise},
+        "joints": [],
+        "latent": {"size": LATENT, "residual_scale": SCALE, "rms": float(np.sqrt(np.mean(latent**2))),
+                   "mean": latent.mean(0).tolist(), "std": latent.std(0).tolist(), "source": "the recording"},
+        "provenance": {"created_at": "2026-01-01T00:00:00+00:00", "checkpoint": "model.pt", "checkpoint_sha256": "0",
+                       "environment_steps": 1, "physics": None, "packages": {}, "git_commit": None},
+        "evaluation": None,
+        "files": {},
+    }  # fmt: skip
+
+
+def seal(folder, contract=None):
+    """Write the contract anew, with the sizes and checksums of the files as they are now."""
+    contract = contract or json.loads((folder / "contract.json").read_text())
+    kinds = {
+        "policy.zprl": "native",
+        "golden.npz": "golden",
+        "policy.pt": "torchscript",
+        "policy_portable.pt": "portable",
+    }
+    for name, kind in kinds.items():
+        if (folder / name).exists():
+            content = (folder / name).read_bytes()
+            tolerance = None if kind == "golden" else [1e-5] * ACTION
+            contract["files"][name] = {"kind": kind, "needs": "", "precision": "float32", "tolerance": tolerance,
+                                       "size": len(content), "sha256": hashlib.sha256(content).hexdigest()}  # fmt: skip
+    (folder / "contract.json").write_text(json.dumps(contract))

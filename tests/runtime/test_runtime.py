@@ -1,0 +1,203 @@
+# Copyright (c) 2026, The ZPRL Project Developers.
+# SPDX-License-Identifier: BSD-3-Clause
+
+"""The C++ runtime without torch and Python: its own checks, replay, timing, damaged bundles, and its installation."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+from tests.runtime.support import ACTION, EXECUTE, OBS, ROOT, find_tool, run, seal
+
+
+@pytest.mark.parametrize("part", ["controller", "faults", "readers"])
+def test_checks(release, part):
+    """See csrc/tests/runtime_check.cpp."""
+    result = run(release / "runtime_check", part)
+    assert (result.returncode, result.stderr) == (0, "")
+    assert result.stdout == f"runtime_check: {part}: ok\n"
+
+
+def test_the_loop_does_not_allocate(release, intact_bundle):
+    result = run(release / "runtime_check", "allocations", intact_bundle)
+    assert (result.returncode, result.stderr) == (0, "")
+    assert "no allocations in 10000 steps" in result.stdout
+
+
+def test_the_programs_need_neither_torch_nor_python(zprl_run):
+    needed = run("ldd", zprl_run).stdout
+    assert "libstdc++" in needed
+    assert "torch" not in needed
+    assert "python" not in needed
+
+
+def test_replay(zprl_run, intact_bundle):
+    result = run(zprl_run, "--bundle", intact_bundle, "--golden")
+    assert (result.returncode, result.stderr) == (0, ""), result.stdout
+    assert "native: 54 steps and 15 plans of 3 episodes" in result.stdout
+    assert ", 0 plans at other steps\npassed" in result.stdout
+
+
+@pytest.mark.parametrize(("array", "index"), [("chunk", (14, 7, 2)), ("action", (53, 1))])
+def test_replay_of_something_else_fails(zprl_run, bundle, recording, array, index):
+    changed = {name: values.copy() for name, values in recording.items()}
+    changed[array][index] += 2e-5
+    np.savez(bundle / "golden.npz", **changed)
+    seal(bundle)
+    result = run(zprl_run, "--bundle", bundle, "--golden")
+    assert result.returncode == 1
+    assert "FAILED" in result.stdout
+
+
+def test_replay_at_other_steps_fails(zprl_run, bundle):
+    contract = json.loads((bundle / "contract.json").read_text())
+    contract["control"]["execute_steps"] = 3
+    seal(bundle, contract)
+    result = run(zprl_run, "--bundle", bundle, "--golden")
+    assert result.returncode == 1
+
+
+@pytest.mark.parametrize("options", [(), ("--asynchronous", "--blend", "2")], ids=["synchronous", "asynchronous"])
+def test_timing(zprl_run, intact_bundle, options):
+    result = run(zprl_run, "--bundle", intact_bundle, "--bench", "--seconds", "0.3", "--rate", "500", *options)
+    assert (result.returncode, result.stderr) == (0, ""), result.stdout
+    assert "step                         151" in result.stdout
+    assert " 0 allocations in the loop" in result.stdout
+
+
+# -- damaged bundles ---------------------------------------------------------------------------------------------------
+
+
+def assert_refused(result, *parts):
+    assert result.returncode == 2, result.stdout
+    assert result.stdout == ""
+    lines = result.stderr.splitlines()
+    assert len(lines) == 1, result.stderr
+    for part in ("error: zprl: ", *parts):
+        assert part in lines[0]
+
+
+def edit(folder, change):
+    contract = json.loads((folder / "contract.json").read_text())
+    change(contract)
+    (folder / "contract.json").write_text(json.dumps(contract))
+
+
+def damage_bytes(path):
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
+DAMAGES = {
+    "no folder": (lambda f: shutil.rmtree(f), "there is no bundle"),
+    "no contract": (
+        lambda f: (f / "contract.json").unlink(),
+        "contract.json, the contract of the bundle, cannot be read",
+    ),
+    "half a contract": (
+        lambda f: (f / "contract.json").write_text((f / "contract.json").read_text()[:500]),
+        "is not a valid contract: it is not JSON: ",
+    ),
+    "another format": (lambda f: edit(f, lambda c: c.update(format="x")), "its format is not zprl-bundle"),
+    "another version": (lambda f: edit(f, lambda c: c.update(version=2)), "its version is not 1"),
+    "no period": (lambda f: edit(f, lambda c: c["control"].pop("period")), "control.period is missing"),
+    "a gap": (lambda f: edit(f, lambda c: c["observation"]["terms"].pop(0)), "does not begin where the one before"),
+    "a limit": (lambda f: edit(f, lambda c: c["action"][0].update(low=1.0)), "a lower limit that is not below"),
+    "a type": (lambda f: edit(f, lambda c: c["action"][0].update(low="1")), "action[0].low is not a number"),
+    "a place": (
+        lambda f: edit(f, lambda c: c["files"].update({"../x": c["files"]["policy.zprl"]})),
+        "files names '../x', which is no file beside the contract",
+    ),
+    "another width": (
+        lambda f: edit(f, lambda c: c["action"].pop()),
+        "control.initial_noise.values[0] has 3 values instead of 2",
+    ),
+    "another lambda": (
+        lambda f: edit(f, lambda c: c["latent"].update(residual_scale=0.5)),
+        "does not belong to its contract: its residual scale is 0.7",
+    ),
+    "a base policy": (lambda f: edit(f, lambda c: c.update(policy="base")), "its number of actors is 1"),
+    "no policy": (lambda f: (f / "policy.zprl").unlink(), "policy.zprl, a file of the bundle, cannot be read"),
+    "a folder": (
+        lambda f: ((f / "policy.zprl").unlink(), (f / "policy.zprl").mkdir()),
+        "policy.zprl, a file of the bundle, is not a file",
+    ),
+    "half a policy": (
+        lambda f: (f / "policy.zprl").write_bytes((f / "policy.zprl").read_bytes()[:1000]),
+        "policy.zprl has 1000 bytes instead of ",
+    ),
+    "an altered policy": (lambda f: damage_bytes(f / "policy.zprl"), "policy.zprl was altered"),
+    "an altered recording": (lambda f: damage_bytes(f / "golden.npz"), "golden.npz was altered"),
+    "a policy that is none": (
+        lambda f: ((f / "policy.zprl").write_bytes(b"x" * 1000), seal(f)),
+        "it does not start with the letters ZPRL",
+    ),
+    "a compressed recording": (
+        lambda f: (np.savez_compressed(f / "golden.npz", obs=np.zeros((3, OBS))), seal(f)),
+        "it is compressed; write it with numpy.savez",
+    ),
+    "a narrow recording": (
+        lambda f: (np.savez(f / "golden.npz", obs=np.zeros((3, OBS - 1), np.float32)), seal(f)),
+        "its array obs has another shape",
+    ),
+    "a recording without actions": (
+        lambda f: (np.savez(f / "golden.npz", obs=np.zeros((3, OBS)), episode=np.zeros(3)), seal(f)),
+        "it has no array action",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", DAMAGES)
+def test_damage_ends_in_a_sentence(zprl_run, bundle, name):
+    damage, message = DAMAGES[name]
+    damage(bundle)
+    assert_refused(run(zprl_run, "--bundle", bundle, "--golden"), message)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--backend", "abacus"), "--backend is 'abacus'; choose native or torch."),
+        (("--backend", "torch"), "holds no file of the kind portable"),
+        (("--rate", "fast"), "--rate is 'fast'"),
+    ],
+)
+def test_options_end_in_a_sentence(zprl_run, intact_bundle, options, message):
+    assert_refused(run(zprl_run, "--bundle", intact_bundle, "--golden", *options), message)
+
+
+def test_python_reads_the_same_contract(intact_bundle):
+    from zprl.deploy.contract import read_contract
+
+    contract = read_contract(intact_bundle)
+    assert (contract.observation.size, contract.action_size, contract.control.execute_steps) == (OBS, ACTION, EXECUTE)
+
+
+# -- installation ------------------------------------------------------------------------------------------------------
+
+
+def test_a_project_uses_the_installed_package(release, intact_bundle, models, tmp_path):
+    cmake, prefix, folder = find_tool("cmake"), tmp_path / "prefix", tmp_path / "consumer"
+    for command in (
+        (cmake, "--install", release, "--prefix", prefix),
+        (cmake, "-S", ROOT / "tests" / "runtime" / "consumer", "-B", folder, f"-DCMAKE_PREFIX_PATH={prefix}"),
+        (cmake, "--build", folder),
+    ):
+        result = run(*command)
+        assert result.returncode == 0, result.stdout + result.stderr
+    assert (prefix / "bin" / "zprl_run").exists()
+
+    result = run(folder / "consumer", intact_bundle)
+    assert result.returncode == 0, result.stderr
+    rows = np.array([[float(x) for x in line.split()] for line in result.stdout.splitlines()])
+    chunk = models[2](np.zeros(OBS, np.float32))[0]
+    assert rows[:, 0].tolist() == list(range(10))
+    assert rows[:, 1].tolist() == [0, 1, 2, 3, 0, 1, 2, 3, 0, 1]
+    np.testing.assert_allclose(rows[:4, 2:], chunk[:4], atol=1e-5)
+    # One step of blending, half and half.
+    np.testing.assert_allclose(rows[4, 2:], 0.5 * (chunk[4] + chunk[0]), atol=1e-5)
+    np.testing.assert_allclose(rows[5:8, 2:], chunk[1:4], atol=1e-5)
+
+    assert run(folder / "consumer", tmp_path).returncode == 1
