@@ -58,17 +58,23 @@ Blob pack_for_cuda(const std::vector<char>& cpu_blob, Precision precision) {
 // ---- Kernels
 // ---------------------------------------------------------------------------------------------------------
 
+template <typename Unit, typename Ring>
+void run_tile(const KernelArguments& arguments, const Plan& plan) {
+    switch (plan.tile_rows) {
+        case 16:
+            return zprl::cuda::run_tile<Unit, Ring, 1>(arguments, plan.cluster_size);
+        case 32:
+            return zprl::cuda::run_tile<Unit, Ring, 2>(arguments, plan.cluster_size);
+        default:
+            return zprl::cuda::run_tile<Unit, Ring, 4>(arguments, plan.cluster_size);
+    }
+}
+
 template <typename Unit>
 void run_kernel(const KernelArguments& arguments, const Plan& plan) {
     if (plan.kernel == Kernel::kCluster) return zprl::cuda::run_cluster<Unit>(arguments, plan.cluster_size);
-    switch (plan.tile_rows) {
-        case 16:
-            return zprl::cuda::run_tile<Unit, 1>(arguments);
-        case 32:
-            return zprl::cuda::run_tile<Unit, 2>(arguments);
-        default:
-            return zprl::cuda::run_tile<Unit, 4>(arguments);
-    }
+    if (plan.cluster_size > 1) return run_tile<Unit, zprl::cuda::MulticastRing<Unit>>(arguments, plan);
+    run_tile<Unit, zprl::cuda::CopyRing<Unit>>(arguments, plan);
 }
 
 // As core_check.cpp's run(), on the emulated GPU.
@@ -164,7 +170,8 @@ Plan plan_of(const Case& c, const DevicePolicy& policy) {
         c.kernel, c.tile_rows, c.cluster_size, zprl::cuda::kThreads, c.stages, c.outputs, resident, c.placement, 0, 0,
         0};
     const zprl::cuda::Memory memory = zprl::cuda::lay_out_memory(policy, plan);
-    plan.blocks = (c.rows + c.tile_rows - 1) / c.tile_rows * c.cluster_size;
+    const int64_t tiles = (c.rows + c.tile_rows - 1) / c.tile_rows, size = c.cluster_size;
+    plan.blocks = c.kernel == Kernel::kCluster ? tiles * size : (tiles + size - 1) / size * size;
     plan.shared_bytes = memory.shared_bytes;
     plan.workspace_bytes = memory.workspace_bytes * plan.blocks;
     return plan;
@@ -263,6 +270,13 @@ int check_steps(const char* only) {
         {"tile bf16 64", kBf16, kTile, 64, 1, 65, heun, Placement::kWorkspace, 3, 128},
         {"tile bf16 rk4", kBf16, kTile, 64, 1, 6, rk4},
         {"tile bf16 wide", kBf16, kTile, 16, 1, 3, wide},
+        {"tile tf32 16 by 2", kTf32, kTile, 16, 2, 33, odd, Placement::kShared, 3, 128},
+        {"tile tf32 32 by 4", kTf32, kTile, 32, 4, 33, heun, Placement::kModulation, 4, 64},
+        {"tile bf16 16 by 4", kBf16, kTile, 16, 4, 65, small},
+        {"tile bf16 16 by 2 rk4", kBf16, kTile, 16, 2, 17, rk4, Placement::kWorkspace, 4, 256},
+        {"tile bf16 32 by 2", kBf16, kTile, 32, 2, 65, odd, Placement::kShared, 4, 64},
+        {"tile bf16 64 by 2", kBf16, kTile, 64, 2, 65, heun, Placement::kModulation, 3, 64},
+        {"tile bf16 16 by 2 wide", kBf16, kTile, 16, 2, 17, wide, Placement::kShared, 3, 128},
         {"cluster fp32 2", kFp32, kCluster, 8, 2, 9, small},
         {"cluster fp32 4", kFp32, kCluster, 8, 4, 3, odd, Placement::kShared, 0, 0, 2},
         {"cluster fp32 rk4", kFp32, kCluster, 8, 4, 17, rk4, Placement::kShared, 0, 0, 0},
@@ -500,6 +514,7 @@ void check_memory(const Shape& s, const DevicePolicy& policy, const Plan& plan) 
     late.push_back({"the inner operand", m.inner, rows * std::max(hidden, chunk) * element});
     for (auto* pieces : {&early, &late}) {
         if (plan.kernel == Kernel::kTile) {
+            pieces->push_back({"the barriers", m.barrier, 64});
             pieces->push_back({"the ring", m.ring, int64_t{plan.stages} * plan.tile_outputs * 128});
             continue;
         }
@@ -526,7 +541,9 @@ void check_plan(const Shape& s, const DevicePolicy& policy, const DeviceProperti
     require(plan.shared_bytes <= device.shared_memory_per_block_optin, "more shared memory than a block has");
     require(plan.threads == 256 && plan.blocks % plan.cluster_size == 0, "an odd number of threads or blocks");
     const int64_t tiles = plan.blocks / plan.cluster_size;
-    require(tiles * plan.tile_rows >= rows && (tiles - 1) * plan.tile_rows < rows, "another number of rows");
+    const int64_t rows_of_a_unit =
+        plan.kernel == Kernel::kCluster ? plan.tile_rows : plan.tile_rows * plan.cluster_size;
+    require(tiles * rows_of_a_unit >= rows && (tiles - 1) * rows_of_a_unit < rows, "another number of rows");
     require(plan.workspace_bytes >= 0 && (plan.workspace_bytes > 0) == (plan.placement != Placement::kShared),
             "a workspace that is not needed, or none");
     if (plan.kernel == Kernel::kCluster) {
@@ -538,8 +555,12 @@ void check_plan(const Shape& s, const DevicePolicy& policy, const DeviceProperti
     } else {
         const bool exists = plan.tile_rows == 16 || plan.tile_rows == 32 ||
                             (plan.tile_rows == 64 && policy.precision == Precision::kBfloat16);
-        require(exists && plan.cluster_size == 1, "a tile that no kernel has");
-        require(plan.stages >= 2 && plan.stages <= 4 &&
+        require(exists, "a tile that no kernel has");
+        require(plan.cluster_size == 1 ||
+                    ((plan.cluster_size == 2 || plan.cluster_size == 4) && device.major >= 9 &&
+                     plan.cluster_size <= device.max_cluster_size && policy.precision != Precision::kFloat32),
+                "weights shared where they cannot be");
+        require(plan.stages >= (plan.cluster_size > 1 ? 3 : 2) && plan.stages <= 4 &&
                     (plan.tile_outputs == 64 || plan.tile_outputs == 128 || plan.tile_outputs == 256),
                 "a ring that the kernel cannot run");
     }

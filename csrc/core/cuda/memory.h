@@ -9,7 +9,7 @@
 //   residual stream           4 (W' + 8)                             from the modulation on, in the place of
 //   branch, inner             slabs of W' (inner: or the chunk)      the layers that run once
 //   state, end                4 (C' + 8) each; end not for Euler
-//   tile: weight ring         stages of up to 32 KiB, per block
+//   tile: barriers, ring      64, and stages of up to 32 KiB, per block
 //   cluster: partial sums     8 KiB, per block
 //            weights passing  8 warps x 3 stages of 2 KiB, per block
 //            weights staying  slices of the first `resident` layers, per block

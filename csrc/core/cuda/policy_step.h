@@ -11,6 +11,7 @@
 //   unit.cuh          products of operand tiles: FFMA, or mma.sync with tf32 or bf16 operands
 //   arithmetic.cuh    activations, layer norm, noise: what both kernels share
 //   tile_step.cuh     throughput: a block takes its rows through the whole step, weights stream by
+//   weight_ring.cuh   how they stream: cp.async, or bulk copies for all blocks of a cluster at once
 //   cluster_step.cuh  latency: a cluster of blocks holds the weights of the velocity field, rows stream by
 //   launch.cu         choice and launch
 //
