@@ -241,7 +241,7 @@ done
 stage machine 30
 stage build 120
 stage tests 120
-stage profile 150
+stage profile 200
 stage sanitizer 120
 stage training 240
 stage trace 60
