@@ -119,7 +119,10 @@ DeviceProperties prepare(int device) {
                                 attribute(cudaDevAttrComputeCapabilityMinor), attribute(cudaDevAttrMultiProcessorCount),
                                 attribute(cudaDevAttrMaxSharedMemoryPerBlockOptin), 1};
     if (properties.major < 8) return properties;  // has no kernels; plan() says so
-    const bool clusters = properties.major >= 9 && attribute(cudaDevAttrClusterLaunch) != 0;
+    // Code for an older GPU, which the driver has translated for this one, has empty kernels for clusters.
+    cudaFuncAttributes code{};
+    check(cudaFuncGetAttributes(&code, kKernels[0].function), "loading the kernels");
+    const bool clusters = properties.major >= 9 && code.ptxVersion >= 90 && attribute(cudaDevAttrClusterLaunch) != 0;
     if (clusters) properties.max_cluster_size = 16;
     for (const KernelEntry& entry : kKernels) {
         if (entry.in_clusters && !clusters) continue;

@@ -16,7 +16,7 @@
 
 #pragma once
 
-#include "step.cuh"
+#include "arguments.cuh"
 
 namespace zprl {
 namespace cuda {
