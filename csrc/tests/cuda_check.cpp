@@ -155,6 +155,10 @@ Errors errors_of(const Model& model, const Batch& batch, Call call, const std::v
     return {max_error / rms, std::sqrt(error_squares / count) / rms};
 }
 
+// The calls that the GPU has.
+constexpr Call kCudaCalls[] = {Call::kStep,   Call::kSampledStep, Call::kPlainStep,
+                               Call::kEncode, Call::kIntegrate,   Call::kPlainIntegrate};
+
 struct Case {
     const char* name;
     Precision precision;
@@ -192,7 +196,7 @@ void check_case(const Case& c, Random& random, Errors* worst) {
     const DevicePolicy policy = zprl::cuda::parse_header(blob.header(), blob.bytes);
     const Plan plan = plan_of(c, policy);
     const Batch batch = random_batch(c.shape, c.rows, random);
-    for (const Call call : kCalls) {
+    for (const Call call : kCudaCalls) {
         // One call in full, the others in turns, so that every case stays short.
         const bool thorough = call == Call::kSampledStep;
         const std::vector<float> result = run(blob, plan, c.shape, batch, call, random.bits() | 1);
@@ -440,6 +444,11 @@ void check_packing() {
     for (const Precision precision : {Precision::kFloat32, Precision::kTf32}) {
         require_refused("cannot be packed", [&] { pack_for_cuda(halves, precision); });
     }
+    std::vector<char> with_more = halves;
+    const int32_t more = 1;
+    const zprl::Policy parsed = zprl::parse_policy(with_more.data(), with_more.size());
+    std::memcpy(with_more.data() + 60 * sizeof(int32_t), &more, sizeof(more));
+    require_refused("a part that", [&] { zprl::cuda::packed_bytes(parsed, Precision::kBfloat16); });
     require_refused("must be float32, tf32 or bfloat16", [] { zprl::cuda::parse_precision("fp16"); });
     for (const Precision precision : {Precision::kFloat32, Precision::kTf32, Precision::kBfloat16}) {
         require(zprl::cuda::parse_precision(zprl::cuda::name(precision)) == precision, "a precision loses its name");
