@@ -203,6 +203,7 @@ train() { # FOLDER OPTION...
 
 stage_training() {
     need_simulator
+    rm -rf "$REPORT/run/logs/rsl_rl" # of an earlier call; the base policy may stay
     train "$REPORT/run" agent.max_iterations=12 agent.save_interval=6 agent.evaluation.interval=12 || return 1
     cp "$REPORT"/run/logs/rsl_rl/zprl_lift_franka/*/result.json "$REPORT/training.json" || return 1
     "$PYTHON" - "$REPORT/training.json" <<'PY'
@@ -241,7 +242,7 @@ done
 stage machine 30
 stage build 120
 stage tests 120
-stage profile 150
+stage profile 200
 stage sanitizer 120
 stage training 240
 stage trace 60

@@ -108,9 +108,7 @@ void require_finite(const Mlp& mlp, const char* what) {
 
 }  // namespace
 
-const Solver* find_solver(int32_t number) {
-    return number < 0 || number >= kNumSolvers ? nullptr : &kSolvers[number];
-}
+const Solver* find_solver(int32_t number) { return number < 0 || number >= kNumSolvers ? nullptr : &kSolvers[number]; }
 
 Policy parse_policy(const void* blob, size_t bytes) {
     constexpr size_t kHeaderBytes = kHeaderInts * sizeof(int32_t);

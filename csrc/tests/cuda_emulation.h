@@ -21,6 +21,7 @@
 #include <cstdint>
 #include <cstdlib>
 #include <cstring>
+#include <deque>
 #include <functional>
 #include <memory>
 #include <stdexcept>
@@ -67,12 +68,18 @@ struct Block {
     int64_t index = 0;
 };
 
-// An mbarrier in shared memory, for one arrival per phase and announced bytes.
-struct Arrival {
-    std::vector<Copy> copies;
-    int64_t announced = 0, requested = 0;
+// An mbarrier in shared memory: its phase ends when all arrivals have come, and the bytes that they announced.
+struct Arrivals {
+    int count = 0, missing = 0;
+    int64_t announced = 0;     // bytes that have not arrived
+    std::vector<Copy> copies;  // on their way: they arrive when somebody waits for nothing else
     uint32_t phase = 0;
-    bool arrived = false;
+
+    void end_phase_if_complete() {
+        if (missing > 0 || announced != 0) return;
+        missing = count;
+        ++phase;
+    }
 };
 
 struct Fiber {
@@ -146,16 +153,17 @@ class Machine {
         fail("an address outside of shared memory");
     }
 
-    Arrival& arrival(const uint64_t* barrier) {
+    Arrivals& arrivals(const uint64_t* barrier) {
         uint64_t index;
         std::memcpy(&index, barrier, sizeof(index));
         if (index >= arrivals_.size()) fail("an mbarrier that was not initialised");
         return arrivals_[index];
     }
-    void add_arrival(uint64_t* barrier) {
+    void add_arrivals(uint64_t* barrier, int count) {
         const uint64_t index = arrivals_.size();
         std::memcpy(barrier, &index, sizeof(index));
         arrivals_.emplace_back();
+        arrivals_.back().count = arrivals_.back().missing = count;
     }
 
  private:
@@ -228,8 +236,8 @@ class Machine {
             ready_[next] = ready_.back();
             ready_.pop_back();
         } else {
-            current_ = ready_.back();
-            ready_.pop_back();
+            current_ = ready_.front();
+            ready_.pop_front();
         }
         Fiber& fiber = fibers_[current_];
         if (fiber.started) _longjmp(fiber.resume, 1);
@@ -246,8 +254,8 @@ class Machine {
  private:
     std::vector<Fiber> fibers_;
     std::vector<Block> blocks_;
-    std::vector<Arrival> arrivals_;
-    std::vector<int> ready_;
+    std::vector<Arrivals> arrivals_;
+    std::deque<int> ready_;
     std::unique_ptr<char[]> stacks_;
     Barrier cluster_barrier_;
     jmp_buf scheduler_;
@@ -435,40 +443,52 @@ inline T* of_peer(T* pointer, int rank) {
     return reinterpret_cast<T*>(machine().block(rank).shared + offset);
 }
 
-inline void init_arrival(uint64_t* barrier) {
+inline void init_arrivals(uint64_t* barrier, int arrivals) {
     machine().require_shared(barrier, 8, 8);
-    machine().add_arrival(barrier);
+    machine().add_arrivals(barrier, arrivals);
 }
 
-inline void announce_bytes(uint64_t* barrier, uint32_t bytes) {
-    emulation::Arrival& arrival = machine().arrival(barrier);
-    if (arrival.arrived) machine().fail("an mbarrier's phase with two arrivals");
-    arrival.arrived = true;
-    arrival.announced = bytes;
+inline void arrive(emulation::Arrivals& arrivals, int64_t bytes) {
+    if (arrivals.missing == 0) machine().fail("an mbarrier's phase with too many arrivals");
+    --arrivals.missing;
+    arrivals.announced += bytes;
+    arrivals.end_phase_if_complete();
+}
+inline void announce_bytes(uint64_t* barrier, uint32_t bytes) { arrive(machine().arrivals(barrier), bytes); }
+inline void arrive_at_peer(uint64_t* barrier, int rank) { arrive(machine().arrivals(of_peer(barrier, rank)), 0); }
+
+inline void copy_bulk_to_all(void* shared, const void* global, uint32_t bytes, uint64_t* barrier, int blocks) {
+    machine().require_shared(shared, bytes, 16);
+    if (reinterpret_cast<uintptr_t>(global) % 16 != 0 || bytes % 16 != 0) machine().fail("a misaligned bulk copy");
+    for (int rank = 0; rank < blocks; ++rank) {
+        char* const to = of_peer(static_cast<char*>(shared), rank);
+        std::memset(to, emulation::kPoison, bytes);
+        machine().arrivals(of_peer(barrier, rank)).copies.push_back({to, global, bytes});
+    }
 }
 
 inline void copy_bulk(void* shared, const void* global, uint32_t bytes, uint64_t* barrier) {
     machine().require_shared(shared, bytes, 16);
     if (reinterpret_cast<uintptr_t>(global) % 16 != 0 || bytes % 16 != 0) machine().fail("a misaligned bulk copy");
     std::memset(shared, emulation::kPoison, bytes);
-    emulation::Arrival& arrival = machine().arrival(barrier);
-    arrival.copies.push_back({shared, global, bytes});
-    arrival.requested += bytes;
+    machine().arrivals(barrier).copies.push_back({shared, global, bytes});
 }
 
-inline void wait_for_arrival(uint64_t* barrier, uint32_t phase) {
+inline void wait_for_phase(uint64_t* barrier, uint32_t parity) {
     for (int rounds = 0;; ++rounds) {
-        emulation::Arrival& arrival = machine().arrival(barrier);
-        if (arrival.phase % 2 != phase) return;  // over already
-        if (arrival.arrived && arrival.announced == arrival.requested) {
-            for (const emulation::Copy& copy : arrival.copies) std::memcpy(copy.to, copy.from, copy.bytes);
-            arrival.copies.clear();
-            arrival.arrived = false;
-            arrival.announced = arrival.requested = 0;
-            ++arrival.phase;
+        emulation::Arrivals& arrivals = machine().arrivals(barrier);
+        if (arrivals.phase % 2 != parity) return;  // over already
+        int64_t requested = 0;
+        for (const emulation::Copy& copy : arrivals.copies) requested += static_cast<int64_t>(copy.bytes);
+        if (arrivals.missing == 0 && requested > arrivals.announced) machine().fail("more bytes than were announced");
+        if (arrivals.missing == 0 && requested == arrivals.announced) {
+            for (const emulation::Copy& copy : arrivals.copies) std::memcpy(copy.to, copy.from, copy.bytes);
+            arrivals.copies.clear();
+            arrivals.announced = 0;
+            arrivals.end_phase_if_complete();
             return;
         }
-        if (rounds > 1000000) machine().fail("an mbarrier whose bytes never arrive");
+        if (rounds > 100000) machine().fail("an mbarrier's phase that never ends");
         machine().yield();
     }
 }

@@ -24,8 +24,10 @@
 #include <torch/csrc/stable/library.h>
 
 #include <algorithm>
+#include <cstring>
 #include <memory>
 
+#include "cuda/layout.h"
 #include "cuda_ops.h"
 #include "policy_step.h"
 
@@ -39,6 +41,13 @@ constexpr int64_t kRowsPerThread = 16;
 // The blob, on the CPU, as a policy. `storage` keeps the memory that the policy points into.
 zprl::Policy read_blob(const Place& place, const Tensor& blob, const Header& header, Tensor& storage) {
     storage = checked_blob(place, blob);
+    int32_t magic = 0;
+    if (storage.numel() >= static_cast<int64_t>(sizeof magic)) {
+        std::memcpy(&magic, storage.const_data_ptr(), sizeof magic);
+    }
+    if (magic == zprl::cuda::kCudaMagic) {
+        fail("blob is packed for a GPU and lies on the CPU; move all tensors to a GPU.");
+    }
     const zprl::Policy policy = zprl::parse_policy(storage.const_data_ptr(), static_cast<size_t>(storage.numel()));
     zprl::require_runnable(policy);
     const auto* stored = static_cast<const int32_t*>(storage.const_data_ptr());

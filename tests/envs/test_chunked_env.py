@@ -15,6 +15,7 @@ from rsl_rl.storage import RolloutStorage
 from tensordict import TensorDict
 
 from zprl.envs import ChunkedVecEnv
+from zprl.errors import ZprlError
 from zprl.steering import Steering
 
 GAMMA = 0.5
@@ -163,6 +164,18 @@ def test_the_reward_of_a_diverged_world_is_dropped(value):
     assert rewards.tolist() == [1.0, 1.0]
     assert dones.tolist() == [1, 0]
     assert chunked.pop_counts() == (1, 0, 1)
+
+
+def test_an_observation_that_is_nan_after_a_chunk_is_an_error_once_per_iteration():
+    env, chunked = make(*[[world(), world()]] * 9)
+    env.observation[1] = torch.nan
+    chunked.step(OUTPUT)
+    chunked.step(OUTPUT)
+    with pytest.raises(ZprlError, match="returned 2 observed values that are NaN"):
+        chunked.pop_counts()
+    env.observation[1] = 0.0
+    chunked.step(OUTPUT)
+    assert chunked.pop_counts() == (0, 0, 0)
 
 
 def test_counts_leave_out_the_first_episode_length_after_a_restart():

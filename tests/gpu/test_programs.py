@@ -84,7 +84,7 @@ def test_torch_compile(mode):
         (2, lambda x: x.flatten(1), "noise must have the shape"),
         (2, lambda x: x.to_sparse(), "noise must be a dense tensor"),
         (2, lambda x: None, "noise must be a tensor, not None"),
-        (3, lambda x: x.cpu(), "obs must be on the CPU|invalid ZPRL policy blob"),
+        (3, lambda x: x.cpu(), "packed for a GPU and lies on the CPU"),
         (3, lambda x: x.float(), "blob must have the dtype uint8"),
         (3, lambda x: x[:-16], "zprl|ZPRL"),
         (3, lambda x: torch.cat([x[:1], x])[1:], "blob must begin at a multiple of 16 bytes"),

@@ -76,7 +76,7 @@ def test_an_actor_is_refused():
 def test_the_cpu_refuses_a_blob_for_the_gpu():
     policy = make_policy()
     packed = torch.ops.zprl.pack_for_cuda(pack_policy(policy), "float32")
-    with pytest.raises((RuntimeError, ValueError), match="invalid ZPRL policy blob"):
+    with pytest.raises((RuntimeError, ValueError), match="packed for a GPU and lies on the CPU"):
         torch.ops.zprl.policy_step(*make_inputs(policy, 2), packed)
 
 

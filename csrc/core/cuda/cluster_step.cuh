@@ -66,7 +66,7 @@ class ClusterEngine {
         const int left = outputs / kGroupOutputs - first;
         const int mine = left < 0 ? 0 : (left < share ? left : share);
         const char* const staying = place_of_staying(index);
-        if (staying != nullptr) device::wait_for_arrival(barrier(), 0);
+        if (staying != nullptr) device::wait_for_phase(barrier(), 0);
 
         float* const partial = reinterpret_cast<float*>(shared_ + m_.partial);
         for (int base = 0; base < mine; base += kWarps) {
@@ -165,7 +165,7 @@ class ClusterEngine {
 
     // By one thread.
     ZPRL_DEVICE void request_staying() const {
-        device::init_arrival(barrier());
+        device::init_arrivals(barrier(), 1);
         uint32_t bytes = 0;
         for (int pass = 0; pass < 2; ++pass) {  // count, announce, request
             if (pass == 1) device::announce_bytes(barrier(), bytes);

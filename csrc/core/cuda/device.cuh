@@ -152,16 +152,30 @@ ZPRL_DEVICE T* of_peer(T* pointer, int rank) {
     return reinterpret_cast<T*>(result);
 }
 
-// A barrier in shared memory for one arrival, and the bytes that it announces. To be called by one thread.
-ZPRL_DEVICE void init_arrival(uint64_t* barrier) {
-    asm volatile("mbarrier.init.shared::cta.b64 [%0], 1;" ::"r"(shared_address(barrier)) : "memory");
+// A barrier in shared memory (an mbarrier) whose phase ends when `arrivals` have come, and the bytes that they
+// announced. To be called by one thread; a barrier of all threads that use it must follow.
+ZPRL_DEVICE void init_arrivals(uint64_t* barrier, int arrivals) {
+    asm volatile("mbarrier.init.shared::cta.b64 [%0], %1;" ::"r"(shared_address(barrier)), "r"(arrivals) : "memory");
     asm volatile("fence.mbarrier_init.release.cluster;" ::: "memory");
     asm volatile("fence.proxy.async.shared::cta;" ::: "memory");
 }
 
+// Arrives and announces bytes.
 ZPRL_DEVICE void announce_bytes(uint64_t* barrier, uint32_t bytes) {
     asm volatile("mbarrier.arrive.expect_tx.shared::cta.b64 _, [%0], %1;" ::"r"(shared_address(barrier)), "r"(bytes)
                  : "memory");
+}
+
+// Arrives at the same barrier of the cluster's block `rank`.
+ZPRL_DEVICE void arrive_at_peer(uint64_t* barrier, int rank) {
+    asm volatile(
+        "{\n"
+        ".reg .b32 peer;\n"
+        "mapa.shared::cluster.u32 peer, %0, %1;\n"
+        "mbarrier.arrive.release.cluster.shared::cluster.b64 _, [peer];\n"
+        "}\n" ::"r"(shared_address(barrier)),
+        "r"(rank)
+        : "memory");
 }
 
 // Copies a multiple of 16 bytes and counts them at `barrier` when they have arrived.
@@ -172,16 +186,25 @@ ZPRL_DEVICE void copy_bulk(void* shared, const void* global, uint32_t bytes, uin
                  : "memory");
 }
 
-// Waits for the arrival number `phase` (0, 1, 0, ...).
-ZPRL_DEVICE void wait_for_arrival(uint64_t* barrier, uint32_t phase) {
+// The same to the first `blocks` blocks of the cluster, to the same place of each and counted at each one's barrier.
+ZPRL_DEVICE void copy_bulk_to_all(void* shared, const void* global, uint32_t bytes, uint64_t* barrier, int blocks) {
+    asm volatile(
+        "cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes.multicast::cluster [%0], [%1], %2, [%3], "
+        "%4;" ::"r"(shared_address(shared)),
+        "l"(global), "r"(bytes), "r"(shared_address(barrier)), "h"(static_cast<uint16_t>((1 << blocks) - 1))
+        : "memory");
+}
+
+// Waits for the end of a phase, by its number's parity: 0, 1, 0, ...
+ZPRL_DEVICE void wait_for_phase(uint64_t* barrier, uint32_t parity) {
     asm volatile(
         "{\n"
         ".reg .pred done;\n"
         "again:\n"
-        "mbarrier.try_wait.parity.shared::cta.b64 done, [%0], %1;\n"
+        "mbarrier.try_wait.parity.acquire.cluster.shared::cta.b64 done, [%0], %1;\n"
         "@!done bra again;\n"
         "}\n" ::"r"(shared_address(barrier)),
-        "r"(phase)
+        "r"(parity)
         : "memory");
 }
 

@@ -23,8 +23,17 @@ namespace cuda {
 namespace {
 
 template <typename Unit, int kTilesM>
-__global__ void __launch_bounds__(kThreads, 1) tile_kernel(const __grid_constant__ KernelArguments arguments) {
-    run_tile<Unit, kTilesM>(arguments);
+__global__ void __launch_bounds__(kThreads, 1)
+    tile_kernel(const __grid_constant__ KernelArguments arguments, int cluster_size) {
+    run_tile<Unit, CopyRing<Unit>, kTilesM>(arguments, cluster_size);
+}
+
+template <typename Unit, int kTilesM>
+__global__ void __launch_bounds__(kThreads, 1)
+    multicast_tile_kernel(const __grid_constant__ KernelArguments arguments, int cluster_size) {
+#if __CUDA_ARCH__ >= 900
+    run_tile<Unit, MulticastRing<Unit>, kTilesM>(arguments, cluster_size);
+#endif
 }
 
 template <typename Unit>
@@ -46,37 +55,43 @@ struct KernelEntry {
     Precision precision;
     Kernel kernel;
     int tile_rows;
+    bool in_clusters;
     const void* function;
     const char* name;
 };
 
+const void* address_of(void (*function)(KernelArguments, int)) { return reinterpret_cast<const void*>(function); }
+
 // Every kernel there is; plan() asks for no other.
 const KernelEntry kKernels[] = {
-    {Precision::kFloat32, Kernel::kTile, 16, reinterpret_cast<const void*>(&tile_kernel<Fp32Unit, 1>),
-     "tile, float32, 16 rows"},
-    {Precision::kFloat32, Kernel::kTile, 32, reinterpret_cast<const void*>(&tile_kernel<Fp32Unit, 2>),
-     "tile, float32, 32 rows"},
-    {Precision::kTf32, Kernel::kTile, 16, reinterpret_cast<const void*>(&tile_kernel<Tf32Unit, 1>),
-     "tile, tf32, 16 rows"},
-    {Precision::kTf32, Kernel::kTile, 32, reinterpret_cast<const void*>(&tile_kernel<Tf32Unit, 2>),
-     "tile, tf32, 32 rows"},
-    {Precision::kBfloat16, Kernel::kTile, 16, reinterpret_cast<const void*>(&tile_kernel<Bf16Unit, 1>),
-     "tile, bfloat16, 16 rows"},
-    {Precision::kBfloat16, Kernel::kTile, 32, reinterpret_cast<const void*>(&tile_kernel<Bf16Unit, 2>),
-     "tile, bfloat16, 32 rows"},
-    {Precision::kBfloat16, Kernel::kTile, 64, reinterpret_cast<const void*>(&tile_kernel<Bf16Unit, 4>),
-     "tile, bfloat16, 64 rows"},
-    {Precision::kFloat32, Kernel::kCluster, kClusterRows, reinterpret_cast<const void*>(&cluster_kernel<Fp32Unit>),
+    {Precision::kFloat32, Kernel::kTile, 16, false, address_of(&tile_kernel<Fp32Unit, 1>), "tile, float32, 16 rows"},
+    {Precision::kFloat32, Kernel::kTile, 32, false, address_of(&tile_kernel<Fp32Unit, 2>), "tile, float32, 32 rows"},
+    {Precision::kFloat32, Kernel::kCluster, kClusterRows, true, address_of(&cluster_kernel<Fp32Unit>),
      "cluster, float32"},
-    {Precision::kTf32, Kernel::kCluster, kClusterRows, reinterpret_cast<const void*>(&cluster_kernel<Tf32Unit>),
-     "cluster, tf32"},
-    {Precision::kBfloat16, Kernel::kCluster, kClusterRows, reinterpret_cast<const void*>(&cluster_kernel<Bf16Unit>),
+    {Precision::kTf32, Kernel::kTile, 16, false, address_of(&tile_kernel<Tf32Unit, 1>), "tile, tf32, 16 rows"},
+    {Precision::kTf32, Kernel::kTile, 16, true, address_of(&multicast_tile_kernel<Tf32Unit, 1>),
+     "tile with shared weights, tf32, 16 rows"},
+    {Precision::kTf32, Kernel::kTile, 32, false, address_of(&tile_kernel<Tf32Unit, 2>), "tile, tf32, 32 rows"},
+    {Precision::kTf32, Kernel::kTile, 32, true, address_of(&multicast_tile_kernel<Tf32Unit, 2>),
+     "tile with shared weights, tf32, 32 rows"},
+    {Precision::kTf32, Kernel::kCluster, kClusterRows, true, address_of(&cluster_kernel<Tf32Unit>), "cluster, tf32"},
+    {Precision::kBfloat16, Kernel::kTile, 16, false, address_of(&tile_kernel<Bf16Unit, 1>), "tile, bfloat16, 16 rows"},
+    {Precision::kBfloat16, Kernel::kTile, 16, true, address_of(&multicast_tile_kernel<Bf16Unit, 1>),
+     "tile with shared weights, bfloat16, 16 rows"},
+    {Precision::kBfloat16, Kernel::kTile, 32, false, address_of(&tile_kernel<Bf16Unit, 2>), "tile, bfloat16, 32 rows"},
+    {Precision::kBfloat16, Kernel::kTile, 32, true, address_of(&multicast_tile_kernel<Bf16Unit, 2>),
+     "tile with shared weights, bfloat16, 32 rows"},
+    {Precision::kBfloat16, Kernel::kTile, 64, false, address_of(&tile_kernel<Bf16Unit, 4>), "tile, bfloat16, 64 rows"},
+    {Precision::kBfloat16, Kernel::kTile, 64, true, address_of(&multicast_tile_kernel<Bf16Unit, 4>),
+     "tile with shared weights, bfloat16, 64 rows"},
+    {Precision::kBfloat16, Kernel::kCluster, kClusterRows, true, address_of(&cluster_kernel<Bf16Unit>),
      "cluster, bfloat16"},
 };
 
 const void* function_of(Precision precision, const Plan& plan) {
     for (const KernelEntry& entry : kKernels) {
-        if (entry.precision == precision && entry.kernel == plan.kernel && entry.tile_rows == plan.tile_rows) {
+        if (entry.precision == precision && entry.kernel == plan.kernel && entry.tile_rows == plan.tile_rows &&
+            entry.in_clusters == (plan.cluster_size > 1)) {
             return entry.function;
         }
     }
@@ -104,14 +119,17 @@ DeviceProperties prepare(int device) {
                                 attribute(cudaDevAttrComputeCapabilityMinor), attribute(cudaDevAttrMultiProcessorCount),
                                 attribute(cudaDevAttrMaxSharedMemoryPerBlockOptin), 1};
     if (properties.major < 8) return properties;  // has no kernels; plan() says so
-    const bool clusters = properties.major >= 9 && attribute(cudaDevAttrClusterLaunch) != 0;
+    // Code for an older GPU, which the driver has translated for this one, has empty kernels for clusters.
+    cudaFuncAttributes code{};
+    check(cudaFuncGetAttributes(&code, kKernels[0].function), "loading the kernels");
+    const bool clusters = properties.major >= 9 && code.ptxVersion >= 90 && attribute(cudaDevAttrClusterLaunch) != 0;
     if (clusters) properties.max_cluster_size = 16;
     for (const KernelEntry& entry : kKernels) {
-        if (entry.kernel == Kernel::kCluster && !clusters) continue;
+        if (entry.in_clusters && !clusters) continue;
         check(cudaFuncSetAttribute(entry.function, cudaFuncAttributeMaxDynamicSharedMemorySize,
                                    properties.shared_memory_per_block_optin),
               "allowing a kernel its shared memory");
-        if (entry.kernel != Kernel::kCluster) continue;
+        if (!entry.in_clusters) continue;
         if (cudaFuncSetAttribute(entry.function, cudaFuncAttributeNonPortableClusterSizeAllowed, 1) != cudaSuccess) {
             cudaGetLastError();
             properties.max_cluster_size = 8;
@@ -143,7 +161,7 @@ void configure(const Plan& plan, cudaStream_t stream, Launch* launch) {
     launch->config.blockDim = dim3(plan.threads);
     launch->config.dynamicSmemBytes = static_cast<size_t>(plan.shared_bytes);
     launch->config.stream = stream;
-    if (plan.kernel == Kernel::kCluster) {
+    if (plan.cluster_size > 1) {
         launch->attribute.id = cudaLaunchAttributeClusterDimension;
         launch->attribute.val.clusterDim.x = plan.cluster_size;
         launch->attribute.val.clusterDim.y = launch->attribute.val.clusterDim.z = 1;
@@ -173,7 +191,7 @@ bool runs_clusters(int device, Precision precision, const Plan& plan) {
 void say_refused(int cluster_size) {
     static std::once_flag said[17];
     std::call_once(said[cluster_size], [&] {
-        std::fprintf(stderr, "zprl: this GPU refuses clusters of %d blocks; small batches take longer.\n",
+        std::fprintf(stderr, "zprl: this GPU refuses clusters of %d blocks; the policy step takes longer.\n",
                      cluster_size);
     });
 }
@@ -190,7 +208,7 @@ void launch(const DevicePolicy& policy, Call call, void* stream) {
     Launch launch;
     configure(plan, static_cast<cudaStream_t>(stream), &launch);
     int cluster_size = plan.cluster_size;
-    void* parameters[] = {&arguments, &cluster_size};  // the tile kernel takes the first one alone
+    void* parameters[] = {&arguments, &cluster_size};
     check(cudaLaunchKernelExC(&launch.config, function_of(policy.precision, plan), parameters),
           "the launch of the policy step");
 }
@@ -212,7 +230,7 @@ Plan current_plan(const DevicePolicy& policy, int64_t rows) {
     }
     for (;;) {
         const Plan result = plan(policy, rows, properties);
-        if (result.kernel != Kernel::kCluster || runs_clusters(device, policy.precision, result)) return result;
+        if (result.cluster_size == 1 || runs_clusters(device, policy.precision, result)) return result;
         say_refused(result.cluster_size);
         properties.max_cluster_size = result.cluster_size / 2;
     }

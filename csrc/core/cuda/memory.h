@@ -9,8 +9,8 @@
 //   residual stream           4 (W' + 8)                             from the modulation on, in the place of
 //   branch, inner             slabs of W' (inner: or the chunk)      the layers that run once
 //   state, end                4 (C' + 8) each; end not for Euler
-//   tile: weight ring         stages of up to 32 KiB, per block
-//   cluster: partial sums     8 KiB, per block
+//   tile: barriers, ring      64, and stages of up to 32 KiB, per block
+//   cluster: partial sums     4 KiB, per block
 //            weights passing  8 warps x 3 stages of 2 KiB, per block
 //            weights staying  slices of the first `resident` layers, per block
 //
@@ -40,7 +40,8 @@ constexpr int kGroupStages = 3;
 constexpr int kGroupBytes = kGroupOutputs * kSlabBytes;
 constexpr int kPartialBytes = kWarps * kGroupOutputs * kClusterRows * 4;
 
-static_assert(kMaxTileOutputs * kSlabBytes == 32 * 1024 && kGroupBytes == 2 * 1024, "the table above");
+static_assert(kMaxTileOutputs * kSlabBytes == 32 * 1024 && kGroupBytes == 2 * 1024 && kPartialBytes == 4 * 1024,
+              "the table above");
 static_assert(kMaxTileOutputs % (8 * kWarps) == 0 && kPanel % kGroupOutputs == 0, "whole tiles");
 
 struct Memory {

@@ -68,9 +68,8 @@ void count_products(const DevicePolicy& p, double* once, double* field) {
 
 // Cycles that the whole batch takes with this tile plan.
 double tile_cycles(const DevicePolicy& p, const Plan& plan, const DeviceProperties& device) {
-    constexpr double kBytesPerCycle = 64.0;  // from the level-2 cache to one multiprocessor
-    constexpr double kFp32PerCycle = 64.0;   // multiply-adds: half of the units, which wait for shared memory
-    constexpr double kLayerCycles = 600.0;   // barriers, layer norms, epilogues: of a layer, and per 16 rows
+    constexpr double kFp32PerCycle = 64.0;  // multiply-adds: half of the units, which wait for shared memory
+    constexpr double kLayerCycles = 600.0;  // barriers, layer norms, epilogues: of a layer, and per 16 rows
     const double per_cycle = p.precision == Precision::kFloat32 ? kFp32PerCycle
                              : p.precision == Precision::kTf32  ? 512.0
                                                                 : 1024.0;
@@ -78,21 +77,29 @@ double tile_cycles(const DevicePolicy& p, const Plan& plan, const DeviceProperti
     count_products(p, &once, &field);
     const double rows = plan.tile_rows;
     const double products = rows * (once / kFp32PerCycle + field / per_cycle);
-    double bytes = once * 4.0 + field * element_bytes(p.precision);
+    double own_bytes = 0.0;  // of the workspace
     const double evaluations = static_cast<double>(p.num_steps) * p.solver.stages, hidden = padded_width(p.hidden_dim);
     if (plan.placement != Placement::kShared) {
-        bytes += rows * evaluations * (3.0 * p.num_blocks + 3.0) * hidden * element_bytes(p.precision);
+        own_bytes += rows * evaluations * (3.0 * p.num_blocks + 3.0) * hidden * element_bytes(p.precision);
     }
     if (plan.placement == Placement::kWorkspace) {
-        bytes += rows * evaluations * (5.0 * p.num_blocks + 4.0) * hidden * 4.0;
+        own_bytes += rows * evaluations * (5.0 * p.num_blocks + 4.0) * hidden * 4.0;
     }
+    const double weight_bytes = (once * 4.0 + field * element_bytes(p.precision)) / plan.cluster_size;
+    // From the level-2 cache to one multiprocessor: 64 per cycle, but 3200 for all of them.
+    const double readers = static_cast<double>(std::min<int64_t>(plan.blocks, device.multiprocessors));
+    const double bytes_per_cycle = std::min(64.0, 3200.0 / readers);
     const double layers = evaluations * field_layers(p);
     const double waves = static_cast<double>((plan.blocks + device.multiprocessors - 1) / device.multiprocessors);
-    return waves * (std::max(products, bytes / kBytesPerCycle) + layers * kLayerCycles * (1.0 + rows / 64.0));
+    return waves * (std::max(products, (weight_bytes + own_bytes) / bytes_per_cycle) +
+                    layers * kLayerCycles * (1.0 + rows / 64.0));
 }
 
 void finish(const DevicePolicy& policy, int64_t rows, Plan* plan) {
-    plan->blocks = (rows + plan->tile_rows - 1) / plan->tile_rows * plan->cluster_size;
+    const int64_t tiles = (rows + plan->tile_rows - 1) / plan->tile_rows;
+    plan->blocks = plan->kernel == Kernel::kCluster
+                       ? tiles * plan->cluster_size
+                       : (tiles + plan->cluster_size - 1) / plan->cluster_size * plan->cluster_size;
     const Memory memory = lay_out_memory(policy, *plan);
     plan->shared_bytes = memory.shared_bytes;
     plan->workspace_bytes = memory.workspace_bytes * plan->blocks;
@@ -110,17 +117,25 @@ Plan plan_tile(const DevicePolicy& policy, int64_t rows, const DeviceProperties&
         // FFMA has two sums for every one of mma.sync's: 64 rows of them and of tf32's operands exceed the registers
         // and the shared memory.
         if (tile_rows == 64 && policy.precision != Precision::kBfloat16) continue;
-        for (Placement placement : {Placement::kShared, Placement::kModulation, Placement::kWorkspace}) {
-            for (const auto& [outputs, stages] : kRings) {
-                Plan plan{Kernel::kTile, tile_rows, 1, kThreads, stages, outputs, 0, placement, 0, 0, 0};
-                finish(policy, rows, &plan);
-                if (plan.shared_bytes > device.shared_memory_per_block_optin) continue;
-                const double cycles = tile_cycles(policy, plan, device);
-                if (best.blocks < 0 || cycles < best_cycles) {
-                    best = plan;
-                    best_cycles = cycles;
+        for (int cluster : {1, 2, 4}) {
+            // FFMA does not wait for weights. A cluster shares slabs only where there are as many tiles.
+            if (cluster > 1 && (device.major < 9 || cluster > device.max_cluster_size || rows <= tile_rows ||
+                                policy.precision == Precision::kFloat32)) {
+                continue;
+            }
+            for (Placement placement : {Placement::kShared, Placement::kModulation, Placement::kWorkspace}) {
+                for (const auto& [outputs, stages] : kRings) {
+                    if (cluster > 1 && stages < 3) continue;  // see MulticastRing
+                    Plan plan{Kernel::kTile, tile_rows, cluster, kThreads, stages, outputs, 0, placement, 0, 0, 0};
+                    finish(policy, rows, &plan);
+                    if (plan.shared_bytes > device.shared_memory_per_block_optin) continue;
+                    const double cycles = tile_cycles(policy, plan, device);
+                    if (best.blocks < 0 || cycles < best_cycles) {
+                        best = plan;
+                        best_cycles = cycles;
+                    }
+                    break;  // smaller rings are no better
                 }
-                break;  // smaller rings are no better
             }
         }
     }
@@ -180,6 +195,7 @@ Memory lay_out_memory(const DevicePolicy& p, const Plan& plan) {
     if (plan.kernel == Kernel::kTile) {
         m.stages = plan.stages;
         m.tile_outputs = plan.tile_outputs;
+        m.barrier = shared.take(2 * kMaxStages * sizeof(uint64_t));
         m.ring = shared.take(static_cast<int64_t>(plan.stages) * plan.tile_outputs * kSlabBytes);
     } else {
         m.resident = plan.resident;
@@ -242,9 +258,11 @@ std::string describe(const Plan& plan) {
     }
     const char* const places[] = {"all in shared memory", "modulation in the workspace",
                                   "only operands in shared memory"};
-    std::snprintf(text, sizeof(text), "tile: %" PRId64 " blocks of %d rows, %d stages, %s (%" PRId64 " KiB per block)",
-                  plan.blocks, plan.tile_rows, plan.stages, places[static_cast<int>(plan.placement)],
-                  plan.shared_bytes / 1024);
+    std::snprintf(text, sizeof(text),
+                  "tile: %" PRId64 " blocks of %d rows, weights shared by %d, %d stages of %d outputs, %s (%" PRId64
+                  " KiB per block)",
+                  plan.blocks, plan.tile_rows, plan.cluster_size, plan.stages, plan.tile_outputs,
+                  places[static_cast<int>(plan.placement)], plan.shared_bytes / 1024);
     return text;
 }
 

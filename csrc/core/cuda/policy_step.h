@@ -7,15 +7,19 @@
 //   layout.h          packed weights and the header in front of them
 //   pack.cpp          from a policy blob of the CPU (policy_blob.h) to the GPU's; parse_header()
 //   plan.cpp          which kernel a batch gets, and how it is cut
+//   memory.h          where a block keeps what
 //   device.cuh        what the kernels ask of the hardware: PTX, or the host's emulation of it in tests
 //   unit.cuh          products of operand tiles: FFMA, or mma.sync with tf32 or bf16 operands
-//   arithmetic.cuh    activations, layer norm, noise: what both kernels share
+//   arguments.cuh     what a kernel is told
+//   step.cuh          the step, which both kernels run
 //   tile_step.cuh     throughput: a block takes its rows through the whole step, weights stream by
+//   weight_ring.cuh   how they stream: cp.async, or bulk copies for all blocks of a cluster at once
 //   cluster_step.cuh  latency: a cluster of blocks holds the weights of the velocity field, rows stream by
 //   launch.cu         choice and launch
 //
 // pack(), parse_header() and plan() are plain C++ and need neither a GPU nor CUDA's libraries. The rest works on the
-// current device and returns after the launch: nothing allocates or synchronises, so that a CUDA graph can capture it.
+// current device and returns after the launch: nothing allocates or synchronises, so that a CUDA graph can capture it
+// (after a first call outside of the capture, which loads the kernels and asks the GPU about clusters).
 // Rows are independent, to the last bit, of the other rows of a batch and of their place in it, as long as the plan is
 // the same.
 
@@ -118,8 +122,8 @@ std::string describe(const Plan& plan);
 
 DeviceProperties device_properties();
 
-// The plan that the functions below follow: plan() for the current device, unless it refuses clusters of that size
-// (said once on stderr) or the environment variable ZPRL_CUDA_KERNEL names the other kernel: tile or cluster.
+// The plan that the functions below follow: plan() for the current device, with smaller clusters or none if it refuses
+// them (said once on stderr), and none if the environment variable ZPRL_CUDA_KERNEL is "tile" (the rule is "cluster").
 Plan current_plan(const DevicePolicy& policy, int64_t rows);
 
 // Scratch memory that the functions below need on the device, aligned to 16 bytes; often 0.

@@ -5,13 +5,15 @@
 //
 // The two kernels are one program over two engines. An engine says who multiplies what, and who sees what is written:
 //
-//   linear<Unit>(layer, index, input, finish)   sums of a layer for all rows; finish(row, column, x, y) gets each pair
-//   of
-//                                      columns, with its bias, once in the block or cluster, always in the same thread
-//                                      for the same row and column. What it reads must be in place before.
-//   copies()                          number of shared memories that a result must reach, and
-//   copy(pointer, i)                  the place in number i of them
-//   exchange()                        results that linear() has written everywhere are seen by all
+//   linear<Unit>(layer, index, input, finish)
+//       sums of a layer for all rows. finish(row, column, x, y) gets each pair of columns, with its bias, once in the
+//       block or cluster, and always in the same thread for the same row and column. What is read must be in place.
+//   copies(), copy(pointer, i)
+//       the number of shared memories that a result must reach, and the place in number i of them
+//   exchange()
+//       what was written everywhere before is seen by all after
+//   writes()
+//       whether this block writes results to global memory that all blocks of a cluster have
 //
 // Everything else is done by every block for all its rows.
 //
@@ -21,6 +23,7 @@
 #pragma once
 
 #include "../latent_noise_impl.h"
+#include "arguments.cuh"
 #include "device.cuh"
 #include "layout.h"
 #include "memory.h"
@@ -28,25 +31,6 @@
 
 namespace zprl {
 namespace cuda {
-
-enum class Operation : int32_t { kStep, kEncode, kIntegrate };
-
-// What a call asks for; see policy_step.h. Pointers are the device's.
-struct Call {
-    Operation operation;
-    const char* blob;
-    const float *obs, *residual, *noise, *condition;
-    const uint64_t* latent_seed;
-    float *chunk, *mean, *logvar;
-    char* workspace;
-    int64_t rows;
-};
-
-struct KernelArguments {
-    DevicePolicy policy;
-    Memory memory;
-    Call call;
-};
 
 // Same as on the CPU (cpu/step_impl.h).
 constexpr float kLogvarMin = -20.0f, kLogvarMax = 10.0f;
@@ -63,22 +47,6 @@ ZPRL_DEVICE float sum_of_warp(float x) {
     ZPRL_UNROLL
     for (int mask = 16; mask > 0; mask /= 2) x += device::shuffle_xor(x, mask);
     return x;
-}
-
-// ---- The order of layers: what the weights' stream follows
-// -----------------------------------------------------------
-
-ZPRL_DEVICE int layers_once(const DevicePolicy& p) { return p.num_embedding + p.num_encoder + p.num_decoder; }
-ZPRL_DEVICE int layers_per_evaluation(const DevicePolicy& p) { return 2 * p.num_blocks + 2; }
-
-// Layer `index` of the velocity field: input, two per block, output.
-ZPRL_DEVICE DeviceLayer field_layer(const DevicePolicy& p, int index) {
-    if (index == 0) return p.input;
-    if (index == layers_per_evaluation(p) - 1) return p.output;
-    DeviceLayer layer = p.first_block_layer;
-    layer.weight += (index - 1) * p.block_layer_bytes;
-    layer.bias += (index - 1) * p.block_layer_bytes;
-    return layer;
 }
 
 // What becomes of a layer's sums.

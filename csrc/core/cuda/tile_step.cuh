@@ -1,86 +1,30 @@
 // Copyright (c) 2026, The ZPRL Project Developers.
 // SPDX-License-Identifier: BSD-3-Clause
 //
-// Throughput: a block takes 16 kTilesM rows through the whole step, and the weights stream by.
+// Throughput: a block takes 16 kTilesM rows through the whole step, and the weights stream by (weight_ring.cuh).
 //
-// Activations stay in the block's shared memory (memory.h). Weights come from the level-2 cache, 256 outputs by one
-// slab (32 KiB) at a time, through a ring of stages that all threads fill with cp.async. The ring does not know layers:
-// its cursor runs through the whole step's weights in the order in which they are multiplied, so that the first slabs
-// of a layer arrive while the one before is still at work. One barrier per slab both hands over the slab that has
-// arrived and frees the one that was multiplied.
+// Activations stay in the block's shared memory (memory.h). Warps share the outputs: warp w takes the tiles w, w + 8,
+// ... of 8 outputs, for all rows, so that a narrow layer still gives every warp something to do, and every row's sums
+// are added in the same order.
 //
-// Warps share the outputs: warp w takes the tiles w, w + 8, ... of 8 outputs, for all rows, so that a narrow layer
-// still gives every warp something to do, and every row's sums are added in the same order.
-//
-// Roofline per block and slab of 256 outputs, 64 rows, bf16: 256 mma of m16n8k16 per warp quarter, 1 M multiply-adds:
-// 1024 cycles at the dense rate of sm_80, against 32 KiB from the level-2 cache: 512 cycles at 64 bytes per cycle.
-// Fewer rows are bound by the cache: the planner takes as many as the batch and shared memory allow.
+// Roofline per slab of 256 outputs and 64 rows, bf16: 1 M multiply-adds, 1024 cycles at the dense rate of sm_80 and
+// half of that on sm_90 (of which mma.sync reaches two thirds), against 32 KiB from the level-2 cache: 512 cycles at
+// the 64 bytes per cycle that one multiprocessor can take, but 1400 at its share when all of them read. Hence as many
+// rows as shared memory allows, and on Hopper clusters that read every slab once.
 
 #pragma once
 
 #include "step.cuh"
+#include "weight_ring.cuh"
 
 namespace zprl {
 namespace cuda {
 
-// Runs through the slabs of the layers [begin, end), `at_once` outputs at a time.
-template <typename Unit>
-class WeightCursor {
- public:
-    ZPRL_DEVICE WeightCursor(const DevicePolicy& policy, int begin, int end, int at_once)
-        : p_(policy), layer_(begin), end_(end), at_once_(at_once) {
-        enter();
-    }
-    ZPRL_DEVICE bool done() const { return layer_ >= end_; }
-    ZPRL_DEVICE int bytes() const { return tile_outputs() * kSlabBytes; }
-    ZPRL_DEVICE uint32_t offset() const {
-        return weight_ + (static_cast<uint32_t>(slab_) * outputs_ + first_output_) * kSlabBytes;
-    }
-    ZPRL_DEVICE void advance() {
-        if (++slab_ < slabs_) return;
-        slab_ = 0;
-        first_output_ += at_once_;
-        if (first_output_ < outputs_) return;
-        ++layer_;
-        enter();
-    }
-
- private:
-    ZPRL_DEVICE int tile_outputs() const {
-        return outputs_ - first_output_ < at_once_ ? outputs_ - first_output_ : at_once_;
-    }
-    ZPRL_DEVICE void enter() {
-        if (done()) return;
-        const int once = layers_once(p_);
-        const bool runs_once = layer_ < once;
-        const DeviceLayer layer = runs_once        ? p_.once[layer_]
-                                  : layer_ == once ? p_.modulation
-                                                   : field_layer(p_, (layer_ - once - 1) % layers_per_evaluation(p_));
-        weight_ = layer.weight;
-        outputs_ = padded_width(layer.out);
-        slabs_ = slabs_of(layer.in, runs_once ? 4 : Unit::kElementBytes);
-        slab_ = first_output_ = 0;
-    }
-
-    const DevicePolicy& p_;
-    int layer_;
-    const int end_, at_once_;
-    uint32_t weight_ = 0;
-    int outputs_ = 0, slabs_ = 0, first_output_ = 0, slab_ = 0;
-};
-
-template <typename Unit, int kTilesM>
+template <typename Ring, int kTilesM>
 class TileEngine {
  public:
-    ZPRL_DEVICE TileEngine(const KernelArguments& arguments, int begin, int end)
-        : blob_(arguments.call.blob),
-          ring_(device::shared_memory() + arguments.memory.ring),
-          stages_(arguments.memory.stages),
-          at_once_(arguments.memory.tile_outputs),
-          cursor_(arguments.policy, begin, end, at_once_) {
-        // All stages but one; the last one is free for the slab that is asked for when the first one is handed over.
-        for (int i = 0; i + 1 < stages_; ++i) request(i);
-    }
+    ZPRL_DEVICE TileEngine(const KernelArguments& arguments, Ring& ring)
+        : blob_(arguments.call.blob), at_once_(arguments.memory.tile_outputs), ring_(ring) {}
 
     ZPRL_DEVICE int copies() const { return 1; }
     template <typename T>
@@ -101,7 +45,7 @@ class TileEngine {
             const int tiles = (left < at_once_ ? left : at_once_) / 8 / kWarps;  // panels: never a remainder
             float sum[kTilesM][kTilesN][4] = {};
             for (int slab = 0; slab < slabs; ++slab) {
-                const char* const weights = next_slab();
+                const char* const weights = ring_.next();
                 LayerUnit::template add_products<kTilesM, kTilesN>(sum, input + slab * (16 * kTilesM * kSlabBytes),
                                                                    weights + warp * 8 * kSlabBytes,
                                                                    kWarps * 8 * kSlabBytes, tiles);
@@ -126,46 +70,13 @@ class TileEngine {
  private:
     static_assert(kPanel % (8 * kWarps) == 0, "a panel has whole tiles for every warp");
 
-    // The slab that the cursor asked for first has arrived, and all threads are done with the one before it.
-    ZPRL_DEVICE const char* next_slab() {
-        // Each request is one group of copies: all but those of the later stages are through.
-        if (stages_ == 2) {
-            device::wait_for_copies<0>();
-        } else if (stages_ == 3) {
-            device::wait_for_copies<1>();
-        } else {
-            device::wait_for_copies<2>();
-        }
-        device::sync_block();
-        const int here = stage_;
-        request(here == 0 ? stages_ - 1 : here - 1);
-        stage_ = here + 1 == stages_ ? 0 : here + 1;
-        return ring_ + here * at_once_ * kSlabBytes;
-    }
-
-    // Ask for the cursor's slab. An empty group keeps the count at the end of the stream.
-    ZPRL_DEVICE void request(int stage) {
-        if (!cursor_.done()) {
-            const char* const from = blob_ + cursor_.offset();
-            char* const to = ring_ + stage * at_once_ * kSlabBytes;
-            const int bytes = cursor_.bytes();
-            for (int i = device::thread_index() * kPieceBytes; i < bytes; i += kThreads * kPieceBytes) {
-                device::copy_async(to + i, from + i);
-            }
-            cursor_.advance();
-        }
-        device::commit_copies();
-    }
-
     const char* const blob_;
-    char* const ring_;
-    const int stages_, at_once_;
-    WeightCursor<Unit> cursor_;
-    int stage_ = 0;
+    const int at_once_;
+    Ring& ring_;
 };
 
-template <typename Unit, int kTilesM>
-ZPRL_DEVICE void run_tile(const KernelArguments& arguments) {
+template <typename Unit, typename Ring, int kTilesM>
+ZPRL_DEVICE void run_tile(const KernelArguments& arguments, int cluster_size) {
     const DevicePolicy& p = arguments.policy;
     const Operation operation = arguments.call.operation;
     const int once = layers_once(p);
@@ -173,10 +84,12 @@ ZPRL_DEVICE void run_tile(const KernelArguments& arguments) {
     const int end = operation == Operation::kEncode
                         ? p.num_embedding + p.num_encoder
                         : once + 1 + p.num_steps * p.solver.stages * layers_per_evaluation(p);
-    TileEngine<Unit, kTilesM> engine(arguments, begin, end);
+    Ring ring(arguments, begin, end, cluster_size);
+    TileEngine<Ring, kTilesM> engine(arguments, ring);
     char* const workspace = arguments.call.workspace + device::block_index() * arguments.memory.workspace_bytes;
-    Step<Unit, TileEngine<Unit, kTilesM>> step(arguments, engine, device::block_index() * (16 * kTilesM), workspace);
+    Step<Unit, TileEngine<Ring, kTilesM>> step(arguments, engine, device::block_index() * (16 * kTilesM), workspace);
     step.run();
+    ring.close();
 }
 
 }  // namespace cuda

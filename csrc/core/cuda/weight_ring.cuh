@@ -1,0 +1,197 @@
+// Copyright (c) 2026, The ZPRL Project Developers.
+// SPDX-License-Identifier: BSD-3-Clause
+//
+// How weights come to the tile kernel: through a ring of stages in shared memory, a slab of some outputs each.
+//
+// A ring does not know layers: its cursor runs through the whole step's weights in the order in which they are
+// multiplied, so that the first slabs of a layer arrive while the one before is still at work.
+//
+//   CopyRing       every GPU: all threads copy with cp.async. One barrier of the block per slab both hands over the
+//   slab
+//                  that has arrived and frees the one that was multiplied.
+//   MulticastRing  Hopper and later: the blocks of a cluster, which all need the same slab, each request a part of it
+//                  for all of them, so that the level-2 cache is read once per cluster. Slabs are handed over by a
+//                  barrier ("full") that counts bytes, and freed by one ("empty") where every warp of the cluster
+//                  arrives: warps wait for data, and never for each other.
+
+#pragma once
+
+#include "arguments.cuh"
+
+namespace zprl {
+namespace cuda {
+
+// Runs through the slabs of the layers [begin, end), `at_once` outputs at a time.
+template <typename Unit>
+class WeightCursor {
+ public:
+    ZPRL_DEVICE WeightCursor(const DevicePolicy& policy, int begin, int end, int at_once)
+        : p_(policy), layer_(begin), end_(end), at_once_(at_once) {
+        enter();
+    }
+    ZPRL_DEVICE bool done() const { return layer_ >= end_; }
+    ZPRL_DEVICE int bytes() const { return tile_outputs() * kSlabBytes; }
+    ZPRL_DEVICE uint32_t offset() const {
+        return weight_ + (static_cast<uint32_t>(slab_) * outputs_ + first_output_) * kSlabBytes;
+    }
+    ZPRL_DEVICE void advance() {
+        if (++slab_ < slabs_) return;
+        slab_ = 0;
+        first_output_ += at_once_;
+        if (first_output_ < outputs_) return;
+        ++layer_;
+        enter();
+    }
+
+ private:
+    ZPRL_DEVICE int tile_outputs() const {
+        return outputs_ - first_output_ < at_once_ ? outputs_ - first_output_ : at_once_;
+    }
+    ZPRL_DEVICE void enter() {
+        if (done()) return;
+        const int once = layers_once(p_);
+        const bool runs_once = layer_ < once;
+        const DeviceLayer layer = runs_once        ? p_.once[layer_]
+                                  : layer_ == once ? p_.modulation
+                                                   : field_layer(p_, (layer_ - once - 1) % layers_per_evaluation(p_));
+        weight_ = layer.weight;
+        outputs_ = padded_width(layer.out);
+        slabs_ = slabs_of(layer.in, runs_once ? 4 : Unit::kElementBytes);
+        slab_ = first_output_ = 0;
+    }
+
+    const DevicePolicy& p_;
+    int layer_;
+    const int end_, at_once_;
+    uint32_t weight_ = 0;
+    int outputs_ = 0, slabs_ = 0, first_output_ = 0, slab_ = 0;
+};
+
+template <typename Unit>
+class CopyRing {
+ public:
+    ZPRL_DEVICE CopyRing(const KernelArguments& arguments, int begin, int end, int)
+        : blob_(arguments.call.blob),
+          ring_(device::shared_memory() + arguments.memory.ring),
+          stages_(arguments.memory.stages),
+          stage_bytes_(arguments.memory.tile_outputs * kSlabBytes),
+          cursor_(arguments.policy, begin, end, arguments.memory.tile_outputs) {
+        // All stages but one; the last one is free for the slab that is asked for when the first one is handed over.
+        for (int i = 0; i + 1 < stages_; ++i) request(i);
+    }
+
+    // The next slab, for all threads of the block, which are done with the one before it.
+    ZPRL_DEVICE const char* next() {
+        // Each request is one group of copies: all but those of the later stages are through.
+        if (stages_ == 2) {
+            device::wait_for_copies<0>();
+        } else if (stages_ == 3) {
+            device::wait_for_copies<1>();
+        } else {
+            device::wait_for_copies<2>();
+        }
+        device::sync_block();
+        const int here = stage_;
+        request(here == 0 ? stages_ - 1 : here - 1);
+        stage_ = here + 1 == stages_ ? 0 : here + 1;
+        return ring_ + here * stage_bytes_;
+    }
+
+    ZPRL_DEVICE void close() const {}
+
+ private:
+    // Ask for the cursor's slab. An empty group keeps the count at the end of the stream.
+    ZPRL_DEVICE void request(int stage) {
+        if (!cursor_.done()) {
+            const char* const from = blob_ + cursor_.offset();
+            char* const to = ring_ + stage * stage_bytes_;
+            const int bytes = cursor_.bytes();
+            for (int i = device::thread_index() * kPieceBytes; i < bytes; i += kThreads * kPieceBytes) {
+                device::copy_async(to + i, from + i);
+            }
+            cursor_.advance();
+        }
+        device::commit_copies();
+    }
+
+    const char* const blob_;
+    char* const ring_;
+    const int stages_, stage_bytes_;
+    WeightCursor<Unit> cursor_;
+    int stage_ = 0;
+};
+
+#if !defined(__CUDA_ARCH__) || __CUDA_ARCH__ >= 900
+
+template <typename Unit>
+class MulticastRing {
+ public:
+    ZPRL_DEVICE MulticastRing(const KernelArguments& arguments, int begin, int end, int cluster_size)
+        : blob_(arguments.call.blob),
+          ring_(device::shared_memory() + arguments.memory.ring),
+          full_(reinterpret_cast<uint64_t*>(device::shared_memory() + arguments.memory.barrier)),
+          empty_(full_ + kMaxStages),
+          stages_(arguments.memory.stages),
+          stage_bytes_(arguments.memory.tile_outputs * kSlabBytes),
+          size_(cluster_size),
+          rank_(device::cluster_rank()),
+          cursor_(arguments.policy, begin, end, arguments.memory.tile_outputs) {
+        if (device::thread_index() == 0) {
+            for (int i = 0; i < stages_; ++i) {
+                device::init_arrivals(full_ + i, 1);
+                device::init_arrivals(empty_ + i, size_ * kWarps);
+            }
+        }
+        device::sync_cluster();  // nobody sends to a barrier that is not set up
+        for (int i = 0; i < stages_; ++i) request(i);
+        device::sync_warp();
+    }
+
+    // The next slab, for this warp, which is done with the one before it.
+    ZPRL_DEVICE const char* next() {
+        const int lane = device::thread_index() % 32;
+        const int before = stage_ == 0 ? stages_ - 1 : stage_ - 1;
+        device::sync_warp();  // all lanes have read the slab before
+        if (slab_ > 0 && lane < size_) device::arrive_at_peer(empty_ + before, lane);
+        // Two slabs back, so that the one thread that asks seldom has to wait for the slowest warp of the cluster.
+        if (slab_ > 1) request(before == 0 ? stages_ - 1 : before - 1);
+        device::sync_warp();
+        device::wait_for_phase(full_ + stage_, round_ % 2);
+        const char* const slab = ring_ + stage_ * stage_bytes_;
+        ++slab_;
+        if (++stage_ == stages_) {
+            stage_ = 0;
+            ++round_;
+        }
+        return slab;
+    }
+
+    // A block must not end while others may arrive at its barriers.
+    ZPRL_DEVICE void close() const { device::sync_cluster(); }
+
+ private:
+    // Ask for this block's part of the cursor's slab, once the cluster is done with what the stage holds.
+    ZPRL_DEVICE void request(int stage) {
+        if (device::thread_index() != 0 || cursor_.done()) return;
+        if (requests_ >= stages_) device::wait_for_phase(empty_ + stage, (requests_ / stages_ - 1) % 2);
+        const int bytes = cursor_.bytes(), part = bytes / size_, first = rank_ * part;
+        device::announce_bytes(full_ + stage, bytes);
+        device::copy_bulk_to_all(ring_ + stage * stage_bytes_ + first, blob_ + cursor_.offset() + first, part,
+                                 full_ + stage, size_);
+        cursor_.advance();
+        ++requests_;
+    }
+
+    const char* const blob_;
+    char* const ring_;
+    uint64_t *const full_, *const empty_;  // of each stage
+    const int stages_, stage_bytes_, size_, rank_;
+    WeightCursor<Unit> cursor_;  // of thread 0
+    int requests_ = 0;           // by thread 0
+    int slab_ = 0, stage_ = 0, round_ = 0;
+};
+
+#endif
+
+}  // namespace cuda
+}  // namespace zprl
