@@ -115,7 +115,7 @@ def export(args: argparse.Namespace, overrides: list[str]) -> Path:
     errors = write_bundle(output, source, contract, recording, kinds, args.precision)
     print(
         f"errors relative to the chunks' RMS, against the model in double precision, on {len(recording.plan_step)} "
-        f"recorded and {RANDOM_CASES} random observations, each format in a fresh process:"
+        f"recorded and {RANDOM_CASES} random observations, in a fresh process:"
     )
     print(errors)
     print(
@@ -242,18 +242,17 @@ def write_bundle(
         golden = recording.to_bytes()
         files[GOLDEN_FILE] = _add(place / GOLDEN_FILE, golden, "golden", "NumPy or zprl_runtime", "float32", None)
         write_contract(place, dataclasses.replace(contract, files=files))
-        errors = [python]
-        for kind in dict.fromkeys(kinds):
-            errors.append(verify.measure_in_fresh_process(place, kind, cases))
-            file = files[FORMATS[kind].file]
-            problem = verify.broken_rule(errors[-1], contract, file.tolerance or [], file.precision)
+        measured = verify.measure_in_fresh_process(place, list(dict.fromkeys(kinds)), cases)
+        for error in measured:
+            file = files[FORMATS[error.kind].file]
+            problem = verify.broken_rule(error, contract, file.tolerance or [], file.precision)
             if problem is not None:
-                raise ZprlError(f"the exported format {kind} does not reproduce the policy: {problem}.")
+                raise ZprlError(f"the exported format {error.kind} does not reproduce the policy: {problem}.")
         _replace_folder(place, output)
     except BaseException:
         shutil.rmtree(place, ignore_errors=True)
         raise
-    return verify.error_table(errors, cases.rms)
+    return verify.error_table([python, *measured], cases.rms)
 
 
 def encode(source: Source, kind: str, precision: str, contract: Contract) -> bytes:
@@ -284,8 +283,7 @@ def make_cases(source: Source, recording: Recording) -> verify.Cases:
     random = source.policy.obs_normalizer.inverse(torch.randn(RANDOM_CASES, source.policy.obs_dim, generator=generator))
     obs = torch.cat([torch.from_numpy(recording.obs[recording.plan_step]), random])
     reference, python = source.reference(), source.native("float32")
-    truth = torch.cat([reference(row[None].double()) for row in obs])
-    return verify.Cases(obs, truth, torch.cat([python(row[None]) for row in obs]))
+    return verify.Cases(obs, reference(obs.double()), torch.cat([python(row[None]) for row in obs]))
 
 
 def _errors(difference: Tensor) -> tuple[float, float]:
