@@ -26,12 +26,13 @@ from tests.deploy.conftest import (
 from zprl import native
 from zprl.deploy import verify
 from zprl.deploy.contract import read_contract
-from zprl.deploy.export import check_output
+from zprl.deploy.export import check_output, runnable_kinds
 from zprl.deploy.formats import FORMATS, METADATA_KEY, parse_formats
 from zprl.deploy.golden import read_recording
 from zprl.deploy.load import is_bundle, open_bundle
 from zprl.deploy.steered import PortableSteeredPolicy
 from zprl.errors import ZprlError
+from zprl.policy import ObservationEmbedding
 from zprl.rl.actor import make_actor
 
 
@@ -363,6 +364,29 @@ def test_unknown_formats_are_refused(text, words):
     with pytest.raises(ZprlError, match=words):
         parse_formats(text)
     assert parse_formats("onnx, torchscript,onnx") == ["onnx", "torchscript"]
+
+
+class OwnEmbedding(ObservationEmbedding):
+    """An embedding that our core knows nothing about."""
+
+    def forward(self, obs):
+        return super().forward(torch.tanh(obs))
+
+
+def test_a_policy_with_parts_of_its_own_is_exported_in_portable_formats(tmp_path, capsys):
+    source = make_source(tmp_path, embedding_class=f"{__name__}:OwnEmbedding")
+    kinds = runnable_kinds(source, ["torchscript", "portable", "native"], "float32")
+    assert kinds == ["portable"]
+    assert "only portable can be exported: the native backend runs ObservationEmbedding" in capsys.readouterr().err
+    with pytest.raises(ZprlError, match=r"no format is left.*--portable"):
+        runnable_kinds(source, ["torchscript", "native"], "float32")
+    make_bundle(tmp_path / "bundle", source, kinds)
+    obs = observations(10)
+    with torch.inference_mode():
+        expected = source.reference()(obs.double())
+    assert relative(open_bundle(tmp_path / "bundle").act(obs), expected) < 1e-5
+    plain = make_source(tmp_path).reference()
+    assert relative(plain(obs.double()), expected) > 1e-2, "the embedding makes no difference"
 
 
 def test_outputs_that_cannot_be_written_are_refused(tmp_path, source):

@@ -8,24 +8,21 @@ import math
 import pytest
 import torch
 
+from zprl.deploy.catalogue import DISTURBANCES, parse_disturbances
 from zprl.deploy.disturbances import (
-    DISTURBANCES,
     ActionDelay,
     DelayLine,
     Draws,
     DroppedObservations,
-    Friction,
-    Gains,
-    ObjectMass,
     ObjectPoseError,
     ObjectPush,
     ObservationBias,
     ObservationDelay,
     ObservationNoise,
     Undisturbed,
-    parse_disturbances,
     term_slices,
 )
+from zprl.deploy.disturbed_worlds import Friction, Gains, ObjectMass
 from zprl.envs import EnvLayout
 from zprl.errors import ZprlError
 
