@@ -78,8 +78,12 @@ def make_checkpoint(path, policy, seed=0):
         if isinstance(layer, nn.Linear):
             layer.weight.data = 0.6 * torch.randn(layer.weight.shape, generator=generator)
             layer.bias.data = 0.6 * torch.randn(layer.bias.shape, generator=generator)
-    actor.obs_normalizer._mean.copy_(torch.randn(actor.obs_normalizer._mean.shape, generator=generator))
-    actor.obs_normalizer._std.copy_(0.5 + torch.rand(actor.obs_normalizer._std.shape, generator=generator))
+    width = OBS_DIM + LATENT_DIM
+    statistics = {
+        "_mean": torch.randn(1, width, generator=generator),
+        "_std": 0.5 + torch.rand(1, width, generator=generator),
+    }
+    actor.obs_normalizer.load_state_dict(statistics, strict=False)
     meta = {"layout": LAYOUT.to_dict(), "latent_statistics": {"latent_mean_rms": 1.0}}
     content = {"actor_state_dict": actor.state_dict()}
     return SteeringCheckpoint(path, content, LAYOUT, policy, meta, {"agent": agent}, 1234)

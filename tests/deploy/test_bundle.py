@@ -213,6 +213,7 @@ def test_a_fixed_start_of_the_flow_is_exported(tmp_path, kind):
     policy = source.policy
     with torch.inference_mode():
         mean, _ = policy.encode(obs)
+        assert source.actor is not None
         u = source.actor(torch.cat([obs, mean], dim=1)).clamp(-1.0, 1.0)
         expected = policy.act(obs, SCALE * u, noise.expand(8, -1, -1))
         zero = policy.act(obs, SCALE * u, torch.zeros(8, *noise.shape))
