@@ -24,7 +24,7 @@ def main() -> None:
         "--disturbances",
         default=None,
         metavar="NAME[=STRENGTH],...",
-        help="disturbances, see zprl/deploy/disturbances.py (default: all of them)",
+        help="disturbances, see zprl/deploy/catalogue.py (default: all of them)",
     )
     parser.add_argument("--json", default=None, metavar="F", help="file to write the result to")
     parser.add_argument("--plot", default=None, metavar="F", help="PNG file to draw the result into")

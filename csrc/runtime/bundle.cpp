@@ -86,7 +86,9 @@ void read_action(const Json& action, Contract& c) {
         c.action_low.push_back(static_cast<float>(low));
         c.action_high.push_back(static_cast<float>(high));
         c.max_change.push_back(static_cast<float>(change));
-        c.hold.push_back(static_cast<float>(dimension.at("hold").number_or(kNan)));
+        const Json& hold = dimension.at("hold");
+        c.hold.push_back(hold.is_null() ? kNan : static_cast<float>(hold.number()));
+        if (std::isinf(c.hold.back())) throw std::invalid_argument("action " + name + " has a hold that is too large");
     }
     if (c.action_names.empty() || c.action_names.size() > static_cast<size_t>(kMaxDims)) {
         throw std::invalid_argument("action is empty or too long");

@@ -23,6 +23,8 @@
 //   options.on_not_finite; nothing is planned from it an observation is out of the range of   options.on_out_of_range;
 //   nothing is planned from it unless it is kReport training
 //
+// An observation that did not arrive is one of NaN.
+//
 // Limits. Every action, held ones as well, is kept within the contract's limits, and no further from the last one than
 // rate_margin times the largest change of training. lambda bounds the residual by construction (see policy_blob.h).
 //

@@ -15,7 +15,7 @@
 #include <cstdlib>
 
 #include "json.h"
-#include "npz.h"
+#include "realtime.h"
 #include "sha256.h"
 
 namespace zprl {
@@ -237,9 +237,21 @@ void check_sha256() {
     expect(std::string(1000000, 'a'), "cdc76e5c9914fb9281a1c7e284d73e67f1809a48a497200e046d39ccc7112cd0");
 }
 
+void check_realtime() {
+    RealtimeOptions nothing;
+    nothing.priority = 0;
+    nothing.lock_memory = false;
+    require(make_realtime(nothing).empty(), "nothing to set, and something failed");
+    nothing.cpu = 100000;
+    const std::vector<std::string> failed = make_realtime(nothing);
+    require(failed.size() == 1 && failed[0].find("not bound to processor 100000") != std::string::npos,
+            "a processor that does not exist");
+}
+
 }  // namespace
 
 int check_controller() {
+    check_realtime();
     check_planning();
     check_limits();
     check_observations();

@@ -160,7 +160,7 @@ class RandomizedEventCfg(EventCfg):
     """Physics drawn anew at every reset, over what a real cube and a real arm may be; after the initial state."""
 
     cube_mass = EventTermCfg(
-        func=mdp.randomize_rigid_body_mass,
+        func=mdp.randomize_rigid_body_mass,  # type: ignore[arg-type]
         mode="reset",
         params={
             "asset_cfg": SceneEntityCfg("object"),
@@ -172,7 +172,7 @@ class RandomizedEventCfg(EventCfg):
     )
     # The pads' parameters rule their contacts with the cube, and the cube's those with the table.
     cube_friction = EventTermCfg(
-        func=mdp.randomize_rigid_body_material,
+        func=mdp.randomize_rigid_body_material,  # type: ignore[arg-type]
         mode="reset",
         params={
             "asset_cfg": SceneEntityCfg("object"),
@@ -184,7 +184,7 @@ class RandomizedEventCfg(EventCfg):
         },
     )
     finger_friction = EventTermCfg(
-        func=mdp.randomize_rigid_body_material,
+        func=mdp.randomize_rigid_body_material,  # type: ignore[arg-type]
         mode="reset",
         params={
             "asset_cfg": SceneEntityCfg("robot", body_names="panda_.*finger"),
@@ -196,7 +196,7 @@ class RandomizedEventCfg(EventCfg):
         },
     )
     arm_gains = EventTermCfg(
-        func=mdp.randomize_actuator_gains,
+        func=mdp.randomize_actuator_gains,  # type: ignore[arg-type]
         mode="reset",
         params={
             "asset_cfg": SceneEntityCfg("robot", joint_names="panda_joint.*"),

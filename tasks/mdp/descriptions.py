@@ -9,7 +9,7 @@ A description belongs to a term's function (or an action term's class). A task w
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -48,7 +48,7 @@ class TermDescription:
     frame: str | None
     text: str
     scale: list[float] | None = None
-    hold: list[float | None] | None = None
+    hold: Sequence[float | None] | None = None
 
 
 _OBSERVATIONS: dict[Any, Callable[[ManagerBasedEnv, dict[str, Any]], TermDescription]] = {}

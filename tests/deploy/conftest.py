@@ -48,14 +48,14 @@ SCALE = 0.7
 ALL_KINDS = ["torchscript", "onnx", "torch_export", "portable", "native"]
 
 
-def make_policy(seed=0, **settings):
-    """Return a small policy whose every weight is random, gates included."""
+def make_policy(seed=0, std=0.25, **settings):
+    """Return a small policy whose every weight is random, gates included, with a standard deviation."""
     sizes = {"horizon": 6, "execute_steps": 2, "embed_dim": 12, "embed_hidden_dims": (20,), "latent_dim": LATENT_DIM}
     sizes |= {"vib_hidden_dims": (18, 16), "velocity_hidden_dim": 24, "velocity_num_blocks": 2, "time_embed_dim": 8}
     generator = torch.Generator().manual_seed(seed)
     policy = FlowPolicy(FlowPolicyCfg(**(sizes | settings)), OBS_DIM, ACTION_DIM)
     for parameter in policy.parameters():
-        parameter.data = 0.25 * torch.randn(parameter.shape, generator=generator)
+        parameter.data = std * torch.randn(parameter.shape, generator=generator)
     policy.fixed_noise.copy_(torch.randn(policy.fixed_noise.shape, generator=generator))
     policy.set_normalizers(
         2.0 * torch.randn(50, OBS_DIM, generator=generator) + 1.0, torch.randn(50, ACTION_DIM, generator=generator)
@@ -78,8 +78,12 @@ def make_checkpoint(path, policy, seed=0):
         if isinstance(layer, nn.Linear):
             layer.weight.data = 0.6 * torch.randn(layer.weight.shape, generator=generator)
             layer.bias.data = 0.6 * torch.randn(layer.bias.shape, generator=generator)
-    actor.obs_normalizer._mean.copy_(torch.randn(actor.obs_normalizer._mean.shape, generator=generator))
-    actor.obs_normalizer._std.copy_(0.5 + torch.rand(actor.obs_normalizer._std.shape, generator=generator))
+    width = OBS_DIM + LATENT_DIM
+    statistics = {
+        "_mean": torch.randn(1, width, generator=generator),
+        "_std": 0.5 + torch.rand(1, width, generator=generator),
+    }
+    actor.obs_normalizer.load_state_dict(statistics, strict=False)
     meta = {"layout": LAYOUT.to_dict(), "latent_statistics": {"latent_mean_rms": 1.0}}
     content = {"actor_state_dict": actor.state_dict()}
     return SteeringCheckpoint(path, content, LAYOUT, policy, meta, {"agent": agent}, 1234)

@@ -8,24 +8,21 @@ import math
 import pytest
 import torch
 
+from zprl.deploy.catalogue import DISTURBANCES, parse_disturbances
 from zprl.deploy.disturbances import (
-    DISTURBANCES,
     ActionDelay,
     DelayLine,
     Draws,
     DroppedObservations,
-    Friction,
-    Gains,
-    ObjectMass,
     ObjectPoseError,
     ObjectPush,
     ObservationBias,
     ObservationDelay,
     ObservationNoise,
     Undisturbed,
-    parse_disturbances,
     term_slices,
 )
+from zprl.deploy.disturbed_worlds import Friction, Gains, ObjectMass
 from zprl.envs import EnvLayout
 from zprl.errors import ZprlError
 
@@ -80,12 +77,12 @@ def test_a_lost_observation_is_the_last_one_that_arrived():
     steps, probability = 2000, 0.3
     lost = draws(steps=steps).uniform(steps + 1, 1)[:, :, 0] < probability
     signal = DroppedObservations(probability).start(draws(steps=steps), LAYOUT)
-    expected, seen = [None] * 3, []
+    expected, seen = [math.nan] * 3, []
     for t in range(steps):
         obs = torch.full((3, 1), float(t))
         got = signal.observe(obs)
         for row in range(3):
-            if expected[row] is None or not lost[row, t]:
+            if t == 0 or not lost[row, t]:
                 expected[row] = float(t)
             assert float(got[row, 0]) == expected[row]
         seen.append(got[:, 0].clone())

@@ -177,7 +177,7 @@ def test_an_actor_of_another_policy_is_refused():
 def test_an_actor_with_nan_is_refused():
     actor = make_actor()
     with torch.no_grad():
-        actor.mlp[0].weight[0, 0] = torch.nan
+        dict(actor.named_parameters())["mlp.0.weight"][0, 0] = torch.nan
     with pytest.raises(ZprlError, match="not finite"):
         pack_policy(make_policy(), actor=PackedActor.from_model(actor, 0.5))
 

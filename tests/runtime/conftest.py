@@ -3,13 +3,13 @@
 
 """Builds of the runtime, and bundles."""
 
-import os
 import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.runtime.support import SANITIZERS, SCALE, build, make_contract, make_models, record, run, seal
+from tests.builds import build, build_sanitized
+from tests.runtime.support import SCALE, make_contract, make_models, record, seal
 
 
 @pytest.fixture(scope="session")
@@ -27,15 +27,7 @@ def zprl_run(release):
 @pytest.fixture(scope="session")
 def sanitized_check(tmp_path_factory):
     """The test program of the runtime, built with the sanitizers."""
-    folder = tmp_path_factory.mktemp("sanitized")
-    compiler = os.environ.get("CXX") or shutil.which("c++") or shutil.which("g++")
-    # A compiler can know the option without having the library, and a container can forbid what the library does.
-    (folder / "probe.cpp").write_text("int main() { return 0; }\n")
-    flags = (f"-fsanitize={SANITIZERS}", folder / "probe.cpp", "-o", folder / "probe")
-    if compiler is None or run(compiler, *flags).returncode != 0 or run(folder / "probe").returncode != 0:
-        pytest.skip(f"{compiler} has no runtime library for -fsanitize={SANITIZERS}, or it does not run here")
-    options = {"CMAKE_BUILD_TYPE": "Sanitize", "CMAKE_CXX_FLAGS_SANITIZE": "-O1", "ZPRL_SANITIZE": SANITIZERS}
-    return build(folder / "build", "runtime_check", **options) / "runtime_check"
+    return build_sanitized(tmp_path_factory, "runtime_check")
 
 
 @pytest.fixture(scope="session")

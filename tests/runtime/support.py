@@ -1,63 +1,16 @@
 # Copyright (c) 2026, The ZPRL Project Developers.
 # SPDX-License-Identifier: BSD-3-Clause
 
-"""Builds of the runtime, and a small bundle with everything that a real one has; see the fixtures in conftest.py."""
+"""A small bundle with everything that a real one has; see the fixtures in conftest.py."""
 
 import copy
 import hashlib
 import json
-import os
-import shutil
-import subprocess
-import sys
-from pathlib import Path
 
 import numpy as np
-import pytest
-
-ROOT = Path(__file__).resolve().parents[2]
-SANITIZERS = "address,undefined"
 
 OBS, ACTION, LATENT, HORIZON, EXECUTE = 6, 3, 4, 8, 4
 SCALE = 0.7
-
-
-def find_tool(name):
-    """A tool of the virtual environment, or of the system."""
-    beside_python = Path(sys.executable).with_name(name)
-    return str(beside_python) if beside_python.exists() else shutil.which(name)
-
-
-def run(*command, **variables):
-    command = [str(part) for part in command]
-    return subprocess.run(command, capture_output=True, text=True, env=os.environ | variables, timeout=600, check=False)
-
-
-def build(folder, *targets, **options):
-    """Configure and build the project without its Python part; return the build folder."""
-    cmake, ninja = find_tool("cmake"), find_tool("ninja")
-    compiler = os.environ.get("CXX") or shutil.which("c++") or shutil.which("g++")
-    if cmake is None or ninja is None or compiler is None:
-        pytest.skip("cmake, ninja or a C++ compiler is missing")
-    options = {
-        "CMAKE_MAKE_PROGRAM": ninja,
-        "CMAKE_CXX_COMPILER": compiler,
-        "ZPRL_CUDA": "OFF",
-        "ZPRL_PYTHON": "OFF",
-        "ZPRL_TESTS": "ON",
-        **options,
-    }
-    arguments = [f"-D{name}={value}" for name, value in options.items()]
-    for command in (
-        (cmake, "-S", ROOT, "-B", folder, "-G", "Ninja", *arguments),
-        (cmake, "--build", folder, *(("--target", *targets) if targets else ())),
-    ):
-        result = run(*command)
-        assert result.returncode == 0, (result.stdout + result.stderr)[-8000:]
-    return folder
-
-
-# -- the bundle --------------------------------------------------------------------------------------------------------
 
 
 def make_models():

@@ -15,11 +15,14 @@ from zprl.errors import ZprlError
 
 pytest.importorskip("zprl._core", reason="the native libraries are not built")
 
-UNLIMITED = {"range_margin": math.inf, "rate_margin": math.inf}
+
+def unlimited(**settings):
+    """Settings without limits on observations and on changes of the action."""
+    return ControllerCfg(range_margin=math.inf, rate_margin=math.inf, **settings)
 
 
 def test_it_acts_as_recorded(intact_bundle, recording):
-    controller = ChunkController(intact_bundle, ControllerCfg(**UNLIMITED))
+    controller = ChunkController(intact_bundle, unlimited())
     assert (controller.period, controller.obs_dim, controller.action_dim) == (0.02, OBS, 3)
     planned = []
     for step, obs in enumerate(recording["obs"]):
@@ -34,7 +37,7 @@ def test_it_acts_as_recorded(intact_bundle, recording):
 
 
 def test_distances_of_the_latent(intact_bundle, recording, models):
-    controller = ChunkController(intact_bundle, ControllerCfg(**UNLIMITED))
+    controller = ChunkController(intact_bundle, unlimited())
     mean, std = recording["latent"].mean(0), recording["latent"].std(0)
     obs = recording["obs"][0]
     _, status = controller.step(obs)
@@ -44,7 +47,7 @@ def test_distances_of_the_latent(intact_bundle, recording, models):
 
 
 def test_blending(intact_bundle, models):
-    controller = ChunkController(intact_bundle, ControllerCfg(blend_steps=3, **UNLIMITED))
+    controller = ChunkController(intact_bundle, unlimited(blend_steps=3))
     first, second = np.full(OBS, 0.2, np.float32), np.full(OBS, -0.4, np.float32)
     old, new = models[2](first)[0], models[2](second)[0]
     for step in range(EXECUTE):
@@ -57,7 +60,7 @@ def test_blending(intact_bundle, models):
 
 
 def test_a_hold_keeps_the_gripper(intact_bundle, recording):
-    controller = ChunkController(intact_bundle, ControllerCfg(on_not_finite="hold", **UNLIMITED))
+    controller = ChunkController(intact_bundle, unlimited(on_not_finite="hold"))
     obs = recording["obs"][0].copy()
     last, _ = controller.step(obs)
     obs[3] = np.nan
@@ -81,7 +84,7 @@ def test_out_of_range_holds_by_default(intact_bundle, recording):
 
 
 def test_asynchronous_planning(intact_bundle, models):
-    controller = ChunkController(intact_bundle, ControllerCfg(asynchronous=True, lead_steps=2, **UNLIMITED))
+    controller = ChunkController(intact_bundle, unlimited(asynchronous=True, lead_steps=2))
     obs = np.zeros(OBS, np.float32)
     chunk = models[2](obs)[0]
 

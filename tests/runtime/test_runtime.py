@@ -8,7 +8,8 @@ import shutil
 
 import numpy as np
 import pytest
-from tests.runtime.support import ACTION, EXECUTE, OBS, ROOT, find_tool, run, seal
+from tests.builds import ROOT, find_tool, run
+from tests.runtime.support import ACTION, EXECUTE, OBS, seal
 
 
 @pytest.mark.parametrize("part", ["controller", "faults", "readers"])

@@ -4,7 +4,7 @@
 """The runtime under AddressSanitizer and UndefinedBehaviorSanitizer; see csrc/tests/runtime_check.cpp."""
 
 import pytest
-from tests.runtime.support import run
+from tests.builds import run
 
 DAMAGED_BUNDLES = 2_000
 

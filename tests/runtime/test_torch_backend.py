@@ -8,7 +8,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from tests.runtime.support import SCALE, build, run, seal
+from tests.builds import build, run
+from tests.runtime.support import SCALE, seal
 
 from zprl.native import torch_library_path
 

@@ -11,15 +11,14 @@ that does not exist is null.
 from __future__ import annotations
 
 import dataclasses
-import math
-import types
-import typing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from zprl.errors import ZprlError
 from zprl.files import atomic_json_dump, checksum, load_json
+
+from .typed_json import read_typed
 
 if TYPE_CHECKING:
     from _typeshed import StrPath
@@ -323,7 +322,7 @@ class Contract:
                 "policy again or install a matching version."
             )
         try:
-            contract = _read(cls, values, "")
+            contract = read_typed(cls, values)
             _check(contract)
         except ValueError as error:
             raise ZprlError(f"{where} is damaged: {error}; export the policy again.") from error
@@ -382,40 +381,6 @@ def verify_file(folder: Path, contract: Contract, name: str) -> Path:
     if checksum(path) != expected.sha256:
         raise ZprlError(f"{path} was altered: its checksum is not the contract's; copy the bundle again.")
     return path
-
-
-# -- reading ---------------------------------------------------------------------------------------------------------
-
-
-def _read(kind: Any, value: Any, path: str) -> Any:
-    """Turn decoded JSON into a value of an annotated type, or say where it does not fit."""
-    origin, arguments = typing.get_origin(kind), typing.get_args(kind)
-    if dataclasses.is_dataclass(kind) and isinstance(kind, type):
-        if not isinstance(value, dict):
-            raise ValueError(f"{path} is not a group of fields")
-        hints = typing.get_type_hints(kind)
-        prefix = f"{path}." if path else ""
-        unknown = sorted(set(value) - set(hints))
-        missing = [name for name in hints if name not in value]
-        if missing or unknown:
-            problem = f"lacks {prefix}{missing[0]}" if missing else f"holds the unknown {prefix}{unknown[0]}"
-            raise ValueError(f"it {problem}")
-        return kind(**{name: _read(hint, value[name], prefix + name) for name, hint in hints.items()})
-    if origin is types.UnionType:  # the only one is with None
-        return None if value is None else _read(next(a for a in arguments if a is not types.NoneType), value, path)
-    if origin is list and isinstance(value, list):
-        return [_read(arguments[0], item, f"{path}[{index}]") for index, item in enumerate(value)]
-    if origin is dict and isinstance(value, dict):
-        return {str(name): _read(arguments[1], item, f"{path}.{name}") for name, item in value.items()}
-    if kind is Any:
-        return value
-    if kind is float and isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
-        return float(value)
-    if kind is int and isinstance(value, int) and not isinstance(value, bool):
-        return value
-    if kind is str and isinstance(value, str):
-        return value
-    raise ValueError(f"{path} does not fit ({value!r})" if len(repr(value)) < 40 else f"{path} does not fit")
 
 
 def _check(contract: Contract) -> None:

@@ -1,11 +1,11 @@
 # Copyright (c) 2026, The ZPRL Project Developers.
 # SPDX-License-Identifier: BSD-3-Clause
 
-"""What a real robot does to a policy that its simulator did not: named disturbances with units and default strengths.
+"""What a real robot does to a policy's signals that its simulator did not, with units and default strengths.
 
-A disturbance of the signals makes one :class:`Signal` per wave of episodes, which stands between the world and the
-policy. A disturbance of the world changes the simulator through Isaac Lab's event terms. Everything random is drawn
-per episode, from the episode's own seed.
+A disturbance makes one :class:`Signal` per wave of episodes, which stands between the world and the policy. Everything
+random is drawn per episode, from the episode's own seed. What changes the world is in
+:mod:`zprl.deploy.disturbed_worlds`, the names of all are in :mod:`zprl.deploy.catalogue`.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import torch
 from torch import Tensor
 
-from isaaclab.managers import EventTermCfg, SceneEntityCfg
+from isaaclab.managers import SceneEntityCfg
 
 from zprl.envs.layout import EE_POSE_TERM, EnvLayout
 from zprl.errors import ZprlError
@@ -35,9 +35,6 @@ OBJECT_POSE_TERM = "object_pose"
 
 OBJECT_IN_EE_TERM = "object_in_ee_frame"
 """Observation term with the object's position in the end effector's frame."""
-
-EVENT_MODE = "disturbance"
-"""Mode of the event terms that change a world before its episode."""
 
 
 class Draws:
@@ -328,171 +325,6 @@ class _Pushing(Signal):
         self._step += 1
 
 
-# -- worlds ----------------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class WorldChange(Disturbance):
-    """A property of the world that is drawn anew for each episode, by an event term of Isaac Lab."""
-
-    def start(self, draws: Draws, layout: EnvLayout) -> Signal:
-        """See :meth:`Disturbance.start`; the event terms have been applied before."""
-        return Signal()
-
-    def configure(self, env_cfg: ManagerBasedRLEnvCfg) -> None:
-        """See :meth:`Disturbance.configure`."""
-        for name, (function, params) in self.events().items():
-            from isaaclab.envs import mdp
-
-            if params["asset_cfg"].name not in vars(env_cfg.scene):
-                raise ZprlError(f"the task has no {params['asset_cfg'].name} whose properties could be disturbed.")
-            term = EventTermCfg(func=getattr(mdp, function), mode=EVENT_MODE, params=params)
-            setattr(env_cfg.events, f"disturb_{name}", term)
-
-    @abstractmethod
-    def events(self) -> dict[str, tuple[str, dict[str, Any]]]:
-        """Return the event terms of ``isaaclab.envs.mdp`` by name, with their parameters."""
-
-
-@dataclass(frozen=True)
-class ObjectMass(WorldChange):
-    """The object's mass is up to ``factor`` times larger or smaller, log-uniformly."""
-
-    factor: float = 3.0
-    """Largest factor, at least 1."""
-
-    def events(self) -> dict[str, tuple[str, dict[str, Any]]]:
-        """See :meth:`WorldChange.events`."""
-        params = {
-            "asset_cfg": SceneEntityCfg("object"),
-            "mass_distribution_params": (1.0 / _at_least_one(self, self.factor), self.factor),
-            "operation": "scale",
-            "distribution": "log_uniform",
-            "min_mass": 1e-3,
-        }
-        return {"mass": ("randomize_rigid_body_mass", params)}
-
-
-@dataclass(frozen=True)
-class Friction(WorldChange):
-    """Fingers and object have less friction."""
-
-    coefficient: float = 0.5
-    """Smallest friction coefficient; the largest is twice that."""
-
-    fingers: str = "panda_.*finger"
-    """Bodies of the robot that grip, as a regular expression."""
-
-    def events(self) -> dict[str, tuple[str, dict[str, Any]]]:
-        """See :meth:`WorldChange.events`."""
-        friction = (self.coefficient, 2.0 * self.coefficient)
-        params = {
-            "static_friction_range": friction,
-            "dynamic_friction_range": friction,
-            "restitution_range": (0.0, 0.0),
-            "num_buckets": 64,
-            "make_consistent": True,
-        }
-        function = "randomize_rigid_body_material"
-        return {
-            "object_friction": (function, {"asset_cfg": SceneEntityCfg("object"), **params}),
-            "finger_friction": (function, {"asset_cfg": SceneEntityCfg("robot", body_names=self.fingers), **params}),
-        }
-
-
-@dataclass(frozen=True)
-class Gains(WorldChange):
-    """Stiffness and damping of the robot's drives are off by up to a factor, log-uniformly and joint by joint."""
-
-    factor: float = 2.0
-    """Largest factor, at least 1."""
-
-    joints: str = "panda_joint.*"
-    """Joints of the robot, as a regular expression."""
-
-    def events(self) -> dict[str, tuple[str, dict[str, Any]]]:
-        """See :meth:`WorldChange.events`."""
-        bounds = (1.0 / _at_least_one(self, self.factor), self.factor)
-        params = {
-            "asset_cfg": SceneEntityCfg("robot", joint_names=self.joints),
-            "stiffness_distribution_params": bounds,
-            "damping_distribution_params": bounds,
-            "operation": "scale",
-            "distribution": "log_uniform",
-        }
-        return {"gains": ("randomize_actuator_gains", params)}
-
-
-@dataclass(frozen=True)
-class OvPhysX(Undisturbed):
-    """PhysX, another engine altogether, instead of MuJoCo."""
-
-    physics: ClassVar[str | None] = "ovphysx"
-
-
-@dataclass(frozen=True)
-class MuJoCoWarp(Undisturbed):
-    """MuJoCo-Warp, whose contacts differ from MuJoCo's own."""
-
-    physics: ClassVar[str | None] = "newton_mjwarp"
-
-
-# -- names -----------------------------------------------------------------------------------------------------------
-
-REFERENCE = "none"
-"""Name of the undisturbed world, which every table starts with."""
-
-DISTURBANCES: dict[str, Disturbance] = {
-    REFERENCE: Undisturbed(),
-    "observation_noise": ObservationNoise(),
-    "observation_bias": ObservationBias(),
-    "observation_delay": ObservationDelay(),
-    "dropped_observations": DroppedObservations(),
-    "action_delay": ActionDelay(),
-    "object_pose_error": ObjectPoseError(),
-    "object_push": ObjectPush(),
-    "object_mass": ObjectMass(),
-    "friction": Friction(),
-    "gains": Gains(),
-    "physx": OvPhysX(),
-    "mujoco_warp": MuJoCoWarp(),
-}
-"""Disturbances by name, with their default strengths."""
-
-DEFAULT_NAMES = (
-    "observation_noise,observation_bias,observation_delay=1,observation_delay=2,observation_delay=3,"
-    "dropped_observations,action_delay=1,action_delay=2,action_delay=3,object_pose_error,object_push,object_mass,"
-    "friction,gains,physx"
-)
-"""What a comparison runs if no names are given."""
-
-
-def parse_disturbances(text: str) -> dict[str, Disturbance]:
-    """Return the disturbances of a list such as "action_delay=2,friction", the reference first.
-
-    Raises:
-        ZprlError: If a name is unknown or a strength is not a number of its range.
-    """
-    chosen = {REFERENCE: DISTURBANCES[REFERENCE]}
-    for item in filter(None, (part.strip() for part in text.split(","))):
-        name, separator, value = item.partition("=")
-        if name not in DISTURBANCES:
-            raise ZprlError(f"disturbance {name!r} is unknown; choose from {', '.join(DISTURBANCES)}.")
-        disturbance = DISTURBANCES[name]
-        if separator:
-            try:
-                strength = float(value)
-            except ValueError:
-                strength = math.nan
-            if not 0.0 <= strength < math.inf:
-                raise ZprlError(f"the strength {value!r} of {name} is no number that is 0 or more.")
-            disturbance = disturbance.with_strength(strength)
-        if isinstance(disturbance, WorldChange):
-            disturbance.events()  # checks the strength
-        chosen[item] = disturbance
-    return chosen
-
-
 def term_slices(layout: EnvLayout) -> dict[str, slice]:
     """Return where each term lies in the observation vector."""
     slices, start = {}, 0
@@ -512,9 +344,3 @@ def _whole(disturbance: Disturbance, value: float) -> int:
     if value != int(value):
         raise ZprlError(f"the strength {value} of {type(disturbance).__name__} is no whole number of control steps.")
     return int(value)
-
-
-def _at_least_one(disturbance: Disturbance, value: float) -> float:
-    if value < 1.0:
-        raise ZprlError(f"the factor {value} of {type(disturbance).__name__} is below 1; 1 changes nothing.")
-    return value

@@ -10,6 +10,7 @@ import copy
 import dataclasses
 import os
 import shutil
+import sys
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,7 @@ from torch import Tensor
 from zprl.envs import EnvLayout
 from zprl.errors import ZprlError
 from zprl.files import atomic_write, checksum, load_json
+from zprl.native import multiplies_bfloat16
 from zprl.policy import FlowPolicy
 from zprl.policy.native import PackedActor, pack_policy
 from zprl.rl.actor import make_actor
@@ -32,7 +34,7 @@ from .contract import CONTRACT_FILE, GOLDEN_FILE, BundleFile, Contract, write_co
 from .describe import Experience, build_contract, describe_origin
 from .formats import FORMATS
 from .golden import Recording, record_episodes
-from .steered import NativeSteeredPolicy, PortableSteeredPolicy, actor_network
+from .steered import NativeSteeredPolicy, PortableSteeredPolicy, SteeredPolicy, TorchSteeredPolicy, actor_network
 
 if TYPE_CHECKING:
     from isaaclab.envs import ManagerBasedRLEnv
@@ -81,6 +83,13 @@ class Source:
         """Return the policy in portable operators."""
         return PortableSteeredPolicy(self.policy, self.actor, self.residual_scale, single_activations).eval()
 
+    def python(self) -> SteeredPolicy:
+        """Return the policy as evaluation runs it, in single precision."""
+        try:
+            return self.native("float32")
+        except ZprlError:
+            return TorchSteeredPolicy(self.policy, self.actor, self.residual_scale).eval()
+
     def native(self, dtype: str) -> NativeSteeredPolicy:
         """Return the policy on the native operators."""
         return NativeSteeredPolicy(self.policy, self.actor, self.residual_scale, dtype).eval()
@@ -101,13 +110,12 @@ def export(args: argparse.Namespace, overrides: list[str]) -> Path:
         ZprlError: If the checkpoint does not fit the task, the output cannot be written, a format is unknown, or a file
             that was written does not reproduce the policy.
     """
-    kinds = formats.parse_formats(args.format) + (["portable"] if args.portable else []) + ["native"]
+    kinds = [*formats.parse_formats(args.format), *(["portable"] if args.portable else []), "native"]
     formats.require_packages(kinds)
     output = check_output(Path(args.output), args.force)
     session = TaskSession(args.task, args.device, overrides, RECORDING_WORLDS)
     source = load_source(session, args)
-    if "native" in kinds:
-        source.blob(args.precision)  # refused before the simulator starts
+    kinds = runnable_kinds(source, kinds, args.precision)
     with session.launched(args.viz), session.environment(RECORDING_WORLDS) as env:
         layout = EnvLayout.of(session.task, env)
         layout.require_match(_layout_of(source), f"the policy {source.path}")
@@ -115,7 +123,7 @@ def export(args: argparse.Namespace, overrides: list[str]) -> Path:
     errors = write_bundle(output, source, contract, recording, kinds, args.precision)
     print(
         f"errors relative to the chunks' RMS, against the model in double precision, on {len(recording.plan_step)} "
-        f"recorded and {RANDOM_CASES} random observations, each format in a fresh process:"
+        f"recorded and {RANDOM_CASES} random observations, in a fresh process:"
     )
     print(errors)
     print(
@@ -123,6 +131,33 @@ def export(args: argparse.Namespace, overrides: list[str]) -> Path:
         f"{len(recording.obs)} control steps)"
     )
     return output
+
+
+def runnable_kinds(source: Source, kinds: list[str], precision: str) -> list[str]:
+    """Leave out what runs on our own core if that does not know the policy's parts, with one line on stderr.
+
+    Args:
+        source: The policy.
+        kinds: Formats.
+        precision: "float32" or "bfloat16".
+
+    Raises:
+        ZprlError: If nothing is left, or this processor cannot run the precision.
+    """
+    try:
+        source.blob("float32")
+    except ZprlError as error:
+        left = [kind for kind in kinds if not FORMATS[kind].native]
+        if not left:
+            raise ZprlError(f"no format is left: {error} Choose --portable, onnx or torch_export.") from error
+        print(f"warning: only {', '.join(left)} can be exported: {error}", file=sys.stderr, flush=True)
+        return left
+    if precision == "bfloat16" and not multiplies_bfloat16():
+        raise ZprlError(
+            "this processor does not multiply bfloat16, so the export could not be checked; export with --precision "
+            "float32, or on a processor with AVX512-BF16."
+        )
+    return kinds
 
 
 def load_source(session: TaskSession, args: argparse.Namespace) -> Source:
@@ -242,18 +277,17 @@ def write_bundle(
         golden = recording.to_bytes()
         files[GOLDEN_FILE] = _add(place / GOLDEN_FILE, golden, "golden", "NumPy or zprl_runtime", "float32", None)
         write_contract(place, dataclasses.replace(contract, files=files))
-        errors = [python]
-        for kind in dict.fromkeys(kinds):
-            errors.append(verify.measure_in_fresh_process(place, kind, cases))
-            file = files[FORMATS[kind].file]
-            problem = verify.broken_rule(errors[-1], contract, file.tolerance or [], file.precision)
+        measured = verify.measure_in_fresh_process(place, list(dict.fromkeys(kinds)), cases)
+        for error in measured:
+            file = files[FORMATS[error.kind].file]
+            problem = verify.broken_rule(error, contract, file.tolerance or [], file.precision)
             if problem is not None:
-                raise ZprlError(f"the exported format {kind} does not reproduce the policy: {problem}.")
+                raise ZprlError(f"the exported format {error.kind} does not reproduce the policy: {problem}.")
         _replace_folder(place, output)
     except BaseException:
         shutil.rmtree(place, ignore_errors=True)
         raise
-    return verify.error_table(errors, cases.rms)
+    return verify.error_table([python, *measured], cases.rms)
 
 
 def encode(source: Source, kind: str, precision: str, contract: Contract) -> bytes:
@@ -283,9 +317,8 @@ def make_cases(source: Source, recording: Recording) -> verify.Cases:
     generator = torch.Generator().manual_seed(0)
     random = source.policy.obs_normalizer.inverse(torch.randn(RANDOM_CASES, source.policy.obs_dim, generator=generator))
     obs = torch.cat([torch.from_numpy(recording.obs[recording.plan_step]), random])
-    reference, python = source.reference(), source.native("float32")
-    truth = torch.cat([reference(row[None].double()) for row in obs])
-    return verify.Cases(obs, truth, torch.cat([python(row[None]) for row in obs]))
+    reference, python = source.reference(), source.python()
+    return verify.Cases(obs, reference(obs.double()), torch.cat([python(row[None]) for row in obs]))
 
 
 def _errors(difference: Tensor) -> tuple[float, float]:

@@ -26,7 +26,6 @@ import numpy as np
 import torch
 
 from zprl.errors import ZprlError
-from zprl.evaluation.rollout import initial_states, observation_noise_off
 
 if TYPE_CHECKING:
     from _typeshed import StrPath
@@ -90,6 +89,8 @@ def record_episodes(
         seed: Seed of the initial states.
         min_steps: Number of control steps to record at least; the last wave of episodes is completed.
     """
+    from zprl.evaluation.rollout import initial_states, observation_noise_off
+
     rows: list[tuple[np.ndarray, ...]] = []
     episode, total = 0, 0
     with observation_noise_off(env):

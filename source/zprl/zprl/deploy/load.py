@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,7 +15,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from zprl.envs.layout import EnvLayout
 from zprl.errors import ZprlError
 from zprl.native import load_torch_library
 
@@ -23,6 +23,8 @@ from .formats import FORMATS
 
 if TYPE_CHECKING:
     from _typeshed import StrPath
+
+    from zprl.envs import EnvLayout
 
 Model = Callable[[Tensor], Tensor]
 """Maps raw observations (N, D) to chunks (N, H, A), float32 on the CPU."""
@@ -51,6 +53,8 @@ class Bundle:
     @property
     def layout(self) -> EnvLayout:
         """Layout of the task that the policy was exported for."""
+        from zprl.envs.layout import EnvLayout
+
         actions: dict[str, int] = {}
         for dimension in self.contract.action:
             actions[dimension.term] = actions.get(dimension.term, 0) + 1
@@ -183,7 +187,9 @@ def _load_torchscript(folder: Path, contract: Contract, path: Path) -> Bundle:
 
 def _load_portable(folder: Path, contract: Contract, path: Path, kind: str = "portable") -> Bundle:
     try:
-        module = torch.jit.load(str(path), map_location="cpu")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # of TorchScript, which C++ programs still want
+            module = torch.jit.load(str(path), map_location="cpu")
     except RuntimeError as error:
         raise _unloadable(path, error) from error
     return Bundle(folder, contract, kind, _inference(module), _inference(module.base))
@@ -192,7 +198,7 @@ def _load_portable(folder: Path, contract: Contract, path: Path, kind: str = "po
 def _load_torch_export(folder: Path, contract: Contract, path: Path) -> Bundle:
     try:
         module = torch.export.load(str(path)).module()
-    except (RuntimeError, ValueError) as error:
+    except Exception as error:  # unpacking arbitrary bytes can raise anything
         raise _unloadable(path, error) from error
     return Bundle(folder, contract, "torch_export", _inference(module))
 

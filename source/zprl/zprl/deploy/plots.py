@@ -52,7 +52,7 @@ def plot_robustness(path: StrPath, rows: Sequence[dict[str, Any]], title: str) -
             error_kw={"elinewidth": 1.0, "capsize": 2.0, "ecolor": "#222222"},
             label=name,
         )
-    axes.set_yticks(places, [row["name"].replace("_", " ") for row in rows])
+    axes.set_yticks(places, [row["name"].replace("_", " ").replace("=", " ") for row in rows])
     axes.invert_yaxis()
     axes.set_xlim(0, 100)
     axes.set_xlabel("success [%], 95% interval")

@@ -28,7 +28,9 @@ from zprl.evaluation.rollout import Evaluator, episode_seed, preserved_random_st
 from zprl.files import atomic_json_dump, load_json
 from zprl.session import TaskSession
 
-from .disturbances import DEFAULT_NAMES, EVENT_MODE, Disturbance, Draws, Signal, parse_disturbances
+from .catalogue import DEFAULT_NAMES, parse_disturbances
+from .disturbances import Disturbance, Draws, Signal
+from .disturbed_worlds import EVENT_MODE
 from .load import Bundle, open_bundle
 from .plots import plot_robustness
 

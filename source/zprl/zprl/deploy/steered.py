@@ -1,7 +1,7 @@
 # Copyright (c) 2026, The ZPRL Project Developers.
 # SPDX-License-Identifier: BSD-3-Clause
 
-"""The steered policy as one module, from raw observation to action chunk, in the two forms that are exported.
+"""The steered policy as one module, from raw observation to action chunk, in the forms that are exported or compared.
 
 ::
 
@@ -167,6 +167,29 @@ class NativeSteeredPolicy(SteeredPolicy):
         else:
             residual = self.residual(obs, self.latent(obs), actor)
         return torch.ops.zprl.policy_step(obs, residual, self.start(obs), self.blob)
+
+
+class TorchSteeredPolicy(SteeredPolicy):
+    """:class:`SteeredPolicy` as evaluation runs it where the native operators do not: the torch module itself.
+
+    Args:
+        policy: See :class:`SteeredPolicy`.
+        actor: See :class:`SteeredPolicy`.
+        residual_scale: See :class:`SteeredPolicy`.
+    """
+
+    def __init__(self, policy: FlowPolicy, actor: nn.Module | None, residual_scale: float) -> None:
+        super().__init__(policy, actor, residual_scale)
+        self.policy = copy.deepcopy(policy).cpu().eval().requires_grad_(False)
+
+    def latent(self, obs: Tensor) -> Tensor:
+        """See :meth:`SteeredPolicy.latent`."""
+        return self.policy.encode(obs)[0]
+
+    def plan(self, obs: Tensor, actor: nn.Module | None) -> Tensor:
+        """See :meth:`SteeredPolicy.plan`."""
+        residual = None if actor is None else self.residual(obs, self.latent(obs), actor)
+        return self.policy.act(obs, residual, self.start(obs))
 
 
 class _Single(nn.Module):

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, The ZPRL Project Developers.
 # SPDX-License-Identifier: BSD-3-Clause
 
-"""Proof that the files of a bundle do what the Python policy does: each is loaded in a fresh process and compared.
+"""Proof that the files of a bundle do what the Python policy does: they are loaded in a fresh process and compared.
 
 ``python -m zprl.deploy.verify BUNDLE`` repeats it on the recorded episodes of a bundle, on any machine.
 """
@@ -97,8 +97,8 @@ class FormatError:
 def measure(folder: Path, kind: str, cases: Cases) -> FormatError:
     """Load one format and compare it, in this process."""
     bundle = open_bundle(folder, kind)
-    if kind != "torchscript" and hasattr(torch.ops.zprl, "policy_step"):
-        raise ZprlError("the native operators are loaded; measure formats that do without them in a fresh process.")
+    if not FORMATS[kind].native and hasattr(torch.ops.zprl, "policy_step"):
+        raise ZprlError("the native operators are loaded; measure a format that does without them in a fresh process.")
     chunk = bundle.act(cases.obs).double()
     batch = bundle.act_batch(cases.obs).double()
     error = chunk - cases.truth
@@ -111,22 +111,32 @@ def measure(folder: Path, kind: str, cases: Cases) -> FormatError:
     )
 
 
-def measure_in_fresh_process(folder: Path, kind: str, cases: Cases) -> FormatError:
-    """Load one format in a process of its own and compare it.
+def measure_in_fresh_process(folder: Path, kinds: list[str], cases: Cases) -> list[FormatError]:
+    """Load formats in a process of their own and compare them; those that need none of our libraries come first.
+
+    Args:
+        folder: The bundle.
+        kinds: The formats.
+        cases: What to compare with.
+
+    Returns:
+        Their errors, in the order of ``kinds``.
 
     Raises:
-        ZprlError: If it cannot be loaded or run there.
+        ZprlError: If one cannot be loaded or run there.
     """
+    order = sorted(kinds, key=lambda kind: FORMATS[kind].native)
     with tempfile.TemporaryDirectory() as place:
         path = Path(place) / "cases.npz"
         cases.save(path)
-        command = [sys.executable, "-m", "zprl.deploy.verify", str(folder), "--kind", kind, "--cases", str(path)]
-        done = subprocess.run(command, capture_output=True, text=True)
+        command = [sys.executable, "-m", "zprl.deploy.verify", str(folder), "--cases", str(path)]
+        done = subprocess.run([*command, "--kinds", *order], capture_output=True, text=True)
+    measured = [FormatError(**json.loads(line)) for line in done.stdout.splitlines() if line.startswith("{")]
     if done.returncode != 0:
         lines = [line for line in done.stderr.splitlines() if line.strip()]
         reason = lines[-1].removeprefix("error: ") if lines else f"status {done.returncode}"
-        raise ZprlError(f"the exported format {kind} does not run in a fresh process: {reason}")
-    return FormatError(**json.loads(done.stdout.splitlines()[-1]))
+        raise ZprlError(f"the exported format {order[len(measured)]} does not run in a fresh process: {reason}")
+    return sorted(measured, key=lambda error: kinds.index(error.kind))
 
 
 def tolerance(contract: Contract, precision: str, rms: float, python_error: float) -> list[float]:
@@ -176,23 +186,24 @@ def _golden_cases(folder: Path) -> Cases:
 
 
 def main() -> None:
-    """Compare one format with given cases, or all formats with the bundle's recorded episodes."""
+    """Compare formats with given cases, in this process, or with the bundle's recorded episodes, in a fresh one."""
     import argparse
 
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("bundle", type=Path)
-    parser.add_argument("--kind", choices=list(FORMATS), default=None)
+    parser.add_argument("--kinds", nargs="+", choices=list(FORMATS), default=None)
     parser.add_argument("--cases", type=Path, default=None)
     args = parser.parse_args()
     torch.set_num_threads(1)
-    if args.kind is not None:
-        cases = _golden_cases(args.bundle) if args.cases is None else Cases.load(args.cases)
-        print(json.dumps(dataclasses.asdict(measure(args.bundle, args.kind, cases))))
+    if args.cases is not None:
+        cases = Cases.load(args.cases)
+        for kind in args.kinds:
+            print(json.dumps(dataclasses.asdict(measure(args.bundle, kind, cases))), flush=True)
         return
     contract = read_contract(args.bundle)
     cases = _golden_cases(args.bundle)
-    kinds = [kind for kind, form in FORMATS.items() if form.file in contract.files]
-    errors = [measure_in_fresh_process(args.bundle, kind, cases) for kind in kinds]
+    kinds = args.kinds or [kind for kind, form in FORMATS.items() if form.file in contract.files]
+    errors = measure_in_fresh_process(args.bundle, kinds, cases)
     print(error_table(errors, cases.rms))
     for error in errors:
         file = contract.files[FORMATS[error.kind].file]

@@ -1,0 +1,74 @@
+# Copyright (c) 2026, The ZPRL Project Developers.
+# SPDX-License-Identifier: BSD-3-Clause
+
+"""Builds of the native libraries for tests, without their Python part."""
+
+import fcntl
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+SANITIZERS = "address,undefined"
+
+
+def find_tool(name):
+    """A tool of the virtual environment, or of the system."""
+    beside_python = Path(sys.executable).with_name(name)
+    return str(beside_python) if beside_python.exists() else shutil.which(name)
+
+
+def run(*command, **variables):
+    command = [str(part) for part in command]
+    return subprocess.run(command, capture_output=True, text=True, env=os.environ | variables, timeout=600, check=False)
+
+
+def build(folder, *targets, **options):
+    """Configure and build the project without its Python part; return the build folder."""
+    cmake, ninja, compiler = find_tool("cmake"), find_tool("ninja"), find_compiler()
+    if cmake is None or ninja is None or compiler is None:
+        pytest.skip("cmake, ninja or a C++ compiler is missing")
+    options = {
+        "CMAKE_MAKE_PROGRAM": ninja,
+        "CMAKE_CXX_COMPILER": compiler,
+        "ZPRL_CUDA": "OFF",
+        "ZPRL_PYTHON": "OFF",
+        "ZPRL_TESTS": "ON",
+        **options,
+    }
+    arguments = [f"-D{name}={value}" for name, value in options.items()]
+    for command in (
+        (cmake, "-S", ROOT, "-B", folder, "-G", "Ninja", *arguments),
+        (cmake, "--build", folder, *(("--target", *targets) if targets else ())),
+    ):
+        result = run(*command)
+        assert result.returncode == 0, (result.stdout + result.stderr)[-8000:]
+    return folder
+
+
+def build_sanitized(tmp_path_factory, target):
+    """Build a test program with the sanitizers, in a folder that all processes of a test run share; return its path."""
+    compiler = find_compiler()
+    folder = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        folder = folder.parent
+    folder = folder / "sanitized"
+    folder.mkdir(exist_ok=True)
+    with (folder / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # the core takes a minute or two: the second one finds it built
+        # A compiler can know the option without having the library, and a container can forbid what the library does.
+        (folder / "probe.cpp").write_text("int main() { return 0; }\n")
+        flags = (f"-fsanitize={SANITIZERS}", folder / "probe.cpp", "-o", folder / "probe")
+        if compiler is None or run(compiler, *flags).returncode != 0 or run(folder / "probe").returncode != 0:
+            pytest.skip(f"{compiler} has no runtime library for -fsanitize={SANITIZERS}, or it does not run here")
+        # A build type of its own: with the release's -O3, the sanitizers' checks take minutes to compile.
+        options = {"CMAKE_BUILD_TYPE": "Sanitize", "CMAKE_CXX_FLAGS_SANITIZE": "-O1", "ZPRL_SANITIZE": SANITIZERS}
+        return str(build(folder / "build", target, **options) / target)
+
+
+def find_compiler():
+    return os.environ.get("CXX") or shutil.which("c++") or shutil.which("g++")
