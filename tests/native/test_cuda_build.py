@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from tests.native.test_sanitizers import find_tool
+from tests.builds import find_tool
 
 ROOT = Path(__file__).resolve().parents[2]
 CMAKE, NINJA = find_tool("cmake"), find_tool("ninja")
