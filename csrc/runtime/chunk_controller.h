@@ -13,17 +13,14 @@
 // w = 1 / (blend_steps + 1), 2 / (blend_steps + 1), ...; old is what would have been sent without the new chunk: the
 // old chunk's continuation, or its last action where it ends, or after a hold the last action that was sent.
 //
-// Faults. A hold is the contract's safe action, whose null dimensions repeat the last action.
+// Faults. A hold is the contract's safe action, whose null dimensions repeat the last action. Until a fault is over:
 //
-//   what                                    what happens, until it is over
-//   ------------------------------------    -----------------------------------------------------------------------
-//   planning is late or fails, or its       the old chunk goes on to its end, then hold; the next plan that comes and
-//   is thread is stuck or dead                 not too old takes over. A dead thread never comes back. a plan holds NaN
-//   or infinity            it is thrown away, as if planning had failed an observation holds NaN or infinity
-//   options.on_not_finite; nothing is planned from it an observation is out of the range of   options.on_out_of_range;
-//   nothing is planned from it unless it is kReport training
-//
-// An observation that did not arrive is one of NaN.
+// - Planning is late or fails, or its thread is stuck or dead: the old chunk goes on to its end, then hold. The next plan
+//   that comes, and is not too old, takes over; a dead thread never comes back.
+// - A plan holds NaN or infinity: it is thrown away, as if planning had failed.
+// - An observation holds NaN or infinity: options.on_not_finite; nothing is planned from it.
+// - An observation is out of training's range: options.on_out_of_range; nothing is planned from it unless that is
+//   kReport.
 //
 // Limits. Every action, held ones as well, is kept within the contract's limits, and no further from the last one than
 // rate_margin times the largest change of training. lambda bounds the residual by construction (see policy_blob.h).

@@ -33,7 +33,7 @@ def architectures(tmp_path, arch_list):
 @pytest.mark.parametrize(
     ("arch_list", "expected"),
     [
-        ("", "80-real;90a-real;100-real;100-virtual"),
+        ("", "80-real;80-virtual;90a-real;100a-real"),
         ("9.0a", "90a-real"),
         ("8.0;8.6;9.0a;12.0+PTX", "80-real;86-real;90a-real;120-real;120-virtual"),
         ("8.0 10.0f+PTX 8.0", "80-real;100f-real;100f-virtual"),
@@ -97,4 +97,4 @@ def test_the_toolkit_must_be_of_torchs_cuda_version(tmp_path):
     assert f"nvcc is of CUDA {release[1]}.{release[2]} and torch of CUDA {major + 1}.0" in result.stdout, result.stdout
     # Another minor version is no obstacle.
     result = configure(tmp_path, "AUTO", f"{major}.99", nvcc)
-    assert f"version=<{release[1]}.{release[2]} for 80 90a 100 100+PTX>" in result.stdout, result.stdout
+    assert f"version=<{release[1]}.{release[2]} for 80 80+PTX 90a 100a>" in result.stdout, result.stdout

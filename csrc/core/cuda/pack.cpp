@@ -115,12 +115,15 @@ void make_header(const Policy& policy, Precision precision, int32_t* header) {
         throw std::invalid_argument(std::string("zprl: a policy with bfloat16 weights cannot be packed as ") +
                                     name(precision) + "; pack one with float32 weights, or ask for bfloat16.");
     }
-    if (policy.steered) {
-        throw std::invalid_argument(
-            "zprl: the policy has an actor, which the policy step for CUDA does not run; pack it without the actor and "
-            "pass the actor's output as residual.");
-    }
     std::memcpy(header, policy.blob, kHeaderInts * sizeof(int32_t));
+    // What the header says beyond the fields of this layout, the kernels would leave out.
+    for (int field = kFieldVibHidden + kMaxHiddenLayers; field < kHeaderInts; ++field) {
+        if (header[field] != 0) {
+            throw std::invalid_argument(
+                "zprl: the policy has a part that the policy step for CUDA does not have, such as an actor; pack the "
+                "policy without it and pass the actor's output as residual.");
+        }
+    }
     header[kFieldMagic] = kCudaMagic;
     header[kFieldVersion] = kCudaVersion;
     header[kFieldPrecision] = static_cast<int32_t>(precision);

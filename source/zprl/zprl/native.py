@@ -110,7 +110,7 @@ def build_info() -> dict[str, Any]:
     Returns:
         ``version`` and ``python``; ``torch_library`` and ``core_module``, "ok" or why they do not load; and, if the
         core module loads, ``build_type``, ``compiler``, ``built_with_torch`` and ``cuda`` (the toolkit's version
-        and the GPU architectures, such as "13.0 for 80 90a 100 100+PTX"; None in a CPU build).
+        and the GPU architectures, such as "13.0 for 80 80+PTX 90a 100a"; None in a CPU build).
     """
     from . import __version__
 
