@@ -4,9 +4,8 @@
 # Whether CUDA kernels are built, and for which GPUs. A GPU is never asked for: kernels are built in containers and on
 # login nodes, which have none.
 
-# GPUs that the kernels are built for: A100 and, by the same code, everything up to the RTX 40 series; H100 and H200, and
-# B200, with the instructions that only they have; and PTX without those, which the driver compiles for
-# whatever comes later.
+# GPUs that the kernels are built for: A100 and, by the same code, everything up to the RTX 40 series; H100, H200 and
+# B200, with the instructions that only they have; and PTX without those, which the driver compiles for all others.
 set(ZPRL_DEFAULT_CUDA_ARCHITECTURES 80-real 80-virtual 90a-real 100a-real)
 
 # Find nvcc and enable CUDA, as the option ZPRL_CUDA says. AUTO does without where something is missing; ON fails.
