@@ -16,8 +16,7 @@
 // Faults. A hold is the contract's safe action, whose null dimensions repeat the last action. Until a fault is over:
 //
 // - Planning is late or fails, or its thread is stuck or dead: the old chunk goes on to its end, then hold. The next
-// plan
-//   that comes, and is not too old, takes over; a dead thread never comes back.
+//   plan that comes, and is not too old, takes over; a dead thread never comes back.
 // - A plan holds NaN or infinity: it is thrown away, as if planning had failed.
 // - An observation holds NaN or infinity: options.on_not_finite; nothing is planned from it.
 // - An observation is out of training's range: options.on_out_of_range; nothing is planned from it unless that is
