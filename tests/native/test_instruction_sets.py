@@ -243,6 +243,6 @@ def test_sampled_latents_are_standard_normal():
     assert values.var().item() == pytest.approx(1.0, abs=4 * (2 / len(values)) ** 0.5)
 
 
-def test_unknown_weight_type():
-    with pytest.raises(ZprlError, match="unknown weight type 'float16'; choose one of float32, bfloat16"):
+def test_unknown_precision():
+    with pytest.raises(ZprlError, match="unknown precision 'float16'; choose one of float32, tf32, bfloat16"):
         NativePolicyStep(make_policy(), "float16")

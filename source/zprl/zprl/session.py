@@ -310,7 +310,10 @@ class TaskSession:
         atomic_json_dump(
             {**gap, "seed": cfg.seed, "initial_noise": policy.cfg.initial_noise}, path.with_suffix(".json")
         )
-        verdict = "costs at most 5 points" if gap["gap"] <= 0.05 else "costs MORE than 5 points"
+        cost, low, high = (100 * gap[name] for name in ("gap", "gap_low", "gap_high"))
+        verdict = f"costs {cost:.1f} points [{low:.1f}, {high:.1f}]"
+        if low > 5.0:
+            verdict += ", clearly MORE than 5"
         report(
             f"base policy: succeeds in {100 * gap['bottleneck']['rate']:.1f}% through the bottleneck, "
             f"{100 * gap['plain']['rate']:.1f}% without it (the bottleneck {verdict}; {cfg.episodes} episodes, initial "

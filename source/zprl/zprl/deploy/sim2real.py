@@ -121,7 +121,7 @@ def sim2real(args: argparse.Namespace, overrides: list[str]) -> list[Row]:
         ZprlError: If the bundle does not fit the task, a disturbance is unknown, or an engine is not installed.
     """
     names = DEFAULT_NAMES if args.disturbances is None else args.disturbances
-    chosen = _installed(parse_disturbances(names), explicit=args.disturbances is not None)
+    chosen = parse_disturbances(names)
     for option in ("json", "plot"):
         path = getattr(args, option)
         if path and (Path(path).is_dir() or not Path(path).absolute().parent.is_dir()):
@@ -132,6 +132,7 @@ def sim2real(args: argparse.Namespace, overrides: list[str]) -> list[Row]:
             f"the bundle {bundle.folder} belongs to task {bundle.contract.task}, not to {args.task}; pass --task "
             f"{bundle.contract.task}."
         )
+    chosen = _installed(chosen, explicit=args.disturbances is not None)
     here = {name: d for name, d in chosen.items() if d.physics is None}
     rows = run_disturbances(args, overrides, bundle, here)
     for name, disturbance in chosen.items():

@@ -71,13 +71,15 @@ def bottleneck_gap(
         seed: Seed of the initial states.
 
     Returns:
-        ``plain`` and ``bottleneck`` summaries and the ``gap`` between their success rates, plain minus bottleneck.
+        ``plain`` and ``bottleneck`` summaries and the ``gap`` between their success rates, plain minus bottleneck, with
+        the ends ``gap_low`` and ``gap_high`` of its 95 % interval.
     """
     shape = noise_shape(policy)
     bottleneck = evaluator.run(base_planner(steering), episodes, seed, shape)
     plain = evaluator.run(plain_planner(policy), episodes, seed, shape)
     summaries = {"plain": plain.summary(), "bottleneck": bottleneck.summary()}
-    return {**summaries, "gap": summaries["plain"]["rate"] - summaries["bottleneck"]["rate"]}
+    gap = paired_comparison(bottleneck.successes, plain.successes)
+    return {**summaries, "gap": gap.difference, "gap_low": gap.low, "gap_high": gap.high}
 
 
 def compare(base: EpisodeResults, steered: EpisodeResults) -> dict[str, Any]:
