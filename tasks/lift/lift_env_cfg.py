@@ -164,7 +164,7 @@ class RandomizedEventCfg(EventCfg):
         mode="reset",
         params={
             "asset_cfg": SceneEntityCfg("object"),
-            "mass_distribution_params": (0.5, 2.0),
+            "mass_distribution_params": (0.33, 3.0),
             "operation": "scale",
             "distribution": "log_uniform",
             "min_mass": 1.0e-3,
@@ -176,8 +176,8 @@ class RandomizedEventCfg(EventCfg):
         mode="reset",
         params={
             "asset_cfg": SceneEntityCfg("object"),
-            "static_friction_range": (0.6, 1.4),
-            "dynamic_friction_range": (0.6, 1.4),
+            "static_friction_range": (0.7, 1.5),
+            "dynamic_friction_range": (0.7, 1.5),
             "restitution_range": (0.0, 0.0),
             "num_buckets": 64,
             "make_consistent": True,
@@ -188,8 +188,8 @@ class RandomizedEventCfg(EventCfg):
         mode="reset",
         params={
             "asset_cfg": SceneEntityCfg("robot", body_names="panda_.*finger"),
-            "static_friction_range": (0.9, 1.8),
-            "dynamic_friction_range": (0.9, 1.8),
+            "static_friction_range": (0.7, 1.8),
+            "dynamic_friction_range": (0.7, 1.8),
             "restitution_range": (0.0, 0.0),
             "num_buckets": 64,
             "make_consistent": True,
@@ -200,8 +200,8 @@ class RandomizedEventCfg(EventCfg):
         mode="reset",
         params={
             "asset_cfg": SceneEntityCfg("robot", joint_names="panda_joint.*"),
-            "stiffness_distribution_params": (0.8, 1.25),
-            "damping_distribution_params": (0.8, 1.25),
+            "stiffness_distribution_params": (0.67, 1.5),
+            "damping_distribution_params": (0.67, 1.5),
             "operation": "scale",
             "distribution": "log_uniform",
         },

@@ -115,8 +115,7 @@ def test_disturbances_in_the_simulator(workshop, exported):
         for policy in ("base", "steered"):
             here, there = row[policy], rows[row["name"]][policy]
             assert here["successes"] == there["successes"], row["name"]
-            # The engine derives constants from a changed mass, which its rounding may make differ in the last digits.
-            assert here["velocity"] == pytest.approx(there["velocity"], rel=1e-2), row["name"]
+            assert here["velocity"] == there["velocity"], row["name"]
 
 
 @pytest.mark.parametrize(

@@ -40,12 +40,13 @@ DISTURBANCES: dict[str, Disturbance] = {
     "physx": OvPhysX(),
     "mujoco_warp": MuJoCoWarp(),
 }
-"""Disturbances by name, with their default strengths."""
+"""Disturbances by name, with their default strengths, under each of which the lift task's noiseless expert still
+succeeds in nine of ten episodes: what is beyond that tells of the gripper and not of the policy."""
 
 DEFAULT_NAMES = (
     "observation_noise,observation_bias,observation_delay=1,observation_delay=2,observation_delay=3,"
     "dropped_observations,action_delay=1,action_delay=2,action_delay=3,object_pose_error,object_push,object_mass,"
-    "friction,gains,physx"
+    "friction=0.7,friction=0.5,gains=1.5,gains=2,physx"
 )
 """What a comparison runs if no names are given."""
 

@@ -70,7 +70,7 @@ class ObjectMass(WorldChange):
 class Friction(WorldChange):
     """Fingers and object have less friction."""
 
-    coefficient: float = 0.5
+    coefficient: float = 0.7
     """Smallest friction coefficient; the largest is twice that."""
 
     fingers: str = "panda_.*finger"
@@ -97,7 +97,7 @@ class Friction(WorldChange):
 class Gains(WorldChange):
     """Stiffness and damping of the robot's drives are off by up to a factor, log-uniformly and joint by joint."""
 
-    factor: float = 2.0
+    factor: float = 1.5
     """Largest factor, at least 1."""
 
     joints: str = "panda_joint.*"

@@ -20,21 +20,24 @@ Properties = dict[str, np.ndarray]
 
 _FIELDS = """
     qpos0 qpos_spring
-    body_pos body_quat body_ipos body_iquat body_mass body_subtreemass body_inertia body_invweight0 body_gravcomp
+    body_pos body_quat body_ipos body_iquat body_mass body_inertia body_gravcomp
     jnt_solref jnt_solimp jnt_pos jnt_axis jnt_stiffness jnt_range jnt_actfrcrange jnt_margin
-    dof_armature dof_damping dof_invweight0 dof_frictionloss dof_solimp dof_solref
+    dof_armature dof_damping dof_frictionloss dof_solimp dof_solref
     geom_solmix geom_solref geom_solimp geom_size geom_pos geom_quat geom_friction geom_margin geom_gap
     site_pos site_quat eq_solref eq_solimp eq_data
     actuator_gainprm actuator_biasprm actuator_dynprm actuator_ctrlrange actuator_forcerange actuator_actrange
-    actuator_gear actuator_cranklength actuator_acc0 actuator_lengthrange
+    actuator_gear actuator_cranklength actuator_lengthrange
     pair_solref pair_solreffriction pair_solimp pair_margin pair_gap pair_friction
     tendon_solref_lim tendon_solimp_lim tendon_solref_fri tendon_solimp_fri tendon_range tendon_actfrcrange
     tendon_margin tendon_stiffness tendon_damping tendon_armature tendon_frictionloss tendon_lengthspring
-    tendon_length0 tendon_invweight0
     opt.gravity opt.wind opt.magnetic opt.density opt.viscosity opt.tolerance opt.ls_tolerance opt.ccd_tolerance
-    stat.meaninertia
 """
 """What Newton keeps per world in MuJoCo-Warp's model, and MuJoCo's own model holds under the same name."""
+
+_DERIVED = """
+    body_subtreemass body_invweight0 dof_invweight0 actuator_acc0 tendon_length0 tendon_invweight0 stat.meaninertia
+"""
+"""What follows from the above; both engines derive it by themselves."""
 
 
 def read_properties(mjw_model: Any, template: mujoco.MjModel) -> Properties:
@@ -59,6 +62,24 @@ def read_properties(mjw_model: Any, template: mujoco.MjModel) -> Properties:
                 " versions in constraints.txt or choose physics=newton_mjwarp."
             ) from error
     return properties
+
+
+def read_derived(model: mujoco.MjModel) -> Properties:
+    """Return copies of what MuJoCo has derived from a model's properties."""
+    return {name: np.array(_get(model, name)) for name in _DERIVED.split()}
+
+
+def write_derived(mjw_model: Any, derived: list[Properties]) -> None:
+    """Give MuJoCo-Warp's model what MuJoCo has derived.
+
+    Args:
+        mjw_model: MuJoCo-Warp's model, on the CPU.
+        derived: What belongs to each world.
+    """
+    for name in _DERIVED.split():
+        values = _get(mjw_model, name).numpy()  # no copy
+        rows = np.stack([world[name] for world in derived[: len(values)]])
+        values[:] = rows.reshape(values.shape)
 
 
 def write_properties(model: mujoco.MjModel, row: Properties, template: mujoco.MjModel) -> None:

@@ -17,7 +17,7 @@ import mujoco
 import numpy as np
 import warp as wp
 from mujoco.rollout import Rollout
-from newton import Contacts, Control, JointType, Model, ModelFlags, State
+from newton import BodyFlags, Contacts, Control, JointType, Model, ModelFlags, State
 from newton.solvers import SolverMuJoCo
 
 from zprl.errors import ZprlError
@@ -60,6 +60,9 @@ class MujocoSolver(SolverMuJoCo):
         template = self.mj_model
         template.opt.disableflags |= int(mujoco.mjtDisableBit.mjDSBL_AUTORESET)
         self._layout = _Layout(template)
+        self._changes = 0
+        # Newton takes the inertia of kinematic bodies out of what it derives.
+        self._derives_alike = not (self.model.body_flags.numpy() & int(BodyFlags.KINEMATIC)).any()  # type: ignore
         self._models = WorldModels(template, self.mjw_data.nworld)
         self._models.update(self.mjw_model)
         self._data = [mujoco.MjData(template) for _ in range(self.num_threads)]
@@ -78,6 +81,7 @@ class MujocoSolver(SolverMuJoCo):
             steps: Number of steps.
         """
         with wp.ScopedDevice(self.model.device):
+            self._take_over_changes()
             self._apply_mjc_control(self.model, state, control, self.mjw_data)
             self._update_mjc_data(self.mjw_data, self.model, state)
             self._step_worlds(dt, steps)
@@ -91,10 +95,31 @@ class MujocoSolver(SolverMuJoCo):
         self.advance(state_out, control, dt, steps=1)
 
     def notify_model_changed(self, flags: ModelFlags | int) -> None:
-        """Take over changed masses, frictions, gains and the like; see :class:`newton.solvers.SolverMuJoCo`."""
-        super().notify_model_changed(flags)
-        if hasattr(self, "_models"):  # Newton calls this during construction too.
+        """Take over changed masses, frictions, gains and the like; see :class:`newton.solvers.SolverMuJoCo`.
+
+        They are taken over at the next step, together: Isaac Lab reports each kind of change by itself, and deriving
+        what depends on them is dear.
+        """
+        if hasattr(self, "_models"):
+            self._changes |= int(flags)
+        else:  # Newton calls this during construction too.
+            super().notify_model_changed(flags)
+
+    def _take_over_changes(self) -> None:
+        if self._changes:
+            changes, self._changes = self._changes, 0
+            super().notify_model_changed(changes)
             self._models.update(self.mjw_model)
+
+    def _set_const_0_with_physical_meaninertia(self) -> None:
+        """Derive inertias at the reference posture, as a part of taking over changes.
+
+        MuJoCo-Warp would do so for all worlds, with hundreds of small launches; MuJoCo does so where something changed.
+        """
+        if hasattr(self, "_models") and self._derives_alike:
+            self._models.derive(self.mjw_model)
+        else:
+            super()._set_const_0_with_physical_meaninertia()
 
     def _step_worlds(self, dt: float, steps: int) -> None:
         """Take steps from the state in MuJoCo-Warp's arrays, and leave the new state there."""
@@ -252,6 +277,7 @@ _SEAM = {
     "_apply_mjc_control": "self model state control mj_data",
     "_update_mjc_data": "self mj_data model state world_mask",
     "_update_newton_state": "self model state mj_data state_prev",
+    "_set_const_0_with_physical_meaninertia": "self",
     "notify_model_changed": "self flags",
     "step": "self state_in state_out control contacts dt",
 }

@@ -14,7 +14,7 @@ from typing import Any
 import mujoco
 import numpy as np
 
-from .model_properties import Properties, read_properties, write_properties
+from .model_properties import Properties, read_derived, read_properties, write_derived, write_properties
 
 
 class WorldModels:
@@ -35,6 +35,7 @@ class WorldModels:
         self.origins = None
         self._template = template
         self._num_worlds = num_worlds
+        self._reference: Properties | None = None
         self._rows: np.ndarray | None = None
         self._by_key: dict[bytes, mujoco.MjModel] = {}
         self._of_worlds: list[mujoco.MjModel] = []
@@ -61,11 +62,13 @@ class WorldModels:
         """
         properties = read_properties(mjw_model, self._template)
         self.origins = self._take_out_origins(properties)
+        # Differences by the rounding of where a world lies are none. They are judged against the first world as it was
+        # at the start, and not against another world as it is now, so that a world's fate is its own.
+        if self._reference is None:
+            self._reference = {name: values[:1].copy() for name, values in properties.items()}
         for name, values in properties.items():
-            # MuJoCo-Warp computes these in every world by itself, and rounding depends on where the world lies.
-            derived = name.endswith(("invweight0", "acc0", "meaninertia"))
-            rounding = 1e-6 * np.abs(values).max(initial=0.0) if derived else 0.0
-            properties[name] = np.where(np.isclose(values, values[:1], rtol=1e-5, atol=rounding), values[:1], values)
+            reference = self._reference[name]
+            properties[name] = np.where(np.isclose(values, reference, rtol=1e-5, atol=0.0), reference, values)
         rows = np.concatenate([self._per_world(v).reshape(self._num_worlds, v[0].size) for v in properties.values()], 1)
         if self._rows is not None and np.array_equal(rows, self._rows, equal_nan=True):
             return
@@ -85,6 +88,12 @@ class WorldModels:
             by_key[key] = model
         self._by_key = by_key
         self._of_worlds = [by_key[key] for key in keys]
+
+    def derive(self, mjw_model: Any) -> None:
+        """Take over what has changed, and give MuJoCo-Warp's model what MuJoCo derives from it."""
+        self.update(mjw_model)
+        derived = {id(model): read_derived(model) for model in self._by_key.values()}
+        write_derived(mjw_model, [derived[id(model)] for model in self._of_worlds])
 
     def _per_world(self, values: np.ndarray) -> np.ndarray:
         return np.broadcast_to(values, (self._num_worlds, *values.shape[1:]))
