@@ -176,8 +176,8 @@ class RandomizedEventCfg(EventCfg):
         mode="reset",
         params={
             "asset_cfg": SceneEntityCfg("object"),
-            "static_friction_range": (0.7, 1.5),
-            "dynamic_friction_range": (0.7, 1.5),
+            "static_friction_range": (0.55, 1.4),
+            "dynamic_friction_range": (0.55, 1.4),
             "restitution_range": (0.0, 0.0),
             "num_buckets": 64,
             "make_consistent": True,
@@ -188,8 +188,8 @@ class RandomizedEventCfg(EventCfg):
         mode="reset",
         params={
             "asset_cfg": SceneEntityCfg("robot", body_names="panda_.*finger"),
-            "static_friction_range": (0.7, 1.8),
-            "dynamic_friction_range": (0.7, 1.8),
+            "static_friction_range": (0.55, 1.6),
+            "dynamic_friction_range": (0.55, 1.6),
             "restitution_range": (0.0, 0.0),
             "num_buckets": 64,
             "make_consistent": True,
