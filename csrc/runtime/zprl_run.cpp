@@ -151,6 +151,25 @@ void sleep_until(double seconds) {
     while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &time, nullptr) != 0) continue;
 }
 
+// Seconds of plans one after the other, without a controller and without sleep.
+std::vector<double> time_plans(zprl::Backend& backend, const zprl::Contract& c, const std::vector<float>& obs,
+                               size_t count) {
+    std::vector<float> chunk(c.chunk_dim()), mean(c.latent_dim), decoded(c.latent_dim);
+    std::vector<double> seconds(count);
+    const size_t recorded = obs.size() / c.obs_dim;
+    for (size_t i = 0; i < count; ++i) {
+        const double start = now();
+        backend.plan(obs.data() + i % recorded * c.obs_dim, chunk.data(), mean.data(), decoded.data());
+        seconds[i] = now() - start;
+    }
+    return seconds;
+}
+
+double median(std::vector<double> values) {
+    std::nth_element(values.begin(), values.begin() + values.size() / 2, values.end());
+    return values[values.size() / 2];
+}
+
 int bench(const Arguments& a, const zprl::Bundle& bundle) {
     zprl::ControllerOptions options;
     options.asynchronous = a.asynchronous;
@@ -167,8 +186,9 @@ int bench(const Arguments& a, const zprl::Bundle& bundle) {
 
     const auto steps = static_cast<size_t>(a.seconds * a.rate) + 1;
     const size_t recorded = obs.size() / contract.obs_dim;
-    std::vector<double> latency(steps), jitter(steps), planning;
+    std::vector<double> latency(steps), jitter(steps), planning, planning_steps;
     planning.reserve(steps);
+    planning_steps.reserve(steps);
     std::vector<float> action(contract.action_dim);
     int64_t late = 0, holding = 0;
     const int64_t before = zprl::count_allocations();
@@ -180,18 +200,29 @@ int bench(const Arguments& a, const zprl::Bundle& bundle) {
         const zprl::Status status = controller.step(obs.data() + i % recorded * contract.obs_dim, action.data());
         latency[i] = now() - woken;
         jitter[i] = woken - due;
-        if (status.flags & zprl::kPlanned) planning.push_back(status.planning_time);
+        if (status.flags & zprl::kPlanned) {
+            planning.push_back(status.planning_time);
+            planning_steps.push_back(latency[i]);
+        }
         late += (status.flags & zprl::kLate) != 0;
         holding += (status.flags & zprl::kHolding) != 0;
     }
     const int64_t allocations = zprl::count_allocations() - before;
+    const auto alone = make_backend(a, bundle);
+    std::vector<double> direct = time_plans(*alone, contract, obs, std::max<size_t>(1000, planning.size()));
 
     std::printf("%s%s at %.0f Hz for %.1f s\n", controller.backend().name(),
                 a.asynchronous ? ", asynchronous" : ", synchronous", a.rate, a.seconds);
     std::printf("%-22s %9s %9s %9s %9s %9s\n", "[us]", "count", "median", "p99", "p99.9", "worst");
     print_times("step", latency);
+    if (!a.asynchronous) print_times("step that plans", planning_steps);
     print_times("plan", planning);
+    print_times("plan, without a loop", direct);
     print_times("wake-up after due time", jitter);
+    if (!a.asynchronous && !planning.empty()) {
+        std::printf("a step that plans takes %.2f times as long as a plan without a loop\n",
+                    median(planning_steps) / median(direct));
+    }
     std::printf("%lld late, %lld holding, %lld allocations in the loop\n", static_cast<long long>(late),
                 static_cast<long long>(holding), static_cast<long long>(allocations));
     return allocations == 0 || a.backend == "torch" ? 0 : 1;
