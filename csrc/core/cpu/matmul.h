@@ -12,9 +12,9 @@
 // registers; AVX2: 6 x 16, 12; others: 4 x 8; of doubles half as many columns) while the loop over the inputs streams
 // the tile's columns of a panel and broadcasts one input per row. The panel (64 KB at 256 inputs in fp32) is then in
 // the level-2 cache for the other tiles of the block, which fetch the next panel meanwhile. A single row walks several
-// panels at once instead, where one alone has too few sums under way to hide the latency; two panels of doubles at
-// once were slower. (Tiles of 12 x 32, on panels
-// of 64 or of 32 columns that fit the level-1 cache, were not faster on a Xeon.)
+// panels at once instead, where one alone has too few sums under way to hide the latency (doubles: one panel has
+// enough, and two at once were slower). Tiles of 12 x 32, on panels of 64 or of 32 columns that fit the level-1 cache,
+// were not faster on a Xeon.
 //
 // Roofline: 2 * rows * in * out operations. A tile of 6 rows loads 4 vectors and 6 numbers per 24 multiply-adds: it
 // is bound by the multiply-adds. A single row loads one vector per multiply-add: it is bound by reading the weights.
