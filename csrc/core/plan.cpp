@@ -22,7 +22,9 @@ size_t activation_bytes_per_row(const Policy& p) {
     const int widest =
         std::max({max_width(p.embedding), max_width(p.encoder), max_width(p.decoder), max_width(p.actor)});
     const size_t hidden = padded(p.hidden_dim), chunk = padded(p.chunk_dim());
-    return sizeof(float) * (2 * static_cast<size_t>(padded(widest)) + 7 * hidden + 5 * chunk);
+    const size_t mlps = 2 * static_cast<size_t>(padded(widest)) * sizeof(double);
+    const size_t flow = (7 * hidden + 5 * chunk) * sizeof(float);
+    return std::max(mlps, flow);
 }
 
 int plan_block_rows(const Policy& policy, size_t cache_bytes) {

@@ -10,7 +10,7 @@
 
 namespace zprl {
 
-// Bytes of activations that one row needs through the whole step.
+// Bytes of activations that one row needs at a time: those of the MLPs before the flow, or those of the flow.
 size_t activation_bytes_per_row(const Policy& policy);
 
 // Rows that go through the whole step together: as many as keep their activations in the level-2 cache, since every

@@ -10,6 +10,8 @@
 #include <cmath>
 #include <cstdlib>
 #include <cstring>
+#include <iterator>
+#include <numeric>
 #include <stdexcept>
 
 #include "cpu/step.h"
@@ -93,13 +95,8 @@ const StepFunctions::OfDtype& of_dtype(const StepFunctions& functions, Dtype dty
 
 const StepFunctions::OfDtype& functions_of(const Policy& policy) noexcept { return of_dtype(*chosen(), policy.dtype); }
 
-double seconds_since(std::chrono::steady_clock::time_point start) {
-    return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-}
-
-double median(std::vector<double> values) {
-    std::nth_element(values.begin(), values.begin() + values.size() / 2, values.end());
-    return values[values.size() / 2];
+double seconds_now() {
+    return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
 }
 
 }  // namespace
@@ -132,7 +129,7 @@ void policy_step(const Policy& policy, const float* obs, const float* residual, 
                  const uint64_t* latent_seed, int64_t rows, float* chunk, float* workspace,
                  const LatentOutputs& latents) noexcept {
     functions_of(policy).policy_step(
-        policy, {obs, residual, noise, latent_seed, rows, chunk, latents.mean, latents.decoded}, workspace);
+        policy, {obs, residual, noise, latent_seed, rows, chunk, latents.mean, latents.decoded, nullptr}, workspace);
 }
 
 void encode(const Policy& policy, const float* obs, int64_t rows, float* mean, float* logvar,
@@ -153,34 +150,30 @@ void check_result(const Policy& policy, const float* result, int64_t count) {
 
 std::vector<std::pair<std::string, double>> profile_step(const Policy& policy, int64_t rows, int repeats) {
     require_runnable(policy);
-    const int evaluations = policy.num_steps * policy.solver.stages, blocks = policy.num_blocks;
-    const struct {
-        const char* name;
-        Stage stage;
-        int calls;
-    } stages[] = {
-        {"encode", Stage::kEncode, 1},
-        {"condition", Stage::kCondition, 1},
-        {"input", Stage::kInput, evaluations},
-        {"layer_norm", Stage::kLayerNorm, evaluations * (blocks + 1)},
-        {"block_in", Stage::kBlockIn, evaluations * blocks},
-        {"block_out", Stage::kBlockOut, evaluations * blocks},
-        {"output", Stage::kOutput, evaluations},
-        {"solver", Stage::kSolver, evaluations},
+    constexpr int kStages = static_cast<int>(Stage::kCount);
+    const char* const names[] = {"encode",   "actor",     "decode", "modulate", "input", "layer_norm",
+                                 "block_in", "block_out", "output", "solver",   "chunk"};
+    static_assert(std::size(names) == kStages, "every stage has a name");
+
+    std::vector<float> obs(rows * policy.obs_dim, 0.0f), chunk(rows * policy.chunk_dim());
+    std::vector<float> workspace(workspace_floats(policy, rows));
+    std::vector<StageClock> clocks;
+    for (int i = 0; i < repeats; ++i) {
+        StageClock clock = {&seconds_now, seconds_now(), {}};
+        functions_of(policy).policy_step(
+            policy, {obs.data(), nullptr, nullptr, nullptr, rows, chunk.data(), nullptr, nullptr, &clock},
+            workspace.data());
+        clocks.push_back(clock);
+    }
+    const auto total = [](const StageClock& clock) {
+        return std::accumulate(clock.seconds, clock.seconds + kStages, 0.0);
     };
-    std::vector<float> workspace(workspace_floats(policy), 0.0f);
+    const auto middle = clocks.begin() + static_cast<ptrdiff_t>(clocks.size() / 2);
+    std::nth_element(clocks.begin(), middle, clocks.end(),
+                     [&](const StageClock& a, const StageClock& b) { return total(a) < total(b); });
     std::vector<std::pair<std::string, double>> result;
-    for (const auto& part : stages) {
-        std::vector<double> seconds;
-        for (int i = 0; i < repeats; ++i) {
-            const auto start = std::chrono::steady_clock::now();
-            for (int64_t first = 0; first < rows; first += policy.block_rows) {
-                const int64_t block = std::min<int64_t>(policy.block_rows, rows - first);
-                functions_of(policy).run_stage(policy, part.stage, static_cast<int>(block), workspace.data());
-            }
-            seconds.push_back(seconds_since(start) * part.calls);
-        }
-        result.emplace_back(part.name, median(seconds));
+    for (int i = 0; i < kStages; ++i) {
+        if (policy.steered || static_cast<Stage>(i) != Stage::kActor) result.emplace_back(names[i], middle->seconds[i]);
     }
     return result;
 }
@@ -190,10 +183,10 @@ double peak_gflops(Dtype dtype, double seconds) {
     if (peak == nullptr) return 0.0;
     double best = 0.0;
     float sink[2] = {0.0f, 1.0f};
-    for (const auto begin = std::chrono::steady_clock::now(); seconds_since(begin) < seconds;) {
-        const auto start = std::chrono::steady_clock::now();
+    for (const double begin = seconds_now(); seconds_now() - begin < seconds;) {
+        const double start = seconds_now();
         const double operations = peak(100000, sink);
-        best = std::max(best, operations / seconds_since(start) * 1e-9);
+        best = std::max(best, operations / (seconds_now() - start) * 1e-9);
     }
     return best;
 }
@@ -205,10 +198,10 @@ double stream_gbs(size_t bytes, double seconds) {
     double best = 0.0;
     float sink[2] = {};
     const int passes = static_cast<int>(std::max<size_t>(1, (size_t{1} << 24) / std::max<size_t>(bytes, 1)));
-    for (const auto begin = std::chrono::steady_clock::now(); seconds_since(begin) < seconds;) {
-        const auto start = std::chrono::steady_clock::now();
+    for (const double begin = seconds_now(); seconds_now() - begin < seconds;) {
+        const double start = seconds_now();
         for (int i = 0; i < passes; ++i) functions.stream(aligned, bytes / sizeof(float), sink);
-        best = std::max(best, static_cast<double>(bytes) * passes / seconds_since(start) * 1e-9);
+        best = std::max(best, static_cast<double>(bytes) * passes / (seconds_now() - start) * 1e-9);
     }
     return best;
 }

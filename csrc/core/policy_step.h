@@ -64,9 +64,10 @@ std::vector<std::string> cpu_levels();
 // Whether that instruction set runs policies whose weights are bf16.
 bool multiplies_bfloat16();
 
-// -- for the profiler
+// -- for the profiler: these allocate
 
-// Seconds that each part of a step over a batch takes, by name; medians of `repeats` measurements.
+// Seconds that each part of a step over a batch takes, by name: of that one of `repeats` >= 1 steps whose time is the
+// median. Their sum is the step's time.
 std::vector<std::pair<std::string, double>> profile_step(const Policy& policy, int64_t rows, int repeats);
 
 // Multiply-adds per second of this thread's core [GFLOP/s], best of measurements over `seconds`; 0 without bf16.

@@ -3,8 +3,8 @@
 //
 // An exported policy: the folder that scripts/export.py writes, and its contract.
 //
-// zprl/deploy/contract.py documents every field of contract.json; here are those that a control loop needs. All
-// functions below throw std::invalid_argument with one sentence, "zprl: ...", that names the file.
+// zprl/deploy/contract.py and contract_parts.py document every field of contract.json; here are those that a control
+// loop needs. All functions below throw std::invalid_argument with one sentence, "zprl: ...", that names the file.
 
 #pragma once
 

@@ -151,6 +151,27 @@ void sleep_until(double seconds) {
     while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &time, nullptr) != 0) continue;
 }
 
+// Seconds of plans without a controller, one every `interval` seconds, or one after the other if that is zero.
+std::vector<double> time_plans(zprl::Backend& backend, const zprl::Contract& c, const std::vector<float>& obs,
+                               size_t count, double interval) {
+    std::vector<float> chunk(c.chunk_dim()), mean(c.latent_dim), decoded(c.latent_dim);
+    std::vector<double> seconds(count);
+    const size_t recorded = obs.size() / c.obs_dim;
+    const double begin = now();
+    for (size_t i = 0; i < count; ++i) {
+        if (interval > 0.0) sleep_until(begin + static_cast<double>(i) * interval);
+        const double start = now();
+        backend.plan(obs.data() + i % recorded * c.obs_dim, chunk.data(), mean.data(), decoded.data());
+        seconds[i] = now() - start;
+    }
+    return seconds;
+}
+
+double median(std::vector<double> values) {
+    std::nth_element(values.begin(), values.begin() + values.size() / 2, values.end());
+    return values[values.size() / 2];
+}
+
 int bench(const Arguments& a, const zprl::Bundle& bundle) {
     zprl::ControllerOptions options;
     options.asynchronous = a.asynchronous;
@@ -167,8 +188,9 @@ int bench(const Arguments& a, const zprl::Bundle& bundle) {
 
     const auto steps = static_cast<size_t>(a.seconds * a.rate) + 1;
     const size_t recorded = obs.size() / contract.obs_dim;
-    std::vector<double> latency(steps), jitter(steps), planning;
+    std::vector<double> latency(steps), jitter(steps), planning, planning_steps;
     planning.reserve(steps);
+    planning_steps.reserve(steps);
     std::vector<float> action(contract.action_dim);
     int64_t late = 0, holding = 0;
     const int64_t before = zprl::count_allocations();
@@ -180,18 +202,32 @@ int bench(const Arguments& a, const zprl::Bundle& bundle) {
         const zprl::Status status = controller.step(obs.data() + i % recorded * contract.obs_dim, action.data());
         latency[i] = now() - woken;
         jitter[i] = woken - due;
-        if (status.flags & zprl::kPlanned) planning.push_back(status.planning_time);
+        if (status.flags & zprl::kPlanned) {
+            planning.push_back(status.planning_time);
+            planning_steps.push_back(latency[i]);
+        }
         late += (status.flags & zprl::kLate) != 0;
         holding += (status.flags & zprl::kHolding) != 0;
     }
     const int64_t allocations = zprl::count_allocations() - before;
+    const auto alone = make_backend(a, bundle);
+    const size_t plans = planning.size();
+    std::vector<double> paced = time_plans(*alone, contract, obs, plans, contract.execute_steps / a.rate);
+    std::vector<double> in_a_row = time_plans(*alone, contract, obs, plans, 0.0);
 
     std::printf("%s%s at %.0f Hz for %.1f s\n", controller.backend().name(),
                 a.asynchronous ? ", asynchronous" : ", synchronous", a.rate, a.seconds);
     std::printf("%-22s %9s %9s %9s %9s %9s\n", "[us]", "count", "median", "p99", "p99.9", "worst");
     print_times("step", latency);
+    if (!a.asynchronous) print_times("step that plans", planning_steps);
     print_times("plan", planning);
+    print_times("plan alone, as often", paced);
+    print_times("plan alone, in a row", in_a_row);
     print_times("wake-up after due time", jitter);
+    if (!a.asynchronous && plans > 0) {
+        std::printf("a step that plans takes %.2f times as long as a plan alone as often, %.2f times one in a row\n",
+                    median(planning_steps) / median(paced), median(planning_steps) / median(in_a_row));
+    }
     std::printf("%lld late, %lld holding, %lld allocations in the loop\n", static_cast<long long>(late),
                 static_cast<long long>(holding), static_cast<long long>(allocations));
     return allocations == 0 || a.backend == "torch" ? 0 : 1;

@@ -18,11 +18,9 @@ from torch import nn
 
 from isaaclab.utils import class_to_dict
 
-from zprl.deploy.contract import (
-    FORMAT,
-    VERSION,
+from zprl.deploy.contract import FORMAT, VERSION, Contract
+from zprl.deploy.contract_parts import (
     ActionDimension,
-    Contract,
     Control,
     InitialNoise,
     Joint,

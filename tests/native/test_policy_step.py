@@ -6,6 +6,7 @@
 Every weight is random, gates and output included: with the initial zeros most of the network would not be tested.
 """
 
+import itertools
 import os
 import subprocess
 import sys
@@ -41,7 +42,7 @@ SHAPES = [
         "execute_steps": 1,
         "embed_dim": 1,
         "latent_dim": 1,
-        "velocity_hidden_dim": 3,
+        "velocity_hidden_dim": 17,  # a LayerNorm over three numbers magnifies rounding without bound
     },
     {"obs": 37, "action": 5, "horizon": 7, "embed_dim": 33, "latent_dim": 7, "velocity_hidden_dim": 65},
     {"obs": 40, "action": 8, "velocity_num_blocks": 1, "embed_hidden_dims": (), "vib_hidden_dims": ()},
@@ -57,6 +58,22 @@ def make_policy(obs=40, action=7, seed=0, **settings):
         std = 0.1 if name.endswith("bias") or "modulation" in name or "time_mlp" in name else parameter.shape[1] ** -0.5
         nn.init.normal_(parameter, std=std)
     policy.set_normalizers(torch.randn(64, obs) * 3.0 + 1.0, torch.randn(64, action) * 0.3 - 0.1)
+    return policy
+
+
+def magnify_rounding(policy, offset=300.0):
+    """Let the hidden numbers before the condition differ by one and be near ``offset``, as a trained policy's can.
+
+    The policy does nearly the same as before (GELU is the identity there), but single precision would lose three
+    decimals of what it knows.
+    """
+    mlps = (policy.embedding.mlp, policy.bottleneck.encoder, policy.bottleneck.decoder)
+    with torch.no_grad():
+        for mlp in mlps:
+            layers = [layer for layer in mlp if isinstance(layer, nn.Linear)]
+            for layer, following in itertools.pairwise(layers):
+                layer.bias += offset
+                following.bias -= offset * following.weight.sum(dim=1)
     return policy
 
 
@@ -97,6 +114,17 @@ def test_solvers(solver, steps):
     policy = make_policy(solver=solver, num_flow_steps=steps, velocity_hidden_dim=64)
     inputs = make_inputs(policy, 9)
     assert_exact(NativePolicyStep(policy).act(*inputs), truth(policy, *inputs)[0])
+
+
+@pytest.mark.parametrize("solver", SOLVER_NAMES)
+@pytest.mark.parametrize("rows", [1, 7])
+def test_a_policy_that_magnifies_rounding(solver, rows):
+    policy = magnify_rounding(make_policy(solver=solver, num_flow_steps=2))
+    inputs = make_inputs(policy, rows)
+    step = NativePolicyStep(policy)
+    chunk, (mean, _) = truth(policy, *inputs)
+    assert_exact(step.act(*inputs), chunk)
+    assert_exact(step.encode(inputs[0])[0], mean)
 
 
 def test_limits_and_defaults():

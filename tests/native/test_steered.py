@@ -188,3 +188,14 @@ def test_blobs_of_another_version_are_refused(version):
     blob.view(np.int32)[1] = version
     with pytest.raises(ValueError, match=f"its version is {version}, and this library reads version 3"):
         _core.Policy(blob)
+
+
+def test_the_profile_has_an_actor_where_there_is_one():
+    policy, actor = make_policy(), make_actor()
+    steered = _core.Policy(pack_policy(policy, actor=PackedActor.from_model(actor, 0.5)).numpy()).profile(3, 5)
+    base = _core.Policy(pack_policy(policy).numpy()).profile(3, 5)
+    assert set(steered) - set(base) == {"actor"}
+    assert list(base) == [
+        *("encode", "decode", "modulate", "input", "layer_norm", "block_in", "block_out", "output", "solver", "chunk")
+    ]
+    assert all(seconds > 0.0 for seconds in steered.values())

@@ -6,18 +6,21 @@
 // Weights are packed in panels of kPanel outputs (see policy_blob.h): [panel][in][64] in fp32, and in bf16
 // [panel][in / 2][64][2], pairs of inputs side by side, as the bf16 dot product takes them.
 //
-// Memory plan: a tile of kTileRows x (kTileVectors * kLanes) sums lives in registers (AVX-512: 6 x 64, 24 registers;
-// AVX2: 6 x 16, 12; others: 4 x 8) while the loop over the inputs streams the tile's columns of a panel and broadcasts
-// one input per row. The panel (64 KB at 256 inputs in fp32) is then in the level-2 cache for the other tiles of the
-// block, which fetch the next panel meanwhile. A single row walks several panels at once instead, so that enough
-// independent sums are under way to hide the latency. (Tiles of 12 x 32, on panels of 64 or of 32 columns that fit the
-// level-1 cache, were not faster on a Xeon.)
+// The weights of fp32 layers can be multiplied in double precision as well: they are widened as they are loaded.
+//
+// Memory plan: a tile of kTileRows x kTileVectors vectors of sums lives in registers (of floats, AVX-512: 6 x 64, 24
+// registers; AVX2: 6 x 16, 12; others: 4 x 8; of doubles half as many columns) while the loop over the inputs streams
+// the tile's columns of a panel and broadcasts one input per row. The panel (64 KB at 256 inputs in fp32) is then in
+// the level-2 cache for the other tiles of the block, which fetch the next panel meanwhile. A single row walks several
+// panels at once instead, where one alone has too few sums under way to hide the latency (doubles: one panel has
+// enough, and two at once were slower). Tiles of 12 x 32, on panels of 64 or of 32 columns that fit the level-1 cache,
+// were not faster on a Xeon.
 //
 // Roofline: 2 * rows * in * out operations. A tile of 6 rows loads 4 vectors and 6 numbers per 24 multiply-adds: it
 // is bound by the multiply-adds. A single row loads one vector per multiply-add: it is bound by reading the weights.
 //
-// Every sum is taken in the order of the inputs, in the same parts, whatever the tile: a row's result depends on
-// neither the batch nor the row's place in it.
+// Every sum is taken in the order of the inputs, whatever the tile: a row's result depends on neither the batch nor the
+// row's place in it.
 
 #pragma once
 
@@ -34,42 +37,53 @@ constexpr int kTileRows = 6, kTileVectors = 2;
 #else
 constexpr int kTileRows = 4, kTileVectors = 2;
 #endif
-constexpr int kTileColumns = kTileVectors * kLanes;
-constexpr int kTilesPerPanel = kPanel / kTileColumns;
-static_assert(kPanel % kTileColumns == 0, "a panel holds whole tiles");
+constexpr int kRowVectors = 8;  // of sums that a single row has under way, at least
 
-// Multiply-adds of one kind of weights: what is stored, and one step of the loop over the inputs. A Unit is held while
-// a block of rows is worked on; matmul_amx.h has one that does something.
+// Multiply-adds of one kind of weights: what a row and a vector of sums hold, and one step of the loop over the inputs.
+// A Unit is held while a block of rows is worked on; matmul_amx.h has one that does something.
 struct NoUnit {
     explicit NoUnit(int) {}
 };
 
 struct Fp32 {
     typedef float Input;
+    typedef Vec Sum;
     typedef NoUnit Unit;
     static constexpr bool kOnTiles = false;
     static constexpr int kInputsPerStep = 1;
-    static constexpr int kStepsPerSum = 0;  // one sum over all inputs
+    static constexpr int kOutputs = kLanes;  // of a vector of sums
 
     ZPRL_INLINE Vec input(const float* x) { return broadcast(*x); }
     ZPRL_INLINE Vec weights(const void* w) { return load(static_cast<const float*>(w)); }
+    ZPRL_INLINE Vec bias(const float* b) { return load(b); }
     ZPRL_INLINE Vec add_product(Vec sum, Vec x, Vec w) { return sum + x * w; }
 
     ZPRL_INLINE void store_input(float* p, Vec v) { store(p, v); }
+    ZPRL_INLINE void store_input(float* p, DoubleVec v) { store_rounded(p, v); }
 };
 
-// Sums of 16 products, and the sum of those: a third of the rounding error, for a tenth of the time more.
-struct PreciseFp32 : Fp32 {
-    static constexpr int kStepsPerSum = 16;
+// Sums in double precision over weights in single precision.
+struct Fp64 {
+    typedef double Input;
+    typedef DoubleVec Sum;
+    static constexpr bool kOnTiles = false;
+    static constexpr int kInputsPerStep = 1;
+    static constexpr int kOutputs = kDoubleLanes;
+
+    ZPRL_INLINE DoubleVec input(const double* x) { return broadcast(*x); }
+    ZPRL_INLINE DoubleVec weights(const void* w) { return load_widened(static_cast<const float*>(w)); }
+    ZPRL_INLINE DoubleVec bias(const float* b) { return load_widened(b); }
+    ZPRL_INLINE DoubleVec add_product(DoubleVec sum, DoubleVec x, DoubleVec w) { return sum + x * w; }
 };
 
 #if defined(__AVX512BF16__)
 struct Bf16 {
     typedef uint16_t Input;
+    typedef Vec Sum;
     typedef NoUnit Unit;
     static constexpr bool kOnTiles = false;
     static constexpr int kInputsPerStep = 2;
-    static constexpr int kStepsPerSum = 0;
+    static constexpr int kOutputs = kLanes;
 
     ZPRL_INLINE Vec input(const uint16_t* x) {
         int pair;
@@ -77,12 +91,17 @@ struct Bf16 {
         return (Vec)_mm512_set1_epi32(pair);
     }
     ZPRL_INLINE Vec weights(const void* w) { return load(static_cast<const float*>(w)); }
+    ZPRL_INLINE Vec bias(const float* b) { return load(b); }
     ZPRL_INLINE Vec add_product(Vec sum, Vec x, Vec w) {
         return (Vec)_mm512_dpbf16_ps((__m512)sum, (__m512bh)x, (__m512bh)w);
     }
 
     ZPRL_INLINE void store_input(uint16_t* p, Vec v) {
         const __m256bh rounded = _mm512_cvtneps_pbh((__m512)v);
+        __builtin_memcpy(p, &rounded, sizeof(rounded));
+    }
+    ZPRL_INLINE void store_input(uint16_t* p, DoubleVec v) {
+        const __m128bh rounded = _mm256_cvtneps_pbh(_mm512_cvtpd_ps((__m512d)v));
         __builtin_memcpy(p, &rounded, sizeof(rounded));
     }
 };
@@ -109,7 +128,9 @@ ZPRL_INLINE void prefetch_level2(const char* p) { __builtin_prefetch(p, 0, 2); }
 // Sums of a tile: kRows rows with kColumns tiles of kVectors vectors each, whose weights begin `stride` bytes apart.
 template <typename W, int kRows, int kColumns, int kVectors>
 struct Tile {
-    typedef Vec Sums[kRows][kColumns][kVectors];
+    typedef typename W::Sum Sum;
+    typedef Sum Sums[kRows][kColumns][kVectors];
+    static constexpr int kVectorBytes = W::kOutputs * sizeof(float);
 
     const typename W::Input* x;
     int x_stride;
@@ -117,15 +138,17 @@ struct Tile {
     size_t stride;
     Ahead ahead;
 
-    // Adds the products of the next `steps` steps.
-    ZPRL_INLINE_MEMBER void add_products(Sums& sums, int steps) {
+    // finish(row, column tile, vector, sum) for all sums over `steps` steps.
+    template <typename Finish>
+    ZPRL_INLINE_MEMBER void run(int steps, const Finish& finish) {
+        Sums sums = {};
         for (int step = 0; step < steps; ++step) {
-            Vec w[kColumns][kVectors];
+            Sum w[kColumns][kVectors];
 #pragma GCC unroll 16
             for (int c = 0; c < kColumns; ++c) {
 #pragma GCC unroll 16
                 for (int v = 0; v < kVectors; ++v) {
-                    const char* at = weights + c * stride + v * (kLanes * sizeof(float));
+                    const char* at = weights + c * stride + v * kVectorBytes;
                     w[c][v] = W::weights(at);
                     if (kRows > 1) prefetch_level1(at + kStepsAhead * kStepBytes);
                 }
@@ -136,7 +159,7 @@ struct Tile {
             }
 #pragma GCC unroll 16
             for (int r = 0; r < kRows; ++r) {
-                const Vec input = W::input(x + static_cast<size_t>(r) * x_stride);
+                const Sum input = W::input(x + static_cast<size_t>(r) * x_stride);
 #pragma GCC unroll 16
                 for (int c = 0; c < kColumns; ++c) {
 #pragma GCC unroll 16
@@ -146,37 +169,12 @@ struct Tile {
             x += W::kInputsPerStep;
             weights += kStepBytes;
         }
-    }
-
-    // finish(row, column tile, vector, sum) for all sums over `steps` steps.
-    template <typename Finish>
-    ZPRL_INLINE_MEMBER void run(int steps, const Finish& finish) {
-        Sums sums = {};
-        if constexpr (W::kStepsPerSum == 0) {
-            add_products(sums, steps);
-            for_each([&](int r, int c, int v) __attribute__((always_inline)) { finish(r, c, v, sums[r][c][v]); });
-        } else {
-            while (steps > W::kStepsPerSum) {
-                Sums part = {};
-                add_products(part, W::kStepsPerSum);
-                for_each([&](int r, int c, int v) __attribute__((always_inline)) { sums[r][c][v] += part[r][c][v]; });
-                steps -= W::kStepsPerSum;
-            }
-            Sums rest = {};
-            add_products(rest, steps);
-            for_each([&](int r, int c, int v)
-                         __attribute__((always_inline)) { finish(r, c, v, sums[r][c][v] + rest[r][c][v]); });
-        }
-    }
-
-    template <typename Function>
-    ZPRL_INLINE_MEMBER static void for_each(const Function& function) {
 #pragma GCC unroll 16
         for (int r = 0; r < kRows; ++r) {
 #pragma GCC unroll 16
             for (int c = 0; c < kColumns; ++c) {
 #pragma GCC unroll 16
-                for (int v = 0; v < kVectors; ++v) function(r, c, v);
+                for (int v = 0; v < kVectors; ++v) finish(r, c, v, sums[r][c][v]);
             }
         }
     }
@@ -186,16 +184,16 @@ template <typename W, int kRows, typename Finish>
 static void row_tile(const Linear& layer, const typename W::Input* x, int x_stride, int row, int column,
                      const char* weights, int steps, Ahead ahead, const Finish& finish) {
     Tile<W, kRows, 1, kTileVectors> tile = {x + static_cast<size_t>(row) * x_stride, x_stride, weights, 0, ahead};
-    tile.run(steps, [&](int r, int, int v, Vec total) __attribute__((always_inline)) {
-        const int at = column + v * kLanes;
-        finish(row + r, at, total + load(layer.bias + at));
+    tile.run(steps, [&](int r, int, int v, typename W::Sum total) __attribute__((always_inline)) {
+        const int at = column + v * W::kOutputs;
+        finish(row + r, at, total + W::bias(layer.bias + at));
     });
 }
 
-// A number of rows as a type.
-template <int kRows>
-struct Rows {
-    static constexpr int rows = kRows;
+// A number as a type.
+template <int kValue>
+struct Count {
+    static constexpr int value = kValue;
 };
 
 // See linear().
@@ -208,29 +206,29 @@ static void linear_on_vectors(const Linear& layer, const typename W::Input* x, i
     const int panels = padded(layer.out) / kPanel;
 
     if (rows == 1) {
-        constexpr int kVectors = kPanel / kLanes;
-        int panel = 0;
-        if constexpr (kVectors < 8) {  // wide vectors: one panel alone has too few sums
-            constexpr int kPanelsAtOnce = 4;
-            for (; panel + kPanelsAtOnce <= panels; panel += kPanelsAtOnce) {
-                Tile<W, 1, kPanelsAtOnce, kVectors> tile = {
-                    x, x_stride, weights + panel * panel_bytes, panel_bytes, {}};
-                tile.run(steps, [&](int, int c, int v, Vec total) __attribute__((always_inline)) {
-                    const int at = (panel + c) * kPanel + v * kLanes;
-                    finish(0, at, total + load(layer.bias + at));
+        constexpr int kPanelVectors = kPanel / W::kOutputs;
+        constexpr int kVectors = kPanelVectors < kRowVectors ? kPanelVectors : kRowVectors;
+        constexpr int kTileColumns = kVectors * W::kOutputs;
+        int column = 0;
+        const auto tiles = [&](auto count) __attribute__((always_inline)) {
+            for (; column + count.value * kTileColumns <= panels * kPanel; column += count.value * kTileColumns) {
+                const char* tile_weights = weights + column / kPanel * panel_bytes + column % kPanel * sizeof(float);
+                Tile<W, 1, count.value, kVectors> tile = {x, x_stride, tile_weights, panel_bytes, {}};
+                tile.run(steps, [&](int, int c, int v, typename W::Sum total) __attribute__((always_inline)) {
+                    const int at = column + c * kTileColumns + v * W::kOutputs;
+                    finish(0, at, total + W::bias(layer.bias + at));
                 });
             }
-        }
-        for (; panel < panels; ++panel) {
-            Tile<W, 1, 1, kVectors> tile = {x, x_stride, weights + panel * panel_bytes, 0, {}};
-            tile.run(steps, [&](int, int, int v, Vec total) __attribute__((always_inline)) {
-                const int at = panel * kPanel + v * kLanes;
-                finish(0, at, total + load(layer.bias + at));
-            });
-        }
+        };
+        // Vectors so wide that a panel has fewer than kRowVectors take several panels at once.
+        if constexpr (kVectors < kRowVectors) tiles(Count<4>{});
+        tiles(Count<1>{});
         return;
     }
 
+    constexpr int kTileColumns = kTileVectors * W::kOutputs;
+    constexpr int kTilesPerPanel = kPanel / kTileColumns;
+    static_assert(kPanel % kTileColumns == 0, "a panel holds whole tiles");
     for (int t = 0; t < panels * kTilesPerPanel; ++t) {
         const int column = t * kTileColumns;
         const char* tile_weights = weights + t / kTilesPerPanel * panel_bytes +
@@ -242,17 +240,17 @@ static void linear_on_vectors(const Linear& layer, const typename W::Input* x, i
             weights + (t / kTilesPerPanel + 1) * panel_bytes + t % kTilesPerPanel * (panel_bytes / kTilesPerPanel);
         int row = 0;
         const auto tiles = [&](auto count) __attribute__((always_inline)) {
-            for (; row + count.rows <= rows; row += count.rows) {
-                row_tile<W, count.rows>(layer, x, x_stride, row, column, tile_weights, steps, {next, bytes_per_step},
-                                        finish);
+            for (; row + count.value <= rows; row += count.value) {
+                row_tile<W, count.value>(layer, x, x_stride, row, column, tile_weights, steps, {next, bytes_per_step},
+                                         finish);
                 next += steps * bytes_per_step;
             }
         };
-        tiles(Rows<kTileRows>{});
-        if constexpr (kTileRows > 8) tiles(Rows<8>{});
-        if constexpr (kTileRows > 4) tiles(Rows<4>{});
-        tiles(Rows<2>{});
-        tiles(Rows<1>{});
+        tiles(Count<kTileRows>{});
+        if constexpr (kTileRows > 8) tiles(Count<8>{});
+        if constexpr (kTileRows > 4) tiles(Count<4>{});
+        tiles(Count<2>{});
+        tiles(Count<1>{});
     }
 }
 

@@ -1,7 +1,7 @@
 // Copyright (c) 2026, The ZPRL Project Developers.
 // SPDX-License-Identifier: BSD-3-Clause
 //
-// The policy step for one instruction set: what step_*.cpp compile, and dispatch.h chooses from.
+// The policy step for one instruction set: what step_*.cpp compile, and policy_step.cpp chooses from.
 
 #pragma once
 
@@ -11,6 +11,37 @@
 #include "../policy_blob.h"
 
 namespace zprl {
+
+// Parts of a step, for the profiler.
+enum class Stage : int {
+    kEncode,  // with the normaliser and the embedding
+    kActor,
+    kDecode,
+    kModulate,
+    kInput,
+    kLayerNorm,
+    kBlockIn,
+    kBlockOut,
+    kOutput,
+    kSolver,
+    kChunk,  // the flow's start, and the way back to the task's units
+    kCount
+};
+
+// Adds up the time that a step spends in each part.
+struct StageClock {
+    double (*now)();  // [s]
+    double last;      // end of the part before, to begin with of nothing
+    double seconds[static_cast<int>(Stage::kCount)];
+};
+
+// Time since the last call belongs to a stage.
+ZPRL_ALWAYS_INLINE void end_stage(StageClock* clock, Stage stage) {
+    if (clock == nullptr) return;
+    const double now = clock->now();
+    clock->seconds[static_cast<int>(stage)] += now - clock->last;
+    clock->last = now;
+}
 
 // Arguments of a policy step; see policy_step.h.
 struct StepArguments {
@@ -22,10 +53,8 @@ struct StepArguments {
     float* chunk;
     float* latent_mean;     // or null
     float* decoded_latent;  // or null
+    StageClock* clock;      // or null
 };
-
-// Parts of a step, for the profiler.
-enum class Stage : int { kEncode, kCondition, kInput, kLayerNorm, kBlockIn, kBlockOut, kOutput, kSolver, kCount };
 
 // One instruction set's functions. Those of bf16 are null where the processor does not multiply it.
 struct StepFunctions {
@@ -36,7 +65,6 @@ struct StepFunctions {
         void (*encode)(const Policy&, const float* obs, int64_t rows, float* mean, float* logvar, float* workspace);
         void (*integrate)(const Policy&, const float* condition, const float* noise, int64_t rows, float* chunk,
                           float* workspace);
-        void (*run_stage)(const Policy&, Stage, int rows, float* workspace);
         // As many dependent-free multiply-adds as a matrix product makes; returns their number of operations.
         double (*peak)(int repeats, float* result);
     } float32, bfloat16;

@@ -22,11 +22,9 @@ from zprl.data import load_demonstrations
 from zprl.errors import ZprlError
 from zprl.files import checksum
 
-from .contract import (
-    FORMAT,
-    VERSION,
+from .contract import FORMAT, VERSION, Contract
+from .contract_parts import (
     ActionDimension,
-    Contract,
     Control,
     InitialNoise,
     Joint,

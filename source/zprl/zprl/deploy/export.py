@@ -30,7 +30,8 @@ from zprl.rl.checkpoint import SteeringCheckpoint, load_checkpoint, resolve_base
 from zprl.session import TaskSession
 
 from . import formats, verify
-from .contract import CONTRACT_FILE, GOLDEN_FILE, BundleFile, Contract, write_contract
+from .contract import CONTRACT_FILE, GOLDEN_FILE, Contract, write_contract
+from .contract_parts import BundleFile
 from .describe import Experience, build_contract, describe_origin
 from .formats import FORMATS
 from .golden import Recording, record_episodes
@@ -267,7 +268,7 @@ def write_bundle(
         python = verify.FormatError(
             "Python policy", *_errors(cases.python.double() - cases.truth), rows=0.0, python=0.0
         )
-        limits = {name: verify.tolerance(contract, name, cases.rms, python.max) for name in ("float32", "bfloat16")}
+        limits = {name: verify.tolerance(contract, name, cases.rms) for name in ("float32", "bfloat16")}
         files: dict[str, BundleFile] = {}
         for kind in dict.fromkeys(kinds):
             form = FORMATS[kind]

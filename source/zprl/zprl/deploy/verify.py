@@ -31,13 +31,6 @@ from .load import open_bundle
 RELATIVE_TOLERANCE = 1.0e-5
 """Largest error of single precision, in units of the chunks' RMS."""
 
-PYTHON_FACTOR = 2.0
-"""Where the Python policy itself, in single precision, errs by more than the rule, a format may err by this much more.
-
-A trained flow can enlarge rounding a hundredfold between two ways to act, and no format can be more faithful than its
-model.
-"""
-
 BFLOAT16_RMS = 1.0e-3
 """Largest RMS error of bfloat16 weights, in units of the action range."""
 
@@ -139,17 +132,16 @@ def measure_in_fresh_process(folder: Path, kinds: list[str], cases: Cases) -> li
     return sorted(measured, key=lambda error: kinds.index(error.kind))
 
 
-def tolerance(contract: Contract, precision: str, rms: float, python_error: float) -> list[float]:
+def tolerance(contract: Contract, precision: str, rms: float) -> list[float]:
     """Return the largest error that each action dimension may have.
 
     Args:
         contract: The contract, for the action range.
         precision: "float32" or "bfloat16".
         rms: RMS of the true chunks.
-        python_error: Largest error of the Python policy in single precision.
     """
     if precision == "float32":
-        return [max(RELATIVE_TOLERANCE * rms, PYTHON_FACTOR * python_error)] * contract.action_size
+        return [RELATIVE_TOLERANCE * rms] * contract.action_size
     return [BFLOAT16_MAX * width for width in action_ranges(contract)]
 
 

@@ -95,8 +95,8 @@ class NativePolicyStep:
     Args:
         policy: Policy to run.
         precision: Of the velocity field's products: "float32", "bfloat16", or on a CUDA device "tf32" (operands with
-            the range of float32 and 10 bits of mantissa). What lies between its layers, and the embedding and the
-            bottleneck, which run once per chunk, are single precision.
+            the range of float32 and 10 bits of mantissa). What lies between its layers is single precision. The
+            embedding and the bottleneck, which run once per chunk, are double precision on the CPU and single on GPUs.
         device: Where it runs and its arguments are; the policy's own device if None.
 
     Raises:

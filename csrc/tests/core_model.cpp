@@ -1,0 +1,230 @@
+// Copyright (c) 2026, The ZPRL Project Developers.
+// SPDX-License-Identifier: BSD-3-Clause
+
+#include "core_model.h"
+
+#include <limits>
+
+namespace core_check {
+
+std::string describe(const Shape& s) {
+    std::string result =
+        text("%s obs=%d action=%d horizon=%d embed=%d latent=%d hidden=%d blocks=%d solver=%d steps=%d",
+             s.dtype == Dtype::kFloat32 ? "float32" : "bfloat16", s.obs, s.action, s.horizon, s.embed, s.latent,
+             s.hidden, s.blocks, s.solver, s.steps);
+    if (s.steered) result += text(" activation=%d", s.activation);
+    for (const auto* widths : {&s.embed_hidden, &s.vib_hidden, &s.actor_hidden}) {
+        result += widths == &s.embed_hidden ? " embed_hidden=("
+                  : widths == &s.vib_hidden ? " vib_hidden=("
+                                            : " actor=(";
+        for (size_t i = 0; i < widths->size(); ++i) result += (i > 0 ? "," : "") + std::to_string((*widths)[i]);
+        result += ")";
+    }
+    return result;
+}
+
+uint16_t to_bf16(float value) {
+    uint32_t bits;
+    std::memcpy(&bits, &value, sizeof(bits));
+    return static_cast<uint16_t>((bits + 0x7fff + ((bits >> 16) & 1)) >> 16);
+}
+
+namespace {
+
+float from_bf16(uint16_t value) {
+    const uint32_t bits = static_cast<uint32_t>(value) << 16;
+    float result;
+    std::memcpy(&result, &bits, sizeof(result));
+    return result;
+}
+
+Layer random_layer(Random& random, int in, int out, double weight_std, Dtype dtype) {
+    Layer layer{in, out, random.normals(static_cast<size_t>(in) * out, weight_std), random.normals(out, 0.1)};
+    if (dtype == Dtype::kBfloat16) {
+        for (float& weight : layer.weight) weight = from_bf16(to_bf16(weight));
+    }
+    return layer;
+}
+
+std::vector<Layer> random_mlp(Random& random, int in, std::vector<int> widths, int out) {
+    std::vector<Layer> layers;
+    widths.push_back(out);
+    for (int width : widths) {
+        layers.push_back(random_layer(random, in, width, 1.0 / std::sqrt(in), Dtype::kFloat32));
+        in = width;
+    }
+    return layers;
+}
+
+}  // namespace
+
+Model random_model(const Shape& s, Random& random) {
+    const Method& method = kMethods[s.solver];
+    const double by_hidden = 1.0 / std::sqrt(s.hidden);
+    const auto positive = [&](int count) {
+        std::vector<float> values(count);
+        for (float& value : values) value = static_cast<float>(0.5 + random.uniform());
+        return values;
+    };
+    Model m;
+    m.shape = s;
+    m.obs_mean = random.normals(s.obs, 1.0);
+    m.obs_std = positive(s.obs);
+    m.embedding = random_mlp(random, s.obs, s.embed_hidden, s.embed);
+    m.encoder = random_mlp(random, s.embed, s.vib_hidden, 2 * s.latent);
+    m.decoder = random_mlp(random, s.latent, {s.vib_hidden.rbegin(), s.vib_hidden.rend()}, s.embed);
+    m.modulation = random_layer(random, s.embed, 4 * s.hidden, 0.1, s.dtype);
+    m.input = random_layer(random, s.chunk(), s.hidden, 1.0 / std::sqrt(s.chunk()), s.dtype);
+    m.time_rows = 1;
+    for (double node : method.nodes) {
+        m.time_rows = std::max(m.time_rows, static_cast<int>(method.rows_per_step * (s.steps - 1 + node)) + 1);
+    }
+    m.time_table = random.normals(static_cast<size_t>(m.time_rows) * (3 * s.blocks + 3) * s.hidden, 0.2);
+    for (int i = 0; i < 2 * s.blocks; ++i) {
+        m.blocks.push_back(random_layer(random, s.hidden, s.hidden, by_hidden, s.dtype));
+    }
+    m.output = random_layer(random, s.hidden, s.chunk(), by_hidden, s.dtype);
+    m.action_mean = random.normals(s.action, 0.1);
+    m.action_std = positive(s.action);
+    constexpr float kInfinity = std::numeric_limits<float>::infinity();
+    for (int i = 0; i < s.action; ++i) {  // every third action has limits
+        m.action_low.push_back(i % 3 == 1 ? -1.5f : -kInfinity);
+        m.action_high.push_back(i % 3 == 1 ? 1.0f : kInfinity);
+    }
+    if (s.steered) {
+        m.actor_mean = random.normals(s.obs + s.latent, 0.5);
+        m.actor_divisor = positive(s.obs + s.latent);
+        m.residual_scale = 0.8f;
+        m.actor = random_mlp(random, s.obs + s.latent, s.actor_hidden, s.latent);
+    }
+    return m;
+}
+
+namespace {
+
+// Writer of the layout that policy_blob.h describes.
+class Writer {
+ public:
+    void numbers(const std::vector<float>& values) { append(values.data(), values.size() * sizeof(float)); }
+
+    void layer(const Layer& layer, Dtype dtype) {
+        const int panels = zprl::padded(layer.out) / zprl::kPanel;
+        const auto weight = [&](int in, int out) {
+            const bool inside = in < layer.in && out < layer.out;
+            return inside ? layer.weight[static_cast<size_t>(in) * layer.out + out] : 0.0f;
+        };
+        std::vector<float> floats;
+        std::vector<uint16_t> halves;
+        for (int panel = 0; panel < panels; ++panel) {
+            for (int in = 0; in < layer.in; in += dtype == Dtype::kBfloat16 ? 2 : 1) {
+                for (int i = 0; i < zprl::kPanel; ++i) {
+                    const int out = panel * zprl::kPanel + i;
+                    if (dtype == Dtype::kBfloat16) {
+                        halves.push_back(to_bf16(weight(in, out)));
+                        halves.push_back(to_bf16(weight(in + 1, out)));
+                    } else {
+                        floats.push_back(weight(in, out));
+                    }
+                }
+            }
+        }
+        if (dtype == Dtype::kBfloat16) {
+            append(halves.data(), halves.size() * sizeof(uint16_t));
+        } else {
+            numbers(floats);
+        }
+        std::vector<float> bias = layer.bias;
+        bias.resize(zprl::padded(layer.out), 0.0f);
+        numbers(bias);
+    }
+
+    void layers(const std::vector<Layer>& layers, Dtype dtype) {
+        for (const Layer& each : layers) layer(each, dtype);
+    }
+
+    std::vector<char> bytes;
+
+ private:
+    void append(const void* data, size_t size) {
+        const char* first = static_cast<const char*>(data);
+        bytes.insert(bytes.end(), first, first + size);
+        bytes.resize((bytes.size() + zprl::kAlignment - 1) / zprl::kAlignment * zprl::kAlignment, 0);
+    }
+};
+
+// `parts` parts of `width` columns each, every part padded to whole panels.
+Layer with_padded_parts(const Layer& layer, int parts, int width) {
+    const int stride = zprl::padded(width);
+    Layer result{layer.in, parts * stride, std::vector<float>(static_cast<size_t>(layer.in) * parts * stride),
+                 std::vector<float>(static_cast<size_t>(parts) * stride)};
+    for (int part = 0; part < parts; ++part) {
+        for (int i = 0; i < width; ++i) {
+            const int from = part * width + i, to = part * stride + i;
+            for (int in = 0; in < layer.in; ++in) {
+                result.weight[static_cast<size_t>(in) * result.out + to] =
+                    layer.weight[static_cast<size_t>(in) * layer.out + from];
+            }
+            result.bias[to] = layer.bias[from];
+        }
+    }
+    return result;
+}
+
+}  // namespace
+
+std::vector<char> pack(const Model& m) {
+    const Shape& s = m.shape;
+    Writer writer;
+    writer.bytes.resize(zprl::kHeaderInts * sizeof(int32_t), 0);
+    writer.numbers(m.obs_mean);
+    writer.numbers(m.obs_std);
+    writer.layers(m.embedding, Dtype::kFloat32);
+    writer.layers(m.encoder, Dtype::kFloat32);
+    writer.layers(m.decoder, Dtype::kFloat32);
+    writer.layer(with_padded_parts(m.modulation, 4, s.hidden), s.dtype);
+    writer.layer(m.input, s.dtype);
+    const size_t parts = static_cast<size_t>(m.time_rows) * (3 * s.blocks + 3), stride = zprl::padded(s.hidden);
+    std::vector<float> table(parts * stride, 0.0f);
+    for (size_t part = 0; part < parts; ++part) {
+        std::copy_n(m.time_table.begin() + part * s.hidden, s.hidden, table.begin() + part * stride);
+    }
+    writer.numbers(table);
+    writer.layers(m.blocks, s.dtype);
+    writer.layer(m.output, s.dtype);
+    for (const auto* values : {&m.action_mean, &m.action_std, &m.action_low, &m.action_high}) writer.numbers(*values);
+    if (s.steered) {
+        writer.numbers(m.actor_mean);
+        writer.numbers(m.actor_divisor);
+        writer.numbers({m.residual_scale});
+        writer.layers(m.actor, Dtype::kFloat32);
+    }
+
+    int32_t header[zprl::kHeaderInts] = {};
+    header[zprl::kFieldMagic] = zprl::kMagic;
+    header[zprl::kFieldVersion] = zprl::kVersion;
+    header[zprl::kFieldBytes] = static_cast<int32_t>(writer.bytes.size());
+    header[zprl::kFieldObsDim] = s.obs;
+    header[zprl::kFieldActionDim] = s.action;
+    header[zprl::kFieldHorizon] = s.horizon;
+    header[zprl::kFieldEmbedDim] = s.embed;
+    header[zprl::kFieldLatentDim] = s.latent;
+    header[zprl::kFieldNumSteps] = s.steps;
+    header[zprl::kFieldSolver] = s.solver;
+    header[zprl::kFieldHiddenDim] = s.hidden;
+    header[zprl::kFieldNumBlocks] = s.blocks;
+    header[zprl::kFieldNumEmbedHidden] = static_cast<int32_t>(s.embed_hidden.size());
+    header[zprl::kFieldNumVibHidden] = static_cast<int32_t>(s.vib_hidden.size());
+    header[zprl::kFieldDtype] = static_cast<int32_t>(s.dtype);
+    std::copy(s.embed_hidden.begin(), s.embed_hidden.end(), header + zprl::kFieldEmbedHidden);
+    std::copy(s.vib_hidden.begin(), s.vib_hidden.end(), header + zprl::kFieldVibHidden);
+    if (s.steered) {
+        header[zprl::kFieldSteered] = 1;
+        header[zprl::kFieldActorActivation] = s.activation;
+        header[zprl::kFieldNumActorHidden] = static_cast<int32_t>(s.actor_hidden.size());
+        std::copy(s.actor_hidden.begin(), s.actor_hidden.end(), header + zprl::kFieldActorHidden);
+    }
+    std::memcpy(writer.bytes.data(), header, sizeof(header));
+    return writer.bytes;
+}
+
+}  // namespace core_check

@@ -1,0 +1,72 @@
+// Copyright (c) 2026, The ZPRL Project Developers.
+// SPDX-License-Identifier: BSD-3-Clause
+//
+// Random policies of any shape, and the blobs that hold them.
+
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "core_support.h"
+#include "policy_blob.h"
+
+namespace core_check {
+
+using zprl::Dtype;
+
+struct Shape {
+    Dtype dtype = Dtype::kFloat32;
+    int obs, action, horizon, embed, latent, hidden, blocks, solver, steps;
+    std::vector<int> embed_hidden, vib_hidden;
+    bool steered = false;
+    int activation = 0;
+    std::vector<int> actor_hidden;
+
+    int chunk() const { return horizon * action; }
+};
+
+std::string describe(const Shape& shape);
+
+// The methods of zprl/policy/flow_matching.py, a second time.
+struct Method {
+    std::vector<double> nodes, weights;
+    int rows_per_step;
+};
+inline const Method kMethods[] = {
+    {{0.0}, {1.0}, 1},
+    {{0.0, 0.5}, {0.0, 1.0}, 2},
+    {{0.0, 1.0}, {0.5, 0.5}, 1},
+    {{0.0, 0.5, 0.5, 1.0}, {1.0 / 6.0, 1.0 / 3.0, 1.0 / 3.0, 1.0 / 6.0}, 2},
+};
+
+struct Layer {
+    int in = 0, out = 0;
+    std::vector<float> weight;  // [in][out]
+    std::vector<float> bias;    // [out]
+};
+
+struct Model {
+    Shape shape;
+    std::vector<float> obs_mean, obs_std;
+    std::vector<Layer> embedding, encoder, decoder;
+    Layer modulation, input, output;
+    int time_rows = 0;
+    std::vector<float> time_table;  // [time_rows][3 blocks + 3][hidden]
+    std::vector<Layer> blocks;
+    std::vector<float> action_mean, action_std, action_low, action_high;
+    std::vector<float> actor_mean, actor_divisor;
+    float residual_scale = 0.0f;
+    std::vector<Layer> actor;
+};
+
+// To nearest, ties to even.
+uint16_t to_bf16(float value);
+
+// Signals keep their size from layer to layer; shifts, scales and gates get a size that matters.
+Model random_model(const Shape& shape, Random& random);
+
+// The blob, as policy_blob.h describes it.
+std::vector<char> pack(const Model& model);
+
+}  // namespace core_check

@@ -1,0 +1,234 @@
+# Copyright (c) 2026, The ZPRL Project Developers.
+# SPDX-License-Identifier: BSD-3-Clause
+
+"""The parts of a bundle's contract. The docstrings of the classes here document the fields of ``contract.json``.
+
+Lists run over the elements of a term or over the dimensions of a vector, in order. JSON has no infinity and no NaN: a
+number that does not exist is null.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class ObservationTerm:
+    """One term of the observation vector."""
+
+    name: str
+    """Name of the term in the task's group ``policy``."""
+
+    start: int
+    """Index of its first element in the observation vector."""
+
+    size: int
+    """Number of its elements."""
+
+    elements: list[str] | None
+    """Name of each element; null if the term is not described."""
+
+    units: list[str] | None
+    """Unit of each element, "1" for none; null if the term is not described."""
+
+    frame: str | None
+    """Frame that the term is measured in; null if it has none or is not described."""
+
+    description: str | None
+    """What the term is, in words."""
+
+    minimum: list[float] | None
+    """Smallest value of each element that the policy has met, in its unit; null if unknown."""
+
+    maximum: list[float] | None
+    """Largest value of each element, likewise."""
+
+    mean: list[float]
+    """Mean of the policy's normaliser, which is part of every exported file: feed raw values."""
+
+    std: list[float]
+    """Standard deviation of the policy's normaliser."""
+
+
+@dataclass(frozen=True)
+class Observation:
+    """The observation vector."""
+
+    size: int
+    """Number of elements D."""
+
+    range_source: str | None
+    """Where the ranges come from; null if they are unknown."""
+
+    terms: list[ObservationTerm]
+    """Terms in the order in which they are concatenated."""
+
+
+@dataclass(frozen=True)
+class ActionDimension:
+    """One dimension of the action vector."""
+
+    name: str
+    """Name of the dimension."""
+
+    term: str
+    """Action term of the task that it belongs to."""
+
+    unit: str | None
+    """Unit of ``scale * action``, "1" for none; null if the term is not described."""
+
+    frame: str | None
+    """Frame of the quantity; null if it has none or is not described."""
+
+    description: str | None
+    """What the robot does with it, in words."""
+
+    scale: float | None
+    """Factor from the action to ``unit``; null if the term is not described."""
+
+    low: float | None
+    """Lower limit of the action; null for none."""
+
+    high: float | None
+    """Upper limit of the action; null for none."""
+
+    max_change: float | None
+    """Largest change from one control step to the next that was seen in training; null if unknown."""
+
+    hold: float | None
+    """Value of the safe action, which keeps the robot where it is; null repeats the value sent last."""
+
+
+@dataclass(frozen=True)
+class InitialNoise:
+    """Where the flow starts. It is part of every exported file except the native blob, which is handed it."""
+
+    rule: str
+    """"zero" or "fixed"."""
+
+    seed: int | None
+    """Seed of random draws; null because neither rule draws any."""
+
+    values: list[list[float]] | None
+    """The fixed start (H, A), in normalised action units; null for zero."""
+
+
+@dataclass(frozen=True)
+class Control:
+    """When the policy is asked, and what is done with its answer."""
+
+    period: float
+    """Time between two actions [s]."""
+
+    horizon: int
+    """Number of actions H of a chunk."""
+
+    execute_steps: int
+    """Number of actions Ta of a chunk that are executed."""
+
+    replan: str
+    """When a new chunk is planned, in words."""
+
+    initial_noise: InitialNoise
+    """Where the flow starts."""
+
+
+@dataclass(frozen=True)
+class Joint:
+    """A joint of the robot, as it was in training."""
+
+    name: str
+    """Name of the joint."""
+
+    unit: str | None
+    """Unit of its position, "rad" or "m"; null if unknown."""
+
+    default: float
+    """Position in the default posture, to which relative joint positions refer."""
+
+    low: float
+    """Lower limit of its position."""
+
+    high: float
+    """Upper limit of its position."""
+
+    stiffness: float
+    """Proportional gain of its drive [N m/rad or N/m]."""
+
+    damping: float
+    """Derivative gain of its drive [N m s/rad or N s/m]."""
+
+    effort_limit: float
+    """Largest effort of its drive [N m or N]."""
+
+
+@dataclass(frozen=True)
+class Latent:
+    """The latent that is steered, z' = z + residual_scale * clamp(u, -1, 1)."""
+
+    size: int
+    """Number of dimensions L."""
+
+    residual_scale: float
+    """Lambda; 0 for a base policy."""
+
+    rms: float
+    """Root mean square of z over the demonstrations."""
+
+    mean: list[float]
+    """Mean of each dimension of z over ``source``."""
+
+    std: list[float]
+    """Standard deviation of each dimension of z over ``source``."""
+
+    source: str
+    """Observations behind ``mean`` and ``std``."""
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """How the policy was made."""
+
+    created_at: str
+    """Time of the export, ISO 8601 in UTC."""
+
+    checkpoint: str
+    """Name of the exported file."""
+
+    checkpoint_sha256: str
+    """Its checksum."""
+
+    environment_steps: int
+    """Environment steps of reinforcement learning; 0 for a base policy."""
+
+    physics: str | None
+    """Physics engine of the training; null if unknown."""
+
+    packages: dict[str, str]
+    """Versions of the packages at the export, and of Python."""
+
+    git_commit: str | None
+    """Commit of the repository that exported, with "-dirty" if it had changes; null outside of a repository."""
+
+
+@dataclass(frozen=True)
+class BundleFile:
+    """A file of the bundle."""
+
+    kind: str
+    """"torchscript", "portable", "onnx", "torch_export", "native" or "golden"."""
+
+    needs: str
+    """What a program needs to load it."""
+
+    precision: str
+    """"float32", or "bfloat16" for the weights of the velocity field."""
+
+    tolerance: list[float] | None
+    """Largest absolute error of each action dimension against the recorded chunks; null for the recording itself."""
+
+    size: int
+    """Size [byte]."""
+
+    sha256: str
+    """Checksum."""
