@@ -151,10 +151,10 @@ for name, (obs, action, settings) in shapes.items():
     (Path(sys.argv[1]) / f"{name}.blob").write_bytes(blob.numpy().tobytes())
 PY
     local tool kernel failed=() unfinished=()
-    for kernel in tile cluster; do
+    for kernel in cluster tile mma; do
         for tool in memcheck racecheck initcheck synccheck; do
             echo "== $tool, $kernel"
-            ZPRL_CUDA_KERNEL=$kernel timeout 14 compute-sanitizer --tool "$tool" --error-exitcode 3 \
+            ZPRL_CUDA_KERNEL=$kernel timeout 9 compute-sanitizer --tool "$tool" --error-exitcode 3 \
                 "$BUILD/gpu_driver" "$REPORT"/*.blob
             case $? in
                 0) ;;
@@ -163,8 +163,8 @@ PY
             esac
         done
     done
-    echo "of 8 runs, ${#failed[@]} with findings${failed[*]:+ (${failed[*]})}," \
-        "${#unfinished[@]} not finished within 14 s${unfinished[*]:+ (${unfinished[*]})}"
+    echo "of 12 runs, ${#failed[@]} with findings${failed[*]:+ (${failed[*]})}," \
+        "${#unfinished[@]} not finished within 9 s${unfinished[*]:+ (${unfinished[*]})}"
     ((${#failed[@]} == 0))
 }
 

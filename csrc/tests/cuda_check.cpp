@@ -22,6 +22,7 @@
 #include "cuda/memory.h"
 #include "cuda/policy_step.h"
 #include "cuda/tile_step.cuh"
+#include "cuda/wgmma_tile_step.cuh"
 #include "latent_noise.h"
 
 namespace {
@@ -63,19 +64,25 @@ Blob pack_for_cuda(const std::vector<char>& cpu_blob, Precision precision) {
 
 template <typename Unit, typename Ring>
 void run_tile(const KernelArguments& arguments, const Plan& plan) {
+    using zprl::cuda::TileEngine;
     switch (plan.tile_rows) {
         case 16:
-            return zprl::cuda::run_tile<Unit, Ring, 1>(arguments, plan.cluster_size);
+            return zprl::cuda::run_tile<Unit, TileEngine<Ring, 1>>(arguments, plan.cluster_size);
         case 32:
-            return zprl::cuda::run_tile<Unit, Ring, 2>(arguments, plan.cluster_size);
+            return zprl::cuda::run_tile<Unit, TileEngine<Ring, 2>>(arguments, plan.cluster_size);
         default:
-            return zprl::cuda::run_tile<Unit, Ring, 4>(arguments, plan.cluster_size);
+            return zprl::cuda::run_tile<Unit, TileEngine<Ring, 4>>(arguments, plan.cluster_size);
     }
 }
 
 template <typename Unit>
 void run_kernel(const KernelArguments& arguments, const Plan& plan) {
     if (plan.kernel == Kernel::kCluster) return zprl::cuda::run_cluster<Unit>(arguments, plan.cluster_size);
+    if constexpr (!std::is_same_v<Unit, zprl::cuda::Fp32Unit>) {
+        if (plan.kernel == Kernel::kWgmmaTile) {
+            return zprl::cuda::run_tile<Unit, zprl::cuda::WgmmaTileEngine<Unit>>(arguments, plan.cluster_size);
+        }
+    }
     if (plan.cluster_size > 1) return run_tile<Unit, zprl::cuda::MulticastRing<Unit>>(arguments, plan);
     run_tile<Unit, zprl::cuda::CopyRing<Unit>>(arguments, plan);
 }
@@ -180,6 +187,7 @@ Plan plan_of(const Case& c, const DevicePolicy& policy) {
     const int64_t tiles = (c.rows + c.tile_rows - 1) / c.tile_rows, size = c.cluster_size;
     plan.blocks = c.kernel == Kernel::kCluster ? tiles * size : (tiles + size - 1) / size * size;
     plan.shared_bytes = memory.shared_bytes;
+    require(plan.shared_bytes <= 232448, "the case needs more shared memory than any GPU has");
     plan.workspace_bytes = memory.workspace_bytes * plan.blocks;
     return plan;
 }
@@ -254,7 +262,7 @@ Shape shape_of(int hidden, int blocks, int solver, int steps, int action, int ho
 
 int check_steps(const char* only) {
     constexpr Precision kFp32 = Precision::kFloat32, kTf32 = Precision::kTf32, kBf16 = Precision::kBfloat16;
-    constexpr Kernel kTile = Kernel::kTile, kCluster = Kernel::kCluster;
+    constexpr Kernel kTile = Kernel::kTile, kWgmma = Kernel::kWgmmaTile, kCluster = Kernel::kCluster;
     const Shape small = shape_of(32, 1, 0, 3, 3, 4, 10, 32, 8, {}, {32});
     const Shape odd = shape_of(40, 2, 1, 1, 7, 3, 37, 24, 5, {48}, {40, 20});
     const Shape heun = shape_of(64, 2, 2, 1, 7, 8, 40, 64, 16, {}, {64});
@@ -284,6 +292,14 @@ int check_steps(const char* only) {
         {"tile bf16 32 by 2", kBf16, kTile, 32, 2, 65, odd, Placement::kShared, 4, 64},
         {"tile bf16 64 by 2", kBf16, kTile, 64, 2, 65, heun, Placement::kModulation, 3, 64},
         {"tile bf16 16 by 2 wide", kBf16, kTile, 16, 2, 17, wide, Placement::kShared, 3, 128},
+        {"wgmma bf16", kBf16, kWgmma, 64, 1, 65, odd, Placement::kModulation, 3, 64},
+        {"wgmma bf16 by 2", kBf16, kWgmma, 64, 2, 65, heun, Placement::kShared, 3, 128},
+        {"wgmma bf16 rk4", kBf16, kWgmma, 64, 1, 6, rk4, Placement::kWorkspace, 4, 256},
+        {"wgmma bf16 by 4", kBf16, kWgmma, 64, 4, 130, small, Placement::kWorkspace, 4, 256},
+        {"wgmma bf16 wide", kBf16, kWgmma, 64, 2, 66, wide, Placement::kModulation, 3, 256},
+        {"wgmma tf32", kTf32, kWgmma, 64, 1, 64, small, Placement::kShared, 3, 64},
+        {"wgmma tf32 by 2", kTf32, kWgmma, 64, 2, 67, odd, Placement::kWorkspace, 4, 128},
+        {"wgmma tf32 long chunk", kTf32, kWgmma, 64, 1, 5, long_chunk, Placement::kWorkspace, 3, 128},
         {"cluster fp32 2", kFp32, kCluster, 8, 2, 9, small},
         {"cluster fp32 4", kFp32, kCluster, 8, 4, 3, odd, Placement::kShared, 0, 0, 2},
         {"cluster fp32 rk4", kFp32, kCluster, 8, 4, 17, rk4, Placement::kShared, 0, 0, 0},
@@ -492,10 +508,11 @@ struct Piece {
     int64_t begin, bytes;
 };
 
-void require_apart(const std::vector<Piece>& pieces, int64_t end) {
+void require_apart(const std::vector<Piece>& pieces, int64_t end, int64_t alignment) {
     for (size_t i = 0; i < pieces.size(); ++i) {
         const Piece& a = pieces[i];
-        require(a.begin >= 0 && a.begin % 128 == 0 && a.begin + a.bytes <= end, text("%s is out of bounds", a.name));
+        require(a.begin >= 0 && a.begin % alignment == 0 && a.begin + a.bytes <= end,
+                text("%s is out of bounds", a.name));
         for (size_t j = 0; j < i; ++j) {
             const Piece& b = pieces[j];
             require(a.begin + a.bytes <= b.begin || b.begin + b.bytes <= a.begin,
@@ -527,7 +544,7 @@ void check_memory(const Shape& s, const DevicePolicy& policy, const Plan& plan) 
     late.push_back({"the branch", m.branch, rows * hidden * element});
     late.push_back({"the inner operand", m.inner, rows * std::max(hidden, chunk) * element});
     for (auto* pieces : {&early, &late}) {
-        if (plan.kernel == Kernel::kTile) {
+        if (plan.kernel != Kernel::kCluster) {
             pieces->push_back({"the barriers", m.barrier, 64});
             pieces->push_back({"the ring", m.ring, int64_t{plan.stages} * plan.tile_outputs * 128});
             continue;
@@ -545,9 +562,10 @@ void check_memory(const Shape& s, const DevicePolicy& policy, const Plan& plan) 
         pieces->push_back({"the barrier", m.barrier, 8});
         pieces->push_back({"the staying weights", m.staying, staying});
     }
-    require_apart(early, plan.shared_bytes);
-    require_apart(late, plan.shared_bytes);
-    require_apart(workspace, plan.blocks == 0 ? 0 : plan.workspace_bytes / plan.blocks);
+    const int64_t alignment = plan.kernel == Kernel::kWgmmaTile ? 1024 : 128;  // of what the swizzle depends on
+    require_apart(early, plan.shared_bytes, alignment);
+    require_apart(late, plan.shared_bytes, alignment);
+    require_apart(workspace, plan.blocks == 0 ? 0 : plan.workspace_bytes / plan.blocks, alignment);
 }
 
 void check_plan(const Shape& s, const DevicePolicy& policy, const DeviceProperties& device, int64_t rows,
@@ -567,14 +585,17 @@ void check_plan(const Shape& s, const DevicePolicy& policy, const DeviceProperti
         require(plan.blocks <= device.multiprocessors, "clusters that do not run at once");
         require(plan.resident >= 0 && plan.resident <= 2 * s.blocks + 2, "more layers than there are");
     } else {
+        const bool wgmma = plan.kernel == Kernel::kWgmmaTile;
         const bool exists = plan.tile_rows == 16 || plan.tile_rows == 32 ||
-                            (plan.tile_rows == 64 && policy.precision == Precision::kBfloat16);
+                            (plan.tile_rows == 64 && (wgmma || policy.precision == Precision::kBfloat16));
         require(exists, "a tile that no kernel has");
+        require(wgmma == (plan.tile_rows == 64 && device.wgmma), "wgmma where it is not, or not where it is");
+        require(!wgmma || policy.precision != Precision::kFloat32, "wgmma for float32");
         require(plan.cluster_size == 1 ||
                     ((plan.cluster_size == 2 || plan.cluster_size == 4) && device.major >= 9 &&
                      plan.cluster_size <= device.max_cluster_size && policy.precision != Precision::kFloat32),
                 "weights shared where they cannot be");
-        require(plan.stages >= (plan.cluster_size > 1 ? 3 : 2) && plan.stages <= 4 &&
+        require(plan.stages >= (plan.cluster_size > 1 || wgmma ? 3 : 2) && plan.stages <= 4 &&
                     (plan.tile_outputs == 64 || plan.tile_outputs == 128 || plan.tile_outputs == 256),
                 "a ring that the kernel cannot run");
     }
@@ -583,10 +604,11 @@ void check_plan(const Shape& s, const DevicePolicy& policy, const DeviceProperti
 }
 
 void check_plans() {
-    const DeviceProperties devices[] = {{8, 0, 108, 166912, 1},   {8, 6, 84, 101376, 1},  {8, 9, 128, 101376, 1},
-                                        {9, 0, 132, 232448, 16},  {9, 0, 132, 232448, 8}, {9, 0, 78, 232448, 1},
-                                        {10, 0, 148, 232448, 16}, {12, 0, 170, 101376, 8}};
-    int plans = 0, refused = 0, clusters = 0, in_workspace = 0;
+    const DeviceProperties devices[] = {{8, 0, 108, 166912, 1, false},   {8, 6, 84, 101376, 1, false},
+                                        {8, 9, 128, 101376, 1, false},   {9, 0, 132, 232448, 16, true},
+                                        {9, 0, 132, 232448, 8, true},    {9, 0, 78, 232448, 1, true},
+                                        {10, 0, 148, 232448, 16, false}, {12, 0, 170, 101376, 8, false}};
+    int plans = 0, refused = 0, clusters = 0, in_workspace = 0, wgmma = 0, wgmma_tf32 = 0;
     for (const int hidden : {32, 40, 64, 96, 256, 512, 1024, 2048, 4096}) {
         for (const int blocks : {1, 3, 8}) {
             for (const int chunk : {1, 64, 224, 1000}) {
@@ -609,6 +631,8 @@ void check_plans() {
                             check_plan(s, policy, device, rows, plan);
                             ++plans;
                             clusters += plan.kernel == Kernel::kCluster;
+                            wgmma += plan.kernel == Kernel::kWgmmaTile;
+                            wgmma_tf32 += plan.kernel == Kernel::kWgmmaTile && precision == Precision::kTf32;
                             in_workspace += plan.placement != Placement::kShared;
                         }
                     }
@@ -618,16 +642,23 @@ void check_plans() {
     }
     const Shape s = shape_of(256, 3, 0, 10, 8, 8, 40, 256, 32, {}, {256});
     const DevicePolicy a = device_policy(s, Precision::kBfloat16);
-    require_refused("8.0 or more", [&] { zprl::cuda::plan(a, 1, {7, 5, 40, 65536, 1}); });
+    require_refused("8.0 or more", [&] { zprl::cuda::plan(a, 1, {7, 5, 40, 65536, 1, false}); });
     const Plan one = zprl::cuda::plan(a, 1, devices[3]);
     require(one.kernel == Kernel::kCluster && one.resident == 8, "one row does not get a cluster with all its weights");
     const Plan many = zprl::cuda::plan(a, 8192, devices[3]);
-    require(many.kernel == Kernel::kTile && many.blocks <= 2 * 132, "8192 rows take more than two rounds");
+    require(many.kernel == Kernel::kWgmmaTile && many.blocks <= 2 * 132, "8192 rows take more than two rounds");
+    const Plan forced = zprl::cuda::plan(a, 8192, devices[3], zprl::cuda::KernelChoice::kMmaTiles);
+    require(forced.kernel == Kernel::kTile && forced.cluster_size > 1,
+            "mma.sync is not to be had, or shares no weights");
+    const Plan tile = zprl::cuda::plan(a, 65, devices[3], zprl::cuda::KernelChoice::kTiles);
+    require(tile.kernel != Kernel::kCluster && tile.cluster_size > 1, "tiles alone share no weights");
+    require(zprl::cuda::plan(a, 8192, devices[6]).kernel == Kernel::kTile, "wgmma on Blackwell");
     require(zprl::cuda::plan(a, 1, devices[5]).kernel == Kernel::kTile, "a cluster where there are none");
-    require(clusters > 0 && in_workspace > 0 && refused > 0, "the grid misses a case");
+    require(clusters > 0 && in_workspace > 0 && refused > 0 && wgmma_tf32 > 0, "the grid misses a case");
     std::printf("cuda_check: one row: %s\n", zprl::cuda::describe(one).c_str());
     std::printf("cuda_check: 8192 rows: %s\n", zprl::cuda::describe(many).c_str());
-    std::printf("cuda_check: %d plans keep their limits, %d of clusters; %d refused\n", plans, clusters, refused);
+    std::printf("cuda_check: %d plans keep their limits, %d of clusters, %d on wgmma; %d refused\n", plans, clusters,
+                wgmma, refused);
 }
 
 // ---- Noise and the emulation itself

@@ -60,11 +60,11 @@ def test_batch_sizes(policies, precision, rows):
 
 
 @pytest.mark.parametrize("rows", [1, 8, 17])
-def test_both_kernels_serve_small_batches(policies, precision, rows, monkeypatch):
+def test_all_kernels_serve_small_batches(policies, precision, rows, monkeypatch):
     policy, step = policies(precision)
     inputs = make_inputs(policy, rows)
     plans = {}
-    for kernel in ("tile", "cluster"):
+    for kernel in ("tile", "mma", "cluster"):
         monkeypatch.setenv("ZPRL_CUDA_KERNEL", kernel)
         plans[kernel] = torch.ops.zprl.cuda_plan(step.blob, rows, step.header)
         check(policy, precision, inputs, step.act(*on_gpu(inputs)))
@@ -73,6 +73,21 @@ def test_both_kernels_serve_small_batches(policies, precision, rows, monkeypatch
         assert plans["cluster"] == plans["tile"]
     elif rows == 1 and not plans["cluster"].startswith("cluster"):
         pytest.skip(f"this GPU refuses clusters, and takes {plans['cluster']}")
+
+
+@pytest.mark.parametrize("rows", [8192, 8193])
+def test_hopper_runs_large_batches_on_wgmma(policies, precision, rows, monkeypatch):
+    if precision == "float32":
+        pytest.skip("float32 has no matrix unit")
+    if torch.cuda.get_device_capability() != (9, 0):
+        pytest.skip("needs compute capability 9.0")
+    policy, step = policies(precision)
+    inputs = make_inputs(policy, rows)
+    assert torch.ops.zprl.cuda_plan(step.blob, rows, step.header).startswith("tile on wgmma")
+    check(policy, precision, inputs, step.act(*on_gpu(inputs)))
+    monkeypatch.setenv("ZPRL_CUDA_KERNEL", "mma")
+    assert torch.ops.zprl.cuda_plan(step.blob, rows, step.header).startswith("tile:")
+    check(policy, precision, inputs, step.act(*on_gpu(inputs)))
 
 
 def in_normalised_units(policy):

@@ -56,6 +56,7 @@ class ClusterEngine {
         return device::of_peer(pointer, rank);
     }
     ZPRL_DEVICE bool writes() const { return rank_ == 0; }
+    ZPRL_DEVICE void sync() const { device::sync_block(); }
     ZPRL_DEVICE void exchange() const { device::sync_cluster(); }
 
     template <typename LayerUnit, typename Finisher>

@@ -46,6 +46,12 @@ ZPRL_DEVICE char* shared_memory() {
     return dynamic_shared_memory;
 }
 
+// Writes what a matrix unit may read later.
+template <typename T>
+ZPRL_DEVICE void store_operand(void* at, T value) {
+    *static_cast<T*>(at) = value;
+}
+
 ZPRL_DEVICE uint32_t shared_address(const void* pointer) {
     return static_cast<uint32_t>(__cvta_generic_to_shared(pointer));
 }
@@ -127,8 +133,7 @@ ZPRL_DEVICE float to_tf32(float x) {
     return __uint_as_float(result);
 }
 
-// ---- Clusters and bulk copies: Hopper and later
-// ----------------------------------------------------------------------
+// ---- Clusters and bulk copies: Hopper and later ---------------------------------------------------------------------
 
 #if !defined(__CUDA_ARCH__) || __CUDA_ARCH__ >= 900
 

@@ -13,6 +13,8 @@
 //   arguments.cuh     what a kernel is told
 //   step.cuh          the step, which both kernels run
 //   tile_step.cuh     throughput: a block takes its rows through the whole step, weights stream by
+//   wgmma_tile_step.cuh   the same with Hopper's matrix units, for tiles of 64 rows
+//   wgmma.cuh         what that asks of the hardware
 //   weight_ring.cuh   how they stream: cp.async, or bulk copies for all blocks of a cluster at once
 //   cluster_step.cuh  latency: a cluster of blocks holds the weights of the velocity field, rows stream by
 //   launch.cu         choice and launch
@@ -86,9 +88,13 @@ struct DeviceProperties {
     int multiprocessors;
     int shared_memory_per_block_optin;  // [bytes]
     int max_cluster_size;               // 1 without clusters; 16 if more than the portable 8 can be launched
+    bool wgmma;                         // Hopper, and a library that was built for it
 };
 
-enum class Kernel : int32_t { kTile = 0, kCluster = 1 };
+enum class Kernel : int32_t { kTile = 0, kWgmmaTile = 1, kCluster = 2 };
+
+// Kernels that a plan may use: any; only tiles, of both kinds; or only tiles with mma.sync.
+enum class KernelChoice : int32_t { kAny = 0, kTiles = 1, kMmaTiles = 2 };
 
 // Where the tile kernel keeps what its rows need besides operands.
 enum class Placement : int32_t {
@@ -113,7 +119,8 @@ struct Plan {
 
 // The plan of a batch: a pure function. Throws std::invalid_argument with one sentence if the device cannot run the
 // policy: a compute capability below 8.0, or layers too wide for its shared memory.
-Plan plan(const DevicePolicy& policy, int64_t rows, const DeviceProperties& device);
+Plan plan(const DevicePolicy& policy, int64_t rows, const DeviceProperties& device,
+          KernelChoice choice = KernelChoice::kAny);
 
 // For people: "tile: 128 blocks of 64 rows, ..."
 std::string describe(const Plan& plan);
@@ -122,26 +129,27 @@ std::string describe(const Plan& plan);
 
 DeviceProperties device_properties();
 
-// The plan that the functions below follow: plan() for the current device, with smaller clusters or none if it refuses
-// them (said once on stderr), and none if the environment variable ZPRL_CUDA_KERNEL is "tile" (the rule is "cluster").
+// plan() for the current device, with smaller clusters or none if it refuses them (said once on stderr). The
+// environment variable ZPRL_CUDA_KERNEL limits the choice: "tile" to tiles, "mma" to tiles with mma.sync; "cluster", or
+// nothing, is the rule.
 Plan current_plan(const DevicePolicy& policy, int64_t rows);
 
-// Scratch memory that the functions below need on the device, aligned to 16 bytes; often 0.
-size_t workspace_bytes(const DevicePolicy& policy, int64_t rows);
+// The functions below follow a plan that current_plan() made for this policy, this many rows and the current device.
+// `workspace` is scratch memory on the device, plan.workspace_bytes long (often 0) and aligned to 16 bytes.
 
 // As zprl::policy_step(), with all pointers on the device. `blob` is a copy of what pack() wrote, `header` of which
 // parse_header() read; `stream` a cudaStream_t.
-void policy_step(const DevicePolicy& policy, const void* blob, const float* obs, const float* residual,
-                 const float* noise, const uint64_t* latent_seed, int64_t rows, float* chunk, void* workspace,
-                 void* stream);
+void policy_step(const DevicePolicy& policy, const Plan& plan, const void* blob, const float* obs,
+                 const float* residual, const float* noise, const uint64_t* latent_seed, int64_t rows, float* chunk,
+                 void* workspace, void* stream);
 
 // As zprl::encode(): latent mean and log-variance.
-void encode(const DevicePolicy& policy, const void* blob, const float* obs, int64_t rows, float* mean, float* logvar,
-            void* workspace, void* stream);
+void encode(const DevicePolicy& policy, const Plan& plan, const void* blob, const float* obs, int64_t rows, float* mean,
+            float* logvar, void* workspace, void* stream);
 
 // As zprl::integrate(): conditions and noise (or null) to normalised chunks.
-void integrate(const DevicePolicy& policy, const void* blob, const float* condition, const float* noise, int64_t rows,
-               float* chunk, void* workspace, void* stream);
+void integrate(const DevicePolicy& policy, const Plan& plan, const void* blob, const float* condition,
+               const float* noise, int64_t rows, float* chunk, void* workspace, void* stream);
 
 // -- for the profiler
 

@@ -10,6 +10,8 @@
 //       block or cluster, and always in the same thread for the same row and column. What is read must be in place.
 //   copies(), copy(pointer, i)
 //       the number of shared memories that a result must reach, and the place in number i of them
+//   sync()
+//       what the block wrote to its own memory before is seen by all of it after
 //   exchange()
 //       what was written everywhere before is seen by all after
 //   writes()
@@ -87,7 +89,7 @@ class Step {
         }
         field(p_.modulation, layers_once(p_), once_, Finish::kModulation);
         load_state();
-        device::sync_block();
+        e_.sync();
         integrate();
     }
 
@@ -346,7 +348,7 @@ class Step {
                     if (i + 1 == layers) kind = Finish::kOutput;
                     if (i % 2 == 1) {
                         modulated_layer_norm();
-                        device::sync_block();
+                        e_.sync();
                     }
                     field(field_layer(p_, i), index, input, kind);
                     // Past the input's numbers of time, or past those of a finished block.

@@ -20,9 +20,12 @@
 namespace zprl {
 namespace cuda {
 
-template <typename Ring, int kTilesM>
+template <typename WeightRing, int kTilesM>
 class TileEngine {
  public:
+    typedef WeightRing Ring;
+    static constexpr int kRows = 16 * kTilesM;
+
     ZPRL_DEVICE TileEngine(const KernelArguments& arguments, Ring& ring)
         : blob_(arguments.call.blob), at_once_(arguments.memory.tile_outputs), ring_(ring) {}
 
@@ -32,7 +35,8 @@ class TileEngine {
         return pointer;
     }
     ZPRL_DEVICE bool writes() const { return true; }
-    ZPRL_DEVICE void exchange() const { device::sync_block(); }
+    ZPRL_DEVICE void sync() const { device::sync_block(); }
+    ZPRL_DEVICE void exchange() const { sync(); }
 
     template <typename LayerUnit, typename Finisher>
     ZPRL_DEVICE void linear(const DeviceLayer& layer, int, const char* input, const Finisher& finish) {
@@ -46,7 +50,7 @@ class TileEngine {
             float sum[kTilesM][kTilesN][4] = {};
             for (int slab = 0; slab < slabs; ++slab) {
                 const char* const weights = ring_.next();
-                LayerUnit::template add_products<kTilesM, kTilesN>(sum, input + slab * (16 * kTilesM * kSlabBytes),
+                LayerUnit::template add_products<kTilesM, kTilesN>(sum, input + slab * (kRows * kSlabBytes),
                                                                    weights + warp * 8 * kSlabBytes,
                                                                    kWarps * 8 * kSlabBytes, tiles);
             }
@@ -67,7 +71,7 @@ class TileEngine {
         }
     }
 
- private:
+ protected:
     static_assert(kPanel % (8 * kWarps) == 0, "a panel has whole tiles for every warp");
 
     const char* const blob_;
@@ -75,7 +79,7 @@ class TileEngine {
     Ring& ring_;
 };
 
-template <typename Unit, typename Ring, int kTilesM>
+template <typename Unit, typename Engine>
 ZPRL_DEVICE void run_tile(const KernelArguments& arguments, int cluster_size) {
     const DevicePolicy& p = arguments.policy;
     const Operation operation = arguments.call.operation;
@@ -84,10 +88,10 @@ ZPRL_DEVICE void run_tile(const KernelArguments& arguments, int cluster_size) {
     const int end = operation == Operation::kEncode
                         ? p.num_embedding + p.num_encoder
                         : once + 1 + p.num_steps * p.solver.stages * layers_per_evaluation(p);
-    Ring ring(arguments, begin, end, cluster_size);
-    TileEngine<Ring, kTilesM> engine(arguments, ring);
+    typename Engine::Ring ring(arguments, begin, end, cluster_size);
+    Engine engine(arguments, ring);
     char* const workspace = arguments.call.workspace + device::block_index() * arguments.memory.workspace_bytes;
-    Step<Unit, TileEngine<Ring, kTilesM>> step(arguments, engine, device::block_index() * (16 * kTilesM), workspace);
+    Step<Unit, Engine> step(arguments, engine, device::block_index() * Engine::kRows, workspace);
     step.run();
     ring.close();
 }

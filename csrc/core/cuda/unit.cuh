@@ -55,7 +55,7 @@ struct KeepsHalves {
 
 struct Fp32Unit : KeepsFloats {
     static constexpr int kElementBytes = 4;
-    static ZPRL_DEVICE void store_operand(void* at, float x, float y) { *static_cast<Float2*>(at) = {x, y}; }
+    static ZPRL_DEVICE void store_operand(void* at, float x, float y) { device::store_operand(at, Float2{x, y}); }
 
     template <int kTilesM, int kTilesN>
     static ZPRL_DEVICE void add_products(float (&sum)[kTilesM][kTilesN][4], const char* a, const char* b, int stride,
@@ -151,14 +151,14 @@ struct Bf16Instruction {
 struct Tf32Unit : KeepsFloats, MatrixUnit<Tf32Instruction> {
     static constexpr int kElementBytes = 4;
     static ZPRL_DEVICE void store_operand(void* at, float x, float y) {
-        *static_cast<Float2*>(at) = {device::to_tf32(x), device::to_tf32(y)};
+        device::store_operand(at, Float2{device::to_tf32(x), device::to_tf32(y)});
     }
 };
 
 struct Bf16Unit : KeepsHalves, MatrixUnit<Bf16Instruction> {
     static constexpr int kElementBytes = 2;
     static ZPRL_DEVICE void store_operand(void* at, float x, float y) {
-        *static_cast<uint32_t*>(at) = device::to_bf16x2(x, y);
+        device::store_operand(at, device::to_bf16x2(x, y));
     }
 };
 
