@@ -151,6 +151,14 @@ inline void copy_bulk(void* shared, const void* global, uint32_t bytes, uint64_t
     machine().request(machine().arrivals(barrier), {shared, global, bytes, {}});
 }
 
+template <typename T>
+inline void store_async(void* at, int rank, T value, uint64_t* barrier) {
+    machine().require_shared(at, sizeof(T), sizeof(T));
+    emulation::Copy copy{of_peer(static_cast<char*>(at), rank), nullptr, sizeof(T), {}};
+    std::memcpy(copy.value, &value, sizeof(T));
+    machine().request(machine().arrivals(of_peer(barrier, rank)), copy);
+}
+
 inline void wait_for_phase(uint64_t* barrier, uint32_t parity) {
     machine().wait_for_phase(machine().arrivals(barrier), parity);
 }

@@ -10,7 +10,8 @@
 //   branch, inner             slabs of W' (inner: or the chunk)      the layers that run once
 //   state, end                4 (C' + 8) each; end not for Euler
 //   tile: barriers, ring      64, and stages of up to 32 KiB, per block
-//   cluster: partial sums     4 KiB, per block
+//   cluster: barriers         24, per block
+//            partial sums     4 KiB, per block
 //            weights passing  8 warps x 3 stages of 2 KiB, per block
 //            weights staying  slices of the first `resident` layers, per block
 //
@@ -39,6 +40,9 @@ constexpr int kGroupOutputs = 16;
 constexpr int kGroupStages = 3;
 constexpr int kGroupBytes = kGroupOutputs * kSlabBytes;
 constexpr int kPartialBytes = kWarps * kGroupOutputs * kClusterRows * 4;
+
+// Barriers of the cluster kernel: for the weights that stay, and for every other exchange.
+constexpr int kClusterBarriers = 3;
 
 static_assert(kMaxTileOutputs * kSlabBytes == 32 * 1024 && kGroupBytes == 2 * 1024 && kPartialBytes == 4 * 1024,
               "the table above");

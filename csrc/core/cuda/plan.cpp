@@ -215,7 +215,7 @@ Memory lay_out_memory(const DevicePolicy& p, const Plan& plan) {
         m.resident = plan.resident;
         m.partial = shared.take(kPartialBytes);
         m.passing = shared.take(kWarps * kGroupStages * kGroupBytes);
-        m.barrier = shared.take(sizeof(uint64_t));
+        m.barrier = shared.take(kClusterBarriers * sizeof(uint64_t));
         int64_t staying = 0;
         for (int i = 0; i < plan.resident; ++i) staying += slice_bytes(p, i, plan.cluster_size);
         m.staying = shared.take(staying);

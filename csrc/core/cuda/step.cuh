@@ -5,15 +5,16 @@
 //
 // The two kernels are one program over two engines. An engine says who multiplies what, and who sees what is written:
 //
-//   linear<Unit>(layer, index, input, finish)
+//   linear<Unit>(layer, index, input, bytes, finish)
 //       sums of a layer for all rows. finish(row, column, x, y) gets each pair of columns, with its bias, once in the
 //       block or cluster, and always in the same thread for the same row and column. What is read must be in place.
-//   copies(), copy(pointer, i)
-//       the number of shared memories that a result must reach, and the place in number i of them
+//       What finish put(), `bytes` for each pair, is seen by all after.
+//   put(at, value)
+//       writes 4 or 8 bytes of a result, by finish alone, into the memory of every block that has these rows
 //   sync()
 //       what the block wrote to its own memory before is seen by all of it after
 //   exchange()
-//       what was written everywhere before is seen by all after
+//       the same, and all blocks that have these rows are done with what they read before
 //   writes()
 //       whether this block writes results to global memory that all blocks of a cluster have
 //
@@ -74,7 +75,7 @@ class Step {
     ZPRL_DEVICE void run() {
         if (c_.operation != Operation::kIntegrate) {
             load_observations();
-            e_.exchange();
+            e_.sync();
             run_once(0, p_.num_embedding + p_.num_encoder, false);
             if (c_.operation == Operation::kEncode) {
                 write_moments();
@@ -85,7 +86,7 @@ class Step {
             run_once(p_.num_embedding + p_.num_encoder, layers_once(p_), true);
         } else {
             load_conditions();
-            e_.exchange();
+            e_.sync();
         }
         field(p_.modulation, layers_once(p_), once_, Finish::kModulation);
         load_state();
@@ -124,13 +125,17 @@ class Step {
 
     ZPRL_DEVICE const float* floats(uint32_t offset) const { return reinterpret_cast<const float*>(c_.blob + offset); }
 
-    // A pair of columns into the memory of everybody who needs it.
-    ZPRL_DEVICE void put(float* at, Float2 pair) const {
-        for (int i = 0; i < e_.copies(); ++i) *reinterpret_cast<Float2*>(e_.copy(at, i)) = pair;
+    // A pair of an operand, for this block alone.
+    ZPRL_DEVICE void store_operand(char* operand, int row, int column, float x, float y) const {
+        device::store_operand(operand_at(operand, row, column), Unit::operand(x, y));
     }
-    ZPRL_DEVICE void put_operand(char* at, float x, float y) const {
-        for (int i = 0; i < e_.copies(); ++i) Unit::store_operand(e_.copy(at, i), x, y);
+    ZPRL_DEVICE void put_operand(char* operand, int row, int column, float x, float y) const {
+        e_.put(operand_at(operand, row, column), Unit::operand(x, y));
     }
+    ZPRL_DEVICE char* operand_at(char* operand, int row, int column) const {
+        return operand + swizzled(m_.rows, row, column * Unit::kElementBytes);
+    }
+    static constexpr int kOperandBytes = 2 * Unit::kElementBytes, kPairBytes = sizeof(Float2);
 
     ZPRL_DEVICE void load_observations() {
         const float *mean = floats(p_.obs_mean), *std = floats(p_.obs_std);
@@ -145,7 +150,7 @@ class Step {
         for_pairs(padded_width(p_.embed_dim), [&](int row, int column) {
             const float x = number(c_.condition, row, p_.embed_dim, column);
             const float y = number(c_.condition, row, p_.embed_dim, column + 1);
-            Unit::store_operand(once_ + swizzled(m_.rows, row, column * Unit::kElementBytes), silu(x), silu(y));
+            store_operand(once_, row, column, silu(x), silu(y));
         });
     }
 
@@ -182,7 +187,7 @@ class Step {
             const float x = number(c_.noise, row, chunk_dim(), column);
             const float y = number(c_.noise, row, chunk_dim(), column + 1);
             *reinterpret_cast<Float2*>(state_ + row * m_.state_stride + column) = {x, y};
-            Unit::store_operand(inner_ + swizzled(m_.rows, row, column * Unit::kElementBytes), x, y);
+            store_operand(inner_, row, column, x, y);
         });
     }
 
@@ -199,19 +204,16 @@ class Step {
         for (int i = begin; i < end; ++i) {
             const bool last_of_mlp = i + 1 == p_.num_embedding || i + 1 == end;
             const Finish kind = !last_of_mlp ? Finish::kGelu : (to_condition ? Finish::kCondition : Finish::kPlain);
-            const int rows = m_.rows;
             char* const to = other_;
-            e_.template linear<Fp32Unit>(p_.once[i], i, once_, [&](int row, int column, float x, float y) {
+            const int bytes = kind == Finish::kCondition ? kOperandBytes : kPairBytes;
+            e_.template linear<Fp32Unit>(p_.once[i], i, once_, bytes, [&](int row, int column, float x, float y) {
                 if (kind == Finish::kCondition) {
-                    const uint32_t at = swizzled(rows, row, column * Unit::kElementBytes);
-                    put_operand(to + at, silu(x), silu(y));
+                    put_operand(to, row, column, silu(x), silu(y));
                 } else {
-                    const Float2 values = kind == Finish::kGelu ? Float2{gelu(x), gelu(y)} : Float2{x, y};
-                    const uint32_t at = swizzled(rows, row, column * 4);
-                    put(reinterpret_cast<float*>(to + at), values);
+                    const bool last = kind == Finish::kPlain;
+                    e_.put(float_at(to, row, column), last ? Float2{x, y} : Float2{gelu(x), gelu(y)});
                 }
             });
-            e_.exchange();
             swap_once();
         }
     }
@@ -221,38 +223,39 @@ class Step {
     // One layer of it, or the modulation, from `input` to where its kind says.
     ZPRL_DEVICE void field(const DeviceLayer& layer, int index, const char* input, Finish kind) {
         const int hidden = padded_width(p_.hidden_dim);
-        e_.template linear<Unit>(layer, index, input, [&](int row, int column, float x, float y) {
+        const int bytes = kind == Finish::kModulation ? 2 * static_cast<int>(sizeof(Kept))
+                          : kind == Finish::kBlockIn  ? kOperandBytes
+                          : kind == Finish::kOutput   ? (finished_ ? 0 : kOperandBytes)
+                                                      : kPairBytes;
+        e_.template linear<Unit>(layer, index, input, bytes, [&](int row, int column, float x, float y) {
             Kept* const modulation = modulation_ + row * m_.modulation_stride + column;
             float* const stream = stream_ + row * m_.stream_stride + column;
             switch (kind) {
                 case Finish::kModulation:
-                    for (int i = 0; i < e_.copies(); ++i) Unit::store_kept(e_.copy(modulation, i), {x, y});
+                    e_.put(modulation, Unit::kept(x, y));
                     break;
                 case Finish::kInput: {
                     const Float2 bias = Unit::load_kept(modulation);
                     const Float2 h = {x + (bias.x + time_[column]), y + (bias.y + time_[column + 1])};
-                    put(stream, h);
+                    e_.put(stream, h);
                     break;
                 }
-                case Finish::kBlockIn: {
-                    const uint32_t at = swizzled(m_.rows, row, column * Unit::kElementBytes);
-                    put_operand(inner_ + at, silu(x), silu(y));
+                case Finish::kBlockIn:
+                    put_operand(inner_, row, column, silu(x), silu(y));
                     break;
-                }
                 case Finish::kBlockOut: {
                     const Float2 gate = Unit::load_kept(modulation + 3 * hidden);
                     const float* const time_gate = time_ + 2 * hidden + column;
                     Float2 h = load_pair(stream);
                     h.x += (gate.x + time_gate[0]) * x;
                     h.y += (gate.y + time_gate[1]) * y;
-                    put(stream, h);
+                    e_.put(stream, h);
                     break;
                 }
                 default:
                     advance(row, column, x, y);
             }
         });
-        e_.exchange();
     }
 
     // LayerNorm without affine parameters, then * (1 + scale + time_scale) + shift + time_shift: a warp per row.
@@ -283,8 +286,7 @@ class Step {
                 float x = (pair.x - mean) * inverse_std, y = (pair.y - mean) * inverse_std;
                 x = x * (scale.x + (1.0f + time_scale[i])) + (shift.x + time_shift[i]);
                 y = y * (scale.y + (1.0f + time_scale[i + 1])) + (shift.y + time_shift[i + 1]);
-                Unit::store_operand(branch_ + swizzled(m_.rows, row, i * Unit::kElementBytes), i < width ? x : 0.0f,
-                                    i + 1 < width ? y : 0.0f);
+                store_operand(branch_, row, i, i < width ? x : 0.0f, i + 1 < width ? y : 0.0f);
             }
         }
     }
@@ -306,8 +308,7 @@ class Step {
             next = {from.x - next_node_ * x, from.y - next_node_ * y};
         }
         if (!finished_) {
-            const uint32_t at = swizzled(m_.rows, row, column * Unit::kElementBytes);
-            put_operand(inner_ + at, next.x, next.y);
+            put_operand(inner_, row, column, next.x, next.y);
         } else if (exists(row)) {
             write_action(row, column, end.x);
             write_action(row, column + 1, end.y);

@@ -29,17 +29,23 @@ class TileEngine {
     ZPRL_DEVICE TileEngine(const KernelArguments& arguments, Ring& ring)
         : blob_(arguments.call.blob), at_once_(arguments.memory.tile_outputs), ring_(ring) {}
 
-    ZPRL_DEVICE int copies() const { return 1; }
     template <typename T>
-    ZPRL_DEVICE T* copy(T* pointer, int) const {
-        return pointer;
+    ZPRL_DEVICE void put(void* at, T value) const {
+        device::store_operand(at, value);
     }
     ZPRL_DEVICE bool writes() const { return true; }
     ZPRL_DEVICE void sync() const { device::sync_block(); }
     ZPRL_DEVICE void exchange() const { sync(); }
 
     template <typename LayerUnit, typename Finisher>
-    ZPRL_DEVICE void linear(const DeviceLayer& layer, int, const char* input, const Finisher& finish) {
+    ZPRL_DEVICE void linear(const DeviceLayer& layer, int, const char* input, int, const Finisher& finish) {
+        add_up<LayerUnit>(layer, input, finish);
+        sync();
+    }
+
+ protected:
+    template <typename LayerUnit, typename Finisher>
+    ZPRL_DEVICE void add_up(const DeviceLayer& layer, const char* input, const Finisher& finish) {
         constexpr int kTilesN = kMaxTileOutputs / 8 / kWarps;
         const int warp = device::thread_index() / 32, lane = device::thread_index() % 32;
         const int outputs = padded_width(layer.out), slabs = slabs_of(layer.in, LayerUnit::kElementBytes);
@@ -71,7 +77,6 @@ class TileEngine {
         }
     }
 
- protected:
     static_assert(kPanel % (8 * kWarps) == 0, "a panel has whole tiles for every warp");
 
     const char* const blob_;

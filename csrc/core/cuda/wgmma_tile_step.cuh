@@ -65,12 +65,13 @@ class WgmmaTileEngine : public TileEngine<MulticastRing<Unit, 0>, kWgmmaRows / 1
     ZPRL_DEVICE void exchange() const { sync(); }
 
     template <typename LayerUnit, typename Finisher>
-    ZPRL_DEVICE void linear(const DeviceLayer& layer, int index, const char* input, const Finisher& finish) {
+    ZPRL_DEVICE void linear(const DeviceLayer& layer, int, const char* input, int, const Finisher& finish) {
         if constexpr (std::is_same_v<LayerUnit, Unit>) {
             multiply_layer(layer, input, finish);
         } else {
-            Base::template linear<LayerUnit>(layer, index, input, finish);
+            this->template add_up<LayerUnit>(layer, input, finish);
         }
+        sync();
     }
 
  private:
