@@ -63,6 +63,9 @@ void require_refused(const char* sentence, const Function& function) {
 void check_packing() {
     Random random(7);
     Shape s = shape_of(40, 2, 3, 2, 7, 11, 37, 70, 5, {48}, {130, 20});
+    s.steered = true;
+    s.activation = 2;
+    s.actor_hidden = {9, 70};
     int weights = 0;
     for (const Precision precision : {Precision::kFloat32, Precision::kTf32, Precision::kBfloat16}) {
         s.dtype = Dtype::kFloat32;
@@ -72,9 +75,17 @@ void check_packing() {
         const DevicePolicy p = zprl::cuda::parse_header(blob.header(), blob.bytes);
         require(p.precision == precision && p.bytes == blob.bytes, "the header says something else");
         const zprl::cuda::DeviceLayer* once = p.once;
-        for (const auto* layers : {&model.embedding, &model.encoder, &model.decoder}) {
+        for (const auto* layers : {&model.embedding, &model.encoder, &model.actor, &model.decoder}) {
             for (const Layer& layer : *layers) weights += check_layer(blob, *once++, layer, Precision::kFloat32);
         }
+        const auto floats = [&](uint32_t offset) {
+            return reinterpret_cast<const float*>(reinterpret_cast<const char*>(blob.storage.data()) + offset);
+        };
+        require(p.num_actor == 3 && p.actor_activation == zprl::Activation::kTanh &&
+                    same_bits(floats(p.actor_mean), model.actor_mean.data(), model.actor_mean.size()) &&
+                    same_bits(floats(p.actor_divisor), model.actor_divisor.data(), model.actor_divisor.size()) &&
+                    floats(p.residual_scale)[0] == model.residual_scale,
+                "the actor is another one");
         weights += check_layer(blob, p.modulation, with_padded_parts(model.modulation, 4, s.hidden), precision);
         weights += check_layer(blob, p.input, model.input, precision);
         weights += check_layer(blob, p.output, model.output, precision);
@@ -115,6 +126,7 @@ void check_packing() {
 
     // bf16 weights are packed as they are, and as nothing else.
     s.dtype = Dtype::kBfloat16;
+    s.steered = false;
     Model model = random_model(s, random);
     const std::vector<char> halves = pack(model);
     model.shape.dtype = Dtype::kFloat32;

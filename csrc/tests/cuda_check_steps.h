@@ -166,6 +166,12 @@ void check_case(const Case& c, Random& random, Errors* worst) {
 int check_steps(const char* only) {
     constexpr Precision kFp32 = Precision::kFloat32, kTf32 = Precision::kTf32, kBf16 = Precision::kBfloat16;
     constexpr Kernel kTile = Kernel::kTile, kWgmma = Kernel::kWgmmaTile, kCluster = Kernel::kCluster;
+    const auto steered = [](Shape s, int activation, std::vector<int> hidden) {
+        s.steered = true;
+        s.activation = activation;
+        s.actor_hidden = std::move(hidden);
+        return s;
+    };
     const Shape small = shape_of(32, 1, 0, 3, 3, 4, 10, 32, 8, {}, {32});
     const Shape odd = shape_of(40, 2, 1, 1, 7, 3, 37, 24, 5, {48}, {40, 20});
     const Shape heun = shape_of(64, 2, 2, 1, 7, 8, 40, 64, 16, {}, {64});
@@ -180,6 +186,11 @@ int check_steps(const char* only) {
         {"tile fp32 heun", kFp32, kTile, 16, 1, 3, heun},
         {"tile fp32 rk4 twice", kFp32, kTile, 16, 1, 5, rk4_twice},
         {"tile fp32 long chunk", kFp32, kTile, 16, 1, 2, long_chunk},
+        {"tile fp32 elu actor", kFp32, kTile, 16, 1, 9, steered(small, 0, {48, 20})},
+        {"tile fp32 relu actor", kFp32, kTile, 32, 1, 3, steered(rk4_twice, 1, {16})},
+        {"tile fp32 tanh actor", kFp32, kTile, 16, 1, 4, steered(small, 2, {130})},
+        {"tile fp32 silu actor", kFp32, kTile, 16, 1, 2, steered(small, 3, {8})},
+        {"tile fp32 gelu actor", kFp32, kTile, 16, 1, 2, steered(small, 4, {64})},
         {"tile tf32 16", kTf32, kTile, 16, 1, 17, odd},
         {"tile tf32 32", kTf32, kTile, 32, 1, 7, heun, Placement::kWorkspace, 2},
         {"tile tf32 wide", kTf32, kTile, 16, 1, 2, wide},
@@ -200,6 +211,7 @@ int check_steps(const char* only) {
         {"wgmma bf16 rk4", kBf16, kWgmma, 64, 1, 6, rk4, Placement::kWorkspace, 4, 256},
         {"wgmma bf16 by 4", kBf16, kWgmma, 64, 4, 130, small, Placement::kWorkspace, 4, 256},
         {"wgmma bf16 wide", kBf16, kWgmma, 64, 2, 66, wide, Placement::kModulation, 3, 256},
+        {"wgmma bf16 actor", kBf16, kWgmma, 64, 2, 65, steered(small, 0, {48, 20})},
         {"wgmma tf32", kTf32, kWgmma, 64, 1, 64, small, Placement::kShared, 3, 64},
         {"wgmma tf32 by 2", kTf32, kWgmma, 64, 2, 67, odd, Placement::kWorkspace, 4, 128},
         {"wgmma tf32 long chunk", kTf32, kWgmma, 64, 1, 5, long_chunk, Placement::kWorkspace, 3, 128},
@@ -207,6 +219,8 @@ int check_steps(const char* only) {
         {"cluster fp32 4", kFp32, kCluster, 8, 4, 3, odd, Placement::kShared, 0, 0, 2},
         {"cluster fp32 rk4", kFp32, kCluster, 8, 4, 17, rk4, Placement::kShared, 0, 0, 0},
         {"cluster fp32 rk4 twice", kFp32, kCluster, 8, 2, 1, rk4_twice},
+        {"cluster fp32 actor", kFp32, kCluster, 8, 4, 9, steered(small, 0, {48, 20})},
+        {"cluster fp32 actor only", kFp32, kCluster, 8, 2, 3, steered(odd, 2, {})},
         {"cluster tf32 4", kTf32, kCluster, 8, 4, 7, heun},
         {"cluster tf32 long chunk", kTf32, kCluster, 8, 2, 4, long_chunk},
         {"cluster bf16 4", kBf16, kCluster, 8, 4, 8, odd},

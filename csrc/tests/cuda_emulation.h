@@ -85,6 +85,8 @@ inline void wait_for_copies() {
 }
 
 inline float exp(float x) { return std::exp(x); }
+inline float expm1(float x) { return std::expm1(x); }
+inline float tanh(float x) { return std::tanh(x); }
 inline float erf(float x) { return std::erf(x); }
 inline float inverse_sqrt(float x) { return 1.0f / std::sqrt(x); }
 inline float divide_fast(float x, float y) { return x / y; }

@@ -65,9 +65,9 @@ def lines_of(cuda_check, *arguments):
     "unit",
     ["tile fp32", "tile tf32", "tile bf16", "wgmma tf32", "wgmma bf16", "cluster fp32", "cluster tf32", "cluster bf16"],
 )
-def test_steps_agree_with_double_precision(cuda_check, unit):
+def test_steps_agree_with_double_precision(cuda_check, kernel):
     """All calls, solvers and odd shapes; any order of threads; rows that depend on nothing but themselves."""
-    assert lines_of(cuda_check, "step", unit)[-1].endswith("cases agree with double precision")
+    assert lines_of(cuda_check, "step", kernel)[-1].endswith("cases agree with double precision")
 
 
 @pytest.mark.parametrize("what", ["pack", "plan", "noise", "emulation"])

@@ -102,6 +102,8 @@ ZPRL_DEVICE void wait_for_copies() {
 // ---- Numbers --------------------------------------------------------------------------------------------------------
 
 ZPRL_DEVICE float exp(float x) { return expf(x); }
+ZPRL_DEVICE float expm1(float x) { return expm1f(x); }
+ZPRL_DEVICE float tanh(float x) { return tanhf(x); }
 ZPRL_DEVICE float erf(float x) { return erff(x); }
 ZPRL_DEVICE float inverse_sqrt(float x) { return rsqrtf(x); }
 ZPRL_DEVICE float divide_fast(float x, float y) { return __fdividef(x, y); }

@@ -22,10 +22,11 @@ int alignment_of(Kernel kernel) { return kernel == Kernel::kWgmmaTile ? 8 * kSla
 
 int element_bytes(Precision precision) { return precision == Precision::kBfloat16 ? 2 : 4; }
 
+int layers_once(const DevicePolicy& p) { return p.num_embedding + p.num_encoder + p.num_actor + p.num_decoder; }
+
 int widest_once(const DevicePolicy& p) {
-    int width = std::max(p.obs_dim, p.latent_dim);
-    const int count = p.num_embedding + p.num_encoder + p.num_decoder;
-    for (int i = 0; i < count; ++i) width = std::max(width, p.once[i].out);
+    int width = 1;
+    for (int i = 0; i < layers_once(p); ++i) width = std::max({width, p.once[i].in, p.once[i].out});
     return padded_width(width);
 }
 
@@ -64,7 +65,7 @@ void count_products(const DevicePolicy& p, double* once, double* field) {
         return static_cast<double>(padded_width(layer.in)) * padded_width(layer.out);
     };
     *once = 0.0;
-    for (int i = 0; i < p.num_embedding + p.num_encoder + p.num_decoder; ++i) *once += of(p.once[i]);
+    for (int i = 0; i < layers_once(p); ++i) *once += of(p.once[i]);
     const double evaluations = static_cast<double>(p.num_steps) * p.solver.stages;
     *field =
         of(p.modulation) + evaluations * (of(p.input) + 2.0 * p.num_blocks * of(p.first_block_layer) + of(p.output));
@@ -194,6 +195,7 @@ Memory lay_out_memory(const DevicePolicy& p, const Plan& plan) {
     const int64_t start = shared.position();
     const int once_width = widest_once(p);
     for (int32_t& once : m.once) once = shared.take(rows * slabs_of(once_width, 4) * kSlabBytes);
+    m.latent = p.num_actor > 0 ? shared.take(rows * p.latent_dim * 4) : m.once[0];
     // The velocity field takes the place of the layers that run once, of which the condition is left. Nothing but the
     // modulation reads it, before the first write here.
     shared.go_to(start);

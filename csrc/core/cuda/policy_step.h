@@ -36,7 +36,7 @@ namespace zprl {
 namespace cuda {
 
 // Of the operands of modulation and velocity field. Sums, the residual stream, the integration's state, and all of
-// embedding, encoder and decoder are float32 in every case.
+// embedding, encoder, actor and decoder are float32 in every case.
 enum class Precision : int32_t { kFloat32 = 0, kTf32 = 1, kBfloat16 = 2 };
 
 // "float32", "tf32", "bfloat16"; parse_precision() throws std::invalid_argument for any other name.
@@ -57,9 +57,11 @@ struct DevicePolicy {
     int32_t num_steps, hidden_dim, num_blocks, time_rows;
     Solver solver;
 
-    // Embedding, encoder and decoder, one after the other.
-    DeviceLayer once[3 * (kMaxHiddenLayers + 1)];
-    int32_t num_embedding, num_encoder, num_decoder;  // layers
+    // Embedding, encoder, actor and decoder, one after the other. Without an actor it has no layers.
+    DeviceLayer once[4 * (kMaxHiddenLayers + 1)];
+    int32_t num_embedding, num_encoder, num_actor, num_decoder;  // layers
+    Activation actor_activation;
+    uint32_t actor_mean, actor_divisor, residual_scale;
 
     DeviceLayer modulation, input, output, first_block_layer;
     uint32_t block_layer_bytes;  // from a block's layer to the next one

@@ -44,6 +44,21 @@ ZPRL_DEVICE float clamp(float x, float low, float high) { return x < low ? low :
 ZPRL_DEVICE float silu(float x) { return device::divide_fast(x, 1.0f + device::exp(-x)); }
 ZPRL_DEVICE float gelu(float x) { return 0.5f * x * (1.0f + device::erf(x * 0.707106781f)); }
 
+ZPRL_DEVICE float activated(float x, Activation activation) {
+    switch (activation) {
+        case Activation::kElu:
+            return x > 0.0f ? x : device::expm1(x);
+        case Activation::kRelu:
+            return x < 0.0f ? 0.0f : x;
+        case Activation::kTanh:
+            return device::tanh(x);
+        case Activation::kSilu:
+            return silu(x);
+        default:
+            return gelu(x);
+    }
+}
+
 ZPRL_DEVICE Float2 load_pair(const float* at) { return *reinterpret_cast<const Float2*>(at); }
 
 ZPRL_DEVICE float sum_of_warp(float x) {
@@ -64,6 +79,7 @@ class Step {
         modulation_ = reinterpret_cast<Kept*>((m_.modulation_in_workspace ? workspace : shared) + m_.modulation);
         char* const rest = m_.rest_in_workspace ? workspace : shared;
         stream_ = reinterpret_cast<float*>(rest + m_.stream);
+        latent_ = reinterpret_cast<float*>(shared + m_.latent);
         state_ = reinterpret_cast<float*>(rest + m_.state);
         end_ = reinterpret_cast<float*>(rest + m_.end);
         branch_ = shared + m_.branch;
@@ -76,14 +92,11 @@ class Step {
         if (c_.operation != Operation::kIntegrate) {
             load_observations();
             e_.sync();
-            run_once(0, p_.num_embedding + p_.num_encoder, false);
+            run_once();
             if (c_.operation == Operation::kEncode) {
                 write_moments();
                 return;
             }
-            take_latents();
-            e_.exchange();
-            run_once(p_.num_embedding + p_.num_encoder, layers_once(p_), true);
         } else {
             load_conditions();
             e_.sync();
@@ -164,9 +177,11 @@ class Step {
         });
     }
 
-    // Latents in the place of the moments' rival buffer, which is the next layer's input then.
+    // From moments to latents, in the place of their rival buffer, which is the next layer's input then. With an actor,
+    // that is the actor's input, and the latents wait.
     ZPRL_DEVICE void take_latents() {
         const int latent = p_.latent_dim;
+        const bool steered = p_.num_actor > 0;
         for_each(padded_width(latent), [&](int row, int column) {
             float z = 0.0f;
             if (column < latent) {
@@ -176,10 +191,48 @@ class Step {
                     z += device::exp(0.5f * logvar) * standard_normal_inline(c_.latent_seed[first_ + row], column);
                 }
                 z += number(c_.residual, row, latent, column);
+                if (steered) latent_[row * latent + column] = z;
+            }
+            if (!steered) *float_at(other_, row, column) = z;
+        });
+        if (steered) load_actor_input();
+        swap_once();
+    }
+
+    // What the actor sees, the raw observation and the latent's mean, by its own normaliser.
+    ZPRL_DEVICE void load_actor_input() {
+        const int width = p_.obs_dim + p_.latent_dim;
+        const float *mean = floats(p_.actor_mean), *divisor = floats(p_.actor_divisor);
+        for_each(padded_width(width), [&](int row, int column) {
+            float x = 0.0f;
+            if (column < width) {
+                x = column < p_.obs_dim ? number(c_.obs, row, p_.obs_dim, column)
+                                        : *float_at(once_, row, column - p_.obs_dim);
+                x = (x - mean[column]) / divisor[column];
+            }
+            *float_at(other_, row, column) = x;
+        });
+    }
+
+    // The latents again, with the actor's bounded output.
+    ZPRL_DEVICE void steer_latents() {
+        const int latent = p_.latent_dim;
+        const float scale = floats(p_.residual_scale)[0];
+        for_each(padded_width(latent), [&](int row, int column) {
+            float z = 0.0f;
+            if (column < latent) {
+                z = latent_[row * latent + column] + scale * clamp(*float_at(once_, row, column), -1.0f, 1.0f);
             }
             *float_at(other_, row, column) = z;
         });
         swap_once();
+    }
+
+    ZPRL_DEVICE void activate(int width) {
+        for_each(padded_width(width), [&](int row, int column) {
+            float* const x = float_at(once_, row, column);
+            *x = activated(*x, p_.actor_activation);
+        });
     }
 
     ZPRL_DEVICE void load_state() {
@@ -197,25 +250,43 @@ class Step {
         other_ = swap;
     }
 
-    // -- embedding, encoder, decoder: float32, from once_ to other_ and back
+    // -- embedding, encoder, actor, decoder: float32, from once_ to other_ and back
 
-    // Layers [begin, end); the output of the last one is in once_ then: floats, or the condition, after its SiLU.
-    ZPRL_DEVICE void run_once(int begin, int end, bool to_condition) {
-        for (int i = begin; i < end; ++i) {
-            const bool last_of_mlp = i + 1 == p_.num_embedding || i + 1 == end;
-            const Finish kind = !last_of_mlp ? Finish::kGelu : (to_condition ? Finish::kCondition : Finish::kPlain);
-            char* const to = other_;
-            const int bytes = kind == Finish::kCondition ? kOperandBytes : kPairBytes;
-            e_.template linear<Fp32Unit>(p_.once[i], i, once_, bytes, [&](int row, int column, float x, float y) {
-                if (kind == Finish::kCondition) {
-                    put_operand(to, row, column, silu(x), silu(y));
-                } else {
-                    const bool last = kind == Finish::kPlain;
-                    e_.put(float_at(to, row, column), last ? Float2{x, y} : Float2{gelu(x), gelu(y)});
-                }
-            });
-            swap_once();
+    // From observations to moments, or on to the condition, after its SiLU.
+    ZPRL_DEVICE void run_once() {
+        const int moments = layers_to_moments(p_), latents = moments + p_.num_actor;
+        const int end = c_.operation == Operation::kEncode ? moments : layers_once(p_);
+        for (int i = 0; i < end; ++i) {
+            if (i == moments) {
+                take_latents();
+                e_.exchange();
+            }
+            if (i == latents && latents > moments) {
+                steer_latents();
+                e_.exchange();
+            }
+            const bool of_actor = i >= moments && i < latents;
+            const bool plain = i + 1 == p_.num_embedding || i + 1 == moments || of_actor;
+            run_layer_once(i, plain ? Finish::kPlain : i + 1 < end ? Finish::kGelu : Finish::kCondition);
+            if (of_actor && i + 1 < latents) {  // apart from the sums: it may be any of five
+                activate(p_.once[i].out);
+                e_.sync();
+            }
         }
+    }
+
+    ZPRL_DEVICE void run_layer_once(int index, Finish kind) {
+        char* const to = other_;
+        const int bytes = kind == Finish::kCondition ? kOperandBytes : kPairBytes;
+        e_.template linear<Fp32Unit>(p_.once[index], index, once_, bytes, [&](int row, int column, float x, float y) {
+            if (kind == Finish::kCondition) {
+                put_operand(to, row, column, silu(x), silu(y));
+            } else {
+                const bool plain = kind == Finish::kPlain;
+                e_.put(float_at(to, row, column), plain ? Float2{x, y} : Float2{gelu(x), gelu(y)});
+            }
+        });
+        swap_once();
     }
 
     // -- the velocity field; see ResidualMLPVelocityField in zprl/policy/velocity_field.py
@@ -368,7 +439,7 @@ class Step {
     const int64_t first_;
 
     Kept* modulation_;  // [rows][input bias, shift, scale, gate]
-    float *stream_, *state_, *end_;
+    float *stream_, *state_, *end_, *latent_;
     char *branch_, *inner_;  // operands of the residual blocks' layers; inner_ holds the state for the input layer
     char *once_, *other_;    // operands of the layers that run once
 

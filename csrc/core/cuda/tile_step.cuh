@@ -91,7 +91,7 @@ ZPRL_DEVICE void run_tile(const KernelArguments& arguments, int cluster_size) {
     const int once = layers_once(p);
     const int begin = operation == Operation::kIntegrate ? once : 0;
     const int end = operation == Operation::kEncode
-                        ? p.num_embedding + p.num_encoder
+                        ? layers_to_moments(p)
                         : once + 1 + p.num_steps * p.solver.stages * layers_per_evaluation(p);
     typename Engine::Ring ring(arguments, begin, end, cluster_size);
     Engine engine(arguments, ring);
