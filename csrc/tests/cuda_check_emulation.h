@@ -131,12 +131,12 @@ void check_emulation() {
     });
     require_found("a write past shared memory", [&] { *number(256) = 1.0f; });
     require_found("a copy that nobody waits for", [&] { device::copy_async(number(0), source); });
-    const auto copy_in_bulk = [&](int arrivals) {
+    const auto copy_in_bulk = [&](int arrivals, int copies = 1) {
         uint64_t* const barrier = reinterpret_cast<uint64_t*>(number(200));
         if (device::thread_index() == 0) {
             device::init_arrivals(barrier, arrivals);
             device::announce_bytes(barrier, 512);
-            device::copy_bulk(number(0), source, 512, barrier);
+            for (int i = 0; i < copies; ++i) device::copy_bulk(number(0), source, 512, barrier);
         }
         device::sync_block();
         return barrier;
@@ -146,11 +146,8 @@ void check_emulation() {
         require_number(device::thread_index());
         device::wait_for_phase(barrier, 0);
     });
-    require_found("more bytes than announced", [&] {
-        uint64_t* const barrier = copy_in_bulk(1);
-        if (device::thread_index() == 0) device::copy_bulk(number(0), source, 512, barrier);
-        device::wait_for_phase(barrier, 0);
-    });
+    require_found("more bytes than announced", [&] { device::wait_for_phase(copy_in_bulk(1, 2), 0); });
+    require_found("bytes that never come", [&] { device::wait_for_phase(copy_in_bulk(1, 0), 0); });
     require_found("an arrival that is missing", [&] { device::wait_for_phase(copy_in_bulk(2), 0); });
     machine.run(1, 1, 64, 1024, 1, [&] {
         device::wait_for_phase(copy_in_bulk(1), 0);

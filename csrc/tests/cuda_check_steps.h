@@ -51,10 +51,12 @@ Plan plan_of(Case c, const DevicePolicy& policy, int64_t rows) {
 constexpr double kMaxRmsErrorTf32 = 1e-3;
 // Largest error against double precision with operands rounded as the kernel rounds them. What is left are sums and
 // activations in float32: some 1e-7 each, which layer norms of random policies magnify up to tenfold.
-constexpr double kMaxRoundedError = 5e-6;
-// Numbers that come as near to the middle between two roundings, of their root mean square, may go either way; and a
-// row then departs by so many times what moving all of its numbers that far changes.
-constexpr double kUncertain = 1e-6, kUncertainFactor = 3.0;
+constexpr double kMaxRoundedError = 4e-6;
+// Numbers that come as near to the middle between two roundings, of their root mean square, may go either way. A row
+// with such numbers departs by no more than so many times what moving all of its numbers that far changes, and such a
+// share of the rule for its root mean square error: what went the other way moves numbers of later layers farther, and
+// some of them go the other way then.
+constexpr double kUncertain = 1e-6, kUncertainFactor = 2.0, kKnockOn = 0.1;
 
 // Of results, in units of their root mean square.
 struct Errors {
@@ -76,6 +78,12 @@ double rms_difference(const Numbers& a, const Numbers& b) {
     double squares = 0.0;
     for (size_t i = 0; i < a.size(); ++i) squares += (a[i] - b[i]) * (a[i] - b[i]);
     return std::sqrt(squares / static_cast<double>(a.size()));
+}
+
+double max_rms_error(Precision precision) {
+    return precision == Precision::kFloat32 ? kMaxError
+           : precision == Precision::kTf32  ? kMaxRmsErrorTf32
+                                            : kMaxRmsErrorBf16;
 }
 
 Errors errors_of(const Model& model, Precision precision, const Batch& batch, Call call,
@@ -107,7 +115,7 @@ Errors errors_of(const Model& model, Precision precision, const Batch& batch, Ca
         const double undecided = rms_difference(up.row(batch, call, row), expected[row]) +
                                  rms_difference(down.row(batch, call, row), expected[row]);
         if (undecided > kMaxRoundedError / 10 * unit) {
-            const double allowed = kUncertainFactor * undecided + kMaxRoundedError * unit;
+            const double allowed = kUncertainFactor * undecided + kKnockOn * max_rms_error(precision) * unit;
             errors.excess = std::max(errors.excess, rms_difference(actual, expected[row]) / allowed);
             continue;
         }
@@ -131,9 +139,7 @@ void check_case(const Case& c, Random& random, Errors* worst) {
         const std::vector<float> result = run(blob, plan, c.shape, batch, call, random.bits() | 1);
         const Errors errors = errors_of(model, c.precision, batch, call, result);
         worst->add(errors);
-        const double rms_allowed = c.precision == Precision::kFloat32 || call == Call::kEncode ? kMaxError
-                                   : c.precision == Precision::kTf32                           ? kMaxRmsErrorTf32
-                                                                                               : kMaxRmsErrorBf16;
+        const double rms_allowed = call == Call::kEncode ? kMaxError : max_rms_error(c.precision);
         require(errors.rms <= rms_allowed && errors.rounded <= kMaxRoundedError && errors.excess <= 1.0,
                 text("%s: rms error %.2e, %.2e of the rounded step, %.2f of what its uncertain rows are allowed",
                      name(call), errors.rms, errors.rounded, errors.excess));
@@ -197,7 +203,7 @@ int check_steps(const char* only) {
         {"tile bf16 16", kBf16, kTile, 16, 1, 8, small, Placement::kShared, 2},
         {"tile bf16 32", kBf16, kTile, 32, 1, 33, odd, Placement::kModulation, 4},
         {"tile bf16 64", kBf16, kTile, 64, 1, 65, heun, Placement::kWorkspace, 3, 128},
-        {"tile bf16 rk4", kBf16, kTile, 64, 1, 6, rk4},
+        {"tile bf16 rk4", kBf16, kTile, 64, 1, 6, rk4, Placement::kModulation, 3, 128},
         {"tile bf16 wide", kBf16, kTile, 16, 1, 3, wide},
         {"tile tf32 16 by 2", kTf32, kTile, 16, 2, 33, odd, Placement::kShared, 3, 128},
         {"tile tf32 32 by 4", kTf32, kTile, 32, 4, 33, heun, Placement::kModulation, 4, 64},
@@ -213,6 +219,7 @@ int check_steps(const char* only) {
         {"wgmma bf16 wide", kBf16, kWgmma, 64, 2, 66, wide, Placement::kModulation, 3, 256},
         {"wgmma bf16 actor", kBf16, kWgmma, 64, 2, 65, steered(small, 0, {48, 20})},
         {"wgmma tf32", kTf32, kWgmma, 64, 1, 64, small, Placement::kShared, 3, 64},
+        {"wgmma tf32 tiny", kTf32, kWgmma, 64, 2, 129, rk4_twice},
         {"wgmma tf32 by 2", kTf32, kWgmma, 64, 2, 67, odd, Placement::kWorkspace, 4, 128},
         {"wgmma tf32 long chunk", kTf32, kWgmma, 64, 1, 5, long_chunk, Placement::kWorkspace, 3, 128},
         {"cluster fp32 2", kFp32, kCluster, 8, 2, 9, small},

@@ -256,6 +256,7 @@ class Machine {
         arrivals_.clear();
         error_.clear();
         ready_.clear();
+        until_other_slow_warp_ = 0;
         cluster_barrier_ = Barrier{cluster_size_ * threads, 0, {}};
         blocks_.resize(cluster_size_);
         for (int rank = 0; rank < cluster_size_; ++rank) {
@@ -303,14 +304,26 @@ class Machine {
         }
     }
 
+    uint64_t draw() {
+        random_ = random_ * 6364136223846793005u + 1442695040888963407u;
+        return random_ >> 33;
+    }
+
     // Returns when no fiber can run. Fibers come back here by _longjmp, so no local variable lives across it.
     void schedule() {
         _setjmp(scheduler_);
         if (!error_.empty() || ready_.empty()) return;
         size_t next = 0;
         if (random_ != 0) {
-            random_ = random_ * 6364136223846793005u + 1442695040888963407u;
-            next = (random_ >> 33) % ready_.size();
+            next = draw() % ready_.size();
+            // For some time one warp is slow, so that others get ahead of it as far as barriers let them.
+            if (until_other_slow_warp_-- == 0) {
+                slow_warp_ = draw() % (fibers_.size() / 32);
+                until_other_slow_warp_ = draw() % 4096;
+            }
+            for (int i = 0; i < 8 && static_cast<size_t>(ready_[next]) / 32 == slow_warp_; ++i) {
+                next = draw() % ready_.size();
+            }
             current_ = ready_[next];
             ready_[next] = ready_.back();
             ready_.pop_back();
@@ -340,7 +353,8 @@ class Machine {
     jmp_buf scheduler_;
     int current_ = 0, cluster_size_ = 1;
     size_t shared_bytes_ = 0;
-    uint64_t random_ = 0;
+    uint64_t random_ = 0, until_other_slow_warp_ = 0;
+    size_t slow_warp_ = 0;
     std::string error_;
     const std::function<void()>* kernel_ = nullptr;
 };

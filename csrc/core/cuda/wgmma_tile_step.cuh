@@ -28,10 +28,10 @@
 namespace zprl {
 namespace cuda {
 
-#if ZPRL_HAS_WGMMA
-
 constexpr int kWarpgroups = kWarps / 4;
 constexpr int kWgmmaRows = 64;
+
+#if ZPRL_HAS_WGMMA
 
 template <typename Unit>
 struct GroupProduct;
