@@ -184,6 +184,8 @@ void check_plans() {
     const Plan forced = zprl::cuda::plan(a, 8192, devices[3], zprl::cuda::KernelChoice::kMmaTiles);
     require(forced.kernel == Kernel::kTile && forced.cluster_size > 1,
             "mma.sync is not to be had, or shares no weights");
+    const Plan on_wgmma = zprl::cuda::plan(a, 1, devices[3], zprl::cuda::KernelChoice::kWgmmaTiles);
+    require(on_wgmma.kernel == Kernel::kWgmmaTile && on_wgmma.cluster_size == 1, "wgmma is not to be had");
     const Plan tile = zprl::cuda::plan(a, 65, devices[3], zprl::cuda::KernelChoice::kTiles);
     require(tile.kernel != Kernel::kCluster && tile.cluster_size > 1, "tiles alone share no weights");
     require(zprl::cuda::plan(a, 8192, devices[6]).kernel == Kernel::kTile, "wgmma on Blackwell");

@@ -64,11 +64,13 @@ def test_all_kernels_serve_small_batches(policies, precision, rows, monkeypatch)
     policy, step = policies(precision)
     inputs = make_inputs(policy, rows)
     plans = {}
-    for kernel in ("tile", "mma", "cluster"):
+    for kernel in ("tile", "mma", "wgmma", "cluster"):
         monkeypatch.setenv("ZPRL_CUDA_KERNEL", kernel)
         plans[kernel] = torch.ops.zprl.cuda_plan(step.blob, rows, step.header)
         check(policy, precision, inputs, step.act(*on_gpu(inputs)))
-    assert plans["tile"].startswith("tile")
+    assert plans["tile"].startswith("tile") and plans["mma"].startswith("tile:")
+    has_wgmma = torch.cuda.get_device_capability() == (9, 0) and precision != "float32"
+    assert plans["wgmma"].startswith("tile on wgmma") == has_wgmma
     if torch.cuda.get_device_capability() < (9, 0):
         assert plans["cluster"] == plans["tile"]
     elif rows == 1 and not plans["cluster"].startswith("cluster"):

@@ -264,7 +264,8 @@ KernelChoice wanted_kernels() {
     if (wanted.empty() || wanted == "cluster") return KernelChoice::kAny;
     if (wanted == "tile") return KernelChoice::kTiles;
     if (wanted == "mma") return KernelChoice::kMmaTiles;
-    throw std::invalid_argument("zprl: ZPRL_CUDA_KERNEL is '" + wanted + "'; it must be cluster, tile or mma.");
+    if (wanted == "wgmma") return KernelChoice::kWgmmaTiles;
+    throw std::invalid_argument("zprl: ZPRL_CUDA_KERNEL is '" + wanted + "'; it must be cluster, tile, mma or wgmma.");
 }
 
 }  // namespace

@@ -116,8 +116,9 @@ constexpr int kRings[][2] = {{256, 4}, {256, 3}, {256, 2}, {128, 4}, {128, 3}, {
 // The kernel for tiles of this many rows, if there is one.
 bool find_tile_kernel(const DevicePolicy& policy, int tile_rows, const DeviceProperties& device, KernelChoice choice,
                       Kernel* kernel) {
-    const bool wgmma = device.wgmma && choice != KernelChoice::kMmaTiles;
-    *kernel = tile_rows == 64 && policy.precision != Precision::kFloat32 && wgmma ? Kernel::kWgmmaTile : Kernel::kTile;
+    const bool wgmma = device.wgmma && policy.precision != Precision::kFloat32 && choice != KernelChoice::kMmaTiles;
+    *kernel = wgmma && tile_rows == 64 ? Kernel::kWgmmaTile : Kernel::kTile;
+    if (wgmma && choice == KernelChoice::kWgmmaTiles) return tile_rows == 64;
     // FFMA has two sums for every one of mma.sync's: 64 rows of them exceed the registers. With tf32's operands they
     // exceed the shared memory of most GPUs.
     return tile_rows < 64 || *kernel == Kernel::kWgmmaTile || policy.precision == Precision::kBfloat16;

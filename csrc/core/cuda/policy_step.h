@@ -4,20 +4,20 @@
 // The policy step on an NVIDIA GPU, in one launch. No torch, no Python, no CUDA header: raw pointers, row-major
 // float32, caller-owned memory, streams as void*.
 //
-//   layout.h          packed weights and the header in front of them
-//   pack.cpp          from a policy blob of the CPU (policy_blob.h) to the GPU's; parse_header()
-//   plan.cpp          which kernel a batch gets, and how it is cut
-//   memory.h          where a block keeps what
-//   device.cuh        what the kernels ask of the hardware: PTX, or the host's emulation of it in tests
-//   unit.cuh          products of operand tiles: FFMA, or mma.sync with tf32 or bf16 operands
-//   arguments.cuh     what a kernel is told
-//   step.cuh          the step, which both kernels run
-//   tile_step.cuh     throughput: a block takes its rows through the whole step, weights stream by
-//   wgmma_tile_step.cuh   the same with Hopper's matrix units, for tiles of 64 rows
-//   wgmma.cuh         what that asks of the hardware
-//   weight_ring.cuh   how they stream: cp.async, or bulk copies for all blocks of a cluster at once
-//   cluster_step.cuh  latency: a cluster of blocks holds the weights of the velocity field, rows stream by
-//   launch.cu         choice and launch
+//   layout.h             packed weights and the header in front of them
+//   pack.cpp             from a policy blob of the CPU (policy_blob.h) to the GPU's; parse_header()
+//   plan.cpp             which kernel a batch gets, and how it is cut
+//   memory.h             where a block keeps what
+//   device.cuh           what the kernels ask of the hardware: PTX, or the host's emulation of it in tests
+//   wgmma.cuh            the same for what only Hopper has
+//   unit.cuh             products of operand tiles: FFMA, or mma.sync with tf32 or bf16 operands
+//   arguments.cuh        what a kernel is told
+//   step.cuh             the step, which all kernels run
+//   tile_step.cuh        throughput: a block takes its rows through the whole step, weights stream by
+//   wgmma_tile_step.cuh  the same with Hopper's matrix units, for tiles of 64 rows
+//   weight_ring.cuh      how they stream: cp.async, or bulk copies for all blocks of a cluster at once
+//   cluster_step.cuh     latency: a cluster of blocks holds the weights of the velocity field, rows stream by
+//   launch.cu            choice and launch
 //
 // pack(), parse_header() and plan() are plain C++ and need neither a GPU nor CUDA's libraries. The rest works on the
 // current device and returns after the launch: nothing allocates or synchronises, so that a CUDA graph can capture it
@@ -95,8 +95,8 @@ struct DeviceProperties {
 
 enum class Kernel : int32_t { kTile = 0, kWgmmaTile = 1, kCluster = 2 };
 
-// Kernels that a plan may use: any; only tiles, of both kinds; or only tiles with mma.sync.
-enum class KernelChoice : int32_t { kAny = 0, kTiles = 1, kMmaTiles = 2 };
+// Kernels that a plan may use: any; only tiles; only tiles without wgmma; or only tiles with it, where there are any.
+enum class KernelChoice : int32_t { kAny = 0, kTiles = 1, kMmaTiles = 2, kWgmmaTiles = 3 };
 
 // Where the tile kernel keeps what its rows need besides operands.
 enum class Placement : int32_t {
@@ -132,8 +132,8 @@ std::string describe(const Plan& plan);
 DeviceProperties device_properties();
 
 // plan() for the current device, with smaller clusters or none if it refuses them (said once on stderr). The
-// environment variable ZPRL_CUDA_KERNEL limits the choice: "tile" to tiles, "mma" to tiles with mma.sync; "cluster", or
-// nothing, is the rule.
+// environment variable ZPRL_CUDA_KERNEL limits the choice: "tile" to tiles, "mma" and "wgmma" to those without and with
+// wgmma; "cluster", or nothing, is the rule.
 Plan current_plan(const DevicePolicy& policy, int64_t rows);
 
 // The functions below follow a plan that current_plan() made for this policy, this many rows and the current device.

@@ -11,7 +11,7 @@
 //   MulticastRing  Hopper and later: the blocks of a cluster, which all need the same slab, each request a part of it
 //                  for all of them, so that the level-2 cache is read once per cluster. Slabs are handed over by a
 //                  barrier ("full") that counts bytes, and freed by one ("empty") where every warp of the cluster
-//                  arrives: warps wait for data, and never for each other.
+//                  arrives: warps wait for data, and never for each other. A single block is a cluster of one.
 
 #pragma once
 
@@ -197,8 +197,13 @@ class MulticastRing {
         if (asking_.round > 0) device::wait_for_phase(empty_ + stage, (asking_.round - 1) % 2);
         const int bytes = cursor_.bytes(), part = bytes / size_, first = rank_ * part;
         device::announce_bytes(full_ + stage, bytes);
-        device::copy_bulk_to_all(ring_ + stage * stage_bytes_ + first, blob_ + cursor_.offset() + first, part,
-                                 full_ + stage, size_);
+        char* const to = ring_ + stage * stage_bytes_ + first;
+        const char* const from = blob_ + cursor_.offset() + first;
+        if (size_ > 1) {
+            device::copy_bulk_to_all(to, from, part, full_ + stage, size_);
+        } else {
+            device::copy_bulk(to, from, part, full_ + stage);
+        }
         cursor_.advance();
         asking_.advance(stages_);
     }
