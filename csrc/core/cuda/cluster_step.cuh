@@ -83,7 +83,10 @@ class ClusterEngine {
         const int left = outputs / kGroupOutputs - first;
         const int mine = left < 0 ? 0 : (left < share ? left : share);
         const char* const staying = place_of_staying(index);
-        if (staying != nullptr) device::wait_for_phase(stayed(), 0);
+        if (staying != nullptr) {
+            device::wait_for_phase(stayed(), 0);
+            device::sync_warp();
+        }
         bytes *= outputs / 2 * kClusterRows;
 
         float* const partial = reinterpret_cast<float*>(shared_ + m_.partial);
@@ -149,6 +152,7 @@ class ClusterEngine {
     }
     ZPRL_DEVICE void wait() {
         device::wait_for_phase(exchanged(number_), number_ / 2 % 2);
+        device::sync_warp();  // matrix instructions follow, which want the warp together
         ++number_;
     }
 

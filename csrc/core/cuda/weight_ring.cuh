@@ -157,6 +157,7 @@ class MulticastRing {
     // The next slab, for this warp, which keeps those that it has.
     ZPRL_DEVICE const char* take() {
         device::wait_for_phase(full_ + taking_.stage, taking_.round % 2);
+        device::sync_warp();  // matrix instructions follow, which want the warp together
         const char* const slab = ring_ + taking_.stage * stage_bytes_;
         taking_.advance(stages_);
         ++kept_;
