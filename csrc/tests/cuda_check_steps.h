@@ -54,9 +54,9 @@ constexpr double kMaxRmsErrorTf32 = 1e-3;
 constexpr double kMaxRoundedError = 4e-6;
 // Numbers that come as near to the middle between two roundings, of their root mean square, may go either way. A row
 // with such numbers departs by no more than so many times what moving all of its numbers that far changes, and such a
-// share of the rule for its root mean square error: what went the other way moves numbers of later layers farther, and
-// some of them go the other way then.
-constexpr double kUncertain = 1e-6, kUncertainFactor = 2.0, kKnockOn = 0.1;
+// share of what rounding does to it: what went the other way moves numbers of later layers farther, and some of them go
+// the other way then. Rows differ in how much they magnify it.
+constexpr double kUncertain = 1e-6, kUncertainFactor = 2.0, kKnockOn = 0.3;
 
 // Of results, in units of their root mean square.
 struct Errors {
@@ -92,11 +92,12 @@ Errors errors_of(const Model& model, Precision precision, const Batch& batch, Ca
     const RoundedReference rounded(model, {precision, 0.0}), up(model, {precision, kUncertain}),
         down(model, {precision, -kUncertain});
     const int width = width_of(call, model.shape);
-    std::vector<Numbers> expected;
+    std::vector<Numbers> expected, truths;
     double squares = 0.0, error_squares = 0.0;
     for (int64_t row = 0; row < batch.rows; ++row) {
         expected.push_back(rounded.row(batch, call, row));
-        const Numbers truth = reference_row(exact, model.shape, batch, call, row);
+        truths.push_back(reference_row(exact, model.shape, batch, call, row));
+        const Numbers& truth = truths.back();
         for (int i = 0; i < width; ++i) {
             const double error = static_cast<double>(result[row * width + i]) - truth[i];
             require(std::isfinite(error),
@@ -115,7 +116,8 @@ Errors errors_of(const Model& model, Precision precision, const Batch& batch, Ca
         const double undecided = rms_difference(up.row(batch, call, row), expected[row]) +
                                  rms_difference(down.row(batch, call, row), expected[row]);
         if (undecided > kMaxRoundedError / 10 * unit) {
-            const double allowed = kUncertainFactor * undecided + kKnockOn * max_rms_error(precision) * unit;
+            const double rounding = rms_difference(expected[row], truths[row]);
+            const double allowed = kUncertainFactor * undecided + kKnockOn * rounding + kMaxRoundedError * unit;
             errors.excess = std::max(errors.excess, rms_difference(actual, expected[row]) / allowed);
             continue;
         }

@@ -127,7 +127,7 @@ class ClusterEngine {
             }
             if (base + kWarps < mine) device::sync_block();
         }
-        if (mine == 0) {  // it has read nothing here, but perhaps in the layer norm before
+        if (mine == 0) {  // no sums, but all threads must have seen the exchange before, or a phase could pass them by
             device::sync_block();
             arrive(bytes);
         }
