@@ -151,10 +151,10 @@ for name, (obs, action, settings) in shapes.items():
     (Path(sys.argv[1]) / f"{name}.blob").write_bytes(blob.numpy().tobytes())
 PY
     local tool kernel failed=() unfinished=()
-    for kernel in tile cluster; do
+    for kernel in cluster mma wgmma; do
         for tool in memcheck racecheck initcheck synccheck; do
             echo "== $tool, $kernel"
-            ZPRL_CUDA_KERNEL=$kernel timeout 14 compute-sanitizer --tool "$tool" --error-exitcode 3 \
+            ZPRL_CUDA_KERNEL=$kernel timeout 9 compute-sanitizer --tool "$tool" --error-exitcode 3 \
                 "$BUILD/gpu_driver" "$REPORT"/*.blob
             case $? in
                 0) ;;
@@ -163,8 +163,8 @@ PY
             esac
         done
     done
-    echo "of 8 runs, ${#failed[@]} with findings${failed[*]:+ (${failed[*]})}," \
-        "${#unfinished[@]} not finished within 14 s${unfinished[*]:+ (${unfinished[*]})}"
+    echo "of 12 runs, ${#failed[@]} with findings${failed[*]:+ (${failed[*]})}," \
+        "${#unfinished[@]} not finished within 9 s${unfinished[*]:+ (${unfinished[*]})}"
     ((${#failed[@]} == 0))
 }
 
@@ -178,7 +178,11 @@ profile() { # FILE OPTION...
 
 stage_profile() {
     profile profile.json --shapes A,B --batch 1,64,1024,8192 --dtype float32,tf32,bfloat16 --rivals eager,graph,jit \
-        --budget 0.5
+        --budget 0.5 || return 1
+    # What wgmma, the rule on Hopper at large batches, is worth.
+    [[ $("$PYTHON" -c "import torch; print(torch.cuda.get_device_capability())") == "(9, 0)" ]] || return 0
+    ZPRL_CUDA_KERNEL=mma profile profile_mma.json --shapes A,B --batch 8192 --dtype tf32,bfloat16 --rivals "" \
+        --budget 0.2
 }
 
 # torch.compile with tuning takes up to a minute per cell: the two ends of the range must do.

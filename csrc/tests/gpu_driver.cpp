@@ -77,13 +77,14 @@ void run_rows(const cuda::DevicePolicy& policy, const Buffer& blob, int64_t rows
     const Buffer obs(numbers(rows * policy.obs_dim, 1)), residual(numbers(rows * policy.latent_dim, 2));
     const Buffer noise(numbers(rows * policy.chunk_dim(), 3)), condition(numbers(rows * policy.embed_dim, 4));
     const Buffer seeds(std::vector<uint64_t>(static_cast<size_t>(rows), 5));
-    const Buffer workspace(cuda::workspace_bytes(policy, rows));
+    const cuda::Plan plan = cuda::current_plan(policy, rows);
+    const Buffer workspace(static_cast<size_t>(plan.workspace_bytes));
     const auto latent_seed = static_cast<const uint64_t*>(seeds.get());
 
     std::vector<float> first;
     for (int repeat = 0; repeat < 2; ++repeat) {
         const Buffer chunk(sizeof(float) * rows * policy.chunk_dim());
-        cuda::policy_step(policy, blob.get(), obs.floats(), residual.floats(), noise.floats(), nullptr, rows,
+        cuda::policy_step(policy, plan, blob.get(), obs.floats(), residual.floats(), noise.floats(), nullptr, rows,
                           chunk.floats(), workspace.get(), nullptr);
         check(cudaDeviceSynchronize(), "policy step");
         const std::vector<float> values = chunk.read();
@@ -95,18 +96,19 @@ void run_rows(const cuda::DevicePolicy& policy, const Buffer& blob, int64_t rows
     }
     const Buffer sampled(sizeof(float) * rows * policy.chunk_dim()), solved(sizeof(float) * rows * policy.chunk_dim());
     const Buffer mean(sizeof(float) * rows * policy.latent_dim), logvar(sizeof(float) * rows * policy.latent_dim);
-    cuda::policy_step(policy, blob.get(), obs.floats(), nullptr, nullptr, latent_seed, rows, sampled.floats(),
+    cuda::policy_step(policy, plan, blob.get(), obs.floats(), nullptr, nullptr, latent_seed, rows, sampled.floats(),
                       workspace.get(), nullptr);
-    cuda::integrate(policy, blob.get(), condition.floats(), noise.floats(), rows, solved.floats(), workspace.get(),
-                    nullptr);
-    cuda::encode(policy, blob.get(), obs.floats(), rows, mean.floats(), logvar.floats(), workspace.get(), nullptr);
+    cuda::integrate(policy, plan, blob.get(), condition.floats(), noise.floats(), rows, solved.floats(),
+                    workspace.get(), nullptr);
+    cuda::encode(policy, plan, blob.get(), obs.floats(), rows, mean.floats(), logvar.floats(), workspace.get(),
+                 nullptr);
     check(cudaDeviceSynchronize(), "sampled step, integration and encoding");
     require_finite(sampled.read(), "a sampled chunk");
     require_finite(solved.read(), "an integrated chunk");
     require_finite(mean.read(), "a latent's mean");
     require_finite(logvar.read(), "a latent's log-variance");
     std::printf("%s, %lld rows, %s: ok\n", cuda::name(policy.precision), static_cast<long long>(rows),
-                cuda::describe(cuda::current_plan(policy, rows)).c_str());
+                cuda::describe(plan).c_str());
 }
 
 void run_file(const char* path) {

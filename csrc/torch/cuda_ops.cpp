@@ -58,20 +58,24 @@ cuda::DevicePolicy read_header(const Tensor& blob, const Header& header) {
     return cuda::parse_header(fields, static_cast<size_t>(blob.numel()));
 }
 
-// Scratch memory from torch's allocator, which knows streams and graphs. It may be freed before the kernel has run: the
-// allocator gives it to later work of the same stream only.
-class Workspace {
+// What a call of some rows needs besides its tensors: a plan, and scratch memory for it from torch's allocator, which
+// knows streams and graphs. The memory may be freed before the kernel has run: the allocator gives it to later work of
+// the same stream only. To be made under the device's guard.
+class Preparation {
  public:
-    Workspace(const cuda::DevicePolicy& policy, int64_t rows, const Tensor& blob) {
-        const auto bytes = static_cast<int64_t>(cuda::workspace_bytes(policy, rows));
-        if (bytes > 0) pointer_ = (memory_ = torch::stable::new_empty(blob, {bytes})).mutable_data_ptr();
+    Preparation(const cuda::DevicePolicy& policy, int64_t rows, const Tensor& blob) {
+        if (rows == 0) return;  // nothing will be launched
+        plan = cuda::current_plan(policy, rows);
+        if (plan.workspace_bytes == 0) return;
+        memory_ = torch::stable::new_empty(blob, {plan.workspace_bytes});
+        workspace = memory_.mutable_data_ptr();
     }
 
-    void* pointer() const { return pointer_; }
+    cuda::Plan plan{};
+    void* workspace = nullptr;
 
  private:
     Tensor memory_;
-    void* pointer_ = nullptr;
 };
 
 }  // namespace
@@ -92,8 +96,9 @@ Tensor cuda_policy_step(const Place& place, const Tensor& obs, const Tensor& res
     }
     const DeviceGuard guard(place.cuda_index());
     const Tensor chunk = torch::stable::new_empty(noise_in, {rows, p.horizon, p.action_dim});
-    cuda::policy_step(p, blob_in.const_data_ptr(), data(obs_in), data(residual_in), data(noise_in), seeds, rows,
-                      mutable_data(chunk), Workspace(p, rows, blob_in).pointer(), current_stream(place));
+    const Preparation prepared(p, rows, blob_in);
+    cuda::policy_step(p, prepared.plan, blob_in.const_data_ptr(), data(obs_in), data(residual_in), data(noise_in),
+                      seeds, rows, mutable_data(chunk), prepared.workspace, current_stream(place));
     return chunk;
 }
 
@@ -107,8 +112,9 @@ std::tuple<Tensor, Tensor> cuda_encode(const Place& place, const Tensor& obs, co
     const DeviceGuard guard(place.cuda_index());
     const Tensor mean = torch::stable::new_empty(obs_in, {rows, p.latent_dim});
     const Tensor logvar = torch::stable::new_empty(obs_in, {rows, p.latent_dim});
-    cuda::encode(p, blob_in.const_data_ptr(), data(obs_in), rows, mutable_data(mean), mutable_data(logvar),
-                 Workspace(p, rows, blob_in).pointer(), current_stream(place));
+    const Preparation prepared(p, rows, blob_in);
+    cuda::encode(p, prepared.plan, blob_in.const_data_ptr(), data(obs_in), rows, mutable_data(mean),
+                 mutable_data(logvar), prepared.workspace, current_stream(place));
     return {mean, logvar};
 }
 
@@ -121,8 +127,9 @@ Tensor cuda_integrate(const Place& place, const Tensor& condition, const Tensor&
     const Tensor noise_in = checked_float(place, noise, "noise", {rows, p.horizon, p.action_dim});
     const DeviceGuard guard(place.cuda_index());
     const Tensor chunk = torch::stable::new_empty(noise_in, {rows, p.horizon, p.action_dim});
-    cuda::integrate(p, blob_in.const_data_ptr(), data(condition_in), data(noise_in), rows, mutable_data(chunk),
-                    Workspace(p, rows, blob_in).pointer(), current_stream(place));
+    const Preparation prepared(p, rows, blob_in);
+    cuda::integrate(p, prepared.plan, blob_in.const_data_ptr(), data(condition_in), data(noise_in), rows,
+                    mutable_data(chunk), prepared.workspace, current_stream(place));
     return chunk;
 }
 

@@ -9,7 +9,7 @@ from tests.native.test_policy_step import SHAPES, make_inputs, make_policy
 
 from zprl.policy import NativePolicyStep, make_policy_step_on
 from zprl.policy.flow_policy_cfg import SOLVER_NAMES
-from zprl.policy.native import PRECISIONS
+from zprl.policy.native import PRECISIONS, PackedActor, pack_policy
 from zprl.profiling import double_copy, make_shape, measure_errors, quantised_copy
 
 DEVICE = "cuda:0"
@@ -60,19 +60,36 @@ def test_batch_sizes(policies, precision, rows):
 
 
 @pytest.mark.parametrize("rows", [1, 8, 17])
-def test_both_kernels_serve_small_batches(policies, precision, rows, monkeypatch):
+def test_all_kernels_serve_small_batches(policies, precision, rows, monkeypatch):
     policy, step = policies(precision)
     inputs = make_inputs(policy, rows)
     plans = {}
-    for kernel in ("tile", "cluster"):
+    for kernel in ("tile", "mma", "wgmma", "cluster"):
         monkeypatch.setenv("ZPRL_CUDA_KERNEL", kernel)
         plans[kernel] = torch.ops.zprl.cuda_plan(step.blob, rows, step.header)
         check(policy, precision, inputs, step.act(*on_gpu(inputs)))
-    assert plans["tile"].startswith("tile")
+    assert plans["tile"].startswith("tile") and plans["mma"].startswith("tile:")
+    has_wgmma = torch.cuda.get_device_capability() == (9, 0) and precision != "float32"
+    assert plans["wgmma"].startswith("tile on wgmma") == has_wgmma
     if torch.cuda.get_device_capability() < (9, 0):
         assert plans["cluster"] == plans["tile"]
     elif rows == 1 and not plans["cluster"].startswith("cluster"):
         pytest.skip(f"this GPU refuses clusters, and takes {plans['cluster']}")
+
+
+@pytest.mark.parametrize("rows", [8192, 8193])
+def test_hopper_runs_large_batches_on_wgmma(policies, precision, rows, monkeypatch):
+    if precision == "float32":
+        pytest.skip("float32 has no matrix unit")
+    if torch.cuda.get_device_capability() != (9, 0):
+        pytest.skip("needs compute capability 9.0")
+    policy, step = policies(precision)
+    inputs = make_inputs(policy, rows)
+    assert torch.ops.zprl.cuda_plan(step.blob, rows, step.header).startswith("tile on wgmma")
+    check(policy, precision, inputs, step.act(*on_gpu(inputs)))
+    monkeypatch.setenv("ZPRL_CUDA_KERNEL", "mma")
+    assert torch.ops.zprl.cuda_plan(step.blob, rows, step.header).startswith("tile:")
+    check(policy, precision, inputs, step.act(*on_gpu(inputs)))
 
 
 def in_normalised_units(policy):
@@ -149,6 +166,24 @@ def test_sampled_latents_are_those_of_the_cpu(policies):
     chunk = step.act_sampled(obs.to(DEVICE), seeds.to(DEVICE), residual.to(DEVICE), noise.to(DEVICE))
     assert measure_errors(chunk, expected.double()).max < 2e-5
     assert measure_errors(chunk, step.act(*on_gpu((obs, residual, noise))).cpu().double()).max > 1e-3
+
+
+@pytest.mark.parametrize("rows", [1, 9, 300])
+def test_a_steered_policy_steps_as_on_the_cpu(rows, monkeypatch):
+    policy = make_policy()
+    obs, residual, noise = make_inputs(policy, rows)
+    sees, latent = policy.obs_dim + policy.cfg.latent_dim, policy.cfg.latent_dim
+    torch.manual_seed(0)
+    layers = (torch.nn.Linear(sees, 48), torch.nn.Linear(48, latent))
+    blob = pack_policy(policy, actor=PackedActor(torch.randn(sees), torch.ones(sees), layers, torch.nn.ELU, 0.8))
+    packed = torch.ops.zprl.pack_for_cuda(blob, "float32")
+    header = packed[:256].view(torch.int32).tolist()
+    expected = torch.ops.zprl.policy_step(obs, residual, noise, blob)
+    assert measure_errors(expected, NativePolicyStep(policy).act(obs, residual, noise).double()).max > 1e-3
+    for kernel in ("tile", "cluster"):
+        monkeypatch.setenv("ZPRL_CUDA_KERNEL", kernel)
+        chunk = torch.ops.zprl.policy_step(*on_gpu((obs, residual, noise, packed)), header)
+        assert measure_errors(chunk, expected.double()).max < 2e-5
 
 
 def test_limits_defaults_and_the_choice_of_the_backend(capfd):

@@ -16,7 +16,6 @@ from pathlib import Path
 import pytest
 
 CSRC = Path(__file__).resolve().parents[2] / "csrc"
-KERNELS = ("tile", "cluster")
 ARCHITECTURES = ("80", "90a", "100a")
 REGISTERS_OF_A_MULTIPROCESSOR = 65536
 THREADS_OF_A_BLOCK = 256
@@ -63,11 +62,12 @@ def lines_of(cuda_check, *arguments):
 
 
 @pytest.mark.parametrize(
-    "unit", ["tile fp32", "tile tf32", "tile bf16", "cluster fp32", "cluster tf32", "cluster bf16"]
+    "unit",
+    ["tile fp32", "tile tf32", "tile bf16", "wgmma tf32", "wgmma bf16", "cluster fp32", "cluster tf32", "cluster bf16"],
 )
-def test_steps_agree_with_double_precision(cuda_check, unit):
+def test_steps_agree_with_double_precision(cuda_check, kernel):
     """All calls, solvers and odd shapes; any order of threads; rows that depend on nothing but themselves."""
-    assert lines_of(cuda_check, "step", unit)[-1].endswith("cases agree with double precision")
+    assert lines_of(cuda_check, "step", kernel)[-1].endswith("cases agree with double precision")
 
 
 @pytest.mark.parametrize("what", ["pack", "plan", "noise", "emulation"])
@@ -90,6 +90,9 @@ def resource_report(tmp_path_factory):
     )  # fmt: skip
     assert result.returncode == 0, result.stderr[:6000]
     assert "warning" not in result.stderr.lower(), result.stderr[:6000]
+    # What ptxas says, as information, of products that it could not leave asynchronous: "Potential Performance Loss:
+    # wgmma.mma_async instructions are serialized due to ..."
+    assert not re.search(r"serialized|Performance Loss", result.stderr), result.stderr[:6000]
     pattern = r"Compiling entry function '(\w+)' for 'sm_(\w+)'(.*?)Compile time"
     return {(arch, name): text for name, arch, text in re.findall(pattern, result.stderr, re.DOTALL)}
 
@@ -98,6 +101,14 @@ def test_kernels_compile_for_every_architecture(resource_report):
     kernels = {arch: {name for other, name in resource_report if other == arch} for arch in ARCHITECTURES}
     assert all(kernels.values())
     assert kernels["80"] == kernels["90a"] == kernels["100a"]
+
+
+def test_only_hopper_has_wgmma(resource_report):
+    """The kernels are there for it, and empty for all others: sm_100 does not know the instruction."""
+    for (arch, name), text in resource_report.items():
+        if "wgmma_tile_kernel" in name:
+            registers = int(re.search(r"Used (\d+) registers", text).group(1))
+            assert (registers > 64) == (arch == "90a"), (arch, name, text)
 
 
 def test_kernels_keep_within_registers_and_shared_memory(resource_report):

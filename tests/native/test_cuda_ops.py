@@ -64,12 +64,13 @@ def test_wrong_packing_ends_in_a_sentence():
 
 
 @with_cuda
-def test_an_actor_is_refused():
+def test_an_actor_is_packed_with_the_policy():
     policy = make_policy()
     sees, latent = policy.obs_dim + policy.cfg.latent_dim, policy.cfg.latent_dim
     actor = PackedActor(torch.zeros(sees), torch.ones(sees), (torch.nn.Linear(sees, latent),), torch.nn.ELU, 0.5)
-    with pytest.raises((RuntimeError, ValueError), match="such as an actor"):
-        torch.ops.zprl.pack_for_cuda(pack_policy(policy, actor=actor), "float32")
+    steered = torch.ops.zprl.pack_for_cuda(pack_policy(policy, actor=actor), "float32")
+    plain = torch.ops.zprl.pack_for_cuda(pack_policy(policy), "float32")
+    assert steered.numel() > plain.numel() + 4 * sees * latent
 
 
 @with_cuda

@@ -31,10 +31,10 @@ struct KernelArguments {
     Call call;
 };
 
-// ---- The order of layers: what the weights' stream follows
-// -----------------------------------------------------------
+// ---- The order of layers: what the weights' stream follows ---------------------------------------------------------
 
-ZPRL_DEVICE int layers_once(const DevicePolicy& p) { return p.num_embedding + p.num_encoder + p.num_decoder; }
+ZPRL_DEVICE int layers_to_moments(const DevicePolicy& p) { return p.num_embedding + p.num_encoder; }
+ZPRL_DEVICE int layers_once(const DevicePolicy& p) { return layers_to_moments(p) + p.num_actor + p.num_decoder; }
 ZPRL_DEVICE int layers_per_evaluation(const DevicePolicy& p) { return 2 * p.num_blocks + 2; }
 
 // Layer `index` of the velocity field: input, two per block, output.

@@ -5,9 +5,9 @@
 //
 // A step of one row is a chain of some hundred layers, each far too small for a GPU: what counts is the way from one
 // layer to the next. Every block keeps its share of each layer's outputs (groups of 16) in its shared memory for the
-// whole launch, multiplies them with all rows, and writes its results into the shared memory of every block of the
-// cluster; a barrier of the cluster's hardware separates layers. What is needed of whole rows, the layer norm, is done
-// by every block for itself, a warp per row: cheaper than another exchange.
+// whole launch, multiplies them with all rows, and sends its results into the shared memory of every block of the
+// cluster. What is needed of whole rows, the layer norm, is done by every block for itself, a warp per row: cheaper
+// than another exchange.
 //
 // Within a block, warps share the groups of outputs, and what is left over splits the sum over inputs; their partial
 // sums meet in shared memory in a fixed order. Weights are the 16-row operand of mma.sync and the batch its 8 columns,
@@ -16,15 +16,23 @@
 // Weights that stay arrive by bulk copies, all requested at the start, while the layers that run once work. Weights
 // that do not fit (layers from `resident` on), or are used once, pass through three slabs of each warp's own.
 //
-// Why results may be written to peers right away, with one copy of each buffer: a layer reads `branch` or `inner` and
-// writes `inner`, the residual stream or the once-buffer that it does not read, and the barrier after it separates its
-// reads from the next layer's writes. The layer norm reads the stream before its block's arrival at the barrier of the
-// layer that follows, which is before anybody writes the stream again.
+// How layers are kept apart. Each block has a barrier for the layers with even numbers and one for the others. A phase
+// ends when every block of the cluster has arrived, and when all bytes of the layer's results are there, which are
+// counted as they arrive (st.async): data and signal travel together, in one way. A block arrives everywhere when it
+// has read the layer's input, before it sends results.
 //
-// Time of a layer, of which the barrier is the hardware's: 16 inputs by 16 outputs per mma, so that 256 x 256 weights
-// on 8 blocks are 2 groups x 16 k-steps, 4 mma for each of 8 warps, one after the other; then partial sums, results to
-// peers, barrier. Bound by latencies; the bandwidth of shared memory (16 KB per layer) and of the exchange (a few KB)
-// is not used up.
+//   * Results of layer l + 1 may reach a block that still waits for some of layer l: hence two barriers. None of layer
+//     l + 2 can: they follow their sender's wait for l + 1, so this block's arrival there, so its own wait for l.
+//   * One copy of each buffer is enough. What layer l writes, every block has read for the last time in layer l - 1 at
+//     the latest (`inner` and the once-buffers in the layer before, the stream in the layer norm before that), and its
+//     arrival there precedes the sender's wait for l - 1. Step::take_latents() reads outside of a layer: an exchange
+//     without bytes follows it.
+//   * Partial sums are not written again before all of the block's own results have arrived at itself.
+//
+// Time of a layer, of which the exchange is a third or more: 16 inputs by 16 outputs per mma, so that 256 x 256 weights
+// on 8 blocks are 2 groups x 16 k-steps, 4 mma for each of 8 warps, one after the other; then partial sums and results
+// to peers. Bound by latencies; the bandwidth of shared memory (16 KB per layer) and of the exchange (a few KB) is not
+// used up.
 
 #pragma once
 
@@ -45,28 +53,41 @@ class ClusterEngine {
           shared_(device::shared_memory()),
           size_(size),
           rank_(device::cluster_rank()) {
-        if (arguments.call.operation == Operation::kEncode) return;
-        if (device::thread_index() == 0) request_staying();
-        // The barrier must be set up before anybody waits for it; the caller's first exchange() sees to that.
+        if (device::thread_index() == 0) {
+            for (int i = 0; i < 2; ++i) device::init_arrivals(exchanged(i), size_);
+            if (arguments.call.operation != Operation::kEncode) request_staying();
+        }
+        device::sync_cluster();  // nobody sends to a block that has not begun, or to a barrier that is not set up
     }
 
-    ZPRL_DEVICE int copies() const { return size_; }
     template <typename T>
-    ZPRL_DEVICE T* copy(T* pointer, int rank) const {
-        return device::of_peer(pointer, rank);
+    ZPRL_DEVICE void put(void* at, T value) const {
+        for (int rank = 0; rank < size_; ++rank) device::store_async(at, rank, value, exchanged(number_));
     }
     ZPRL_DEVICE bool writes() const { return rank_ == 0; }
-    ZPRL_DEVICE void exchange() const { device::sync_cluster(); }
+    ZPRL_DEVICE void sync() const { device::sync_block(); }
+    ZPRL_DEVICE void exchange() {
+        device::sync_block();
+        arrive(0);
+        wait();
+    }
+
+    // A block must not end while others may send to it.
+    ZPRL_DEVICE void close() const { device::sync_cluster(); }
 
     template <typename LayerUnit, typename Finisher>
-    ZPRL_DEVICE void linear(const DeviceLayer& layer, int index, const char* input, const Finisher& finish) {
+    ZPRL_DEVICE void linear(const DeviceLayer& layer, int index, const char* input, int bytes, const Finisher& finish) {
         const int thread = device::thread_index(), warp = thread / 32, lane = thread % 32;
         const int outputs = padded_width(layer.out), slabs = slabs_of(layer.in, LayerUnit::kElementBytes);
         const int share = groups_per_block(layer.out, size_), first = rank_ * share;
         const int left = outputs / kGroupOutputs - first;
         const int mine = left < 0 ? 0 : (left < share ? left : share);
         const char* const staying = place_of_staying(index);
-        if (staying != nullptr) device::wait_for_phase(barrier(), 0);
+        if (staying != nullptr) {
+            device::wait_for_phase(stayed(), 0);
+            device::sync_warp();
+        }
+        bytes *= outputs / 2 * kClusterRows;
 
         float* const partial = reinterpret_cast<float*>(shared_ + m_.partial);
         for (int base = 0; base < mine; base += kWarps) {
@@ -91,6 +112,7 @@ class ClusterEngine {
                 *reinterpret_cast<Float2*>(to + at + 8 * kClusterRows) = {sum[0][0][2], sum[0][0][3]};
             }
             device::sync_block();
+            if (base + kWarps >= mine) arrive(bytes);
             for (int i = thread; i < groups * kGroupOutputs / 2 * kClusterRows; i += kThreads) {
                 const int row = i % kClusterRows, pair = i / kClusterRows;  // of outputs, of all groups
                 float x = 0.0f, y = 0.0f;
@@ -105,12 +127,34 @@ class ClusterEngine {
             }
             if (base + kWarps < mine) device::sync_block();
         }
+        if (mine == 0) {  // no sums, but all threads must have seen the exchange before, or a phase could pass them by
+            device::sync_block();
+            arrive(bytes);
+        }
+        wait();
     }
 
  private:
     static_assert(kClusterRows == 8, "the rows are the 8 columns of mma.sync");
 
-    ZPRL_DEVICE uint64_t* barrier() const { return reinterpret_cast<uint64_t*>(shared_ + m_.barrier); }
+    ZPRL_DEVICE uint64_t* stayed() const { return reinterpret_cast<uint64_t*>(shared_ + m_.barrier); }
+    ZPRL_DEVICE uint64_t* exchanged(int number) const { return stayed() + 1 + number % 2; }
+
+    // This block, whose threads have met, has read what it needs; it expects this many bytes.
+    ZPRL_DEVICE void arrive(int bytes) const {
+        const int thread = device::thread_index();
+        if (thread >= size_) return;
+        if (thread == rank_) {
+            device::announce_bytes(exchanged(number_), bytes);
+        } else {
+            device::arrive_at_peer(exchanged(number_), thread);
+        }
+    }
+    ZPRL_DEVICE void wait() {
+        device::wait_for_phase(exchanged(number_), number_ / 2 % 2);
+        device::sync_warp();  // matrix instructions follow, which want the warp together
+        ++number_;
+    }
 
     // Weights [16 outputs][128 bytes] times rows.
     template <typename LayerUnit>
@@ -165,10 +209,10 @@ class ClusterEngine {
 
     // By one thread.
     ZPRL_DEVICE void request_staying() const {
-        device::init_arrivals(barrier(), 1);
+        device::init_arrivals(stayed(), 1);
         uint32_t bytes = 0;
         for (int pass = 0; pass < 2; ++pass) {  // count, announce, request
-            if (pass == 1) device::announce_bytes(barrier(), bytes);
+            if (pass == 1) device::announce_bytes(stayed(), bytes);
             for (int i = 0; i < m_.resident; ++i) {
                 const DeviceLayer layer = field_layer(p_, i);
                 const int outputs = padded_width(layer.out), share = groups_per_block(layer.out, size_);
@@ -183,7 +227,7 @@ class ClusterEngine {
                 char* to = const_cast<char*>(place_of_staying(layers_once(p_) + 1 + i));
                 const char* from = blob_ + layer.weight + rank_ * share * kGroupBytes;
                 for (int slab = 0; slab < slabs; ++slab) {
-                    device::copy_bulk(to, from, mine * kGroupBytes, barrier());
+                    device::copy_bulk(to, from, mine * kGroupBytes, stayed());
                     to += mine * kGroupBytes;
                     from += static_cast<int64_t>(outputs) * kSlabBytes;
                 }
@@ -196,6 +240,7 @@ class ClusterEngine {
     const char* const blob_;
     char* const shared_;
     const int size_, rank_;
+    int number_ = 0;  // of the exchange
 };
 
 template <typename Unit>
@@ -204,6 +249,7 @@ ZPRL_DEVICE void run_cluster(const KernelArguments& arguments, int cluster_size)
     const int64_t cluster = device::block_index() / cluster_size;
     Step<Unit, ClusterEngine<Unit>> step(arguments, engine, cluster * kClusterRows, nullptr);
     step.run();
+    engine.close();
 }
 
 #endif

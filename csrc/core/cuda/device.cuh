@@ -46,6 +46,12 @@ ZPRL_DEVICE char* shared_memory() {
     return dynamic_shared_memory;
 }
 
+// Writes what a matrix unit may read later.
+template <typename T>
+ZPRL_DEVICE void store_operand(void* at, T value) {
+    *static_cast<T*>(at) = value;
+}
+
 ZPRL_DEVICE uint32_t shared_address(const void* pointer) {
     return static_cast<uint32_t>(__cvta_generic_to_shared(pointer));
 }
@@ -96,6 +102,8 @@ ZPRL_DEVICE void wait_for_copies() {
 // ---- Numbers --------------------------------------------------------------------------------------------------------
 
 ZPRL_DEVICE float exp(float x) { return expf(x); }
+ZPRL_DEVICE float expm1(float x) { return expm1f(x); }
+ZPRL_DEVICE float tanh(float x) { return tanhf(x); }
 ZPRL_DEVICE float erf(float x) { return erff(x); }
 ZPRL_DEVICE float inverse_sqrt(float x) { return rsqrtf(x); }
 ZPRL_DEVICE float divide_fast(float x, float y) { return __fdividef(x, y); }
@@ -127,8 +135,7 @@ ZPRL_DEVICE float to_tf32(float x) {
     return __uint_as_float(result);
 }
 
-// ---- Clusters and bulk copies: Hopper and later
-// ----------------------------------------------------------------------
+// ---- Clusters and bulk copies: Hopper and later ---------------------------------------------------------------------
 
 #if !defined(__CUDA_ARCH__) || __CUDA_ARCH__ >= 900
 
@@ -142,14 +149,6 @@ ZPRL_DEVICE int cluster_rank() {
 ZPRL_DEVICE void sync_cluster() {
     asm volatile("barrier.cluster.arrive.release.aligned;" ::: "memory");
     asm volatile("barrier.cluster.wait.acquire.aligned;" ::: "memory");
-}
-
-// The place in the shared memory of the cluster's block `rank` that `pointer` is in this block's.
-template <typename T>
-ZPRL_DEVICE T* of_peer(T* pointer, int rank) {
-    uint64_t result;
-    asm("mapa.u64 %0, %1, %2;" : "=l"(result) : "l"(pointer), "r"(rank));
-    return reinterpret_cast<T*>(result);
 }
 
 // A barrier in shared memory (an mbarrier) whose phase ends when `arrivals` have come, and the bytes that they
@@ -192,6 +191,32 @@ ZPRL_DEVICE void copy_bulk_to_all(void* shared, const void* global, uint32_t byt
         "cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes.multicast::cluster [%0], [%1], %2, [%3], "
         "%4;" ::"r"(shared_address(shared)),
         "l"(global), "r"(bytes), "r"(shared_address(barrier)), "h"(static_cast<uint16_t>((1 << blocks) - 1))
+        : "memory");
+}
+
+// Writes to the place in the shared memory of the cluster's block `rank` that `at` is in this block's, and counts the
+// bytes at the same block's `barrier` when they have arrived there. Unlike a plain store followed by an arrival, the
+// sender never waits for an answer.
+ZPRL_DEVICE void store_async(void* at, int rank, uint32_t value, uint64_t* barrier) {
+    asm volatile(
+        "{\n"
+        ".reg .b32 to, peer;\n"
+        "mapa.shared::cluster.u32 to, %0, %2;\n"
+        "mapa.shared::cluster.u32 peer, %1, %2;\n"
+        "st.async.shared::cluster.mbarrier::complete_tx::bytes.b32 [to], %3, [peer];\n"
+        "}\n" ::"r"(shared_address(at)),
+        "r"(shared_address(barrier)), "r"(rank), "r"(value)
+        : "memory");
+}
+ZPRL_DEVICE void store_async(void* at, int rank, Float2 value, uint64_t* barrier) {
+    asm volatile(
+        "{\n"
+        ".reg .b32 to, peer;\n"
+        "mapa.shared::cluster.u32 to, %0, %2;\n"
+        "mapa.shared::cluster.u32 peer, %1, %2;\n"
+        "st.async.shared::cluster.mbarrier::complete_tx::bytes.v2.b32 [to], {%3, %4}, [peer];\n"
+        "}\n" ::"r"(shared_address(at)),
+        "r"(shared_address(barrier)), "r"(rank), "r"(__float_as_uint(value.x)), "r"(__float_as_uint(value.y))
         : "memory");
 }
 

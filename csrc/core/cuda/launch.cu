@@ -17,27 +17,49 @@
 #include "memory.h"
 #include "policy_step.h"
 #include "tile_step.cuh"
+#include "wgmma_tile_step.cuh"
 
 namespace zprl {
 namespace cuda {
 namespace {
 
-template <typename Unit, int kTilesM>
-__global__ void __launch_bounds__(kThreads, 1)
-    tile_kernel(const __grid_constant__ KernelArguments arguments, int cluster_size) {
-    run_tile<Unit, CopyRing<Unit>, kTilesM>(arguments, cluster_size);
-}
+// Threads of a kernel's block, or one if the architecture that is being compiled for lacks what the kernel needs and
+// the kernel is empty: so that the host can tell (has_code()).
+#if __CUDA_ARCH__ >= 900
+#define ZPRL_CLUSTER_THREADS kThreads
+#else
+#define ZPRL_CLUSTER_THREADS 1
+#endif
+#if ZPRL_HAS_WGMMA
+#define ZPRL_WGMMA_THREADS kThreads
+#else
+#define ZPRL_WGMMA_THREADS 1
+#endif
 
 template <typename Unit, int kTilesM>
 __global__ void __launch_bounds__(kThreads, 1)
+    tile_kernel(const __grid_constant__ KernelArguments arguments, int cluster_size) {
+    run_tile<Unit, TileEngine<CopyRing<Unit>, kTilesM>>(arguments, cluster_size);
+}
+
+template <typename Unit, int kTilesM>
+__global__ void __launch_bounds__(ZPRL_CLUSTER_THREADS, 1)
     multicast_tile_kernel(const __grid_constant__ KernelArguments arguments, int cluster_size) {
 #if __CUDA_ARCH__ >= 900
-    run_tile<Unit, MulticastRing<Unit>, kTilesM>(arguments, cluster_size);
+    run_tile<Unit, TileEngine<MulticastRing<Unit>, kTilesM>>(arguments, cluster_size);
 #endif
 }
 
 template <typename Unit>
-__global__ void __launch_bounds__(kThreads, 1)
+__global__ void __launch_bounds__(ZPRL_WGMMA_THREADS, 1)
+    wgmma_tile_kernel(const __grid_constant__ KernelArguments arguments, int cluster_size) {
+#if ZPRL_HAS_WGMMA
+    run_tile<Unit, WgmmaTileEngine<Unit>>(arguments, cluster_size);
+#endif
+}
+
+template <typename Unit>
+__global__ void __launch_bounds__(ZPRL_CLUSTER_THREADS, 1)
     cluster_kernel(const __grid_constant__ KernelArguments arguments, int cluster_size) {
 #if __CUDA_ARCH__ >= 900
     run_cluster<Unit>(arguments, cluster_size);
@@ -51,11 +73,13 @@ void check(cudaError_t error, const char* what) {
                              cudaGetErrorName(error) + ").");
 }
 
+enum class Clusters { kNever, kAlways, kMaybe };
+
 struct KernelEntry {
     Precision precision;
     Kernel kernel;
     int tile_rows;
-    bool in_clusters;
+    Clusters clusters;
     const void* function;
     const char* name;
 };
@@ -64,34 +88,46 @@ const void* address_of(void (*function)(KernelArguments, int)) { return reinterp
 
 // Every kernel there is; plan() asks for no other.
 const KernelEntry kKernels[] = {
-    {Precision::kFloat32, Kernel::kTile, 16, false, address_of(&tile_kernel<Fp32Unit, 1>), "tile, float32, 16 rows"},
-    {Precision::kFloat32, Kernel::kTile, 32, false, address_of(&tile_kernel<Fp32Unit, 2>), "tile, float32, 32 rows"},
-    {Precision::kFloat32, Kernel::kCluster, kClusterRows, true, address_of(&cluster_kernel<Fp32Unit>),
+    {Precision::kFloat32, Kernel::kTile, 16, Clusters::kNever, address_of(&tile_kernel<Fp32Unit, 1>),
+     "tile, float32, 16 rows"},
+    {Precision::kFloat32, Kernel::kTile, 32, Clusters::kNever, address_of(&tile_kernel<Fp32Unit, 2>),
+     "tile, float32, 32 rows"},
+    {Precision::kFloat32, Kernel::kCluster, kClusterRows, Clusters::kAlways, address_of(&cluster_kernel<Fp32Unit>),
      "cluster, float32"},
-    {Precision::kTf32, Kernel::kTile, 16, false, address_of(&tile_kernel<Tf32Unit, 1>), "tile, tf32, 16 rows"},
-    {Precision::kTf32, Kernel::kTile, 16, true, address_of(&multicast_tile_kernel<Tf32Unit, 1>),
+    {Precision::kTf32, Kernel::kTile, 16, Clusters::kNever, address_of(&tile_kernel<Tf32Unit, 1>),
+     "tile, tf32, 16 rows"},
+    {Precision::kTf32, Kernel::kTile, 16, Clusters::kAlways, address_of(&multicast_tile_kernel<Tf32Unit, 1>),
      "tile with shared weights, tf32, 16 rows"},
-    {Precision::kTf32, Kernel::kTile, 32, false, address_of(&tile_kernel<Tf32Unit, 2>), "tile, tf32, 32 rows"},
-    {Precision::kTf32, Kernel::kTile, 32, true, address_of(&multicast_tile_kernel<Tf32Unit, 2>),
+    {Precision::kTf32, Kernel::kTile, 32, Clusters::kNever, address_of(&tile_kernel<Tf32Unit, 2>),
+     "tile, tf32, 32 rows"},
+    {Precision::kTf32, Kernel::kTile, 32, Clusters::kAlways, address_of(&multicast_tile_kernel<Tf32Unit, 2>),
      "tile with shared weights, tf32, 32 rows"},
-    {Precision::kTf32, Kernel::kCluster, kClusterRows, true, address_of(&cluster_kernel<Tf32Unit>), "cluster, tf32"},
-    {Precision::kBfloat16, Kernel::kTile, 16, false, address_of(&tile_kernel<Bf16Unit, 1>), "tile, bfloat16, 16 rows"},
-    {Precision::kBfloat16, Kernel::kTile, 16, true, address_of(&multicast_tile_kernel<Bf16Unit, 1>),
+    {Precision::kTf32, Kernel::kWgmmaTile, kWgmmaRows, Clusters::kMaybe, address_of(&wgmma_tile_kernel<Tf32Unit>),
+     "tile on wgmma, tf32, 64 rows"},
+    {Precision::kTf32, Kernel::kCluster, kClusterRows, Clusters::kAlways, address_of(&cluster_kernel<Tf32Unit>),
+     "cluster, tf32"},
+    {Precision::kBfloat16, Kernel::kTile, 16, Clusters::kNever, address_of(&tile_kernel<Bf16Unit, 1>),
+     "tile, bfloat16, 16 rows"},
+    {Precision::kBfloat16, Kernel::kTile, 16, Clusters::kAlways, address_of(&multicast_tile_kernel<Bf16Unit, 1>),
      "tile with shared weights, bfloat16, 16 rows"},
-    {Precision::kBfloat16, Kernel::kTile, 32, false, address_of(&tile_kernel<Bf16Unit, 2>), "tile, bfloat16, 32 rows"},
-    {Precision::kBfloat16, Kernel::kTile, 32, true, address_of(&multicast_tile_kernel<Bf16Unit, 2>),
+    {Precision::kBfloat16, Kernel::kTile, 32, Clusters::kNever, address_of(&tile_kernel<Bf16Unit, 2>),
+     "tile, bfloat16, 32 rows"},
+    {Precision::kBfloat16, Kernel::kTile, 32, Clusters::kAlways, address_of(&multicast_tile_kernel<Bf16Unit, 2>),
      "tile with shared weights, bfloat16, 32 rows"},
-    {Precision::kBfloat16, Kernel::kTile, 64, false, address_of(&tile_kernel<Bf16Unit, 4>), "tile, bfloat16, 64 rows"},
-    {Precision::kBfloat16, Kernel::kTile, 64, true, address_of(&multicast_tile_kernel<Bf16Unit, 4>),
+    {Precision::kBfloat16, Kernel::kTile, 64, Clusters::kNever, address_of(&tile_kernel<Bf16Unit, 4>),
+     "tile, bfloat16, 64 rows"},
+    {Precision::kBfloat16, Kernel::kTile, 64, Clusters::kAlways, address_of(&multicast_tile_kernel<Bf16Unit, 4>),
      "tile with shared weights, bfloat16, 64 rows"},
-    {Precision::kBfloat16, Kernel::kCluster, kClusterRows, true, address_of(&cluster_kernel<Bf16Unit>),
+    {Precision::kBfloat16, Kernel::kWgmmaTile, kWgmmaRows, Clusters::kMaybe, address_of(&wgmma_tile_kernel<Bf16Unit>),
+     "tile on wgmma, bfloat16, 64 rows"},
+    {Precision::kBfloat16, Kernel::kCluster, kClusterRows, Clusters::kAlways, address_of(&cluster_kernel<Bf16Unit>),
      "cluster, bfloat16"},
 };
 
 const void* function_of(Precision precision, const Plan& plan) {
     for (const KernelEntry& entry : kKernels) {
         if (entry.precision == precision && entry.kernel == plan.kernel && entry.tile_rows == plan.tile_rows &&
-            entry.in_clusters == (plan.cluster_size > 1)) {
+            entry.clusters != (plan.cluster_size > 1 ? Clusters::kNever : Clusters::kAlways)) {
             return entry.function;
         }
     }
@@ -107,6 +143,14 @@ int current_device() {
     return device;
 }
 
+// Whether the code that was loaded for the current device is more than an empty kernel. Code for an older GPU, which
+// the driver has translated for this one, lacks clusters; only code for sm_90a has wgmma.
+bool has_code(const KernelEntry& entry) {
+    cudaFuncAttributes attributes{};
+    check(cudaFuncGetAttributes(&attributes, entry.function), "loading the kernels");
+    return attributes.maxThreadsPerBlock >= kThreads;
+}
+
 // Allow every kernel all shared memory that a block may have, and clusters of 16: once per device, since it is a
 // setting of the loaded kernel. Returns the device's properties.
 DeviceProperties prepare(int device) {
@@ -116,24 +160,26 @@ DeviceProperties prepare(int device) {
         return value;
     };
     DeviceProperties properties{attribute(cudaDevAttrComputeCapabilityMajor),
-                                attribute(cudaDevAttrComputeCapabilityMinor), attribute(cudaDevAttrMultiProcessorCount),
-                                attribute(cudaDevAttrMaxSharedMemoryPerBlockOptin), 1};
+                                attribute(cudaDevAttrComputeCapabilityMinor),
+                                attribute(cudaDevAttrMultiProcessorCount),
+                                attribute(cudaDevAttrMaxSharedMemoryPerBlockOptin),
+                                1,
+                                false};
     if (properties.major < 8) return properties;  // has no kernels; plan() says so
-    // Code for an older GPU, which the driver has translated for this one, has empty kernels for clusters.
-    cudaFuncAttributes code{};
-    check(cudaFuncGetAttributes(&code, kKernels[0].function), "loading the kernels");
-    const bool clusters = properties.major >= 9 && code.ptxVersion >= 90 && attribute(cudaDevAttrClusterLaunch) != 0;
-    if (clusters) properties.max_cluster_size = 16;
+    const bool clusters = properties.major >= 9 && attribute(cudaDevAttrClusterLaunch) != 0;
+    int max_cluster_size = 16;
     for (const KernelEntry& entry : kKernels) {
-        if (entry.in_clusters && !clusters) continue;
+        if (entry.clusters != Clusters::kNever && (!clusters || !has_code(entry))) continue;
         check(cudaFuncSetAttribute(entry.function, cudaFuncAttributeMaxDynamicSharedMemorySize,
                                    properties.shared_memory_per_block_optin),
               "allowing a kernel its shared memory");
-        if (!entry.in_clusters) continue;
+        if (entry.clusters == Clusters::kNever) continue;
         if (cudaFuncSetAttribute(entry.function, cudaFuncAttributeNonPortableClusterSizeAllowed, 1) != cudaSuccess) {
             cudaGetLastError();
-            properties.max_cluster_size = 8;
+            max_cluster_size = 8;
         }
+        properties.max_cluster_size = max_cluster_size;
+        properties.wgmma = properties.wgmma || entry.kernel == Kernel::kWgmmaTile;
     }
     return properties;
 }
@@ -196,13 +242,12 @@ void say_refused(int cluster_size) {
     });
 }
 
-void launch(const DevicePolicy& policy, Call call, void* stream) {
+void launch(const DevicePolicy& policy, const Plan& plan, Call call, void* stream) {
     if (call.rows == 0) return;
-    const Plan plan = current_plan(policy, call.rows);
     if (plan.blocks > INT32_MAX) throw std::runtime_error("zprl: the batch is too large for one launch.");
     if (plan.workspace_bytes > 0 && call.workspace == nullptr) {
         throw std::runtime_error("zprl: the workspace is missing: " + std::to_string(plan.workspace_bytes) +
-                                 " bytes are needed; see workspace_bytes().");
+                                 " bytes are needed.");
     }
     KernelArguments arguments{policy, lay_out_memory(policy, plan), call};
     Launch launch;
@@ -213,6 +258,16 @@ void launch(const DevicePolicy& policy, Call call, void* stream) {
           "the launch of the policy step");
 }
 
+KernelChoice wanted_kernels() {
+    const char* const value = std::getenv("ZPRL_CUDA_KERNEL");
+    const std::string wanted = value == nullptr ? "" : value;
+    if (wanted.empty() || wanted == "cluster") return KernelChoice::kAny;
+    if (wanted == "tile") return KernelChoice::kTiles;
+    if (wanted == "mma") return KernelChoice::kMmaTiles;
+    if (wanted == "wgmma") return KernelChoice::kWgmmaTiles;
+    throw std::invalid_argument("zprl: ZPRL_CUDA_KERNEL is '" + wanted + "'; it must be cluster, tile, mma or wgmma.");
+}
+
 }  // namespace
 
 DeviceProperties device_properties() { return state_of(current_device()).properties; }
@@ -220,29 +275,18 @@ DeviceProperties device_properties() { return state_of(current_device()).propert
 Plan current_plan(const DevicePolicy& policy, int64_t rows) {
     const int device = current_device();
     DeviceProperties properties = state_of(device).properties;
-    if (const char* wanted = std::getenv("ZPRL_CUDA_KERNEL")) {
-        if (std::string(wanted) == "tile") {
-            properties.max_cluster_size = 1;
-        } else if (std::string(wanted) != "cluster" && *wanted != '\0') {
-            throw std::invalid_argument("zprl: ZPRL_CUDA_KERNEL is '" + std::string(wanted) +
-                                        "'; it must be tile or cluster.");
-        }
-    }
+    const KernelChoice choice = wanted_kernels();
     for (;;) {
-        const Plan result = plan(policy, rows, properties);
+        const Plan result = plan(policy, rows, properties, choice);
         if (result.cluster_size == 1 || runs_clusters(device, policy.precision, result)) return result;
         say_refused(result.cluster_size);
         properties.max_cluster_size = result.cluster_size / 2;
     }
 }
 
-size_t workspace_bytes(const DevicePolicy& policy, int64_t rows) {
-    return rows == 0 ? 0 : static_cast<size_t>(current_plan(policy, rows).workspace_bytes);
-}
-
-void policy_step(const DevicePolicy& policy, const void* blob, const float* obs, const float* residual,
-                 const float* noise, const uint64_t* latent_seed, int64_t rows, float* chunk, void* workspace,
-                 void* stream) {
+void policy_step(const DevicePolicy& policy, const Plan& plan, const void* blob, const float* obs,
+                 const float* residual, const float* noise, const uint64_t* latent_seed, int64_t rows, float* chunk,
+                 void* workspace, void* stream) {
     Call call{};
     call.operation = Operation::kStep;
     call.blob = static_cast<const char*>(blob);
@@ -253,11 +297,11 @@ void policy_step(const DevicePolicy& policy, const void* blob, const float* obs,
     call.chunk = chunk;
     call.workspace = static_cast<char*>(workspace);
     call.rows = rows;
-    launch(policy, call, stream);
+    launch(policy, plan, call, stream);
 }
 
-void encode(const DevicePolicy& policy, const void* blob, const float* obs, int64_t rows, float* mean, float* logvar,
-            void* workspace, void* stream) {
+void encode(const DevicePolicy& policy, const Plan& plan, const void* blob, const float* obs, int64_t rows, float* mean,
+            float* logvar, void* workspace, void* stream) {
     Call call{};
     call.operation = Operation::kEncode;
     call.blob = static_cast<const char*>(blob);
@@ -266,11 +310,11 @@ void encode(const DevicePolicy& policy, const void* blob, const float* obs, int6
     call.logvar = logvar;
     call.workspace = static_cast<char*>(workspace);
     call.rows = rows;
-    launch(policy, call, stream);
+    launch(policy, plan, call, stream);
 }
 
-void integrate(const DevicePolicy& policy, const void* blob, const float* condition, const float* noise, int64_t rows,
-               float* chunk, void* workspace, void* stream) {
+void integrate(const DevicePolicy& policy, const Plan& plan, const void* blob, const float* condition,
+               const float* noise, int64_t rows, float* chunk, void* workspace, void* stream) {
     Call call{};
     call.operation = Operation::kIntegrate;
     call.blob = static_cast<const char*>(blob);
@@ -279,7 +323,7 @@ void integrate(const DevicePolicy& policy, const void* blob, const float* condit
     call.chunk = chunk;
     call.workspace = static_cast<char*>(workspace);
     call.rows = rows;
-    launch(policy, call, stream);
+    launch(policy, plan, call, stream);
 }
 
 std::vector<KernelResources> kernel_resources() {

@@ -1,8 +1,8 @@
 // Copyright (c) 2026, The ZPRL Project Developers.
 // SPDX-License-Identifier: BSD-3-Clause
 //
-// The policy blob of the GPU: a header and sections like those of the CPU's (policy_blob.h), in the same order, but
-// each at a multiple of 1024 bytes, and with weights in slabs.
+// The policy blob of the GPU: a header and sections like those of the CPU's (policy_blob.h), in the same order but for
+// the actor's, which come before the decoder's; each at a multiple of 1024 bytes, and with weights in slabs.
 //
 // A slab is 128 bytes of a layer's inputs (32 float32 or tf32 numbers, 64 bf16 numbers) for all outputs, so that a
 // layer is
@@ -17,8 +17,8 @@
 //   memory: a plain cp.async moves it, without a tensor map;
 // * it is the canonical K-major layout with 128-byte swizzle of Hopper's and Blackwell's matrix units.
 //
-// Weights of embedding, encoder and decoder are float32; the others are of the header's precision, tf32 being float32
-// rounded to 10 bits of mantissa.
+// Weights of embedding, encoder, actor and decoder are float32; the others are of the header's precision, tf32 being
+// float32 rounded to 10 bits of mantissa.
 
 #pragma once
 
@@ -37,7 +37,7 @@ namespace zprl {
 namespace cuda {
 
 constexpr int32_t kCudaMagic = 0x4752505A;  // "ZPRG"
-constexpr int32_t kCudaVersion = 1;
+constexpr int32_t kCudaVersion = 2;
 
 // In the place of HeaderField's kFieldDtype the GPU's header holds the Precision; all else is the same.
 constexpr int kFieldPrecision = kFieldDtype;

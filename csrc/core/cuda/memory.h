@@ -6,16 +6,19 @@
 //   what                      bytes per row                          lifetime
 //   modulation                kept numbers: 4 W', and 8 banks        from the condition on
 //   layers that run once (2)  slabs of the widest, float32           until the modulation
+//   latent                    4 Z, of a policy with an actor         while the actor works
 //   residual stream           4 (W' + 8)                             from the modulation on, in the place of
 //   branch, inner             slabs of W' (inner: or the chunk)      the layers that run once
 //   state, end                4 (C' + 8) each; end not for Euler
 //   tile: barriers, ring      64, and stages of up to 32 KiB, per block
-//   cluster: partial sums     4 KiB, per block
+//   cluster: barriers         24, per block
+//            partial sums     4 KiB, per block
 //            weights passing  8 warps x 3 stages of 2 KiB, per block
 //            weights staying  slices of the first `resident` layers, per block
 //
-// with W' and C' the padded widths of a block's layer and of the chunk. The 8 numbers at the end of a row shift the
-// next one by 8 banks, so that the threads of an accumulator (8 rows, 4 pairs of columns) do not conflict.
+// with Z the width of the latent, W' and C' the padded ones of a block's layer and of the chunk. The 8 numbers at the
+// end of a row shift the next one by 8 banks, so that the threads of an accumulator (8 rows, 4 pairs of columns) do not
+// conflict.
 
 #pragma once
 
@@ -40,6 +43,9 @@ constexpr int kGroupStages = 3;
 constexpr int kGroupBytes = kGroupOutputs * kSlabBytes;
 constexpr int kPartialBytes = kWarps * kGroupOutputs * kClusterRows * 4;
 
+// Barriers of the cluster kernel: for the weights that stay, and for every other exchange.
+constexpr int kClusterBarriers = 3;
+
 static_assert(kMaxTileOutputs * kSlabBytes == 32 * 1024 && kGroupBytes == 2 * 1024 && kPartialBytes == 4 * 1024,
               "the table above");
 static_assert(kMaxTileOutputs % (8 * kWarps) == 0 && kPanel % kGroupOutputs == 0, "whole tiles");
@@ -49,7 +55,7 @@ struct Memory {
     // Numbers from one row to the next.
     int32_t modulation_stride, stream_stride, state_stride;
     // Bytes from the start of shared memory, or of the block's part of the workspace.
-    int32_t modulation, once[2], stream, branch, inner, state, end;
+    int32_t modulation, once[2], latent, stream, branch, inner, state, end;
     int32_t ring, partial, passing, barrier, staying;
     int32_t stages, tile_outputs, resident;
     uint8_t modulation_in_workspace, rest_in_workspace;

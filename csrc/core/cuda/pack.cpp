@@ -70,8 +70,12 @@ DevicePolicy lay_out(const int32_t* header) {
     p.time_rows =
         static_cast<int>(p.solver.rows_per_step * (p.num_steps - 1 + p.solver.nodes[p.solver.stages - 1]) + 1);
     const int32_t num_embed = header[kFieldNumEmbedHidden], num_vib = header[kFieldNumVibHidden];
-    if (num_embed < 0 || num_embed > kMaxHiddenLayers || num_vib < 0 || num_vib > kMaxHiddenLayers) {
-        fail("its number of hidden layers is not within 0 and " + std::to_string(kMaxHiddenLayers) + ".");
+    const int32_t steered = header[kFieldSteered], num_actor = steered != 0 ? header[kFieldNumActorHidden] : 0;
+    if (steered != 0 && steered != 1) fail("its number of actors is " + std::to_string(steered) + ".");
+    for (const int32_t number : {num_embed, num_vib, num_actor}) {
+        if (number < 0 || number > kMaxHiddenLayers) {
+            fail("its number of hidden layers is not within 0 and " + std::to_string(kMaxHiddenLayers) + ".");
+        }
     }
 
     Sections sections;
@@ -89,6 +93,18 @@ DevicePolicy lay_out(const int32_t* header) {
     p.obs_std = sections.take_floats(p.obs_dim);
     p.num_embedding = take_mlp(p.obs_dim, kFieldEmbedHidden, num_embed, false, p.embed_dim);
     p.num_encoder = take_mlp(p.embed_dim, kFieldVibHidden, num_vib, false, 2 * p.latent_dim);
+    if (steered == 1) {
+        const int32_t activation = header[kFieldActorActivation];
+        if (activation < 0 || activation >= static_cast<int32_t>(Activation::kCount)) {
+            fail("its actor's activation is number " + std::to_string(activation) + ".");
+        }
+        p.actor_activation = static_cast<Activation>(activation);
+        const int width = p.obs_dim + p.latent_dim;
+        p.actor_mean = sections.take_floats(width);
+        p.actor_divisor = sections.take_floats(width);
+        p.residual_scale = sections.take_floats(1);
+        p.num_actor = take_mlp(width, kFieldActorHidden, num_actor, false, p.latent_dim);
+    }
     p.num_decoder = take_mlp(p.latent_dim, kFieldVibHidden, num_vib, true, p.embed_dim);
 
     const int element = bytes_of(p.precision), hidden = padded_width(p.hidden_dim);
@@ -117,11 +133,9 @@ void make_header(const Policy& policy, Precision precision, int32_t* header) {
     }
     std::memcpy(header, policy.blob, kHeaderInts * sizeof(int32_t));
     // What the header says beyond the fields of this layout, the kernels would leave out.
-    for (int field = kFieldVibHidden + kMaxHiddenLayers; field < kHeaderInts; ++field) {
+    for (int field = kFieldFirstUnused; field < kHeaderInts; ++field) {
         if (header[field] != 0) {
-            throw std::invalid_argument(
-                "zprl: the policy has a part that the policy step for CUDA does not have, such as an actor; pack the "
-                "policy without it and pass the actor's output as residual.");
+            throw std::invalid_argument("zprl: the policy has a part that the policy step for CUDA does not have.");
         }
     }
     header[kFieldMagic] = kCudaMagic;
@@ -224,10 +238,15 @@ void pack(const Policy& policy, Precision precision, void* blob) {
     copy(p.obs_mean, policy.obs_mean, p.obs_dim);
     copy(p.obs_std, policy.obs_std, p.obs_dim);
     const DeviceLayer* to = p.once;
-    for (const Mlp* mlp : {&policy.embedding, &policy.encoder, &policy.decoder}) {
+    for (const Mlp* mlp : {&policy.embedding, &policy.encoder, &policy.actor, &policy.decoder}) {
         for (int i = 0; i < mlp->count; ++i) {
             write_layer(mlp->layers[i], Dtype::kFloat32, *to++, Precision::kFloat32, bytes);
         }
+    }
+    if (policy.steered) {
+        copy(p.actor_mean, policy.actor_mean, policy.actor_dim());
+        copy(p.actor_divisor, policy.actor_divisor, policy.actor_dim());
+        copy(p.residual_scale, policy.residual_scale, 1);
     }
     write_layer(policy.modulation, policy.dtype, p.modulation, precision, bytes);
     write_layer(policy.input, policy.dtype, p.input, precision, bytes);

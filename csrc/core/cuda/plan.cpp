@@ -16,23 +16,27 @@ namespace zprl {
 namespace cuda {
 namespace {
 
-constexpr int kAlign = 128;  // of everything in shared memory and workspace: a row of a slab
+// Alignment of everything in shared memory and workspace: a row of a slab, or all that its swizzle takes into account,
+// which wgmma computes from addresses.
+int alignment_of(Kernel kernel) { return kernel == Kernel::kWgmmaTile ? 8 * kSlabBytes : kSlabBytes; }
 
 int element_bytes(Precision precision) { return precision == Precision::kBfloat16 ? 2 : 4; }
 
+int layers_once(const DevicePolicy& p) { return p.num_embedding + p.num_encoder + p.num_actor + p.num_decoder; }
+
 int widest_once(const DevicePolicy& p) {
-    int width = std::max(p.obs_dim, p.latent_dim);
-    const int count = p.num_embedding + p.num_encoder + p.num_decoder;
-    for (int i = 0; i < count; ++i) width = std::max(width, p.once[i].out);
+    int width = 1;
+    for (int i = 0; i < layers_once(p); ++i) width = std::max({width, p.once[i].in, p.once[i].out});
     return padded_width(width);
 }
 
 // Hands out consecutive pieces of a memory.
 class Pieces {
  public:
+    explicit Pieces(int alignment) : alignment_(alignment) {}
     int32_t take(int64_t bytes) {
         const int64_t start = used_;
-        used_ += (bytes + kAlign - 1) / kAlign * kAlign;
+        used_ += (bytes + alignment_ - 1) / alignment_ * alignment_;
         last_ = std::max(last_, used_);
         // Beyond 2 GiB the plan is refused for its size, whatever the offset.
         return static_cast<int32_t>(std::min<int64_t>(start, INT32_MAX));
@@ -42,6 +46,7 @@ class Pieces {
     void go_to_end() { used_ = last_; }
 
  private:
+    const int alignment_;
     int64_t used_ = 0, last_ = 0;
 };
 
@@ -60,7 +65,7 @@ void count_products(const DevicePolicy& p, double* once, double* field) {
         return static_cast<double>(padded_width(layer.in)) * padded_width(layer.out);
     };
     *once = 0.0;
-    for (int i = 0; i < p.num_embedding + p.num_encoder + p.num_decoder; ++i) *once += of(p.once[i]);
+    for (int i = 0; i < layers_once(p); ++i) *once += of(p.once[i]);
     const double evaluations = static_cast<double>(p.num_steps) * p.solver.stages;
     *field =
         of(p.modulation) + evaluations * (of(p.input) + 2.0 * p.num_blocks * of(p.first_block_layer) + of(p.output));
@@ -71,8 +76,8 @@ double tile_cycles(const DevicePolicy& p, const Plan& plan, const DeviceProperti
     constexpr double kFp32PerCycle = 64.0;  // multiply-adds: half of the units, which wait for shared memory
     constexpr double kLayerCycles = 600.0;  // barriers, layer norms, epilogues: of a layer, and per 16 rows
     const double per_cycle = p.precision == Precision::kFloat32 ? kFp32PerCycle
-                             : p.precision == Precision::kTf32  ? 512.0
-                                                                : 1024.0;
+                                                                : (p.precision == Precision::kTf32 ? 512.0 : 1024.0) *
+                                                                      (plan.kernel == Kernel::kWgmmaTile ? 2.0 : 1.0);
     double once, field;
     count_products(p, &once, &field);
     const double rows = plan.tile_rows;
@@ -108,15 +113,25 @@ void finish(const DevicePolicy& policy, int64_t rows, Plan* plan) {
 // Outputs and stages of rings, best first.
 constexpr int kRings[][2] = {{256, 4}, {256, 3}, {256, 2}, {128, 4}, {128, 3}, {128, 2}, {64, 4}, {64, 3}, {64, 2}};
 
+// The kernel for tiles of this many rows, if there is one.
+bool find_tile_kernel(const DevicePolicy& policy, int tile_rows, const DeviceProperties& device, KernelChoice choice,
+                      Kernel* kernel) {
+    const bool wgmma = device.wgmma && policy.precision != Precision::kFloat32 && choice != KernelChoice::kMmaTiles;
+    *kernel = wgmma && tile_rows == 64 ? Kernel::kWgmmaTile : Kernel::kTile;
+    if (wgmma && choice == KernelChoice::kWgmmaTiles) return tile_rows == 64;
+    // FFMA has two sums for every one of mma.sync's: 64 rows of them exceed the registers. With tf32's operands they
+    // exceed the shared memory of most GPUs.
+    return tile_rows < 64 || *kernel == Kernel::kWgmmaTile || policy.precision == Precision::kBfloat16;
+}
+
 // The best tile plan, or one with blocks = -1 if none fits.
-Plan plan_tile(const DevicePolicy& policy, int64_t rows, const DeviceProperties& device) {
+Plan plan_tile(const DevicePolicy& policy, int64_t rows, const DeviceProperties& device, KernelChoice choice) {
     Plan best{};
     best.blocks = -1;
     double best_cycles = 0.0;
     for (int tile_rows : {16, 32, 64}) {
-        // FFMA has two sums for every one of mma.sync's: 64 rows of them and of tf32's operands exceed the registers
-        // and the shared memory.
-        if (tile_rows == 64 && policy.precision != Precision::kBfloat16) continue;
+        Kernel kernel;
+        if (!find_tile_kernel(policy, tile_rows, device, choice, &kernel)) continue;
         for (int cluster : {1, 2, 4}) {
             // FFMA does not wait for weights. A cluster shares slabs only where there are as many tiles.
             if (cluster > 1 && (device.major < 9 || cluster > device.max_cluster_size || rows <= tile_rows ||
@@ -125,8 +140,9 @@ Plan plan_tile(const DevicePolicy& policy, int64_t rows, const DeviceProperties&
             }
             for (Placement placement : {Placement::kShared, Placement::kModulation, Placement::kWorkspace}) {
                 for (const auto& [outputs, stages] : kRings) {
-                    if (cluster > 1 && stages < 3) continue;  // see MulticastRing
-                    Plan plan{Kernel::kTile, tile_rows, cluster, kThreads, stages, outputs, 0, placement, 0, 0, 0};
+                    const bool multicast = cluster > 1 || kernel == Kernel::kWgmmaTile;
+                    if (multicast && stages < 3) continue;  // see MulticastRing
+                    Plan plan{kernel, tile_rows, cluster, kThreads, stages, outputs, 0, placement, 0, 0, 0};
                     finish(policy, rows, &plan);
                     if (plan.shared_bytes > device.shared_memory_per_block_optin) continue;
                     const double cycles = tile_cycles(policy, plan, device);
@@ -174,12 +190,13 @@ Memory lay_out_memory(const DevicePolicy& p, const Plan& plan) {
     m.modulation_in_workspace = plan.placement != Placement::kShared;
     m.rest_in_workspace = plan.placement == Placement::kWorkspace;
 
-    Pieces shared, workspace;
+    Pieces shared(alignment_of(plan.kernel)), workspace(alignment_of(plan.kernel));
     Pieces& of_modulation = m.modulation_in_workspace ? workspace : shared;
     m.modulation = of_modulation.take(rows * m.modulation_stride * element);
     const int64_t start = shared.position();
     const int once_width = widest_once(p);
     for (int32_t& once : m.once) once = shared.take(rows * slabs_of(once_width, 4) * kSlabBytes);
+    m.latent = p.num_actor > 0 ? shared.take(rows * p.latent_dim * 4) : m.once[0];
     // The velocity field takes the place of the layers that run once, of which the condition is left. Nothing but the
     // modulation reads it, before the first write here.
     shared.go_to(start);
@@ -192,7 +209,7 @@ Memory lay_out_memory(const DevicePolicy& p, const Plan& plan) {
     m.end = p.solver.stages > 1 ? rest.take(rows * m.state_stride * 4) : m.state;
     shared.go_to_end();
 
-    if (plan.kernel == Kernel::kTile) {
+    if (plan.kernel != Kernel::kCluster) {
         m.stages = plan.stages;
         m.tile_outputs = plan.tile_outputs;
         m.barrier = shared.take(2 * kMaxStages * sizeof(uint64_t));
@@ -201,7 +218,7 @@ Memory lay_out_memory(const DevicePolicy& p, const Plan& plan) {
         m.resident = plan.resident;
         m.partial = shared.take(kPartialBytes);
         m.passing = shared.take(kWarps * kGroupStages * kGroupBytes);
-        m.barrier = shared.take(sizeof(uint64_t));
+        m.barrier = shared.take(kClusterBarriers * sizeof(uint64_t));
         int64_t staying = 0;
         for (int i = 0; i < plan.resident; ++i) staying += slice_bytes(p, i, plan.cluster_size);
         m.staying = shared.take(staying);
@@ -211,13 +228,13 @@ Memory lay_out_memory(const DevicePolicy& p, const Plan& plan) {
     return m;
 }
 
-Plan plan(const DevicePolicy& policy, int64_t rows, const DeviceProperties& device) {
+Plan plan(const DevicePolicy& policy, int64_t rows, const DeviceProperties& device, KernelChoice choice) {
     if (device.major < 8) {
         throw std::invalid_argument("zprl: the GPU's compute capability is " + std::to_string(device.major) + "." +
                                     std::to_string(device.minor) + "; 8.0 or more is needed.");
     }
     // A cluster where the batch fits into those that run at once, since another round would cost all its latency again.
-    if (device.major >= 9 && device.max_cluster_size >= 2) {
+    if (choice == KernelChoice::kAny && device.major >= 9 && device.max_cluster_size >= 2) {
         const int most = std::min(device.max_cluster_size, padded_width(policy.hidden_dim) / kGroupOutputs);
         Plan best{};
         best.blocks = -1;
@@ -230,7 +247,7 @@ Plan plan(const DevicePolicy& policy, int64_t rows, const DeviceProperties& devi
         }
         if (best.blocks >= 0) return best;
     }
-    const Plan best = plan_tile(policy, rows, device);
+    const Plan best = plan_tile(policy, rows, device, choice);
     if (best.blocks < 0) {
         const Plan least = [&] {
             Plan plan{Kernel::kTile, 16, 1, kThreads, 2, 64, 0, Placement::kWorkspace, 0, 0, 0};
@@ -259,10 +276,11 @@ std::string describe(const Plan& plan) {
     const char* const places[] = {"all in shared memory", "modulation in the workspace",
                                   "only operands in shared memory"};
     std::snprintf(text, sizeof(text),
-                  "tile: %" PRId64 " blocks of %d rows, weights shared by %d, %d stages of %d outputs, %s (%" PRId64
+                  "%s: %" PRId64 " blocks of %d rows, weights shared by %d, %d stages of %d outputs, %s (%" PRId64
                   " KiB per block)",
-                  plan.blocks, plan.tile_rows, plan.cluster_size, plan.stages, plan.tile_outputs,
-                  places[static_cast<int>(plan.placement)], plan.shared_bytes / 1024);
+                  plan.kernel == Kernel::kWgmmaTile ? "tile on wgmma" : "tile", plan.blocks, plan.tile_rows,
+                  plan.cluster_size, plan.stages, plan.tile_outputs, places[static_cast<int>(plan.placement)],
+                  plan.shared_bytes / 1024);
     return text;
 }
 

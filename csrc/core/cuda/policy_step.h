@@ -4,18 +4,20 @@
 // The policy step on an NVIDIA GPU, in one launch. No torch, no Python, no CUDA header: raw pointers, row-major
 // float32, caller-owned memory, streams as void*.
 //
-//   layout.h          packed weights and the header in front of them
-//   pack.cpp          from a policy blob of the CPU (policy_blob.h) to the GPU's; parse_header()
-//   plan.cpp          which kernel a batch gets, and how it is cut
-//   memory.h          where a block keeps what
-//   device.cuh        what the kernels ask of the hardware: PTX, or the host's emulation of it in tests
-//   unit.cuh          products of operand tiles: FFMA, or mma.sync with tf32 or bf16 operands
-//   arguments.cuh     what a kernel is told
-//   step.cuh          the step, which both kernels run
-//   tile_step.cuh     throughput: a block takes its rows through the whole step, weights stream by
-//   weight_ring.cuh   how they stream: cp.async, or bulk copies for all blocks of a cluster at once
-//   cluster_step.cuh  latency: a cluster of blocks holds the weights of the velocity field, rows stream by
-//   launch.cu         choice and launch
+//   layout.h             packed weights and the header in front of them
+//   pack.cpp             from a policy blob of the CPU (policy_blob.h) to the GPU's; parse_header()
+//   plan.cpp             which kernel a batch gets, and how it is cut
+//   memory.h             where a block keeps what
+//   device.cuh           what the kernels ask of the hardware: PTX, or the host's emulation of it in tests
+//   wgmma.cuh            the same for what only Hopper has
+//   unit.cuh             products of operand tiles: FFMA, or mma.sync with tf32 or bf16 operands
+//   arguments.cuh        what a kernel is told
+//   step.cuh             the step, which all kernels run
+//   tile_step.cuh        throughput: a block takes its rows through the whole step, weights stream by
+//   wgmma_tile_step.cuh  the same with Hopper's matrix units, for tiles of 64 rows
+//   weight_ring.cuh      how they stream: cp.async, or bulk copies for all blocks of a cluster at once
+//   cluster_step.cuh     latency: a cluster of blocks holds the weights of the velocity field, rows stream by
+//   launch.cu            choice and launch
 //
 // pack(), parse_header() and plan() are plain C++ and need neither a GPU nor CUDA's libraries. The rest works on the
 // current device and returns after the launch: nothing allocates or synchronises, so that a CUDA graph can capture it
@@ -34,7 +36,7 @@ namespace zprl {
 namespace cuda {
 
 // Of the operands of modulation and velocity field. Sums, the residual stream, the integration's state, and all of
-// embedding, encoder and decoder are float32 in every case.
+// embedding, encoder, actor and decoder are float32 in every case.
 enum class Precision : int32_t { kFloat32 = 0, kTf32 = 1, kBfloat16 = 2 };
 
 // "float32", "tf32", "bfloat16"; parse_precision() throws std::invalid_argument for any other name.
@@ -55,9 +57,11 @@ struct DevicePolicy {
     int32_t num_steps, hidden_dim, num_blocks, time_rows;
     Solver solver;
 
-    // Embedding, encoder and decoder, one after the other.
-    DeviceLayer once[3 * (kMaxHiddenLayers + 1)];
-    int32_t num_embedding, num_encoder, num_decoder;  // layers
+    // Embedding, encoder, actor and decoder, one after the other. Without an actor it has no layers.
+    DeviceLayer once[4 * (kMaxHiddenLayers + 1)];
+    int32_t num_embedding, num_encoder, num_actor, num_decoder;  // layers
+    Activation actor_activation;
+    uint32_t actor_mean, actor_divisor, residual_scale;
 
     DeviceLayer modulation, input, output, first_block_layer;
     uint32_t block_layer_bytes;  // from a block's layer to the next one
@@ -86,9 +90,13 @@ struct DeviceProperties {
     int multiprocessors;
     int shared_memory_per_block_optin;  // [bytes]
     int max_cluster_size;               // 1 without clusters; 16 if more than the portable 8 can be launched
+    bool wgmma;                         // Hopper, and a library that was built for it
 };
 
-enum class Kernel : int32_t { kTile = 0, kCluster = 1 };
+enum class Kernel : int32_t { kTile = 0, kWgmmaTile = 1, kCluster = 2 };
+
+// Kernels that a plan may use: any; only tiles; only tiles without wgmma; or only tiles with it, where there are any.
+enum class KernelChoice : int32_t { kAny = 0, kTiles = 1, kMmaTiles = 2, kWgmmaTiles = 3 };
 
 // Where the tile kernel keeps what its rows need besides operands.
 enum class Placement : int32_t {
@@ -113,7 +121,8 @@ struct Plan {
 
 // The plan of a batch: a pure function. Throws std::invalid_argument with one sentence if the device cannot run the
 // policy: a compute capability below 8.0, or layers too wide for its shared memory.
-Plan plan(const DevicePolicy& policy, int64_t rows, const DeviceProperties& device);
+Plan plan(const DevicePolicy& policy, int64_t rows, const DeviceProperties& device,
+          KernelChoice choice = KernelChoice::kAny);
 
 // For people: "tile: 128 blocks of 64 rows, ..."
 std::string describe(const Plan& plan);
@@ -122,26 +131,27 @@ std::string describe(const Plan& plan);
 
 DeviceProperties device_properties();
 
-// The plan that the functions below follow: plan() for the current device, with smaller clusters or none if it refuses
-// them (said once on stderr), and none if the environment variable ZPRL_CUDA_KERNEL is "tile" (the rule is "cluster").
+// plan() for the current device, with smaller clusters or none if it refuses them (said once on stderr). The
+// environment variable ZPRL_CUDA_KERNEL limits the choice: "tile" to tiles, "mma" and "wgmma" to those without and with
+// wgmma; "cluster", or nothing, is the rule.
 Plan current_plan(const DevicePolicy& policy, int64_t rows);
 
-// Scratch memory that the functions below need on the device, aligned to 16 bytes; often 0.
-size_t workspace_bytes(const DevicePolicy& policy, int64_t rows);
+// The functions below follow a plan that current_plan() made for this policy, this many rows and the current device.
+// `workspace` is scratch memory on the device, plan.workspace_bytes long (often 0) and aligned to 16 bytes.
 
 // As zprl::policy_step(), with all pointers on the device. `blob` is a copy of what pack() wrote, `header` of which
 // parse_header() read; `stream` a cudaStream_t.
-void policy_step(const DevicePolicy& policy, const void* blob, const float* obs, const float* residual,
-                 const float* noise, const uint64_t* latent_seed, int64_t rows, float* chunk, void* workspace,
-                 void* stream);
+void policy_step(const DevicePolicy& policy, const Plan& plan, const void* blob, const float* obs,
+                 const float* residual, const float* noise, const uint64_t* latent_seed, int64_t rows, float* chunk,
+                 void* workspace, void* stream);
 
 // As zprl::encode(): latent mean and log-variance.
-void encode(const DevicePolicy& policy, const void* blob, const float* obs, int64_t rows, float* mean, float* logvar,
-            void* workspace, void* stream);
+void encode(const DevicePolicy& policy, const Plan& plan, const void* blob, const float* obs, int64_t rows, float* mean,
+            float* logvar, void* workspace, void* stream);
 
 // As zprl::integrate(): conditions and noise (or null) to normalised chunks.
-void integrate(const DevicePolicy& policy, const void* blob, const float* condition, const float* noise, int64_t rows,
-               float* chunk, void* workspace, void* stream);
+void integrate(const DevicePolicy& policy, const Plan& plan, const void* blob, const float* condition,
+               const float* noise, int64_t rows, float* chunk, void* workspace, void* stream);
 
 // -- for the profiler
 

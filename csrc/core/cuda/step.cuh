@@ -5,13 +5,16 @@
 //
 // The two kernels are one program over two engines. An engine says who multiplies what, and who sees what is written:
 //
-//   linear<Unit>(layer, index, input, finish)
+//   linear<Unit>(layer, index, input, bytes, finish)
 //       sums of a layer for all rows. finish(row, column, x, y) gets each pair of columns, with its bias, once in the
 //       block or cluster, and always in the same thread for the same row and column. What is read must be in place.
-//   copies(), copy(pointer, i)
-//       the number of shared memories that a result must reach, and the place in number i of them
+//       What finish put(), `bytes` for each pair, is seen by all after.
+//   put(at, value)
+//       writes 4 or 8 bytes of a result, by finish alone, into the memory of every block that has these rows
+//   sync()
+//       what the block wrote to its own memory before is seen by all of it after
 //   exchange()
-//       what was written everywhere before is seen by all after
+//       the same, and all blocks that have these rows are done with what they read before
 //   writes()
 //       whether this block writes results to global memory that all blocks of a cluster have
 //
@@ -41,6 +44,21 @@ ZPRL_DEVICE float clamp(float x, float low, float high) { return x < low ? low :
 ZPRL_DEVICE float silu(float x) { return device::divide_fast(x, 1.0f + device::exp(-x)); }
 ZPRL_DEVICE float gelu(float x) { return 0.5f * x * (1.0f + device::erf(x * 0.707106781f)); }
 
+ZPRL_DEVICE float activated(float x, Activation activation) {
+    switch (activation) {
+        case Activation::kElu:
+            return x > 0.0f ? x : device::expm1(x);
+        case Activation::kRelu:
+            return x < 0.0f ? 0.0f : x;
+        case Activation::kTanh:
+            return device::tanh(x);
+        case Activation::kSilu:
+            return silu(x);
+        default:
+            return gelu(x);
+    }
+}
+
 ZPRL_DEVICE Float2 load_pair(const float* at) { return *reinterpret_cast<const Float2*>(at); }
 
 ZPRL_DEVICE float sum_of_warp(float x) {
@@ -61,6 +79,7 @@ class Step {
         modulation_ = reinterpret_cast<Kept*>((m_.modulation_in_workspace ? workspace : shared) + m_.modulation);
         char* const rest = m_.rest_in_workspace ? workspace : shared;
         stream_ = reinterpret_cast<float*>(rest + m_.stream);
+        latent_ = reinterpret_cast<float*>(shared + m_.latent);
         state_ = reinterpret_cast<float*>(rest + m_.state);
         end_ = reinterpret_cast<float*>(rest + m_.end);
         branch_ = shared + m_.branch;
@@ -72,22 +91,19 @@ class Step {
     ZPRL_DEVICE void run() {
         if (c_.operation != Operation::kIntegrate) {
             load_observations();
-            e_.exchange();
-            run_once(0, p_.num_embedding + p_.num_encoder, false);
+            e_.sync();
+            run_once();
             if (c_.operation == Operation::kEncode) {
                 write_moments();
                 return;
             }
-            take_latents();
-            e_.exchange();
-            run_once(p_.num_embedding + p_.num_encoder, layers_once(p_), true);
         } else {
             load_conditions();
-            e_.exchange();
+            e_.sync();
         }
         field(p_.modulation, layers_once(p_), once_, Finish::kModulation);
         load_state();
-        device::sync_block();
+        e_.sync();
         integrate();
     }
 
@@ -122,13 +138,17 @@ class Step {
 
     ZPRL_DEVICE const float* floats(uint32_t offset) const { return reinterpret_cast<const float*>(c_.blob + offset); }
 
-    // A pair of columns into the memory of everybody who needs it.
-    ZPRL_DEVICE void put(float* at, Float2 pair) const {
-        for (int i = 0; i < e_.copies(); ++i) *reinterpret_cast<Float2*>(e_.copy(at, i)) = pair;
+    // A pair of an operand, for this block alone.
+    ZPRL_DEVICE void store_operand(char* operand, int row, int column, float x, float y) const {
+        device::store_operand(operand_at(operand, row, column), Unit::operand(x, y));
     }
-    ZPRL_DEVICE void put_operand(char* at, float x, float y) const {
-        for (int i = 0; i < e_.copies(); ++i) Unit::store_operand(e_.copy(at, i), x, y);
+    ZPRL_DEVICE void put_operand(char* operand, int row, int column, float x, float y) const {
+        e_.put(operand_at(operand, row, column), Unit::operand(x, y));
     }
+    ZPRL_DEVICE char* operand_at(char* operand, int row, int column) const {
+        return operand + swizzled(m_.rows, row, column * Unit::kElementBytes);
+    }
+    static constexpr int kOperandBytes = 2 * Unit::kElementBytes, kPairBytes = sizeof(Float2);
 
     ZPRL_DEVICE void load_observations() {
         const float *mean = floats(p_.obs_mean), *std = floats(p_.obs_std);
@@ -143,7 +163,7 @@ class Step {
         for_pairs(padded_width(p_.embed_dim), [&](int row, int column) {
             const float x = number(c_.condition, row, p_.embed_dim, column);
             const float y = number(c_.condition, row, p_.embed_dim, column + 1);
-            Unit::store_operand(once_ + swizzled(m_.rows, row, column * Unit::kElementBytes), silu(x), silu(y));
+            store_operand(once_, row, column, silu(x), silu(y));
         });
     }
 
@@ -157,9 +177,11 @@ class Step {
         });
     }
 
-    // Latents in the place of the moments' rival buffer, which is the next layer's input then.
+    // From moments to latents, in the place of their rival buffer, which is the next layer's input then. With an actor,
+    // that is the actor's input, and the latents wait.
     ZPRL_DEVICE void take_latents() {
         const int latent = p_.latent_dim;
+        const bool steered = p_.num_actor > 0;
         for_each(padded_width(latent), [&](int row, int column) {
             float z = 0.0f;
             if (column < latent) {
@@ -169,10 +191,48 @@ class Step {
                     z += device::exp(0.5f * logvar) * standard_normal_inline(c_.latent_seed[first_ + row], column);
                 }
                 z += number(c_.residual, row, latent, column);
+                if (steered) latent_[row * latent + column] = z;
+            }
+            if (!steered) *float_at(other_, row, column) = z;
+        });
+        if (steered) load_actor_input();
+        swap_once();
+    }
+
+    // What the actor sees, the raw observation and the latent's mean, by its own normaliser.
+    ZPRL_DEVICE void load_actor_input() {
+        const int width = p_.obs_dim + p_.latent_dim;
+        const float *mean = floats(p_.actor_mean), *divisor = floats(p_.actor_divisor);
+        for_each(padded_width(width), [&](int row, int column) {
+            float x = 0.0f;
+            if (column < width) {
+                x = column < p_.obs_dim ? number(c_.obs, row, p_.obs_dim, column)
+                                        : *float_at(once_, row, column - p_.obs_dim);
+                x = (x - mean[column]) / divisor[column];
+            }
+            *float_at(other_, row, column) = x;
+        });
+    }
+
+    // The latents again, with the actor's bounded output.
+    ZPRL_DEVICE void steer_latents() {
+        const int latent = p_.latent_dim;
+        const float scale = floats(p_.residual_scale)[0];
+        for_each(padded_width(latent), [&](int row, int column) {
+            float z = 0.0f;
+            if (column < latent) {
+                z = latent_[row * latent + column] + scale * clamp(*float_at(once_, row, column), -1.0f, 1.0f);
             }
             *float_at(other_, row, column) = z;
         });
         swap_once();
+    }
+
+    ZPRL_DEVICE void activate(int width) {
+        for_each(padded_width(width), [&](int row, int column) {
+            float* const x = float_at(once_, row, column);
+            *x = activated(*x, p_.actor_activation);
+        });
     }
 
     ZPRL_DEVICE void load_state() {
@@ -180,7 +240,7 @@ class Step {
             const float x = number(c_.noise, row, chunk_dim(), column);
             const float y = number(c_.noise, row, chunk_dim(), column + 1);
             *reinterpret_cast<Float2*>(state_ + row * m_.state_stride + column) = {x, y};
-            Unit::store_operand(inner_ + swizzled(m_.rows, row, column * Unit::kElementBytes), x, y);
+            store_operand(inner_, row, column, x, y);
         });
     }
 
@@ -190,28 +250,43 @@ class Step {
         other_ = swap;
     }
 
-    // -- embedding, encoder, decoder: float32, from once_ to other_ and back
+    // -- embedding, encoder, actor, decoder: float32, from once_ to other_ and back
 
-    // Layers [begin, end); the output of the last one is in once_ then: floats, or the condition, after its SiLU.
-    ZPRL_DEVICE void run_once(int begin, int end, bool to_condition) {
-        for (int i = begin; i < end; ++i) {
-            const bool last_of_mlp = i + 1 == p_.num_embedding || i + 1 == end;
-            const Finish kind = !last_of_mlp ? Finish::kGelu : (to_condition ? Finish::kCondition : Finish::kPlain);
-            const int rows = m_.rows;
-            char* const to = other_;
-            e_.template linear<Fp32Unit>(p_.once[i], i, once_, [&](int row, int column, float x, float y) {
-                if (kind == Finish::kCondition) {
-                    const uint32_t at = swizzled(rows, row, column * Unit::kElementBytes);
-                    put_operand(to + at, silu(x), silu(y));
-                } else {
-                    const Float2 values = kind == Finish::kGelu ? Float2{gelu(x), gelu(y)} : Float2{x, y};
-                    const uint32_t at = swizzled(rows, row, column * 4);
-                    put(reinterpret_cast<float*>(to + at), values);
-                }
-            });
-            e_.exchange();
-            swap_once();
+    // From observations to moments, or on to the condition, after its SiLU.
+    ZPRL_DEVICE void run_once() {
+        const int moments = layers_to_moments(p_), latents = moments + p_.num_actor;
+        const int end = c_.operation == Operation::kEncode ? moments : layers_once(p_);
+        for (int i = 0; i < end; ++i) {
+            if (i == moments) {
+                take_latents();
+                e_.exchange();
+            }
+            if (i == latents && latents > moments) {
+                steer_latents();
+                e_.exchange();
+            }
+            const bool of_actor = i >= moments && i < latents;
+            const bool plain = i + 1 == p_.num_embedding || i + 1 == moments || of_actor;
+            run_layer_once(i, plain ? Finish::kPlain : i + 1 < end ? Finish::kGelu : Finish::kCondition);
+            if (of_actor && i + 1 < latents) {  // apart from the sums: it may be any of five
+                activate(p_.once[i].out);
+                e_.sync();
+            }
         }
+    }
+
+    ZPRL_DEVICE void run_layer_once(int index, Finish kind) {
+        char* const to = other_;
+        const int bytes = kind == Finish::kCondition ? kOperandBytes : kPairBytes;
+        e_.template linear<Fp32Unit>(p_.once[index], index, once_, bytes, [&](int row, int column, float x, float y) {
+            if (kind == Finish::kCondition) {
+                put_operand(to, row, column, silu(x), silu(y));
+            } else {
+                const bool plain = kind == Finish::kPlain;
+                e_.put(float_at(to, row, column), plain ? Float2{x, y} : Float2{gelu(x), gelu(y)});
+            }
+        });
+        swap_once();
     }
 
     // -- the velocity field; see ResidualMLPVelocityField in zprl/policy/velocity_field.py
@@ -219,38 +294,39 @@ class Step {
     // One layer of it, or the modulation, from `input` to where its kind says.
     ZPRL_DEVICE void field(const DeviceLayer& layer, int index, const char* input, Finish kind) {
         const int hidden = padded_width(p_.hidden_dim);
-        e_.template linear<Unit>(layer, index, input, [&](int row, int column, float x, float y) {
+        const int bytes = kind == Finish::kModulation ? 2 * static_cast<int>(sizeof(Kept))
+                          : kind == Finish::kBlockIn  ? kOperandBytes
+                          : kind == Finish::kOutput   ? (finished_ ? 0 : kOperandBytes)
+                                                      : kPairBytes;
+        e_.template linear<Unit>(layer, index, input, bytes, [&](int row, int column, float x, float y) {
             Kept* const modulation = modulation_ + row * m_.modulation_stride + column;
             float* const stream = stream_ + row * m_.stream_stride + column;
             switch (kind) {
                 case Finish::kModulation:
-                    for (int i = 0; i < e_.copies(); ++i) Unit::store_kept(e_.copy(modulation, i), {x, y});
+                    e_.put(modulation, Unit::kept(x, y));
                     break;
                 case Finish::kInput: {
                     const Float2 bias = Unit::load_kept(modulation);
                     const Float2 h = {x + (bias.x + time_[column]), y + (bias.y + time_[column + 1])};
-                    put(stream, h);
+                    e_.put(stream, h);
                     break;
                 }
-                case Finish::kBlockIn: {
-                    const uint32_t at = swizzled(m_.rows, row, column * Unit::kElementBytes);
-                    put_operand(inner_ + at, silu(x), silu(y));
+                case Finish::kBlockIn:
+                    put_operand(inner_, row, column, silu(x), silu(y));
                     break;
-                }
                 case Finish::kBlockOut: {
                     const Float2 gate = Unit::load_kept(modulation + 3 * hidden);
                     const float* const time_gate = time_ + 2 * hidden + column;
                     Float2 h = load_pair(stream);
                     h.x += (gate.x + time_gate[0]) * x;
                     h.y += (gate.y + time_gate[1]) * y;
-                    put(stream, h);
+                    e_.put(stream, h);
                     break;
                 }
                 default:
                     advance(row, column, x, y);
             }
         });
-        e_.exchange();
     }
 
     // LayerNorm without affine parameters, then * (1 + scale + time_scale) + shift + time_shift: a warp per row.
@@ -281,8 +357,7 @@ class Step {
                 float x = (pair.x - mean) * inverse_std, y = (pair.y - mean) * inverse_std;
                 x = x * (scale.x + (1.0f + time_scale[i])) + (shift.x + time_shift[i]);
                 y = y * (scale.y + (1.0f + time_scale[i + 1])) + (shift.y + time_shift[i + 1]);
-                Unit::store_operand(branch_ + swizzled(m_.rows, row, i * Unit::kElementBytes), i < width ? x : 0.0f,
-                                    i + 1 < width ? y : 0.0f);
+                store_operand(branch_, row, i, i < width ? x : 0.0f, i + 1 < width ? y : 0.0f);
             }
         }
     }
@@ -304,8 +379,7 @@ class Step {
             next = {from.x - next_node_ * x, from.y - next_node_ * y};
         }
         if (!finished_) {
-            const uint32_t at = swizzled(m_.rows, row, column * Unit::kElementBytes);
-            put_operand(inner_ + at, next.x, next.y);
+            put_operand(inner_, row, column, next.x, next.y);
         } else if (exists(row)) {
             write_action(row, column, end.x);
             write_action(row, column + 1, end.y);
@@ -346,7 +420,7 @@ class Step {
                     if (i + 1 == layers) kind = Finish::kOutput;
                     if (i % 2 == 1) {
                         modulated_layer_norm();
-                        device::sync_block();
+                        e_.sync();
                     }
                     field(field_layer(p_, i), index, input, kind);
                     // Past the input's numbers of time, or past those of a finished block.
@@ -365,7 +439,7 @@ class Step {
     const int64_t first_;
 
     Kept* modulation_;  // [rows][input bias, shift, scale, gate]
-    float *stream_, *state_, *end_;
+    float *stream_, *state_, *end_, *latent_;
     char *branch_, *inner_;  // operands of the residual blocks' layers; inner_ holds the state for the input layer
     char *once_, *other_;    // operands of the layers that run once
 

@@ -20,22 +20,32 @@
 namespace zprl {
 namespace cuda {
 
-template <typename Ring, int kTilesM>
+template <typename WeightRing, int kTilesM>
 class TileEngine {
  public:
+    typedef WeightRing Ring;
+    static constexpr int kRows = 16 * kTilesM;
+
     ZPRL_DEVICE TileEngine(const KernelArguments& arguments, Ring& ring)
         : blob_(arguments.call.blob), at_once_(arguments.memory.tile_outputs), ring_(ring) {}
 
-    ZPRL_DEVICE int copies() const { return 1; }
     template <typename T>
-    ZPRL_DEVICE T* copy(T* pointer, int) const {
-        return pointer;
+    ZPRL_DEVICE void put(void* at, T value) const {
+        device::store_operand(at, value);
     }
     ZPRL_DEVICE bool writes() const { return true; }
-    ZPRL_DEVICE void exchange() const { device::sync_block(); }
+    ZPRL_DEVICE void sync() const { device::sync_block(); }
+    ZPRL_DEVICE void exchange() const { sync(); }
 
     template <typename LayerUnit, typename Finisher>
-    ZPRL_DEVICE void linear(const DeviceLayer& layer, int, const char* input, const Finisher& finish) {
+    ZPRL_DEVICE void linear(const DeviceLayer& layer, int, const char* input, int, const Finisher& finish) {
+        add_up<LayerUnit>(layer, input, finish);
+        sync();
+    }
+
+ protected:
+    template <typename LayerUnit, typename Finisher>
+    ZPRL_DEVICE void add_up(const DeviceLayer& layer, const char* input, const Finisher& finish) {
         constexpr int kTilesN = kMaxTileOutputs / 8 / kWarps;
         const int warp = device::thread_index() / 32, lane = device::thread_index() % 32;
         const int outputs = padded_width(layer.out), slabs = slabs_of(layer.in, LayerUnit::kElementBytes);
@@ -46,7 +56,7 @@ class TileEngine {
             float sum[kTilesM][kTilesN][4] = {};
             for (int slab = 0; slab < slabs; ++slab) {
                 const char* const weights = ring_.next();
-                LayerUnit::template add_products<kTilesM, kTilesN>(sum, input + slab * (16 * kTilesM * kSlabBytes),
+                LayerUnit::template add_products<kTilesM, kTilesN>(sum, input + slab * (kRows * kSlabBytes),
                                                                    weights + warp * 8 * kSlabBytes,
                                                                    kWarps * 8 * kSlabBytes, tiles);
             }
@@ -67,7 +77,6 @@ class TileEngine {
         }
     }
 
- private:
     static_assert(kPanel % (8 * kWarps) == 0, "a panel has whole tiles for every warp");
 
     const char* const blob_;
@@ -75,19 +84,19 @@ class TileEngine {
     Ring& ring_;
 };
 
-template <typename Unit, typename Ring, int kTilesM>
+template <typename Unit, typename Engine>
 ZPRL_DEVICE void run_tile(const KernelArguments& arguments, int cluster_size) {
     const DevicePolicy& p = arguments.policy;
     const Operation operation = arguments.call.operation;
     const int once = layers_once(p);
     const int begin = operation == Operation::kIntegrate ? once : 0;
     const int end = operation == Operation::kEncode
-                        ? p.num_embedding + p.num_encoder
+                        ? layers_to_moments(p)
                         : once + 1 + p.num_steps * p.solver.stages * layers_per_evaluation(p);
-    Ring ring(arguments, begin, end, cluster_size);
-    TileEngine<Ring, kTilesM> engine(arguments, ring);
+    typename Engine::Ring ring(arguments, begin, end, cluster_size);
+    Engine engine(arguments, ring);
     char* const workspace = arguments.call.workspace + device::block_index() * arguments.memory.workspace_bytes;
-    Step<Unit, TileEngine<Ring, kTilesM>> step(arguments, engine, device::block_index() * (16 * kTilesM), workspace);
+    Step<Unit, Engine> step(arguments, engine, device::block_index() * Engine::kRows, workspace);
     step.run();
     ring.close();
 }

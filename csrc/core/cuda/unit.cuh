@@ -3,8 +3,8 @@
 //
 // Products of operand tiles in shared memory, by a warp.
 //
-// A unit says how numbers are stored and adds the product of two operands, one slab (128 bytes of inputs) at a time, in
-// the layout of layout.h:
+// A unit says how pairs of numbers are stored, as operand() or kept(), and adds the product of two operands, one slab
+// (128 bytes of inputs) at a time, in the layout of layout.h:
 //
 //   a    [16 kTilesM rows][128 bytes]
 //   b    tiles of [8 rows][128 bytes], `stride` bytes apart, `tiles` of them (at most kTilesN)
@@ -40,7 +40,7 @@ ZPRL_DEVICE const char* piece_of(const char* slab, int row, int piece) {
 struct KeepsFloats {
     typedef float Kept;
     static ZPRL_DEVICE Float2 load_kept(const float* at) { return *reinterpret_cast<const Float2*>(at); }
-    static ZPRL_DEVICE void store_kept(float* at, Float2 pair) { *reinterpret_cast<Float2*>(at) = pair; }
+    static ZPRL_DEVICE Float2 kept(float x, float y) { return {x, y}; }
 };
 
 struct KeepsHalves {
@@ -48,14 +48,12 @@ struct KeepsHalves {
     static ZPRL_DEVICE Float2 load_kept(const uint16_t* at) {
         return device::from_fp16x2(*reinterpret_cast<const uint32_t*>(at));
     }
-    static ZPRL_DEVICE void store_kept(uint16_t* at, Float2 pair) {
-        *reinterpret_cast<uint32_t*>(at) = device::to_fp16x2(pair.x, pair.y);
-    }
+    static ZPRL_DEVICE uint32_t kept(float x, float y) { return device::to_fp16x2(x, y); }
 };
 
 struct Fp32Unit : KeepsFloats {
     static constexpr int kElementBytes = 4;
-    static ZPRL_DEVICE void store_operand(void* at, float x, float y) { *static_cast<Float2*>(at) = {x, y}; }
+    static ZPRL_DEVICE Float2 operand(float x, float y) { return {x, y}; }
 
     template <int kTilesM, int kTilesN>
     static ZPRL_DEVICE void add_products(float (&sum)[kTilesM][kTilesN][4], const char* a, const char* b, int stride,
@@ -150,16 +148,12 @@ struct Bf16Instruction {
 
 struct Tf32Unit : KeepsFloats, MatrixUnit<Tf32Instruction> {
     static constexpr int kElementBytes = 4;
-    static ZPRL_DEVICE void store_operand(void* at, float x, float y) {
-        *static_cast<Float2*>(at) = {device::to_tf32(x), device::to_tf32(y)};
-    }
+    static ZPRL_DEVICE Float2 operand(float x, float y) { return {device::to_tf32(x), device::to_tf32(y)}; }
 };
 
 struct Bf16Unit : KeepsHalves, MatrixUnit<Bf16Instruction> {
     static constexpr int kElementBytes = 2;
-    static ZPRL_DEVICE void store_operand(void* at, float x, float y) {
-        *static_cast<uint32_t*>(at) = device::to_bf16x2(x, y);
-    }
+    static ZPRL_DEVICE uint32_t operand(float x, float y) { return device::to_bf16x2(x, y); }
 };
 
 }  // namespace cuda

@@ -7,12 +7,11 @@
 // multiplied, so that the first slabs of a layer arrive while the one before is still at work.
 //
 //   CopyRing       every GPU: all threads copy with cp.async. One barrier of the block per slab both hands over the
-//   slab
-//                  that has arrived and frees the one that was multiplied.
+//                  slab that has arrived and frees the one that was multiplied.
 //   MulticastRing  Hopper and later: the blocks of a cluster, which all need the same slab, each request a part of it
 //                  for all of them, so that the level-2 cache is read once per cluster. Slabs are handed over by a
 //                  barrier ("full") that counts bytes, and freed by one ("empty") where every warp of the cluster
-//                  arrives: warps wait for data, and never for each other.
+//                  arrives: warps wait for data, and never for each other. A single block is a cluster of one.
 
 #pragma once
 
@@ -123,7 +122,9 @@ class CopyRing {
 
 #if !defined(__CUDA_ARCH__) || __CUDA_ARCH__ >= 900
 
-template <typename Unit>
+// A slab is asked for `kSlack` releases after its stage has become free, so that the one thread that asks seldom has to
+// wait for the slowest warp of the cluster.
+template <typename Unit, int kSlack = 1>
 class MulticastRing {
  public:
     ZPRL_DEVICE MulticastRing(const KernelArguments& arguments, int begin, int end, int cluster_size)
@@ -143,52 +144,78 @@ class MulticastRing {
             }
         }
         device::sync_cluster();  // nobody sends to a barrier that is not set up
-        for (int i = 0; i < stages_; ++i) request(i);
+        for (int i = 0; i < stages_; ++i) request();
         device::sync_warp();
     }
 
-    // The next slab, for this warp, which is done with the one before it.
+    // The next slab, for this warp, which is done with those before it.
     ZPRL_DEVICE const char* next() {
-        const int lane = device::thread_index() % 32;
-        const int before = stage_ == 0 ? stages_ - 1 : stage_ - 1;
-        device::sync_warp();  // all lanes have read the slab before
-        if (slab_ > 0 && lane < size_) device::arrive_at_peer(empty_ + before, lane);
-        // Two slabs back, so that the one thread that asks seldom has to wait for the slowest warp of the cluster.
-        if (slab_ > 1) request(before == 0 ? stages_ - 1 : before - 1);
-        device::sync_warp();
-        device::wait_for_phase(full_ + stage_, round_ % 2);
-        const char* const slab = ring_ + stage_ * stage_bytes_;
-        ++slab_;
-        if (++stage_ == stages_) {
-            stage_ = 0;
-            ++round_;
-        }
+        release(0);
+        return take();
+    }
+
+    // The next slab, for this warp, which keeps those that it has.
+    ZPRL_DEVICE const char* take() {
+        device::wait_for_phase(full_ + taking_.stage, taking_.round % 2);
+        device::sync_warp();  // matrix instructions follow, which want the warp together
+        const char* const slab = ring_ + taking_.stage * stage_bytes_;
+        taking_.advance(stages_);
+        ++kept_;
         return slab;
+    }
+
+    // This warp is done with all slabs that it has taken but the last `keep` ones.
+    ZPRL_DEVICE void release(int keep) {
+        const int lane = device::thread_index() % 32;
+        for (; kept_ > keep; --kept_) {
+            device::sync_warp();  // all lanes have read it
+            if (lane < size_) device::arrive_at_peer(empty_ + releasing_.stage, lane);
+            releasing_.advance(stages_);
+            if (++released_ > kSlack) request();
+            device::sync_warp();
+        }
     }
 
     // A block must not end while others may arrive at its barriers.
     ZPRL_DEVICE void close() const { device::sync_cluster(); }
 
  private:
+    // A place in the sequence of slabs.
+    struct Position {
+        int stage = 0;
+        uint32_t round = 0;  // through all stages
+        ZPRL_DEVICE void advance(int stages) {
+            if (++stage < stages) return;
+            stage = 0;
+            ++round;
+        }
+    };
+
     // Ask for this block's part of the cursor's slab, once the cluster is done with what the stage holds.
-    ZPRL_DEVICE void request(int stage) {
+    ZPRL_DEVICE void request() {
         if (device::thread_index() != 0 || cursor_.done()) return;
-        if (requests_ >= stages_) device::wait_for_phase(empty_ + stage, (requests_ / stages_ - 1) % 2);
+        const int stage = asking_.stage;
+        if (asking_.round > 0) device::wait_for_phase(empty_ + stage, (asking_.round - 1) % 2);
         const int bytes = cursor_.bytes(), part = bytes / size_, first = rank_ * part;
         device::announce_bytes(full_ + stage, bytes);
-        device::copy_bulk_to_all(ring_ + stage * stage_bytes_ + first, blob_ + cursor_.offset() + first, part,
-                                 full_ + stage, size_);
+        char* const to = ring_ + stage * stage_bytes_ + first;
+        const char* const from = blob_ + cursor_.offset() + first;
+        if (size_ > 1) {
+            device::copy_bulk_to_all(to, from, part, full_ + stage, size_);
+        } else {
+            device::copy_bulk(to, from, part, full_ + stage);
+        }
         cursor_.advance();
-        ++requests_;
+        asking_.advance(stages_);
     }
 
     const char* const blob_;
     char* const ring_;
     uint64_t *const full_, *const empty_;  // of each stage
     const int stages_, stage_bytes_, size_, rank_;
-    WeightCursor<Unit> cursor_;  // of thread 0
-    int requests_ = 0;           // by thread 0
-    int slab_ = 0, stage_ = 0, round_ = 0;
+    WeightCursor<Unit> cursor_;  // of thread 0, as is `asking_`
+    Position asking_, taking_, releasing_;
+    int kept_ = 0, released_ = 0;  // slabs
 };
 
 #endif

@@ -1,0 +1,148 @@
+// Copyright (c) 2026, The ZPRL Project Developers.
+// SPDX-License-Identifier: BSD-3-Clause
+//
+// Throughput on Hopper: the tile kernel for 64 rows with the velocity field's products on wgmma (wgmma.cuh).
+//
+// Two warpgroups share a slab's outputs, half each, for all 64 rows; up to 128 outputs are 64 sums of a thread, in the
+// registers. Both operands stay in shared memory, in the layout that the blob and all activations have (layout.h).
+// Embedding, encoder and decoder stay with FFMA (tile_step.cuh), since they are float32.
+//
+//   slab i      wait for its bytes | start its products | wait for the products of slab i - 1 | release slab i - 1
+//
+// so that the matrix units work while warps wait for bytes, release a stage and ask for the next slab. Two things order
+// what the matrix units read: the barrier that counts a slab's bytes, and, for activations, each writer's fence before
+// the block's barrier (sync()). Operands may be overwritten once the products are waited for.
+//
+// Roofline per slab of 256 outputs, bf16: 1 M multiply-adds, 512 cycles at the dense rate. Each warpgroup reads its
+// weights and all rows, 2 x (16 + 8) KiB of shared memory: 384 cycles at 128 bytes. Hence 128 outputs to a warpgroup:
+// with 32, the rows would be read too often (2 x (4 + 8) KiB for 128 cycles). tf32 has half of the rate and of the
+// numbers to a slab: the same cycles.
+
+#pragma once
+
+#include <type_traits>
+
+#include "tile_step.cuh"
+#include "wgmma.cuh"
+
+namespace zprl {
+namespace cuda {
+
+constexpr int kWarpgroups = kWarps / 4;
+constexpr int kWgmmaRows = 64;
+
+#if ZPRL_HAS_WGMMA
+
+template <typename Unit>
+struct GroupProduct;
+template <>
+struct GroupProduct<Bf16Unit> {
+    template <int kTiles, int kAllTiles>
+    static ZPRL_DEVICE void add(float (&c)[kAllTiles][4], uint64_t a, uint64_t b, bool accumulate) {
+        device::multiply_group_bf16<kTiles>(c, a, b, accumulate);
+    }
+};
+template <>
+struct GroupProduct<Tf32Unit> {
+    template <int kTiles, int kAllTiles>
+    static ZPRL_DEVICE void add(float (&c)[kAllTiles][4], uint64_t a, uint64_t b, bool accumulate) {
+        device::multiply_group_tf32<kTiles>(c, a, b, accumulate);
+    }
+};
+
+// The ring refills a stage as soon as it is released: the wait for the cluster's slowest warp is hidden by products.
+template <typename Unit>
+class WgmmaTileEngine : public TileEngine<MulticastRing<Unit, 0>, kWgmmaRows / 16> {
+    typedef TileEngine<MulticastRing<Unit, 0>, kWgmmaRows / 16> Base;
+
+ public:
+    using Base::Base;
+
+    ZPRL_DEVICE void sync() const {
+        device::fence_async();
+        device::sync_block();
+    }
+    ZPRL_DEVICE void exchange() const { sync(); }
+
+    template <typename LayerUnit, typename Finisher>
+    ZPRL_DEVICE void linear(const DeviceLayer& layer, int, const char* input, int, const Finisher& finish) {
+        if constexpr (std::is_same_v<LayerUnit, Unit>) {
+            multiply_layer(layer, input, finish);
+        } else {
+            this->template add_up<LayerUnit>(layer, input, finish);
+        }
+        sync();
+    }
+
+ private:
+    static constexpr int kAllTiles = kMaxTileOutputs / 8 / kWarpgroups;  // of a warpgroup, 8 outputs each
+
+    template <typename Finisher>
+    ZPRL_DEVICE void multiply_layer(const DeviceLayer& layer, const char* input, const Finisher& finish) {
+        const int warp = device::thread_index() / 32, lane = device::thread_index() % 32;
+        const int outputs = padded_width(layer.out), slabs = slabs_of(layer.in, Unit::kElementBytes);
+        const float* const bias = reinterpret_cast<const float*>(this->blob_ + layer.bias);
+        for (int first = 0; first < outputs; first += this->at_once_) {
+            const int left = outputs - first;
+            const int tiles = (left < this->at_once_ ? left : this->at_once_) / 8 / kWarpgroups;
+            float sum[kAllTiles][4] = {};
+            switch (tiles) {  // one to four panels
+                case 4:
+                    multiply_slabs<4>(sum, input, slabs);
+                    break;
+                case 8:
+                    multiply_slabs<8>(sum, input, slabs);
+                    break;
+                case 12:
+                    multiply_slabs<12>(sum, input, slabs);
+                    break;
+                default:
+                    multiply_slabs<16>(sum, input, slabs);
+            }
+            device::settle(sum);
+            ZPRL_UNROLL
+            for (int n = 0; n < kAllTiles; ++n) {
+                if (n >= tiles) continue;
+                const int column = first + (warp / 4 * tiles + n) * 8 + 2 * (lane % 4);
+                const float x = bias[column], y = bias[column + 1];
+                ZPRL_UNROLL
+                for (int half = 0; half < 2; ++half) {
+                    finish(16 * (warp % 4) + 8 * half + lane / 4, column, sum[n][2 * half] + x,
+                           sum[n][2 * half + 1] + y);
+                }
+            }
+        }
+    }
+
+    // All products of kTiles tiles of outputs; the sums are there when it returns.
+    template <int kTiles>
+    ZPRL_DEVICE void multiply_slabs(float (&sum)[kAllTiles][4], const char* input, int slabs) {
+        constexpr int kSteps = 4, kStepBytes = kSlabBytes / kSteps;
+        const int warpgroup = device::thread_index() / 128;
+        for (int slab = 0; slab < slabs; ++slab) {
+            const char* const weights = this->ring_.take() + warpgroup * (kTiles * 8 * kSlabBytes);
+            const char* const rows = input + slab * (kWgmmaRows * kSlabBytes);
+            const uint64_t a = matrix_descriptor(device::shared_address(rows));
+            const uint64_t b = matrix_descriptor(device::shared_address(weights));
+            device::begin_products();
+            ZPRL_UNROLL
+            for (int step = 0; step < kSteps; ++step) {
+                const int offset = step * kStepBytes / kPieceBytes;
+                GroupProduct<Unit>::template add<kTiles>(sum, a + offset, b + offset, slab > 0 || step > 0);
+            }
+            device::commit_products();
+            device::wait_for_products<1>();
+            this->ring_.release(1);
+        }
+        device::wait_for_products<0>();
+        this->ring_.release(0);
+    }
+
+    static_assert(kPanel / 8 % kWarpgroups == 0 && kPanel / 8 / kWarpgroups == 4, "the cases of tiles above");
+    static_assert(kMaxTileOutputs / kPanel == 4, "the cases of tiles above");
+};
+
+#endif
+
+}  // namespace cuda
+}  // namespace zprl

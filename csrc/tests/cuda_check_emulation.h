@@ -1,0 +1,169 @@
+// Copyright (c) 2026, The ZPRL Project Developers.
+// SPDX-License-Identifier: BSD-3-Clause
+//
+// Part of cuda_check: kernels with mistakes, which the emulation must notice.
+
+#pragma once
+
+#include <functional>
+
+#include "cuda/device.cuh"
+#include "cuda/wgmma.cuh"
+
+namespace {
+
+// A kernel with a mistake must be found out, or the checks above say nothing. `mistake` runs as 64 threads.
+void require_found(const char* what, const std::function<void()>& mistake, int threads = 64, int shared_bytes = 1024) {
+    for (uint64_t seed = 1; seed < 20; ++seed) {
+        try {
+            zprl::cuda::emulation::machine().run(1, 1, threads, shared_bytes, seed, mistake);
+        } catch (const std::exception&) {
+            return;
+        }
+    }
+    throw CheckFailed(text("the emulation does not notice %s", what));
+}
+
+// A warpgroup multiplies 64 rows by 32 columns of one slab, as a kernel would, but for what is left out or wrong.
+struct WgmmaMistakes {
+    bool no_fence_async = false, no_barrier = false, no_begin = false, no_wait = false, early_write = false;
+    uint32_t offset = 0;      // [bytes] of the columns' descriptor
+    uint64_t swizzle = 1;     // mode of both descriptors
+    bool first_adds = false;  // the first product adds to what is there
+};
+
+void multiply_a_slab(const WgmmaMistakes& mistakes) {
+    namespace device = zprl::cuda::device;
+    constexpr int kRows = 64, kColumns = 32;
+    char* const rows = device::shared_memory();
+    char* const columns = rows + kRows * zprl::cuda::kSlabBytes;
+    const auto number = [](int row, int k) { return static_cast<float>((row * 7 + k * 5) % 17 - 8); };
+    const int thread = device::thread_index();
+    for (int i = thread; i < (kRows + kColumns) * 32; i += 128) {  // tf32: 32 numbers to a row
+        const int row = i / 32, k = i % 32;
+        char* const operand = row < kRows ? rows : columns;
+        device::store_operand(operand + zprl::cuda::swizzled(kRows, row < kRows ? row : row - kRows, 4 * k),
+                              number(row, k));
+    }
+    if (!mistakes.no_fence_async) device::fence_async();
+    if (!mistakes.no_barrier) device::sync_block();
+    float sum[4][4];
+    for (auto& tile : sum) std::fill_n(tile, 4, std::numeric_limits<float>::quiet_NaN());
+    const auto descriptor = [&](const char* at) {
+        const uint64_t usual = zprl::cuda::matrix_descriptor(device::shared_address(at));
+        return (usual & ~(uint64_t{3} << 62)) | mistakes.swizzle << 62;
+    };
+    if (!mistakes.no_begin) device::begin_products();
+    for (int step = 0; step < 4; ++step) {
+        device::multiply_group_tf32<4>(sum, descriptor(rows) + 2 * step,
+                                       descriptor(columns + mistakes.offset) + 2 * step,
+                                       step > 0 || mistakes.first_adds);
+    }
+    device::commit_products();
+    if (mistakes.early_write && thread == 0) *reinterpret_cast<float*>(rows) = 1e3f;
+    if (!mistakes.no_wait) device::wait_for_products<0>();
+    for (int i = 0; i < 16; ++i) {
+        const int row = thread / 32 * 16 + thread % 32 / 4 + i % 4 / 2 * 8;
+        const int column = i / 4 * 8 + thread % 4 * 2 + i % 2;
+        float expected = 0.0f;
+        for (int k = 0; k < 32; ++k) expected += number(row, k) * number(kRows + column, k);
+        if (!(sum[i / 4][i % 4] == expected)) zprl::cuda::emulation::machine().fail("a wrong sum");
+    }
+    device::wait_for_products<0>();
+}
+
+void check_emulated_wgmma() {
+    constexpr int kBytes = (64 + 40) * zprl::cuda::kSlabBytes;
+    const auto found = [&](const char* what, const WgmmaMistakes& mistakes) {
+        require_found(what, [=] { multiply_a_slab(mistakes); }, 128, kBytes);
+    };
+    const auto with = [](auto change) {
+        WgmmaMistakes mistakes;
+        change(mistakes);
+        return mistakes;
+    };
+    found("a product of writes without a fence", with([](auto& m) { m.no_fence_async = true; }));
+    found("a product before the barrier", with([](auto& m) { m.no_barrier = true; }));
+    found("products without wgmma.fence", with([](auto& m) { m.no_begin = true; }));
+    found("sums that nobody waited for", with([](auto& m) { m.no_wait = true; }));
+    found("an operand that changes under way", with([](auto& m) { m.early_write = true; }));
+    found("a matrix off its alignment", with([](auto& m) { m.offset = 128; }));
+    found("a matrix at the wrong place", with([](auto& m) { m.offset = 1024; }));
+    found("another swizzle", with([](auto& m) { m.swizzle = 2; }));
+    found("sums that do not begin at zero", with([](auto& m) { m.first_adds = true; }));
+    zprl::cuda::emulation::machine().run(1, 1, 128, kBytes, 1, [] { multiply_a_slab({}); });
+}
+
+void check_emulation() {
+    namespace device = zprl::cuda::device;
+    auto& machine = zprl::cuda::emulation::machine();
+    alignas(16) static const float source[64 * 4] = {1.0f};
+    const auto number = [&](int index) { return reinterpret_cast<float*>(device::shared_memory()) + index; };
+    const auto require_number = [&](int index) {
+        if (std::isnan(*number(index))) machine.fail("NaN");
+    };
+    require_found("a missing barrier", [&] {
+        const int thread = device::thread_index();
+        *number(thread) = 1.0f;
+        require_number((thread + 33) % 64);
+    });
+    require_found("a missing wait", [&] {
+        const int thread = device::thread_index();
+        device::copy_async(number(4 * thread), source + 4 * thread);
+        device::commit_copies();
+        require_number(4 * thread);
+        device::wait_for_copies<0>();
+    });
+    require_found("a barrier that some do not reach", [&] {
+        if (device::thread_index() != 7) device::sync_block();
+    });
+    require_found("lanes that diverge", [&] {
+        uint32_t result[4];
+        if (device::thread_index() % 2 == 0) {
+            device::load_matrices(result, number(0));
+        } else {
+            device::shuffle_xor(1.0f, 1);
+        }
+    });
+    require_found("an address outside of shared memory", [&] {
+        uint32_t result[4];
+        device::load_matrices(result, number(1024));
+    });
+    require_found("a write past shared memory", [&] { *number(256) = 1.0f; });
+    require_found("a copy that nobody waits for", [&] { device::copy_async(number(0), source); });
+    const auto copy_in_bulk = [&](int arrivals, int copies = 1) {
+        uint64_t* const barrier = reinterpret_cast<uint64_t*>(number(200));
+        if (device::thread_index() == 0) {
+            device::init_arrivals(barrier, arrivals);
+            device::announce_bytes(barrier, 512);
+            for (int i = 0; i < copies; ++i) device::copy_bulk(number(0), source, 512, barrier);
+        }
+        device::sync_block();
+        return barrier;
+    };
+    require_found("a bulk copy that is read too early", [&] {
+        uint64_t* const barrier = copy_in_bulk(1);
+        require_number(device::thread_index());
+        device::wait_for_phase(barrier, 0);
+    });
+    require_found("more bytes than announced", [&] { device::wait_for_phase(copy_in_bulk(1, 2), 0); });
+    require_found("bytes that never come", [&] { device::wait_for_phase(copy_in_bulk(1, 0), 0); });
+    require_found("an arrival that is missing", [&] { device::wait_for_phase(copy_in_bulk(2), 0); });
+    machine.run(1, 1, 64, 1024, 1, [&] {
+        device::wait_for_phase(copy_in_bulk(1), 0);
+        require_number(device::thread_index());
+    });
+    // And the same without mistakes is not.
+    machine.run(1, 1, 64, 1024, 1, [&] {
+        const int thread = device::thread_index();
+        device::copy_async(number(4 * thread), source + 4 * thread);
+        device::commit_copies();
+        device::wait_for_copies<0>();
+        device::sync_block();
+        require_number(4 * ((thread + 33) % 64));
+    });
+    check_emulated_wgmma();
+    std::printf("cuda_check: the emulation notices mistakes\n");
+}
+
+}  // namespace
