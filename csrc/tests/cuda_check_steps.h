@@ -54,9 +54,9 @@ constexpr double kMaxRmsErrorTf32 = 1e-3;
 constexpr double kMaxRoundedError = 4e-6;
 // Numbers that come as near to the middle between two roundings, of their root mean square, may go either way. A row
 // with such numbers departs by no more than so many times what moving all of its numbers that far changes, and such a
-// share of what rounding does to it: what went the other way moves numbers of later layers farther, and some of them go
-// the other way then. Rows differ in how much they magnify it.
-constexpr double kUncertain = 1e-6, kUncertainFactor = 2.0, kKnockOn = 0.3;
+// share of what rounding does to it, or to all rows: what went the other way moves numbers of later layers farther, and
+// some of them go the other way then. Rows differ in how much they magnify it.
+constexpr double kUncertain = 1e-6, kUncertainFactor = 2.0, kKnockOn = 0.5;
 
 // Of results, in units of their root mean square.
 struct Errors {
@@ -116,7 +116,7 @@ Errors errors_of(const Model& model, Precision precision, const Batch& batch, Ca
         const double undecided = rms_difference(up.row(batch, call, row), expected[row]) +
                                  rms_difference(down.row(batch, call, row), expected[row]);
         if (undecided > kMaxRoundedError / 10 * unit) {
-            const double rounding = rms_difference(expected[row], truths[row]);
+            const double rounding = std::max(rms_difference(expected[row], truths[row]), errors.rms * unit);
             const double allowed = kUncertainFactor * undecided + kKnockOn * rounding + kMaxRoundedError * unit;
             errors.excess = std::max(errors.excess, rms_difference(actual, expected[row]) / allowed);
             continue;
