@@ -53,10 +53,10 @@ constexpr double kMaxRmsErrorTf32 = 1e-3;
 // activations in float32: some 1e-7 each, which layer norms of random policies magnify up to tenfold.
 constexpr double kMaxRoundedError = 4e-6;
 // Numbers that come as near to the middle between two roundings, of their root mean square, may go either way. A row
-// with such numbers departs by no more than so many times what moving all of its numbers that far changes, and such a
-// share of what rounding does to it, or to all rows: what went the other way moves numbers of later layers farther, and
-// some of them go the other way then. Rows differ in how much they magnify it.
-constexpr double kUncertain = 1e-6, kUncertainFactor = 2.0, kKnockOn = 0.5;
+// with such numbers departs by no more than so many times what moving all of its numbers that far changes, and so
+// many times what rounding does to it, or to all rows: what went the other way moves numbers of later layers farther,
+// and some of them go the other way then. Rows differ in how much they magnify it.
+constexpr double kUncertain = 1e-6, kUncertainFactor = 2.0, kKnockOn = 1.0;
 
 // Of results, in units of their root mean square.
 struct Errors {
