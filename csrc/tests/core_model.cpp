@@ -29,14 +29,14 @@ uint16_t to_bf16(float value) {
     return static_cast<uint16_t>((bits + 0x7fff + ((bits >> 16) & 1)) >> 16);
 }
 
-namespace {
-
 float from_bf16(uint16_t value) {
     const uint32_t bits = static_cast<uint32_t>(value) << 16;
     float result;
     std::memcpy(&result, &bits, sizeof(result));
     return result;
 }
+
+namespace {
 
 Layer random_layer(Random& random, int in, int out, double weight_std, Dtype dtype) {
     Layer layer{in, out, random.normals(static_cast<size_t>(in) * out, weight_std), random.normals(out, 0.1)};
@@ -152,7 +152,8 @@ class Writer {
     }
 };
 
-// `parts` parts of `width` columns each, every part padded to whole panels.
+}  // namespace
+
 Layer with_padded_parts(const Layer& layer, int parts, int width) {
     const int stride = zprl::padded(width);
     Layer result{layer.in, parts * stride, std::vector<float>(static_cast<size_t>(layer.in) * parts * stride),
@@ -169,8 +170,6 @@ Layer with_padded_parts(const Layer& layer, int parts, int width) {
     }
     return result;
 }
-
-}  // namespace
 
 std::vector<char> pack(const Model& m) {
     const Shape& s = m.shape;

@@ -60,11 +60,18 @@ struct Model {
     std::vector<Layer> actor;
 };
 
+constexpr double kMaxError = 1e-5;                               // of the root mean square; fp32 weights
+constexpr double kMaxErrorBf16 = 3e-2, kMaxRmsErrorBf16 = 6e-3;  // against a reference with the same rounded weights
+
 // To nearest, ties to even.
 uint16_t to_bf16(float value);
+float from_bf16(uint16_t value);
 
 // Signals keep their size from layer to layer; shifts, scales and gates get a size that matters.
 Model random_model(const Shape& shape, Random& random);
+
+// `parts` parts of `width` columns each, every part padded to whole panels.
+Layer with_padded_parts(const Layer& layer, int parts, int width);
 
 // The blob, as policy_blob.h describes it.
 std::vector<char> pack(const Model& model);

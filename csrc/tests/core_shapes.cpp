@@ -13,9 +13,7 @@ namespace core_check {
 
 namespace {
 
-constexpr double kMaxError = 1e-5;          // of the root mean square; fp32 weights
 constexpr double kMaxRoundingError = 1e-6;  // of what is computed in double precision and rounded once
-constexpr double kMaxErrorBf16 = 3e-2, kMaxRmsErrorBf16 = 6e-3;  // against a reference with the same rounded weights
 
 struct Worst {
     double float32 = 0.0, bf16_max = 0.0, bf16_rms = 0.0;

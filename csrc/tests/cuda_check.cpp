@@ -9,14 +9,12 @@
 //   cuda_check emulation    kernels with mistakes, which the emulation must notice
 //   cuda_check step [NAME]  whole steps of odd shapes against a step in double precision
 //
-// Random policies, the reference and the calls are core_check.cpp's. Exit status 1 and one line on stderr if something
+// Random policies, the reference and the calls are core_check's. Exit status 1 and one line on stderr if something
 // is wrong.
 
-// Its main() and what only that calls, the CPU's step, are of no use here: unused static functions vanish.
-#define main static __attribute__((unused)) core_check_main
-#include "core_check.cpp"
-#undef main
+#include <string>
 
+#include "core_calls.h"
 #include "cuda_check_emulation.h"
 #include "cuda_check_pack.h"
 #include "cuda_check_plan.h"
@@ -25,6 +23,7 @@
 #include "cuda_check_steps.h"
 #include "latent_noise.h"
 
+namespace core_check {
 namespace {
 
 void check_noise() {
@@ -39,15 +38,16 @@ void check_noise() {
 }
 
 }  // namespace
+}  // namespace core_check
 
 int main(int argc, char** argv) {
     const std::string what = argc > 1 ? argv[1] : "";
     try {
-        if (what == "step") return check_steps(argc > 2 ? argv[2] : nullptr);
-        if (what == "pack") return check_packing(), 0;
-        if (what == "plan") return check_plans(), 0;
-        if (what == "noise") return check_noise(), 0;
-        if (what == "emulation") return check_emulation(), 0;
+        if (what == "step") return core_check::check_steps(argc > 2 ? argv[2] : nullptr);
+        if (what == "pack") return core_check::check_packing(), 0;
+        if (what == "plan") return core_check::check_plans(), 0;
+        if (what == "noise") return core_check::check_noise(), 0;
+        if (what == "emulation") return core_check::check_emulation(), 0;
     } catch (const std::exception& error) {
         std::fprintf(stderr, "cuda_check: %s\n", error.what());
         return 1;

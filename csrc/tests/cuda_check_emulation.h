@@ -10,6 +10,7 @@
 #include "cuda/device.cuh"
 #include "cuda/wgmma.cuh"
 
+namespace core_check {
 namespace {
 
 // A kernel with a mistake must be found out, or the checks above say nothing. `mistake` runs as 64 threads.
@@ -167,3 +168,4 @@ void check_emulation() {
 }
 
 }  // namespace
+}  // namespace core_check

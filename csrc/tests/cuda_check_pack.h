@@ -8,6 +8,7 @@
 #include "cuda_check_reference.h"
 #include "cuda_check_run.h"
 
+namespace core_check {
 namespace {
 
 // A number of a packed layer, read at the place that layout.h's text names.
@@ -151,3 +152,4 @@ void check_packing() {
 }
 
 }  // namespace
+}  // namespace core_check

@@ -7,6 +7,7 @@
 
 #include "cuda_check_pack.h"
 
+namespace core_check {
 namespace {
 
 // A packed policy's header, without its weights.
@@ -198,3 +199,4 @@ void check_plans() {
 }
 
 }  // namespace
+}  // namespace core_check

@@ -14,6 +14,7 @@
 
 #include "cuda/policy_step.h"
 
+namespace core_check {
 namespace {
 
 // To nearest, with so many bits after the first one; ties to even, or away from zero. Numbers below 2^least are
@@ -122,7 +123,7 @@ class RoundedReference {
         return chunk;
     }
 
-    // As core_check.cpp's reference_row(), of which encoding is all that nothing is rounded in.
+    // As core_calls.h's reference_row(), of which encoding is all that nothing is rounded in.
     Numbers row(const Batch& batch, Call call, int64_t row) const {
         const float* const obs = batch.obs.data() + row * s_.obs;
         const float* const residual = batch.residual.data() + row * s_.latent;
@@ -186,3 +187,4 @@ class RoundedReference {
 };
 
 }  // namespace
+}  // namespace core_check

@@ -13,6 +13,7 @@
 #include "cuda/tile_step.cuh"
 #include "cuda/wgmma_tile_step.cuh"
 
+namespace core_check {
 namespace {
 
 using zprl::cuda::DevicePolicy;
@@ -133,3 +134,4 @@ Shape shape_of(int hidden, int blocks, int solver, int steps, int action, int ho
 }
 
 }  // namespace
+}  // namespace core_check

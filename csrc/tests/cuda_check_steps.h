@@ -8,6 +8,7 @@
 #include "cuda_check_reference.h"
 #include "cuda_check_run.h"
 
+namespace core_check {
 namespace {
 
 // The calls that the GPU has.
@@ -264,3 +265,4 @@ int check_steps(const char* only) {
 }
 
 }  // namespace
+}  // namespace core_check

@@ -41,6 +41,8 @@ def cuda_check(tmp_path_factory):
     core = CSRC / "core"
     sources = [
         CSRC / "tests/cuda_check.cpp",
+        CSRC / "tests/core_calls.cpp",
+        CSRC / "tests/core_model.cpp",
         core / "cuda/pack.cpp",
         core / "cuda/plan.cpp",
         core / "policy_blob.cpp",

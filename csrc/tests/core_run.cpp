@@ -1,0 +1,79 @@
+// Copyright (c) 2026, The ZPRL Project Developers.
+// SPDX-License-Identifier: BSD-3-Clause
+
+#include "core_calls.h"
+
+namespace core_check {
+
+std::vector<float> run(const zprl::Policy& policy, const Shape& s, const Batch& batch, Call call, size_t shift) {
+    Memory<float> obs(batch.obs, shift), residual(batch.residual, shift), noise(batch.noise, shift),
+        condition(batch.condition, shift), workspace(zprl::workspace_floats(policy, batch.rows), shift);
+    Memory<uint64_t> seeds(batch.seeds, 0);  // a tensor of 64-bit integers is aligned to 8 bytes
+    std::vector<float> result;
+    if (gives_latents(call)) {
+        Memory<float> mean(batch.rows * s.latent, shift), second(batch.rows * s.latent, shift);
+        if (call == Call::kEncode) {
+            zprl::encode(policy, obs.data(), batch.rows, mean.data(), second.data(), workspace.data());
+        } else {
+            Memory<float> chunk(batch.rows * s.chunk(), shift);
+            zprl::policy_step(policy, obs.data(), residual.data(), nullptr, seeds.data(), batch.rows, chunk.data(),
+                              workspace.data(), {mean.data(), second.data()});
+            chunk.require_guards("the chunk");
+        }
+        mean.require_guards("the mean");
+        second.require_guards("the log-variance or the decoded latent");
+        const std::vector<float> means = mean.values(), seconds = second.values();
+        for (int64_t row = 0; row < batch.rows; ++row) {
+            result.insert(result.end(), means.begin() + row * s.latent, means.begin() + (row + 1) * s.latent);
+            result.insert(result.end(), seconds.begin() + row * s.latent, seconds.begin() + (row + 1) * s.latent);
+        }
+    } else {
+        Memory<float> chunk(batch.rows * s.chunk(), shift);
+        switch (call) {
+            case Call::kStep:
+                zprl::policy_step(policy, obs.data(), residual.data(), noise.data(), nullptr, batch.rows, chunk.data(),
+                                  workspace.data());
+                break;
+            case Call::kSampledStep:
+                zprl::policy_step(policy, obs.data(), residual.data(), noise.data(), seeds.data(), batch.rows,
+                                  chunk.data(), workspace.data());
+                break;
+            case Call::kPlainStep:
+                zprl::policy_step(policy, obs.data(), nullptr, nullptr, nullptr, batch.rows, chunk.data(),
+                                  workspace.data());
+                break;
+            case Call::kIntegrate:
+                zprl::integrate(policy, condition.data(), noise.data(), batch.rows, chunk.data(), workspace.data());
+                break;
+            default:
+                zprl::integrate(policy, condition.data(), nullptr, batch.rows, chunk.data(), workspace.data());
+        }
+        chunk.require_guards("the chunk");
+        result = chunk.values();
+    }
+    workspace.require_guards("the workspace");
+    const auto unchanged = [](const Memory<float>& memory, const std::vector<float>& values) {
+        memory.require_guards("an input");
+        require(same_bits(memory.values().data(), values.data(), values.size()), "an input was changed");
+    };
+    unchanged(obs, batch.obs);
+    unchanged(residual, batch.residual);
+    unchanged(noise, batch.noise);
+    unchanged(condition, batch.condition);
+    return result;
+}
+
+double multiply_adds(const zprl::Policy& p) {
+    const auto of_layer = [](const zprl::Linear& layer) {
+        return static_cast<double>(zprl::padded(layer.in)) * zprl::padded(layer.out);
+    };
+    double once = of_layer(p.modulation);
+    for (const zprl::Mlp* mlp : {&p.embedding, &p.encoder, &p.decoder, &p.actor}) {
+        for (int i = 0; i < mlp->count; ++i) once += of_layer(mlp->layers[i]);
+    }
+    const double evaluation =
+        of_layer(p.input) + of_layer(p.output) + 2.0 * p.num_blocks * of_layer(p.block_layer(0, 0));
+    return once + evaluation * p.num_steps * p.solver.stages;
+}
+
+}  // namespace core_check
