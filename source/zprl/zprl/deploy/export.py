@@ -174,6 +174,11 @@ def load_source(session: TaskSession, args: argparse.Namespace) -> Source:
         path = resolve_checkpoint(args.checkpoint, args.task, session.agent_cfg.experiment_name)
         checkpoint = load_checkpoint(path)
         _check_task(checkpoint.layout, args.task, path)
+        if checkpoint.method != "zprl":
+            raise ZprlError(
+                f"the checkpoint {path} is of --method {checkpoint.method}, and only policies of --method zprl are "
+                "exported; evaluate it with scripts/evaluate.py."
+            )
         policy = session.adopt(checkpoint).cpu()
         scale = session.agent_cfg.steering.scale * checkpoint.policy_meta["latent_statistics"]["latent_mean_rms"]
         source = Source(path, policy, checkpoint.policy_meta, scale, checkpoint)

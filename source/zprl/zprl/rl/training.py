@@ -27,7 +27,7 @@ from zprl.progress import Progress
 from zprl.rl.checkpoint import FORMAT, SteeringCheckpoint
 from zprl.rl.runner import SteeringRunner
 from zprl.rl.runner_cfg import model_arguments
-from zprl.steering import LatentResidual
+from zprl.steering import make_steering
 
 if TYPE_CHECKING:
     from isaaclab.envs import ManagerBasedRLEnv
@@ -93,8 +93,7 @@ class SteeringTrainer:
         self.layout = layout
         self.policy = policy
         self.step = make_policy_step_on(policy, env.device)
-        rms = policy_meta["latent_statistics"]["latent_mean_rms"]
-        self.steering = LatentResidual(cfg.steering, self.step, rms)
+        self.steering = make_steering(cfg.steering, self.step, policy_meta)
         self.env = ChunkedVecEnv(env, self.steering, policy.cfg.execute_steps, cfg.step_discount)
         self.evaluator = Evaluator(env, layout, policy.cfg.execute_steps)
         self.evaluation_seconds = 0.0
@@ -285,8 +284,9 @@ class SteeringTrainer:
             "device": str(self.env.device),
             "seed": self.cfg.seed,
             "initial_noise": self.policy.cfg.initial_noise,
-            "residual_scale": self.steering.residual_scale,
-            "latent_rms": self.steering.latent_rms,
+            "method": self.cfg.method,
+            "algo": self.cfg.algo,
+            **self.steering.sizes(),
             "time_split": self.time_split(),
             "training_steps_per_second": rate,
             "bare_steps_per_second": statistics.median(self.bare_rates),

@@ -6,3 +6,5 @@
 from .latent_residual import LatentResidual as LatentResidual
 from .latent_residual import LatentResidualCfg as LatentResidualCfg
 from .steering import Steering as Steering
+from .steering import SteeringCfg as SteeringCfg
+from .steering import make_steering as make_steering

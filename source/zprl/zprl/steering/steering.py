@@ -6,19 +6,48 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import MISSING
+from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
+
+from isaaclab.utils import configclass
+
+from zprl.policy.flow_policy_cfg import resolve_class
+
+if TYPE_CHECKING:
+    from zprl.policy import PolicyStep
+
+
+@configclass
+class SteeringCfg:
+    """Settings of a steering interface."""
+
+    class_type: str = MISSING  # type: ignore[assignment]
+    """Subclass of :class:`Steering` that is made of these settings, as "module:Class"."""
 
 
 class Steering(ABC):
     """Turns a learner's output into the action chunk that is executed.
 
-    A learner sees the observation and :meth:`features`, and outputs ``u``. Every implementation keeps one promise:
-    ``u = 0`` executes exactly what the base policy would.
+    A learner sees the observation and :meth:`features`, and outputs ``u``. Every implementation that steers a base
+    policy keeps one promise: ``u = 0`` executes exactly what the base policy would.
     """
 
     num_dims: int
     """Length of ``u``."""
+
+    @classmethod
+    def make(cls, cfg: Any, step: PolicyStep, policy_meta: Mapping[str, Any]) -> Steering:
+        """Return the steering of some settings.
+
+        Args:
+            cfg: Settings.
+            step: The frozen base policy's step.
+            policy_meta: What was saved with the base policy; holds ``latent_statistics``.
+        """
+        return cls(cfg, step)  # type: ignore[call-arg]
 
     @abstractmethod
     def features(self, obs: Tensor) -> dict[str, Tensor]:
@@ -44,6 +73,29 @@ class Steering(ABC):
             Actions in the environment's units, shape (N, horizon, action_dim).
         """
 
+    def critic_action(self, seen: Mapping[str, Tensor], u: Tensor) -> Tensor:
+        """What a critic of state and action is told of an output; gradients reach ``u``.
+
+        It is what ``u`` changes, after the change: the perturbed latent, not the residual, since the sum is what the
+        outcome depends on (arXiv 2412.13630 found the same of action residuals).
+
+        Args:
+            seen: What the learner saw: ``policy`` and the :meth:`features`, shape (N, ...).
+            u: The learner's outputs, shape (N, num_dims).
+
+        Returns:
+            Numbers of the order of one, shape (N, ...).
+        """
+        return u.clamp(-1.0, 1.0)
+
+    def describe(self) -> str:
+        """Say in a few words what the learner changes, and how far."""
+        return type(self).__name__
+
+    def sizes(self) -> dict[str, float]:
+        """Return the numbers that a result names beside the settings."""
+        return {}
+
     def metrics(self, u: Tensor) -> dict[str, Tensor]:
         """Scalars worth logging about a batch of outputs.
 
@@ -54,3 +106,17 @@ class Steering(ABC):
             Named scalar tensors.
         """
         return {}
+
+
+def make_steering(cfg: SteeringCfg, step: PolicyStep, policy_meta: Mapping[str, Any]) -> Steering:
+    """Return the steering that ``cfg.class_type`` names.
+
+    Args:
+        cfg: Settings.
+        step: The frozen base policy's step.
+        policy_meta: What was saved with the base policy; holds ``latent_statistics``.
+
+    Raises:
+        ZprlError: If the class does not exist.
+    """
+    return resolve_class(cfg.class_type).make(cfg, step, policy_meta)  # type: ignore[attr-defined]
