@@ -69,6 +69,8 @@ class ChunkedVecEnv(VecEnv):
         self._has_success = "success" in env.termination_manager.active_terms
         self._has_non_finite = "non_finite_state" in env.termination_manager.active_terms
         self._keeps_last_observation: bool = getattr(env.cfg, "compute_final_obs", False)
+        self.env_steps = 0
+        """Environment steps of the training so far, over all worlds; the runner sets it when a training continues."""
         self._obs = torch.empty(0)
         self._steps_since_restart = 0
 
@@ -109,12 +111,15 @@ class ChunkedVecEnv(VecEnv):
 
         Returns:
             Observations, rewards (num_envs,), dones (num_envs,), and extras with ``time_outs`` (num_envs,), by which
-            the learner bootstraps, and ``log``. Where the environment's ``compute_final_obs`` is set, they hold
+            the learner bootstraps, ``executed`` (num_envs, num_actions), the outputs that were executed, and ``log``.
+            Where the environment's ``compute_final_obs`` is set, they hold
             ``final_observations`` as well: what the learner would have seen of the worlds that ran out of time, had
             they not been reset.
         """
         with self.planning_time.running():
+            actions = self.steering.explored(actions, self.env_steps)
             chunk = self.steering.plan(self._obs, actions)
+        self.env_steps += self.num_envs * self.execute_steps
 
         rewards = torch.zeros(self.num_envs, device=self.device)
         running = torch.ones(self.num_envs, dtype=torch.bool, device=self.device)
@@ -137,10 +142,15 @@ class ChunkedVecEnv(VecEnv):
         self._obs = obs["policy"].clone()  # type: ignore[union-attr]
         self._counts[3] += self._obs.isnan().sum()
 
-        extras = {"time_outs": time_outs, "log": self.steering.metrics(actions)}
+        extras = {"time_outs": time_outs, "executed": actions, "log": self.steering.metrics(actions)}
         if last_obs is not None:
             extras["final_observations"] = self._learner_observations(last_obs)
         return self._learner_observations(self._obs), rewards, (~running).long(), extras
+
+    @property
+    def critic_features(self) -> tuple[str, ...]:
+        """See :attr:`zprl.steering.Steering.critic_features`."""
+        return self.steering.critic_features
 
     def critic_action(self, seen: Mapping[str, Tensor], u: Tensor) -> Tensor:
         """See :meth:`zprl.steering.Steering.critic_action`."""

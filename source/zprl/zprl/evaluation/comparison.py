@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
 
 def base_planner(steering: Steering) -> ChunkPlanner:
-    """Return the frozen base policy as it acts through the bottleneck."""
-    return lambda obs, noise: steering.plan(obs, None, noise)
+    """Return the frozen base policy as the steering leaves it without an output."""
+    return _independent_rows(steering, lambda obs, noise: steering.plan(obs, None, noise))
 
 
 def steered_planner(steering: Steering, actor: Callable[[TensorDict], Tensor]) -> ChunkPlanner:
@@ -38,19 +38,29 @@ def steered_planner(steering: Steering, actor: Callable[[TensorDict], Tensor]) -
         seen = TensorDict({"policy": obs, **steering.features(obs)}, batch_size=[obs.shape[0]], device=obs.device)
         return steering.plan(obs, actor(seen), noise)
 
-    return plan
+    return _independent_rows(steering, plan)
+
+
+def _independent_rows(steering: Steering, plan: ChunkPlanner) -> ChunkPlanner:
+    """Let a planner work row by row on the CPU, if its steering needs it; see :func:`zprl.rl.actor.row_by_row`."""
+    return plan if steering.rows_are_independent else one_by_one(plan)
+
+
+def one_by_one(plan: ChunkPlanner) -> ChunkPlanner:
+    """Let a planner work row by row on the CPU; see :func:`zprl.rl.actor.row_by_row`."""
+
+    def plan_rows(obs: Tensor, noise: Tensor | None) -> Tensor:
+        if obs.device.type != "cpu":
+            return plan(obs, noise)
+        rows = range(obs.shape[0])
+        return torch.cat([plan(obs[i : i + 1], None if noise is None else noise[i : i + 1]) for i in rows])
+
+    return plan_rows
 
 
 def plain_planner(policy: FlowPolicy) -> ChunkPlanner:
-    """Return the base policy without its bottleneck, one row at a time; see :func:`zprl.rl.actor.row_by_row`."""
-
-    def plan(obs: Tensor, noise: Tensor | None) -> Tensor:
-        if obs.device.type != "cpu":
-            return policy.act_plain(obs, noise)
-        rows = range(obs.shape[0])
-        return torch.cat([policy.act_plain(obs[i : i + 1], None if noise is None else noise[i : i + 1]) for i in rows])
-
-    return plan
+    """Return the base policy without its bottleneck."""
+    return one_by_one(policy.act_plain)
 
 
 def noise_shape(policy: FlowPolicy) -> tuple[int, int] | None:

@@ -58,7 +58,7 @@ def make_actor(checkpoint: SteeringCheckpoint) -> Any:
     agent, steering = checkpoint.settings["agent"], checkpoint.steering()
     obs = torch.zeros(1, checkpoint.layout.obs_dim)
     seen = TensorDict({"policy": obs, **steering.features(obs)}, batch_size=[1])
-    arguments = model_arguments(agent["actor"])
+    arguments = model_arguments(agent["actor"]) | steering.model_arguments("actor")
     model_class = resolve_callable(arguments.pop("class_name"))
     try:
         actor = model_class(seen, agent["obs_groups"], "actor", steering.num_dims, **arguments)

@@ -10,8 +10,16 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from zprl.errors import ZprlError
+from zprl.rl.flow_actor_cfg import FlowActorCfg
 from zprl.rl.sac_cfg import use_sac
-from zprl.steering import LatentResidualCfg, SteeringCfg
+from zprl.steering import (
+    ActionResidualCfg,
+    EmbeddingResidualCfg,
+    FlowChainCfg,
+    InitialNoiseCfg,
+    LatentResidualCfg,
+    SteeringCfg,
+)
 
 if TYPE_CHECKING:
     from zprl.rl.runner_cfg import ZprlRunnerCfg
@@ -39,8 +47,37 @@ class Method:
     refusals: Mapping[str, str] = field(default_factory=dict)
 
 
+def _sees_observations(cfg: ZprlRunnerCfg) -> None:
+    cfg.obs_groups = {"actor": ["policy"], "critic": ["policy"]}
+
+
+def _sees_embedding(cfg: ZprlRunnerCfg) -> None:
+    cfg.obs_groups = {"actor": ["policy", "embedding"], "critic": ["policy", "embedding"]}
+
+
+def _finetunes(cfg: ZprlRunnerCfg) -> None:
+    _sees_observations(cfg)
+    cfg.actor = FlowActorCfg()  # type: ignore[assignment]
+    cfg.algorithm.learning_rate = 1.0e-4
+    cfg.algorithm.num_learning_epochs = 4
+    cfg.algorithm.clip_param = 0.1
+
+
 METHODS: dict[str, Method] = {
     "zprl": Method("a residual on the bottleneck's latent (arXiv 2605.19919)", LatentResidualCfg),
+    "embedding_residual": Method(
+        "a residual on the embedding, without a bottleneck", EmbeddingResidualCfg, _sees_embedding
+    ),
+    "action_residual": Method(
+        "a bounded residual on the chunk's actions (arXiv 2412.13630)", ActionResidualCfg, _sees_observations
+    ),
+    "noise": Method("the flow's initial noise (arXiv 2506.15799)", InitialNoiseCfg, _sees_observations),
+    "finetune": Method(
+        "the flow policy's weights, through its integration (arXiv 2505.22094)",
+        FlowChainCfg,
+        _finetunes,
+        {"sac": "its output is a chain of the flow's states, which says nothing to a critic of state and action"},
+    ),
 }
 """All methods by name."""
 

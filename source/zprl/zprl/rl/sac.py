@@ -140,7 +140,8 @@ class SAC:
             following = {
                 name: torch.where(time_outs[:, None], last[name], obs[name]) for name in self.replay.observations
             }
-        self.replay.add(self._obs, following, self._outputs, rewards, discounts)
+        # Early residuals may have been held back; a transition holds what was done.
+        self.replay.add(self._obs, following, extras.get("executed", self._outputs), rewards, discounts)
 
     def compute_returns(self, obs: TensorDict) -> None:
         """Do nothing: targets are computed batch by batch, with the critics as they are then."""
@@ -273,7 +274,8 @@ class SAC:
 
         Args:
             obs: Observations of the environment.
-            env: The environment. If it has ``critic_action``, the critic is told what that returns of an output.
+            env: The environment. If it has ``critic_action``, the critic is told what that returns of an output, and
+                ``critic_features`` names what it reads.
             cfg: rsl_rl's configuration as a dictionary.
             device: Device of the learner.
 
@@ -290,7 +292,8 @@ class SAC:
         width = critic_action(obs, torch.zeros(obs.batch_size[0], env.num_actions, device=obs.device)).shape[-1]
         actor = actor_class(obs, groups, "actor", env.num_actions, **actor_cfg)
         critic = critic_class(obs, groups, "critic", width, **critic_cfg)
-        stored = {name: obs[name] for name in dict.fromkeys(groups["actor"] + groups["critic"])}
+        read = [*groups["actor"], *groups["critic"], *getattr(env, "critic_features", ())]
+        stored = {name: obs[name] for name in dict.fromkeys(read)}
         replay = ReplayBuffer(settings.pop("replay_capacity"), env.num_envs, stored, env.num_actions, device)
         return algorithm_class(
             actor, critic, replay, critic_action, cfg["num_steps_per_env"], device=device, **settings

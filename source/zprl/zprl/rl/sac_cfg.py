@@ -30,13 +30,13 @@ class SacAlgorithmCfg:
     critic_learning_rate: float = 3.0e-4
     """Learning rate of the critics."""
 
-    alpha_learning_rate: float = 3.0e-4
+    alpha_learning_rate: float = 1.0e-3
     """Learning rate of the temperature's logarithm."""
 
     batch_size: int = 256
     """Transitions of a gradient step."""
 
-    updates_per_step: int = 16
+    updates_per_step: int = 48
     """Gradient steps of the critics per step of all worlds: the update-to-data ratio times the number of worlds."""
 
     actor_interval: int = 2
@@ -48,7 +48,7 @@ class SacAlgorithmCfg:
     target_rate: float = 0.005
     """Rate at which the target critics follow the critics, per gradient step."""
 
-    init_alpha: float = 0.01
+    init_alpha: float = 0.001
     """First temperature."""
 
     entropy_per_dim: float = -0.5
@@ -73,10 +73,10 @@ class EnsembleCriticCfg:
 
     class_name: str = "zprl.rl.critic:EnsembleCritic"
 
-    num_members: int = 10
+    num_members: int = 5
     """Number of critics."""
 
-    hidden_dims: list[int] = [256, 256]
+    hidden_dims: list[int] = [128, 128]
     """Widths of the hidden layers."""
 
     activation: str = "gelu"

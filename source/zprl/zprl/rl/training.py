@@ -127,7 +127,7 @@ class SteeringTrainer:
                 f"{cfg['device']}",
             }
         for model in ("actor", "critic"):
-            cfg[model] = model_arguments(cfg[model])
+            cfg[model] = model_arguments(cfg[model]) | self.steering.model_arguments(model)
         return cfg
 
     def _checkpoint_state(self) -> dict[str, Any]:

@@ -40,6 +40,8 @@ class LatentResidual(Steering):
         latent_rms: RMS(z) over the demonstrations [dimensionless].
     """
 
+    critic_features = ("latent",)
+
     def __init__(self, cfg: LatentResidualCfg, step: PolicyStep, latent_rms: float) -> None:
         self.step = step
         self.latent_rms = latent_rms

@@ -38,6 +38,13 @@ class Steering(ABC):
     num_dims: int
     """Length of ``u``."""
 
+    critic_features: tuple[str, ...] = ()
+    """Names of the :meth:`features` that :meth:`critic_action` reads."""
+
+    rows_are_independent: bool = True
+    """Whether a row of a plan is the same to the last bit whatever rows are beside it. The native policy step is so on
+    a CPU; torch's matrix products are not."""
+
     @classmethod
     def make(cls, cfg: Any, step: PolicyStep, policy_meta: Mapping[str, Any]) -> Steering:
         """Return the steering of some settings.
@@ -87,6 +94,23 @@ class Steering(ABC):
             Numbers of the order of one, shape (N, ...).
         """
         return u.clamp(-1.0, 1.0)
+
+    def explored(self, u: Tensor, env_steps: int) -> Tensor:
+        """Return what is executed of the outputs while learning; an evaluation executes all of them.
+
+        Args:
+            u: The learner's outputs, shape (N, num_dims).
+            env_steps: Environment steps of the training so far.
+        """
+        return u
+
+    def model_arguments(self, model: str) -> dict[str, Any]:
+        """Return what a model of the learner needs beyond its configuration.
+
+        Args:
+            model: "actor" or "critic".
+        """
+        return {}
 
     def describe(self) -> str:
         """Say in a few words what the learner changes, and how far."""
