@@ -167,7 +167,6 @@ def _train(session: TaskSession, base: Path | None, checkpoint: Any, start: floa
             if not base.with_suffix(".json").is_file():
                 session.check_bottleneck(env, base)
             run_dir = artifacts.new_run_dir(session.agent_cfg.experiment_name, session.agent_cfg.run_name)
-            write_run_files(run_dir, session)
         trainer = SteeringTrainer(
             env,
             layout,
@@ -181,6 +180,7 @@ def _train(session: TaskSession, base: Path | None, checkpoint: Any, start: floa
             trainer.resume(checkpoint)
             print(f"continuing {checkpoint.path} at {trainer.runner.env_steps:,} env steps")
         else:
+            write_run_files(run_dir, session)  # now that nothing refuses the settings any more
             print(f"run: {run_dir}")
         print(
             f"{session.agent_cfg.algo.upper()} learns {trainer.steering.describe()}; policy step on "

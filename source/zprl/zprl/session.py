@@ -367,6 +367,7 @@ def _write_diagnostics(folder: Path, history: list[dict[str, float]]) -> None:
 def _check_ranges(env_cfg: Any, agent_cfg: ZprlRunnerCfg) -> None:
     """Refuse settings that make no sense before anything is started."""
     from zprl.policy.flow_policy_cfg import check_cfg
+    from zprl.rl.sac_cfg import check_sac
 
     for name, value in (
         ("--num_envs", env_cfg.scene.num_envs),
@@ -398,6 +399,8 @@ def _check_ranges(env_cfg: Any, agent_cfg: ZprlRunnerCfg) -> None:
     check_cfg(agent_cfg.policy)
     if not 0.0 < agent_cfg.step_discount <= 1.0:
         raise ZprlError(f"agent.step_discount is {agent_cfg.step_discount}; it must lie in (0, 1].")
+    if agent_cfg.algo == "sac":
+        check_sac(agent_cfg.algorithm, agent_cfg.critic)  # type: ignore[arg-type]
     transitions = env_cfg.scene.num_envs * agent_cfg.num_steps_per_env
     if agent_cfg.algo == "ppo" and transitions < agent_cfg.algorithm.num_mini_batches:
         raise ZprlError(

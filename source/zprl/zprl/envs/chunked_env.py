@@ -95,6 +95,7 @@ class ChunkedVecEnv(VecEnv):
         obs, _ = self.env.reset()
         # A fresh tensor: the environment may reuse its buffers.
         self._obs = obs["policy"].clone()  # type: ignore[union-attr]
+        self.steering.begin_episodes()
         self._steps_since_restart = 0
 
     def get_observations(self) -> TensorDict:
@@ -140,6 +141,7 @@ class ChunkedVecEnv(VecEnv):
                 self._count_episodes(ended)
                 running &= ~ended
         self._obs = obs["policy"].clone()  # type: ignore[union-attr]
+        self.steering.begin_episodes(~running)
         self._counts[3] += self._obs.isnan().sum()
 
         extras = {"time_outs": time_outs, "executed": actions, "log": self.steering.metrics(actions)}

@@ -35,10 +35,32 @@ def steered_planner(steering: Steering, actor: Callable[[TensorDict], Tensor]) -
     """
 
     def plan(obs: Tensor, noise: Tensor | None) -> Tensor:
-        seen = TensorDict({"policy": obs, **steering.features(obs)}, batch_size=[obs.shape[0]], device=obs.device)
+        features = steering.features(obs, noise)
+        seen = TensorDict({"policy": obs, **features}, batch_size=[obs.shape[0]], device=obs.device)
         return steering.plan(obs, actor(seen), noise)
 
+    if steering.closed_loop:
+        return ClosedLoopPlanner(plan, steering.begin_episodes)
     return _independent_rows(steering, plan)
+
+
+class ClosedLoopPlanner:
+    """A planner that is asked for every action; see :data:`zprl.evaluation.rollout.ChunkPlanner`.
+
+    Args:
+        plan: Maps observations and noise to plans of one action.
+        begin_episodes: Called when all worlds begin an episode.
+    """
+
+    execute_steps = 1
+
+    def __init__(self, plan: ChunkPlanner, begin_episodes: Callable[[], None]) -> None:
+        self.plan = plan
+        self.begin_episodes = begin_episodes
+
+    def __call__(self, obs: Tensor, noise: Tensor | None) -> Tensor:
+        """Return plans of one action, shape (N, 1, A)."""
+        return self.plan(obs, noise)
 
 
 def _independent_rows(steering: Steering, plan: ChunkPlanner) -> ChunkPlanner:

@@ -109,12 +109,13 @@ def _learned(
 
     def restart(seed: int) -> None:
         generator.manual_seed(seed)
+        loaded.steering.begin_episodes()
 
     def chunk_policy(planner: ChunkPlanner) -> Callable[[ManagerBasedRLEnv], torch.Tensor]:
         def act(env: ManagerBasedRLEnv) -> torch.Tensor:
             obs = env.obs_buf["policy"].clone()  # type: ignore[union-attr]
             noise = None if shape is None else torch.randn(env.num_envs, *shape, generator=generator).to(env.device)
-            return planner(obs, noise)[:, :steps]
+            return planner(obs, noise)[:, : getattr(planner, "execute_steps", steps)]
 
         return act
 

@@ -14,11 +14,13 @@ from zprl.rl.flow_actor_cfg import FlowActorCfg
 from zprl.rl.sac_cfg import use_sac
 from zprl.steering import (
     ActionResidualCfg,
+    DirectActionCfg,
     EmbeddingResidualCfg,
     FlowChainCfg,
     InitialNoiseCfg,
     LatentResidualCfg,
     SteeringCfg,
+    StepResidualCfg,
 )
 
 if TYPE_CHECKING:
@@ -63,6 +65,22 @@ def _finetunes(cfg: ZprlRunnerCfg) -> None:
     cfg.algorithm.clip_param = 0.1
 
 
+def _learns_in_closed_loop(cfg: ZprlRunnerCfg) -> None:
+    cfg.obs_groups = {"actor": ["policy", "base_action"], "critic": ["policy", "base_action"]}
+    # As many environment steps per iteration as with chunks, in minibatches of about the same size.
+    cfg.num_steps_per_env = 40
+    cfg.algorithm.num_mini_batches = 10
+
+
+def _learns_from_scratch(cfg: ZprlRunnerCfg) -> None:
+    _learns_in_closed_loop(cfg)
+    _sees_observations(cfg)
+    cfg.actor.distribution_cfg.init_std = 1.0  # type: ignore[union-attr]
+    cfg.algorithm.entropy_coef = 0.006
+
+
+_ONE_CHUNK_IS_ONE_STEP = {"sac": "its replay buffer holds chunks, and this method acts in every environment step"}
+
 METHODS: dict[str, Method] = {
     "zprl": Method("a residual on the bottleneck's latent (arXiv 2605.19919)", LatentResidualCfg),
     "embedding_residual": Method(
@@ -71,12 +89,21 @@ METHODS: dict[str, Method] = {
     "action_residual": Method(
         "a bounded residual on the chunk's actions (arXiv 2412.13630)", ActionResidualCfg, _sees_observations
     ),
+    "step_residual": Method(
+        "a bounded residual on every action, in closed loop (arXiv 2407.16677)",
+        StepResidualCfg,
+        _learns_in_closed_loop,
+        _ONE_CHUNK_IS_ONE_STEP,
+    ),
     "noise": Method("the flow's initial noise (arXiv 2506.15799)", InitialNoiseCfg, _sees_observations),
     "finetune": Method(
         "the flow policy's weights, through its integration (arXiv 2505.22094)",
         FlowChainCfg,
         _finetunes,
         {"sac": "its output is a chain of the flow's states, which says nothing to a critic of state and action"},
+    ),
+    "scratch": Method(
+        "actions, without the base policy", DirectActionCfg, _learns_from_scratch, _ONE_CHUNK_IS_ONE_STEP
     ),
 }
 """All methods by name."""

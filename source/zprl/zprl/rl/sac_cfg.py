@@ -5,11 +5,12 @@
 
 from __future__ import annotations
 
-from dataclasses import MISSING
 from typing import TYPE_CHECKING
 
 from isaaclab.utils import configclass
 from isaaclab_rl.rsl_rl import RslRlMLPModelCfg
+
+from zprl.errors import ZprlError
 
 if TYPE_CHECKING:
     from zprl.rl.runner_cfg import ZprlRunnerCfg
@@ -21,8 +22,8 @@ class SacAlgorithmCfg:
 
     class_name: str = "zprl.rl.sac:SAC"
 
-    gamma: float = MISSING  # type: ignore[assignment]
-    """Discount of one step; set from ``step_discount``."""
+    gamma: float = 0.97
+    """Discount of one step; a run sets it from ``step_discount``."""
 
     learning_rate: float = 3.0e-4
     """Learning rate of the actor."""
@@ -116,3 +117,23 @@ def use_sac(cfg: ZprlRunnerCfg) -> None:
     cfg.save_interval = 50
     cfg.max_iterations = 250
     cfg.evaluation.interval = 50
+
+
+def check_sac(algorithm: SacAlgorithmCfg, critic: EnsembleCriticCfg) -> None:
+    """Refuse settings that make no sense.
+
+    Raises:
+        ZprlError: If a count is not positive, or a target's subset is larger than the ensemble.
+    """
+    counts = ("batch_size", "updates_per_step", "actor_interval", "subset_size", "replay_capacity")
+    values = {f"agent.algorithm.{name}": getattr(algorithm, name) for name in counts}
+    for name, value in {**values, "agent.critic.num_members": critic.num_members}.items():
+        if not isinstance(value, int) or value < 1:
+            raise ZprlError(f"{name} must be a positive whole number, not {value}.")
+    if algorithm.subset_size > critic.num_members:
+        raise ZprlError(
+            f"agent.algorithm.subset_size is {algorithm.subset_size}, but there are only {critic.num_members} critics; "
+            "raise agent.critic.num_members."
+        )
+    if algorithm.init_alpha <= 0.0:
+        raise ZprlError(f"agent.algorithm.init_alpha is {algorithm.init_alpha}; it must be positive.")

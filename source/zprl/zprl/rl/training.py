@@ -74,7 +74,7 @@ class SteeringTrainer:
         policy: The frozen base policy, on the environment's device.
         policy_meta: What was saved with it; holds ``latent_statistics``.
         cfg: The run's settings.
-        run_dir: Folder of the run, which exists.
+        run_dir: Folder of the run; it need not exist before :meth:`train`.
         settings: What a checkpoint says about the run beside its configuration.
     """
 
@@ -94,7 +94,8 @@ class SteeringTrainer:
         self.policy = policy
         self.step = make_policy_step_on(policy, env.device)
         self.steering = make_steering(cfg.steering, self.step, policy_meta)
-        self.env = ChunkedVecEnv(env, self.steering, policy.cfg.execute_steps, cfg.step_discount)
+        execute_steps = 1 if self.steering.closed_loop else policy.cfg.execute_steps
+        self.env = ChunkedVecEnv(env, self.steering, execute_steps, cfg.step_discount)
         self.evaluator = Evaluator(env, layout, policy.cfg.execute_steps)
         self.evaluation_seconds = 0.0
         self.bare_rates: list[float] = []
@@ -113,7 +114,7 @@ class SteeringTrainer:
 
     def _runner_dict(self) -> dict[str, Any]:
         cfg = class_to_dict(self.cfg)
-        chunk = self.policy.cfg.execute_steps
+        chunk = self.env.execute_steps
         cfg["algorithm"]["gamma"] = self.cfg.step_discount**chunk
         if torch.device(self.env.device).type == "cuda":
             cfg["check_for_nan"] = False  # it waits for the GPU three times a step; ChunkedVecEnv.pop_counts checks

@@ -55,13 +55,13 @@ class ActionResidual(Steering):
         self.num_dims = self.num_actions * self.action_dim
         self._planned: tuple[Tensor, Tensor] | None = None
 
-    def features(self, obs: Tensor) -> dict[str, Tensor]:
+    def features(self, obs: Tensor, noise: Tensor | None = None) -> dict[str, Tensor]:
         """Return ``chunk``, the base policy's actions that would be executed, shape (N, num_dims)."""
-        return {"chunk": self._base(obs)[:, : self.num_actions].flatten(1)}
+        return {"chunk": self._base(obs, noise)[:, : self.num_actions].flatten(1)}
 
     def plan(self, obs: Tensor, u: Tensor | None = None, noise: Tensor | None = None) -> Tensor:
         """See :meth:`Steering.plan`; ``u`` is clipped to [-1, 1]."""
-        chunk = self._base(obs) if noise is None else self.step.act(obs, None, noise)
+        chunk = self._base(obs, noise)
         if u is None:
             return chunk
         residual = self.scale * u.clamp(-1.0, 1.0).unflatten(1, (self.num_actions, self.action_dim))
@@ -88,9 +88,9 @@ class ActionResidual(Steering):
         """Return RMS of the residual, in the environment's units."""
         return {"Steering/rms_residual": self.scale * u.clamp(-1.0, 1.0).square().mean().sqrt()}
 
-    def _base(self, obs: Tensor) -> Tensor:
+    def _base(self, obs: Tensor, noise: Tensor | None) -> Tensor:
         # features() and plan() of a step are asked for the same observations, and must agree where the initial noise
         # is sampled.
         if self._planned is None or self._planned[0] is not obs:
-            self._planned = (obs, self.step.act(obs))
+            self._planned = (obs, self.step.act(obs, None, noise))
         return self._planned[1]

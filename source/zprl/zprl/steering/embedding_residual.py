@@ -57,7 +57,7 @@ class EmbeddingResidual(Steering):
         return cls(cfg, step, policy_meta["latent_statistics"]["embedding_rms"])
 
     @torch.no_grad()
-    def features(self, obs: Tensor) -> dict[str, Tensor]:
+    def features(self, obs: Tensor, noise: Tensor | None = None) -> dict[str, Tensor]:
         """Return ``embedding``, e, shape (N, embed_dim)."""
         return {"embedding": self.policy.embed(obs)}
 

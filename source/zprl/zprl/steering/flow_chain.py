@@ -54,7 +54,7 @@ class FlowChain(Steering):
         self.chain_shape = (policy.cfg.num_flow_steps, horizon, action_dim)
         self.num_dims = policy.cfg.num_flow_steps * horizon * action_dim
 
-    def features(self, obs: Tensor) -> dict[str, Tensor]:
+    def features(self, obs: Tensor, noise: Tensor | None = None) -> dict[str, Tensor]:
         """Return nothing: the actor sees the observation."""
         return {}
 

@@ -55,7 +55,7 @@ class LatentResidual(Steering):
         """See :meth:`Steering.make`."""
         return cls(cfg, step, policy_meta["latent_statistics"]["latent_mean_rms"])
 
-    def features(self, obs: Tensor) -> dict[str, Tensor]:
+    def features(self, obs: Tensor, noise: Tensor | None = None) -> dict[str, Tensor]:
         """Return ``latent``, the mean z, shape (N, latent_dim)."""
         return {"latent": self.step.encode(obs)[0]}
 

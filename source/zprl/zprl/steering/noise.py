@@ -49,7 +49,7 @@ class InitialNoise(Steering):
         horizon, action_dim = step.policy.chunk_shape
         self.num_dims = action_dim if cfg.repeat else horizon * action_dim
 
-    def features(self, obs: Tensor) -> dict[str, Tensor]:
+    def features(self, obs: Tensor, noise: Tensor | None = None) -> dict[str, Tensor]:
         """Return nothing: the learner sees the observation."""
         return {}
 

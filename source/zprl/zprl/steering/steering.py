@@ -38,6 +38,10 @@ class Steering(ABC):
     num_dims: int
     """Length of ``u``."""
 
+    closed_loop: bool = False
+    """Whether the learner acts in every environment step, instead of once per chunk. Plans are one action long then,
+    but for the base policy's."""
+
     critic_features: tuple[str, ...] = ()
     """Names of the :meth:`features` that :meth:`critic_action` reads."""
 
@@ -57,11 +61,12 @@ class Steering(ABC):
         return cls(cfg, step)  # type: ignore[call-arg]
 
     @abstractmethod
-    def features(self, obs: Tensor) -> dict[str, Tensor]:
+    def features(self, obs: Tensor, noise: Tensor | None = None) -> dict[str, Tensor]:
         """What the learner sees beside the observation.
 
         Args:
             obs: Raw observations, shape (N, obs_dim).
+            noise: Initial noise of the flow that :meth:`plan` will get.
 
         Returns:
             Named tensors, shape (N, ...).
@@ -78,6 +83,13 @@ class Steering(ABC):
 
         Returns:
             Actions in the environment's units, shape (N, horizon, action_dim).
+        """
+
+    def begin_episodes(self, worlds: Tensor | None = None) -> None:  # noqa: B027 - most interfaces remember nothing
+        """Forget what was planned in episodes that are over.
+
+        Args:
+            worlds: Which worlds begin an episode with the next observation, shape (N,), bool; None for all.
         """
 
     def critic_action(self, seen: Mapping[str, Tensor], u: Tensor) -> Tensor:
