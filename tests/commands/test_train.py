@@ -372,6 +372,9 @@ def test_every_method_trains_and_is_evaluated_as_itself(workshop, tmp_path, meth
     assert again["success_rate"] == result["steered"]["rate"]
     assert again["jerk"] == result["steered"]["jerk"]
     assert again["base_jerk"] == result["base"]["jerk"]
+    refused = call("export", ["--task", TASK, "--checkpoint", "latest", "--output", "bundle"], tmp_path)
+    assert refused.status == 2
+    assert f"is of --method {method}, and only policies of --method zprl are exported" in refused.err
 
 
 @pytest.mark.parametrize(

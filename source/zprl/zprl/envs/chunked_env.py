@@ -68,7 +68,8 @@ class ChunkedVecEnv(VecEnv):
         self._counts = torch.zeros(4, dtype=torch.long, device=self.device)
         self._has_success = "success" in env.termination_manager.active_terms
         self._has_non_finite = "non_finite_state" in env.termination_manager.active_terms
-        self._keeps_last_observation: bool = getattr(env.cfg, "compute_final_obs", False)
+        # In closed loop the features remember the step before, and a look at an episode that is over would disturb it.
+        self._keeps_last_observation = getattr(env.cfg, "compute_final_obs", False) and not steering.closed_loop
         self.env_steps = 0
         """Environment steps of the training so far, over all worlds; the runner sets it when a training continues."""
         self._obs = torch.empty(0)
@@ -113,9 +114,8 @@ class ChunkedVecEnv(VecEnv):
         Returns:
             Observations, rewards (num_envs,), dones (num_envs,), and extras with ``time_outs`` (num_envs,), by which
             the learner bootstraps, ``executed`` (num_envs, num_actions), the outputs that were executed, and ``log``.
-            Where the environment's ``compute_final_obs`` is set, they hold
-            ``final_observations`` as well: what the learner would have seen of the worlds that ran out of time, had
-            they not been reset.
+            Where the environment's ``compute_final_obs`` is set, they hold ``final_observations`` as well: what the
+            learner would have seen of the worlds that ran out of time, had they not been reset.
         """
         with self.planning_time.running():
             actions = self.steering.explored(actions, self.env_steps)
