@@ -339,20 +339,6 @@ class TaskSession:
         return gap
 
 
-def experiment_of(task: str, overrides: Sequence[str]) -> str:
-    """Return the experiment that a task's runs belong to, before it is known of which method they are.
-
-    Args:
-        task: Task id.
-        overrides: Hydra overrides.
-
-    Raises:
-        ZprlError: If there is no such task.
-    """
-    given = [text.partition("=")[2] for text in overrides if text.startswith("agent.experiment_name=")]
-    return given[-1] if given else simulation.resolve_task(task, AGENT_ENTRY_POINT)[1].experiment_name
-
-
 def _write_diagnostics(folder: Path, history: list[dict[str, float]]) -> None:
     """Write the training's diagnostics as TensorBoard scalars."""
     from torch.utils.tensorboard import SummaryWriter

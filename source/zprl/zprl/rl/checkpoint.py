@@ -10,13 +10,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from zprl import simulation
 from zprl.artifacts import latest_base_policy, latest_checkpoint
 from zprl.envs.layout import EnvLayout
 from zprl.errors import ZprlError
 from zprl.files import load_torch
 from zprl.policy import FlowPolicy, PolicyStep, TorchPolicyStep, policy_from_dict
 from zprl.rl.methods import DEFAULT_ALGORITHM, DEFAULT_METHOD, steering_cfg
-from zprl.session import experiment_of
+from zprl.session import AGENT_ENTRY_POINT
 from zprl.steering import Steering, make_steering
 
 FORMAT = "zprl-steering-checkpoint"
@@ -89,6 +90,20 @@ def load_checkpoint(path: Path) -> SteeringCheckpoint:
         raise ZprlError(f"the checkpoint {path} is damaged ({error}); use another one.") from error
 
 
+def _experiment_of(task: str, overrides: Sequence[str]) -> str:
+    """Return the experiment that a task's runs belong to, before it is known of which method they are.
+
+    Args:
+        task: Task id.
+        overrides: Hydra overrides.
+
+    Raises:
+        ZprlError: If there is no such task.
+    """
+    given = [text.partition("=")[2] for text in overrides if text.startswith("agent.experiment_name=")]
+    return given[-1] if given else simulation.resolve_task(task, AGENT_ENTRY_POINT)[1].experiment_name
+
+
 def find_checkpoint(selector: str, task: str, overrides: Sequence[str]) -> SteeringCheckpoint:
     """Read the checkpoint that ``latest`` or a path selects, of whatever method.
 
@@ -100,7 +115,7 @@ def find_checkpoint(selector: str, task: str, overrides: Sequence[str]) -> Steer
     Raises:
         ZprlError: If there is no such task or file, or it is no checkpoint.
     """
-    experiment = experiment_of(task, overrides) if selector == "latest" else ""
+    experiment = _experiment_of(task, overrides) if selector == "latest" else ""
     return load_checkpoint(resolve_checkpoint(selector, task, experiment))
 
 
