@@ -16,6 +16,10 @@ def main() -> None:
     """Parse the arguments and train."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     commands.add_task_arguments(parser)
+    parser.add_argument(
+        "--method", default=None, metavar="NAME", help="what is learned (default: zprl); docs/methods.md"
+    )
+    parser.add_argument("--algo", default=None, metavar="ppo|sac", help="the learner (default: ppo)")
     parser.add_argument("--num_envs", type=commands.positive_int, default=None, help="number of parallel worlds")
     parser.add_argument(
         "--max_iterations", type=commands.positive_int, default=None, help="iterations in total, also when continuing"

@@ -24,6 +24,7 @@ from .conftest import (
     TASK_SETTINGS,
     arguments,
     call,
+    files_below,
     finish,
     spawn,
 )
@@ -299,3 +300,103 @@ def test_ctrl_c_leaves_a_checkpoint_to_continue_from(workshop, tmp_path):
     extended = load_checkpoint(latest.with_name(f"model_{done + 1}.pt"))
     assert extended.env_steps == (done + 1) * STEPS_PER_ITERATION
     assert math.isfinite(extended.content["actor_state_dict"]["mlp.0.weight"].sum().item())
+
+
+SAC = ["agent.algorithm.updates_per_step=2", "agent.algorithm.batch_size=32", "agent.algorithm.warmup_transitions=64"]
+"""Small enough to learn within seconds, after the first of two segments."""
+
+
+def sac_arguments(script, *extra):
+    settings = [text for text in arguments(script, *extra) if "num_learning_epochs" not in text]
+    return [*settings, *SAC, "agent.evaluation.interval=2"] if script == "train" else settings
+
+
+def test_a_killed_off_policy_run_continues_bit_for_bit(workshop, tmp_path):
+    """The checkpoint holds the replay buffer: a run that goes on from it draws and learns the same."""
+    workshop.stock(tmp_path)
+    argv = sac_arguments("train", "--algo", "sac", "--max_iterations", 4)
+    killed = finish(spawn(["-c", KILLED_IN_THE_MIDDLE, SCRIPTS / "train.py", *argv], tmp_path))
+    assert killed.status == -signal.SIGKILL, killed.err
+    run = only_run(tmp_path)
+    assert run.name.endswith("_zprl_sac")
+    assert [path.name for path in checkpoints(run)] == ["model_2.pt"]
+    (tmp_path / "whole").mkdir()
+    whole = workshop.stock(tmp_path / "whole")
+    uninterrupted = call("train", argv, whole)
+    assert uninterrupted.status == 0, uninterrupted.err
+    # The method and the learner are those of the checkpoint; nobody has to name them.
+    continued = call("train", [*sac_arguments("train", "--max_iterations", 4), "--checkpoint", "latest"], tmp_path)
+    assert continued.status == 0, continued.err
+    ours, theirs = load(run / "model_4.pt"), load(only_run(whole) / "model_4.pt")
+    assert differences(ours, theirs) == []
+    assert ours["replay"]["total"] == 4 * STEPS_PER_ITERATION // 4
+    assert ours["num_updates"] > load(run / "model_2.pt")["num_updates"] > 0
+
+
+@pytest.mark.parametrize(
+    ("method", "algorithm", "extra"),
+    [
+        ("action_residual", "sac", []),
+        ("embedding_residual", "sac", []),
+        ("noise", "ppo", ["agent.steering.repeat=true"]),
+        ("finetune", "ppo", ["agent.actor.learn_std=false"]),
+        ("step_residual", "ppo", ["agent.steering.scale=0.1", "agent.num_steps_per_env=20"]),
+        ("scratch", "ppo", ["agent.num_steps_per_env=20"]),
+    ],
+)
+def test_every_method_trains_and_is_evaluated_as_itself(workshop, tmp_path, method, algorithm, extra):
+    workshop.stock(tmp_path)
+    chosen = ["--method", method, "--algo", algorithm, "--max_iterations", 2]
+    make = sac_arguments if algorithm == "sac" else arguments
+    trained = call("train", [*make("train", *chosen), *extra], tmp_path)
+    assert trained.status == 0, trained.err
+    run = only_run(tmp_path)
+    assert run.name.endswith(f"_{method}_{algorithm}")
+    result = json.loads((run / "result.json").read_text())
+    assert (result["method"], result["algo"], result["environment_steps"]) == (
+        method,
+        algorithm,
+        2 * STEPS_PER_ITERATION,
+    )
+    checkpoint = load_checkpoint(run / "model_2.pt")
+    assert (checkpoint.method, checkpoint.algorithm) == (method, algorithm)
+    name, _, value = (extra or ["agent.steering.=None"])[0].removeprefix("agent.steering.").partition("=")
+    if name in checkpoint.settings["agent"]["steering"]:
+        assert checkpoint.settings["agent"]["steering"][name] == json.loads(value)
+    argv = arguments(
+        "evaluate", "--checkpoint", "latest", "--episodes", NUM_ENVS, "--json", "result.json", settings=TASK_SETTINGS
+    )
+    evaluated = call("evaluate", argv, tmp_path)
+    assert evaluated.status == 0, evaluated.err
+    again = json.loads((tmp_path / "result.json").read_text())
+    assert again["success_rate"] == result["steered"]["rate"]
+    assert again["jerk"] == result["steered"]["jerk"]
+    assert again["base_jerk"] == result["base"]["jerk"]
+    refused = call("export", ["--task", TASK, "--checkpoint", "latest", "--output", "bundle"], tmp_path)
+    assert refused.status == 2
+    assert f"is of --method {method}, and only policies of --method zprl are exported" in refused.err
+
+
+@pytest.mark.parametrize(
+    ("extra", "words"),
+    [
+        (["--method", "resiudal"], ["--method resiudal", "zprl", "action_residual"]),
+        (["--algo", "td3"], ["--algo td3", "ppo", "sac"]),
+        (["--method", "finetune", "--algo", "sac"], ["--method finetune", "chain", "choose --algo ppo"]),
+        (["agent.method=noise"], ["--method noise"]),
+        (["--algo", "sac", "agent.algorithm.subset_size=6"], ["subset_size is 6", "5 critics", "num_members"]),
+        (["--algo", "sac", "agent.algorithm.replay_capacity=8"], ["capacity of 8", "16 worlds", "replay_capacity"]),
+        (["--method", "noise", "agent.steering.residual=1"], ["agent.steering.residual", "residual"]),
+        (["--method", "finetune", "policy.initial_noise=sampled"], ["policy.initial_noise=zero or fixed"]),
+        (["--checkpoint", "latest", "--method", "noise"], ["--method zprl", "not noise"]),
+    ],
+)
+def test_a_wrong_method_is_refused_in_one_sentence(workshop, extra, words):
+    base = [] if "--checkpoint" in extra else ["--base", workshop.base]
+    make = sac_arguments if "sac" in extra else arguments
+    before = files_below(workshop.folder).keys()
+    outcome = call("train", make("train", "--max_iterations", 1, *base, *extra), workshop.folder)
+    assert files_below(workshop.folder).keys() == before
+    assert outcome.status == 2, outcome.err
+    (line,) = outcome.error_lines
+    assert all(word in line for word in words), line

@@ -57,7 +57,9 @@ class ScriptedEnv:
         self.observation += 1.0
         terminated = self.ends["success"] | self.ends["non_finite_state"]
         reward = torch.tensor([float(row[0]) for row in rows])
-        return {"policy": self.observation}, reward, terminated, self.ends["time_out"], {}
+        ended = any(end.any() for end in self.ends.values())
+        extras = {"final_obs": {"policy": self.observation - 0.25}} if ended else {}
+        return {"policy": self.observation}, reward, terminated, self.ends["time_out"], extras
 
 
 class CountingSteering(Steering):
@@ -65,7 +67,7 @@ class CountingSteering(Steering):
 
     num_dims = 4
 
-    def features(self, obs):
+    def features(self, obs, noise=None):
         return {"latent": 10.0 * obs}
 
     def plan(self, obs, u=None, noise=None):
@@ -139,6 +141,53 @@ def test_a_fresh_episode_that_ends_inside_the_same_chunk_changes_nothing():
     assert dones.tolist() == [1, 0]
     assert extras["time_outs"].tolist() == [False, False]
     assert chunked.pop_counts() == (1, 1, 0)
+
+
+def test_the_last_observation_of_an_episode_is_kept_where_the_environment_gives_it():
+    env, chunked = make([world(), world()], [world(time_out=True), world()], [world(), world(success=True)])
+    chunked._keeps_last_observation = True
+    start = env.observation.clone()
+    _, _, dones, extras = chunked.step(OUTPUT)
+    assert dones.tolist() == [1, 1]
+    last = extras["final_observations"]
+    # The scripted environment's last observations lie 0.25 below those that follow.
+    torch.testing.assert_close(last["policy"], start + torch.tensor([[2.0 - 0.25], [3.0 - 0.25]]))
+    torch.testing.assert_close(last["latent"], 10.0 * last["policy"])
+
+
+def test_without_it_none_is_told():
+    _, chunked = make(*[[world(), world()]] * 3)
+    assert "final_observations" not in chunked.step(OUTPUT)[3]
+
+
+def test_the_steering_decides_what_is_executed_by_the_training_so_far():
+    class Growing(CountingSteering):
+        def explored(self, u, env_steps):
+            return u * env_steps
+
+    env = ScriptedEnv(*[[world(), world()]] * 6)
+    chunked = ChunkedVecEnv(env, Growing(), CHUNK, GAMMA)  # pyright: ignore[reportArgumentType]
+    chunked.restart(0)
+    chunked.env_steps = 100
+    assert chunked.step(OUTPUT)[3]["executed"].tolist() == (100.0 * OUTPUT).tolist()
+    extras = chunked.step(OUTPUT)[3]
+    assert extras["executed"].tolist() == (106.0 * OUTPUT).tolist()  # three steps of two worlds later
+    assert extras["log"]["Steering/sum"] == 8 * 106.0
+
+
+def test_the_steering_is_told_of_episodes_that_begin():
+    told = []
+
+    class Listening(CountingSteering):
+        def begin_episodes(self, worlds=None):
+            told.append(None if worlds is None else worlds.tolist())
+
+    env = ScriptedEnv([world(), world(success=True)], *[[world(), world()]] * 5)
+    chunked = ChunkedVecEnv(env, Listening(), CHUNK, GAMMA)  # pyright: ignore[reportArgumentType]
+    chunked.restart(0)
+    chunked.step(OUTPUT)
+    chunked.step(OUTPUT)
+    assert told == [None, [False, True], [False, False]]
 
 
 @pytest.mark.parametrize(

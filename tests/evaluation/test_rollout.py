@@ -4,6 +4,7 @@
 """An episode's outcome depends on its own seed and on nothing beside it."""
 
 import random
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -195,3 +196,20 @@ def test_observations_carry_no_noise_during_an_evaluation(evaluator, env):
     with pytest.raises(ZeroDivisionError):
         evaluator.run(lambda obs, noise: 1 / 0, EPISODES, SEED)
     assert not noiseless(env.observation_manager.compute()["policy"])
+
+
+@pytest.mark.parametrize("noise_shape", [None, NOISE_SHAPE])
+def test_a_closed_loop_of_zero_residuals_is_the_base_policy(evaluator, eight_worlds, noise_shape):
+    """A planner that is asked in every step gets the noise of the base policy's chunks, and starts anew with a wave."""
+    from zprl.evaluation.comparison import steered_planner
+    from zprl.steering import StepResidual, StepResidualCfg
+
+    limit = torch.full((7,), torch.inf)
+    policy = SimpleNamespace(
+        action_dim=7, action_low=-limit, action_high=limit, cfg=SimpleNamespace(execute_steps=CHUNK)
+    )
+    step = SimpleNamespace(policy=policy, act=lambda obs, residual, noise: grasp(obs, noise))
+    steering = StepResidual(StepResidualCfg(), step)  # pyright: ignore[reportArgumentType]
+    planner = steered_planner(steering, lambda seen: torch.zeros(seen.batch_size[0], 7))
+    for _ in range(2):
+        assert_same(evaluator.run(planner, EPISODES, SEED, noise_shape), eight_worlds[noise_shape is not None])

@@ -8,11 +8,14 @@ from __future__ import annotations
 import argparse
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from zprl import artifacts
 from zprl.errors import ZprlError
 from zprl.session import TaskSession
+
+if TYPE_CHECKING:
+    from isaaclab.envs import ManagerBasedRLEnvCfg
 
 
 def add_task_arguments(parser: argparse.ArgumentParser) -> None:
@@ -87,14 +90,25 @@ def pretrain(args: argparse.Namespace, overrides: list[str]) -> Path:
 
 def train(args: argparse.Namespace, overrides: list[str]) -> dict[str, Any]:
     """Run ``scripts/train.py``; return what ``result.json`` holds."""
-    from zprl.rl.checkpoint import load_checkpoint, resolve_checkpoint
+    from zprl.rl.checkpoint import find_checkpoint
+    from zprl.rl.methods import DEFAULT_ALGORITHM, DEFAULT_METHOD
 
     start = time.perf_counter()
-    session = TaskSession(args.task, args.device, overrides, args.num_envs, args.seed)
+    method, algorithm = args.method or DEFAULT_METHOD, args.algo or DEFAULT_ALGORITHM
     checkpoint = None
     if args.checkpoint is not None:
-        path = resolve_checkpoint(args.checkpoint, args.task, session.agent_cfg.experiment_name)
-        checkpoint = load_checkpoint(path)
+        checkpoint = find_checkpoint(args.checkpoint, args.task, overrides)
+        for option, given, theirs in (
+            ("--method", args.method, checkpoint.method),
+            ("--algo", args.algo, checkpoint.algorithm),
+        ):
+            if given not in (None, theirs):
+                raise ZprlError(
+                    f"the checkpoint {checkpoint.path} is of {option} {theirs}, not {given}; drop {option}."
+                )
+    session = TaskSession(args.task, args.device, overrides, args.num_envs, args.seed, method, algorithm, checkpoint)
+    if checkpoint is not None:
+        path = checkpoint.path
         if checkpoint.layout.task != args.task:
             raise ZprlError(
                 f"the checkpoint {path} belongs to task {checkpoint.layout.task}, not to {args.task}; pass --task "
@@ -130,13 +144,18 @@ def _base_policy(session: TaskSession, base: str | None, dataset_file: str | Non
     return path
 
 
+def _observe_last_states(cfg: ManagerBasedRLEnvCfg) -> None:
+    """Let an environment observe what an episode ends with, which a replay buffer stores."""
+    cfg.compute_final_obs = True
+
+
 def _train(session: TaskSession, base: Path | None, checkpoint: Any, start: float) -> dict[str, Any]:
     from zprl.envs.layout import EnvLayout
     from zprl.evaluation.report import result_table
     from zprl.rl.manifest import write_run_files
     from zprl.rl.training import SteeringTrainer
 
-    with session.environment() as env:
+    with session.environment(configure=_observe_last_states if session.agent_cfg.algo == "sac" else None) as env:
         layout = EnvLayout.of(session.task, env)
         if checkpoint is not None:
             layout.require_match(checkpoint.layout, f"the checkpoint {checkpoint.path}")
@@ -148,7 +167,6 @@ def _train(session: TaskSession, base: Path | None, checkpoint: Any, start: floa
             if not base.with_suffix(".json").is_file():
                 session.check_bottleneck(env, base)
             run_dir = artifacts.new_run_dir(session.agent_cfg.experiment_name, session.agent_cfg.run_name)
-            write_run_files(run_dir, session)
         trainer = SteeringTrainer(
             env,
             layout,
@@ -162,10 +180,11 @@ def _train(session: TaskSession, base: Path | None, checkpoint: Any, start: floa
             trainer.resume(checkpoint)
             print(f"continuing {checkpoint.path} at {trainer.runner.env_steps:,} env steps")
         else:
+            write_run_files(run_dir, session)  # now that nothing refuses the settings any more
             print(f"run: {run_dir}")
         print(
-            f"steering: lambda {trainer.steering.residual_scale:.2f} = {session.agent_cfg.steering.scale} RMS(z), "
-            f"policy step on {trainer.step.backend}, initial noise {policy.cfg.initial_noise}"
+            f"{session.agent_cfg.algo.upper()} learns {trainer.steering.describe()}; policy step on "
+            f"{trainer.step.backend}, initial noise {policy.cfg.initial_noise}"
         )
         steered = trainer.train()
         result = trainer.result(steered)
@@ -217,15 +236,14 @@ def trace_rollout(args: argparse.Namespace, overrides: list[str]) -> dict[str, i
     from zprl.policy import make_policy_step_on
     from zprl.profiling.output import check_writable
     from zprl.profiling.waits import trace_rollout as trace
-    from zprl.steering import LatentResidual
+    from zprl.steering import make_steering
 
     check_writable({"trace": args.trace})
     base = Path(args.base) if args.base else artifacts.latest_base_policy(args.task)
     with session.launched(args.viz), session.environment() as env:
         policy, meta = session.load_base(base, EnvLayout.of(args.task, env))
         step = make_policy_step_on(policy, session.device)
-        rms = meta["latent_statistics"]["latent_mean_rms"]
-        steering = LatentResidual(session.agent_cfg.steering, step, rms)
+        steering = make_steering(session.agent_cfg.steering, step, meta)
         chunked = ChunkedVecEnv(env, steering, policy.cfg.execute_steps, session.agent_cfg.step_discount)
         chunked.restart(session.agent_cfg.seed)
         waits = trace(chunked, args.chunks, args.trace)

@@ -46,9 +46,13 @@ class TaskSession:
             for ``agent.policy.*``.
         num_envs: Number of worlds, or None for the task's own.
         seed: Seed of the run, or None for the configuration's.
+        method: What reinforcement learning changes, a name in :data:`zprl.rl.methods.METHODS`.
+        algorithm: The learner, one of :data:`zprl.rl.methods.ALGORITHMS`.
+        checkpoint: A checkpoint whose method and learner are taken instead, or None.
 
     Raises:
-        ZprlError: If the task, the device or an option does not exist or is out of range.
+        ZprlError: If the task, the device, the method, the learner or an option does not exist or is out of range, or
+            the method and the learner do not go together.
     """
 
     def __init__(
@@ -58,7 +62,14 @@ class TaskSession:
         overrides: Sequence[str] = (),
         num_envs: int | None = None,
         seed: int | None = None,
+        method: str = "zprl",
+        algorithm: str = "ppo",
+        checkpoint: SteeringCheckpoint | None = None,
     ) -> None:
+        from zprl.rl.methods import configure
+
+        if checkpoint is not None:
+            method, algorithm = checkpoint.method, checkpoint.algorithm
         self.task = task
         self.device = simulation.check_device(device)
         simulation.configure_runtime(self.device)
@@ -67,8 +78,14 @@ class TaskSession:
             if text.startswith("env.sim.physics="):
                 # It would swap the engine and keep the other engine's time steps.
                 raise ZprlError(f"choose the physics engine by physics={text.partition('=')[2]}, not by {text}.")
+            if text.startswith(("agent.method=", "agent.algo=")):
+                # It would name the method and keep the other method's settings.
+                option, _, name = text.removeprefix("agent.").partition("=")
+                raise ZprlError(f"choose the {option} by --{option} {name}, not by {text}.")
         self._given = {text.partition("=")[0] for text in overrides}
-        env_cfg, agent_cfg = simulation.resolve_task(task, AGENT_ENTRY_POINT, overrides)
+        env_cfg, agent_cfg = simulation.resolve_task(
+            task, AGENT_ENTRY_POINT, overrides, configure=lambda cfg: configure(cfg, method, algorithm)
+        )
         self.env_cfg: ManagerBasedRLEnvCfg = env_cfg
         self.agent_cfg: ZprlRunnerCfg = agent_cfg
         if num_envs is not None:
@@ -298,12 +315,12 @@ class TaskSession:
         from zprl.evaluation.comparison import bottleneck_gap
         from zprl.evaluation.rollout import Evaluator
         from zprl.policy import make_policy_step_on
-        from zprl.steering import LatentResidual
+        from zprl.steering import LatentResidual, LatentResidualCfg
 
         layout = EnvLayout.of(self.task, env)
         policy, meta = self.load_base(path, layout)
         step = make_policy_step_on(policy, self.device)
-        steering = LatentResidual(self.agent_cfg.steering, step, meta["latent_statistics"]["latent_mean_rms"])
+        steering = LatentResidual.make(LatentResidualCfg(), step, meta)
         cfg = self.agent_cfg.evaluation
         evaluator = Evaluator(env, layout, policy.cfg.execute_steps)
         gap = bottleneck_gap(evaluator, steering, policy, cfg.episodes, cfg.seed)
@@ -336,6 +353,7 @@ def _write_diagnostics(folder: Path, history: list[dict[str, float]]) -> None:
 def _check_ranges(env_cfg: Any, agent_cfg: ZprlRunnerCfg) -> None:
     """Refuse settings that make no sense before anything is started."""
     from zprl.policy.flow_policy_cfg import check_cfg
+    from zprl.rl.sac_cfg import check_sac
 
     for name, value in (
         ("--num_envs", env_cfg.scene.num_envs),
@@ -367,8 +385,10 @@ def _check_ranges(env_cfg: Any, agent_cfg: ZprlRunnerCfg) -> None:
     check_cfg(agent_cfg.policy)
     if not 0.0 < agent_cfg.step_discount <= 1.0:
         raise ZprlError(f"agent.step_discount is {agent_cfg.step_discount}; it must lie in (0, 1].")
+    if agent_cfg.algo == "sac":
+        check_sac(agent_cfg.algorithm, agent_cfg.critic)  # type: ignore[arg-type]
     transitions = env_cfg.scene.num_envs * agent_cfg.num_steps_per_env
-    if transitions < agent_cfg.algorithm.num_mini_batches:
+    if agent_cfg.algo == "ppo" and transitions < agent_cfg.algorithm.num_mini_batches:
         raise ZprlError(
             f"{transitions} transitions per iteration are fewer than agent.algorithm.num_mini_batches="
             f"{agent_cfg.algorithm.num_mini_batches}; raise --num_envs."

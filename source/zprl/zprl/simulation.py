@@ -26,7 +26,7 @@ import re
 import subprocess
 import sys
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -106,7 +106,11 @@ def _do_without_pinned_memory(warp: Any) -> None:
 
 
 def resolve_task(
-    task: str, agent_entry_point: str | None, overrides: Sequence[str] = (), play_mode: bool = False
+    task: str,
+    agent_entry_point: str | None,
+    overrides: Sequence[str] = (),
+    play_mode: bool = False,
+    configure: Callable[[Any], None] | None = None,
 ) -> tuple[Any, Any]:
     """Return a task's configuration with presets and overrides applied.
 
@@ -119,6 +123,7 @@ def resolve_task(
         overrides: ``env.NAME=VALUE``, ``agent.NAME=VALUE``, ``physics=NAME``, ``renderer=NAME`` and
             ``presets=NAME[,NAME]``.
         play_mode: Whether to apply the configuration's settings for watching instead of training.
+        configure: Changes the learner's configuration before any override is applied.
 
     Returns:
         The environment's configuration and the learner's, which is None without ``agent_entry_point``.
@@ -127,10 +132,16 @@ def resolve_task(
         ZprlError: If the task, the learner, an option, its value's type or a preset does not exist.
     """
     with quiet_simulator():
-        return _resolve_task(task, agent_entry_point, overrides, play_mode)
+        return _resolve_task(task, agent_entry_point, overrides, play_mode, configure)
 
 
-def _resolve_task(task: str, agent_entry_point: str | None, overrides: Sequence[str], play_mode: bool) -> Any:
+def _resolve_task(
+    task: str,
+    agent_entry_point: str | None,
+    overrides: Sequence[str],
+    play_mode: bool,
+    configure: Callable[[Any], None] | None,
+) -> Any:
     import gymnasium
 
     import isaaclab_tasks  # noqa: F401 - registers Isaac Lab's own tasks
@@ -148,7 +159,7 @@ def _resolve_task(task: str, agent_entry_point: str | None, overrides: Sequence[
 
     parsed = [_split_override(override) for override in overrides]
     try:
-        with _simulator_speaks():
+        with _simulator_speaks(), _configured(task, agent_entry_point, configure) as agent_entry_point:
             preset_paths = _preset_paths(task, agent_entry_point)
             choices = [
                 override
@@ -163,6 +174,32 @@ def _resolve_task(task: str, agent_entry_point: str | None, overrides: Sequence[
             return resolve_task_config(task, agent_entry_point, play_mode=play_mode, overrides=list(overrides))
     except ValueError as error:
         raise ZprlError(_preset_problem(task, error, preset_paths)) from error
+
+
+@contextlib.contextmanager
+def _configured(
+    task: str, agent_entry_point: str | None, configure: Callable[[Any], None] | None
+) -> Iterator[str | None]:
+    """Register the learner's configuration as ``configure`` changes it, for a while, and give its registry key."""
+    import gymnasium
+
+    from isaaclab_tasks.utils import load_cfg_from_registry
+
+    if agent_entry_point is None or configure is None:
+        yield agent_entry_point
+        return
+
+    def make() -> Any:
+        cfg = load_cfg_from_registry(task, agent_entry_point)
+        configure(cfg)
+        return cfg
+
+    kwargs, key = gymnasium.registry[task].kwargs, f"configured_{agent_entry_point}"
+    kwargs[key] = make
+    try:
+        yield key
+    finally:
+        del kwargs[key]
 
 
 def list_tasks(keyword: str = "Zprl") -> str:

@@ -23,11 +23,12 @@ from zprl.envs import EnvLayout
 from zprl.errors import ZprlError
 from zprl.files import atomic_write, checksum, load_json
 from zprl.native import multiplies_bfloat16
-from zprl.policy import FlowPolicy
+from zprl.policy import FlowPolicy, TorchPolicyStep
 from zprl.policy.native import PackedActor, pack_policy
 from zprl.rl.actor import make_actor
 from zprl.rl.checkpoint import SteeringCheckpoint, load_checkpoint, resolve_base, resolve_checkpoint
 from zprl.session import TaskSession
+from zprl.steering import LatentResidual, make_steering
 
 from . import formats, verify
 from .contract import CONTRACT_FILE, GOLDEN_FILE, Contract, write_contract
@@ -175,9 +176,15 @@ def load_source(session: TaskSession, args: argparse.Namespace) -> Source:
         path = resolve_checkpoint(args.checkpoint, args.task, session.agent_cfg.experiment_name)
         checkpoint = load_checkpoint(path)
         _check_task(checkpoint.layout, args.task, path)
+        if checkpoint.method != "zprl":
+            raise ZprlError(
+                f"the checkpoint {path} is of --method {checkpoint.method}, and only policies of --method zprl are "
+                "exported; evaluate it with scripts/evaluate.py."
+            )
         policy = session.adopt(checkpoint).cpu()
-        scale = session.agent_cfg.steering.scale * checkpoint.policy_meta["latent_statistics"]["latent_mean_rms"]
-        source = Source(path, policy, checkpoint.policy_meta, scale, checkpoint)
+        steering = make_steering(session.agent_cfg.steering, TorchPolicyStep(policy), checkpoint.policy_meta)
+        assert isinstance(steering, LatentResidual)
+        source = Source(path, policy, checkpoint.policy_meta, steering.residual_scale, checkpoint)
     _check_task(_layout_of(source), args.task, path)
     return source
 

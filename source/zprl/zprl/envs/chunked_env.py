@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import torch
@@ -67,6 +68,10 @@ class ChunkedVecEnv(VecEnv):
         self._counts = torch.zeros(4, dtype=torch.long, device=self.device)
         self._has_success = "success" in env.termination_manager.active_terms
         self._has_non_finite = "non_finite_state" in env.termination_manager.active_terms
+        # In closed loop the features remember the step before, and a look at an episode that is over would disturb it.
+        self._keeps_last_observation = getattr(env.cfg, "compute_final_obs", False) and not steering.closed_loop
+        self.env_steps = 0
+        """Environment steps of the training so far, over all worlds; the runner sets it when a training continues."""
         self._obs = torch.empty(0)
         self._steps_since_restart = 0
 
@@ -91,13 +96,14 @@ class ChunkedVecEnv(VecEnv):
         obs, _ = self.env.reset()
         # A fresh tensor: the environment may reuse its buffers.
         self._obs = obs["policy"].clone()  # type: ignore[union-attr]
+        self.steering.begin_episodes()
         self._steps_since_restart = 0
 
     def get_observations(self) -> TensorDict:
         """Return what the learner sees: the observation and the steering's features."""
         if self._obs.numel() == 0:
             self.restart(self.env.cfg.seed or 0)
-        return self._learner_observations()
+        return self._learner_observations(self._obs)
 
     def step(self, actions: Tensor) -> tuple[TensorDict, Tensor, Tensor, dict]:
         """Plan a chunk and execute it.
@@ -107,31 +113,50 @@ class ChunkedVecEnv(VecEnv):
 
         Returns:
             Observations, rewards (num_envs,), dones (num_envs,), and extras with ``time_outs`` (num_envs,), by which
-            the learner bootstraps, and ``log``.
+            the learner bootstraps, ``executed`` (num_envs, num_actions), the outputs that were executed, and ``log``.
+            Where the environment's ``compute_final_obs`` is set, they hold ``final_observations`` as well: what the
+            learner would have seen of the worlds that ran out of time, had they not been reset.
         """
         with self.planning_time.running():
+            actions = self.steering.explored(actions, self.env_steps)
             chunk = self.steering.plan(self._obs, actions)
+        self.env_steps += self.num_envs * self.execute_steps
 
         rewards = torch.zeros(self.num_envs, device=self.device)
         running = torch.ones(self.num_envs, dtype=torch.bool, device=self.device)
         time_outs = torch.zeros_like(running)
+        last_obs = self._obs.clone() if self._keeps_last_observation else None
         with self.simulation_time.running():
             for k in range(self.execute_steps):
                 action = torch.where(running[:, None], chunk[:, k], self.idle_action)
-                obs, reward, terminated, truncated, _ = self.env.step(action)
+                obs, reward, terminated, truncated, step_extras = self.env.step(action)
                 # A diverged world's reward is no reward.
                 reward = torch.nan_to_num(reward, nan=0.0, posinf=0.0, neginf=0.0)
                 rewards += self.step_discount**k * reward * running
                 ended = (terminated | truncated) & running
                 time_outs |= truncated & ~terminated & running
+                if last_obs is not None and "final_obs" in step_extras:
+                    last_obs = torch.where(ended[:, None], step_extras["final_obs"]["policy"], last_obs)
                 self._steps_since_restart += 1
                 self._count_episodes(ended)
                 running &= ~ended
         self._obs = obs["policy"].clone()  # type: ignore[union-attr]
+        self.steering.begin_episodes(~running)
         self._counts[3] += self._obs.isnan().sum()
 
-        extras = {"time_outs": time_outs, "log": self.steering.metrics(actions)}
-        return self._learner_observations(), rewards, (~running).long(), extras
+        extras = {"time_outs": time_outs, "executed": actions, "log": self.steering.metrics(actions)}
+        if last_obs is not None:
+            extras["final_observations"] = self._learner_observations(last_obs)
+        return self._learner_observations(self._obs), rewards, (~running).long(), extras
+
+    @property
+    def critic_features(self) -> tuple[str, ...]:
+        """See :attr:`zprl.steering.Steering.critic_features`."""
+        return self.steering.critic_features
+
+    def critic_action(self, seen: Mapping[str, Tensor], u: Tensor) -> Tensor:
+        """See :meth:`zprl.steering.Steering.critic_action`."""
+        return self.steering.critic_action(seen, u)
 
     def pop_counts(self) -> tuple[int, int, int]:
         """Return episodes, successes among them, and diverged worlds since the last call.
@@ -148,10 +173,10 @@ class ChunkedVecEnv(VecEnv):
             )
         return episodes, successes, diverged
 
-    def _learner_observations(self) -> TensorDict:
+    def _learner_observations(self, obs: Tensor) -> TensorDict:
         with self.planning_time.running():
-            features = self.steering.features(self._obs)
-        return TensorDict({"policy": self._obs, **features}, batch_size=[self.num_envs], device=self.device)
+            features = self.steering.features(obs)
+        return TensorDict({"policy": obs, **features}, batch_size=[self.num_envs], device=self.device)
 
     def _count_episodes(self, ended: Tensor) -> None:
         terms = self.env.termination_manager

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
 
 def base_planner(steering: Steering) -> ChunkPlanner:
-    """Return the frozen base policy as it acts through the bottleneck."""
-    return lambda obs, noise: steering.plan(obs, None, noise)
+    """Return the frozen base policy as the steering leaves it without an output."""
+    return _independent_rows(steering, lambda obs, noise: steering.plan(obs, None, noise))
 
 
 def steered_planner(steering: Steering, actor: Callable[[TensorDict], Tensor]) -> ChunkPlanner:
@@ -35,22 +35,54 @@ def steered_planner(steering: Steering, actor: Callable[[TensorDict], Tensor]) -
     """
 
     def plan(obs: Tensor, noise: Tensor | None) -> Tensor:
-        seen = TensorDict({"policy": obs, **steering.features(obs)}, batch_size=[obs.shape[0]], device=obs.device)
+        features = steering.features(obs, noise)
+        seen = TensorDict({"policy": obs, **features}, batch_size=[obs.shape[0]], device=obs.device)
         return steering.plan(obs, actor(seen), noise)
 
-    return plan
+    if steering.closed_loop:
+        return ClosedLoopPlanner(plan, steering.begin_episodes)
+    return _independent_rows(steering, plan)
+
+
+class ClosedLoopPlanner:
+    """A planner that is asked for every action; see :data:`zprl.evaluation.rollout.ChunkPlanner`.
+
+    Args:
+        plan: Maps observations and noise to plans of one action.
+        begin_episodes: Called when all worlds begin an episode.
+    """
+
+    execute_steps = 1
+
+    def __init__(self, plan: ChunkPlanner, begin_episodes: Callable[[], None]) -> None:
+        self.plan = plan
+        self.begin_episodes = begin_episodes
+
+    def __call__(self, obs: Tensor, noise: Tensor | None) -> Tensor:
+        """Return plans of one action, shape (N, 1, A)."""
+        return self.plan(obs, noise)
+
+
+def _independent_rows(steering: Steering, plan: ChunkPlanner) -> ChunkPlanner:
+    """Let a planner work row by row on the CPU, if its steering needs it; see :func:`zprl.rl.actor.row_by_row`."""
+    return plan if steering.rows_are_independent else one_by_one(plan)
+
+
+def one_by_one(plan: ChunkPlanner) -> ChunkPlanner:
+    """Let a planner work row by row on the CPU; see :func:`zprl.rl.actor.row_by_row`."""
+
+    def plan_rows(obs: Tensor, noise: Tensor | None) -> Tensor:
+        if obs.device.type != "cpu":
+            return plan(obs, noise)
+        rows = range(obs.shape[0])
+        return torch.cat([plan(obs[i : i + 1], None if noise is None else noise[i : i + 1]) for i in rows])
+
+    return plan_rows
 
 
 def plain_planner(policy: FlowPolicy) -> ChunkPlanner:
-    """Return the base policy without its bottleneck, one row at a time; see :func:`zprl.rl.actor.row_by_row`."""
-
-    def plan(obs: Tensor, noise: Tensor | None) -> Tensor:
-        if obs.device.type != "cpu":
-            return policy.act_plain(obs, noise)
-        rows = range(obs.shape[0])
-        return torch.cat([policy.act_plain(obs[i : i + 1], None if noise is None else noise[i : i + 1]) for i in rows])
-
-    return plan
+    """Return the base policy without its bottleneck."""
+    return one_by_one(policy.act_plain)
 
 
 def noise_shape(policy: FlowPolicy) -> tuple[int, int] | None:

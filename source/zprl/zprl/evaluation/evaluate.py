@@ -19,9 +19,9 @@ from zprl.files import atomic_json_dump
 from zprl.policy import FlowPolicy, make_policy_step_on
 from zprl.progress import Progress
 from zprl.rl.actor import load_actor
-from zprl.rl.checkpoint import SteeringCheckpoint, load_checkpoint, resolve_base, resolve_checkpoint
+from zprl.rl.checkpoint import SteeringCheckpoint, find_checkpoint, resolve_base
 from zprl.session import TaskSession
-from zprl.steering import LatentResidual
+from zprl.steering import make_steering
 
 if TYPE_CHECKING:
     from isaaclab.envs import ManagerBasedRLEnv
@@ -49,9 +49,7 @@ class LoadedPolicies:
             assert base is not None
             self.policy, meta = session.load_base(base, self.layout)
         self.step = make_policy_step_on(self.policy, session.device)
-        self.steering = LatentResidual(
-            session.agent_cfg.steering, self.step, meta["latent_statistics"]["latent_mean_rms"]
-        )
+        self.steering = make_steering(session.agent_cfg.steering, self.step, meta)
         self.base: ChunkPlanner = base_planner(self.steering)
         self.steered: ChunkPlanner | None = None
         if checkpoint is not None:
@@ -97,9 +95,11 @@ def evaluate_checkpoint(args: argparse.Namespace, overrides: list[str]) -> dict[
         bundle = open_bundle(args.checkpoint, args.format)
     elif args.format is not None:
         raise ZprlError(f"--format chooses a file of a bundle, and {args.checkpoint} is none; name a bundle's folder.")
-    session = TaskSession(args.task, args.device, overrides, args.num_envs)
-    seed = session.agent_cfg.evaluation.seed if args.seed is None else args.seed
     checkpoint, base = None, None
+    if bundle is None and args.checkpoint != "base":
+        checkpoint = find_checkpoint(args.checkpoint, args.task, overrides)
+    session = TaskSession(args.task, args.device, overrides, args.num_envs, checkpoint=checkpoint)
+    seed = session.agent_cfg.evaluation.seed if args.seed is None else args.seed
     if bundle is not None:
         if bundle.contract.task != args.task:
             raise ZprlError(
@@ -108,8 +108,6 @@ def evaluate_checkpoint(args: argparse.Namespace, overrides: list[str]) -> dict[
             )
     elif args.checkpoint == "base":
         base = resolve_base(args.base, args.task)
-    else:
-        checkpoint = load_checkpoint(resolve_checkpoint(args.checkpoint, args.task, session.agent_cfg.experiment_name))
     with session.launched(args.viz), session.environment() as env:
         if bundle is not None:
             loaded = BundlePolicies(session, env, bundle)

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from isaaclab.envs import ManagerBasedRLEnv
 
     from zprl.evaluation.rollout import ChunkPlanner
+    from zprl.rl.checkpoint import SteeringCheckpoint
 
 Columns = dict[str, tuple[Callable[["ManagerBasedRLEnv"], torch.Tensor], Callable[[int], None]]]
 """{label: (policy, what to call with the seed of a new episode)}, one entry per column of the video."""
@@ -45,13 +46,18 @@ def play(args: argparse.Namespace, overrides: list[str]) -> Path:
     name = args.policy or ("base" if args.checkpoint == "base" else "steered")
     path = Path(args.video or Path("videos") / f"{args.task}_{'comparison' if args.compare else name}.mp4")
     check_format(path)
-    session = TaskSession(args.task, args.device, overrides, num_envs=1)
+    from zprl.rl.checkpoint import find_checkpoint
+
+    checkpoint = None
+    if not args.policy and args.checkpoint != "base":
+        checkpoint = find_checkpoint(args.checkpoint, args.task, overrides)
+    session = TaskSession(args.task, args.device, overrides, num_envs=1, checkpoint=checkpoint)
     seed = session.agent_cfg.evaluation.seed if args.seed is None else args.seed
     with (
         session.launched(args.viz),
         session.environment(num_envs=1, configure=add_video_camera) as env,
     ):
-        columns = _scripted(session, env, args.policy) if args.policy else _learned(session, env, args)
+        columns = _scripted(session, env, args.policy) if args.policy else _learned(session, env, checkpoint, args)
         recorded: dict[str, list[Episode]] = {}
         with Progress(len(columns) * args.episodes, "recording", "episode") as progress:
             for label, (policy, on_reset) in columns.items():
@@ -83,32 +89,33 @@ def _scripted(session: TaskSession, env: ManagerBasedRLEnv, name: str) -> Column
     return {name: (lambda env: expert.act(), lambda seed: expert.reset(everything))}
 
 
-def _learned(session: TaskSession, env: ManagerBasedRLEnv, args: argparse.Namespace) -> Columns:
+def _learned(
+    session: TaskSession, env: ManagerBasedRLEnv, checkpoint: SteeringCheckpoint | None, args: argparse.Namespace
+) -> Columns:
     from zprl.evaluation.comparison import noise_shape
     from zprl.evaluation.evaluate import LoadedPolicies
-    from zprl.rl.checkpoint import load_checkpoint, resolve_base, resolve_checkpoint
+    from zprl.rl.checkpoint import resolve_base
 
-    checkpoint, base = None, None
+    base = None
     if args.checkpoint == "base":
         if args.compare:
             raise ZprlError(
                 "--compare shows a checkpoint beside its base policy; with --checkpoint base there is none."
             )
         base = resolve_base(args.base, args.task)
-    else:
-        checkpoint = load_checkpoint(resolve_checkpoint(args.checkpoint, args.task, session.agent_cfg.experiment_name))
     loaded = LoadedPolicies(session, env, checkpoint, base)
     shape, steps = noise_shape(loaded.policy), loaded.policy.cfg.execute_steps
     generator = torch.Generator()
 
     def restart(seed: int) -> None:
         generator.manual_seed(seed)
+        loaded.steering.begin_episodes()
 
     def chunk_policy(planner: ChunkPlanner) -> Callable[[ManagerBasedRLEnv], torch.Tensor]:
         def act(env: ManagerBasedRLEnv) -> torch.Tensor:
             obs = env.obs_buf["policy"].clone()  # type: ignore[union-attr]
             noise = None if shape is None else torch.randn(env.num_envs, *shape, generator=generator).to(env.device)
-            return planner(obs, noise)[:, :steps]
+            return planner(obs, noise)[:, : getattr(planner, "execute_steps", steps)]
 
         return act
 

@@ -29,7 +29,11 @@ if TYPE_CHECKING:
     from isaaclab.envs import ManagerBasedRLEnv
 
 ChunkPlanner = Callable[[Tensor, Tensor | None], Tensor]
-"""Maps raw observations (N, obs_dim) and initial noise (N, H, A) or None to action chunks (N, H, A)."""
+"""Maps raw observations (N, obs_dim) and initial noise (N, H, A) or None to action chunks (N, H, A).
+
+A planner that acts in closed loop has two attributes more: ``execute_steps``, how many actions of its chunks are
+executed, and ``begin_episodes``, which is called when all worlds begin an episode.
+"""
 
 
 @dataclass
@@ -215,9 +219,11 @@ class Evaluator:
         steps = torch.zeros(env.num_envs, dtype=torch.long, device=env.device)
         idle = torch.zeros(env.num_envs, env.action_manager.total_action_dim, device=env.device)
         trace: list[Tensor] = []
-        for replan in range(-(-env.max_episode_length // self.execute_steps)):
-            chunk = planner(obs, None if noise is None else noise[:, replan])
-            for k in range(self.execute_steps):
+        execute_steps = getattr(planner, "execute_steps", self.execute_steps)
+        getattr(planner, "begin_episodes", lambda: None)()
+        for replan in range(-(-env.max_episode_length // execute_steps)):
+            chunk = planner(obs, None if noise is None else noise[:, replan * execute_steps // self.execute_steps])
+            for k in range(execute_steps):
                 position = self.ee_position(obs)
                 if position is not None:
                     trace.append(position.clone())

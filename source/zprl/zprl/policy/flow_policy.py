@@ -179,17 +179,19 @@ class FlowPolicy(nn.Module):
         return self._chunk(self.decode(mean if residual is None else mean + residual), noise)
 
     @torch.no_grad()
-    def act_plain(self, obs: Tensor, noise: Tensor | None = None) -> Tensor:
+    def act_plain(self, obs: Tensor, noise: Tensor | None = None, residual: Tensor | None = None) -> Tensor:
         """The policy step without the bottleneck: the condition is the embedding itself.
 
         Args:
             obs: Raw observations (N, obs_dim).
             noise: Start of the flow (N, H, A); :meth:`sample_noise` if None.
+            residual: What to add to the embedding (N, embed_dim), already scaled; zero if None.
 
         Returns:
             Raw action chunk (N, H, A), within the action limits.
         """
-        return self._chunk(self.embed(obs), noise)
+        e = self.embed(obs)
+        return self._chunk(e if residual is None else e + residual, noise)
 
     def _chunk(self, condition: Tensor, noise: Tensor | None) -> Tensor:
         noise = self.sample_noise(condition.shape[0]) if noise is None else noise

@@ -55,14 +55,13 @@ def make_actor(checkpoint: SteeringCheckpoint) -> Any:
     """
     from zprl.rl.runner_cfg import model_arguments
 
-    agent, latent_dim = checkpoint.settings["agent"], checkpoint.policy.cfg.latent_dim
-    seen = TensorDict(
-        {"policy": torch.zeros(1, checkpoint.layout.obs_dim), "latent": torch.zeros(1, latent_dim)}, batch_size=[1]
-    )
-    arguments = model_arguments(agent["actor"])
+    agent, steering = checkpoint.settings["agent"], checkpoint.steering()
+    obs = torch.zeros(1, checkpoint.layout.obs_dim)
+    seen = TensorDict({"policy": obs, **steering.features(obs)}, batch_size=[1])
+    arguments = model_arguments(agent["actor"]) | steering.model_arguments("actor")
     model_class = resolve_callable(arguments.pop("class_name"))
     try:
-        actor = model_class(seen, agent["obs_groups"], "actor", latent_dim, **arguments)
+        actor = model_class(seen, agent["obs_groups"], "actor", steering.num_dims, **arguments)
         actor.load_state_dict(checkpoint.content["actor_state_dict"])
     except (RuntimeError, KeyError) as error:
         raise ZprlError(

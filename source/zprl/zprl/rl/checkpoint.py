@@ -5,15 +5,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from zprl import simulation
 from zprl.artifacts import latest_base_policy, latest_checkpoint
 from zprl.envs.layout import EnvLayout
 from zprl.errors import ZprlError
 from zprl.files import load_torch
-from zprl.policy import FlowPolicy, policy_from_dict
+from zprl.policy import FlowPolicy, PolicyStep, TorchPolicyStep, policy_from_dict
+from zprl.rl.methods import DEFAULT_ALGORITHM, DEFAULT_METHOD, steering_cfg
+from zprl.session import AGENT_ENTRY_POINT
+from zprl.steering import Steering, make_steering
 
 FORMAT = "zprl-steering-checkpoint"
 
@@ -40,6 +45,28 @@ class SteeringCheckpoint:
     settings: dict[str, Any]
     env_steps: int
 
+    @property
+    def method(self) -> str:
+        """Name of the run's method."""
+        return self.settings["agent"].get("method", DEFAULT_METHOD)
+
+    @property
+    def algorithm(self) -> str:
+        """Name of the run's learner."""
+        return self.settings["agent"].get("algo", DEFAULT_ALGORITHM)
+
+    def steering(self, step: PolicyStep | None = None) -> Steering:
+        """Return the run's steering.
+
+        Args:
+            step: What runs the base policy; torch on the CPU if None.
+
+        Raises:
+            ZprlError: If this version does not know the method.
+        """
+        cfg = steering_cfg(self.method, self.settings["agent"]["steering"])
+        return make_steering(cfg, step or TorchPolicyStep(self.policy), self.policy_meta)
+
 
 def load_checkpoint(path: Path) -> SteeringCheckpoint:
     """Read a checkpoint.
@@ -61,6 +88,35 @@ def load_checkpoint(path: Path) -> SteeringCheckpoint:
         return SteeringCheckpoint(path, content, layout, policy, meta, infos["settings"], int(infos["env_steps"]))
     except (KeyError, TypeError, ValueError) as error:
         raise ZprlError(f"the checkpoint {path} is damaged ({error}); use another one.") from error
+
+
+def _experiment_of(task: str, overrides: Sequence[str]) -> str:
+    """Return the experiment that a task's runs belong to, before it is known of which method they are.
+
+    Args:
+        task: Task id.
+        overrides: Hydra overrides.
+
+    Raises:
+        ZprlError: If there is no such task.
+    """
+    given = [text.partition("=")[2] for text in overrides if text.startswith("agent.experiment_name=")]
+    return given[-1] if given else simulation.resolve_task(task, AGENT_ENTRY_POINT)[1].experiment_name
+
+
+def find_checkpoint(selector: str, task: str, overrides: Sequence[str]) -> SteeringCheckpoint:
+    """Read the checkpoint that ``latest`` or a path selects, of whatever method.
+
+    Args:
+        selector: "latest", or a file.
+        task: Task id.
+        overrides: Hydra overrides, which may name the experiment.
+
+    Raises:
+        ZprlError: If there is no such task or file, or it is no checkpoint.
+    """
+    experiment = _experiment_of(task, overrides) if selector == "latest" else ""
+    return load_checkpoint(resolve_checkpoint(selector, task, experiment))
 
 
 def _is_base_policy(content: Any) -> bool:

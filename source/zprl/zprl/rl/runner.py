@@ -73,6 +73,7 @@ class SteeringRunner(OnPolicyRunner):
         """
         start = self.current_learning_iteration
         self.env.restart(self.segment_seed(start))
+        self.env.env_steps = self.env_steps
         self.logger.begin_segment()
         self.learn(num_iterations, init_at_random_ep_len=self.cfg["init_at_random_ep_len"])
         # rsl_rl leaves the index of the last iteration here, and would do it once more.

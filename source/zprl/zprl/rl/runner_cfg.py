@@ -11,7 +11,7 @@ from isaaclab.utils import configclass
 from isaaclab_rl.rsl_rl import RslRlMLPModelCfg, RslRlOnPolicyRunnerCfg, RslRlPpoAlgorithmCfg
 
 from zprl.policy import FlowPolicyCfg, PretrainCfg
-from zprl.steering import LatentResidualCfg
+from zprl.steering import LatentResidualCfg, SteeringCfg
 
 
 @configclass
@@ -44,7 +44,16 @@ class EvaluationCfg:
 
 @configclass
 class ZprlRunnerCfg(RslRlOnPolicyRunnerCfg):
-    """A ZPRL run with rsl_rl's PPO; tasks derive their own from it."""
+    """A ZPRL run with rsl_rl's PPO; tasks derive their own from it.
+
+    :func:`zprl.rl.methods.configure` makes it a run of another method or learner.
+    """
+
+    method: str = "zprl"
+    """Name of the method; chosen by ``--method``."""
+
+    algo: str = "ppo"
+    """Name of the learner; chosen by ``--algo``."""
 
     demonstrations: DemonstrationsCfg = DemonstrationsCfg()
     """Demonstrations that the base policy learns from."""
@@ -55,7 +64,7 @@ class ZprlRunnerCfg(RslRlOnPolicyRunnerCfg):
     pretrain: PretrainCfg = PretrainCfg()
     """Training of the base policy."""
 
-    steering: LatentResidualCfg = LatentResidualCfg()
+    steering: SteeringCfg = LatentResidualCfg()
     """What the learner's output does to the base policy."""
 
     evaluation: EvaluationCfg = EvaluationCfg()

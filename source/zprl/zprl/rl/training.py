@@ -27,7 +27,7 @@ from zprl.progress import Progress
 from zprl.rl.checkpoint import FORMAT, SteeringCheckpoint
 from zprl.rl.runner import SteeringRunner
 from zprl.rl.runner_cfg import model_arguments
-from zprl.steering import LatentResidual
+from zprl.steering import make_steering
 
 if TYPE_CHECKING:
     from isaaclab.envs import ManagerBasedRLEnv
@@ -74,7 +74,7 @@ class SteeringTrainer:
         policy: The frozen base policy, on the environment's device.
         policy_meta: What was saved with it; holds ``latent_statistics``.
         cfg: The run's settings.
-        run_dir: Folder of the run, which exists.
+        run_dir: Folder of the run; it need not exist before :meth:`train`.
         settings: What a checkpoint says about the run beside its configuration.
     """
 
@@ -93,9 +93,9 @@ class SteeringTrainer:
         self.layout = layout
         self.policy = policy
         self.step = make_policy_step_on(policy, env.device)
-        rms = policy_meta["latent_statistics"]["latent_mean_rms"]
-        self.steering = LatentResidual(cfg.steering, self.step, rms)
-        self.env = ChunkedVecEnv(env, self.steering, policy.cfg.execute_steps, cfg.step_discount)
+        self.steering = make_steering(cfg.steering, self.step, policy_meta)
+        execute_steps = 1 if self.steering.closed_loop else policy.cfg.execute_steps
+        self.env = ChunkedVecEnv(env, self.steering, execute_steps, cfg.step_discount)
         self.evaluator = Evaluator(env, layout, policy.cfg.execute_steps)
         self.evaluation_seconds = 0.0
         self.bare_rates: list[float] = []
@@ -114,7 +114,7 @@ class SteeringTrainer:
 
     def _runner_dict(self) -> dict[str, Any]:
         cfg = class_to_dict(self.cfg)
-        chunk = self.policy.cfg.execute_steps
+        chunk = self.env.execute_steps
         cfg["algorithm"]["gamma"] = self.cfg.step_discount**chunk
         if torch.device(self.env.device).type == "cuda":
             cfg["check_for_nan"] = False  # it waits for the GPU three times a step; ChunkedVecEnv.pop_counts checks
@@ -128,7 +128,7 @@ class SteeringTrainer:
                 f"{cfg['device']}",
             }
         for model in ("actor", "critic"):
-            cfg[model] = model_arguments(cfg[model])
+            cfg[model] = model_arguments(cfg[model]) | self.steering.model_arguments(model)
         return cfg
 
     def _checkpoint_state(self) -> dict[str, Any]:
@@ -285,8 +285,9 @@ class SteeringTrainer:
             "device": str(self.env.device),
             "seed": self.cfg.seed,
             "initial_noise": self.policy.cfg.initial_noise,
-            "residual_scale": self.steering.residual_scale,
-            "latent_rms": self.steering.latent_rms,
+            "method": self.cfg.method,
+            "algo": self.cfg.algo,
+            **self.steering.sizes(),
             "time_split": self.time_split(),
             "training_steps_per_second": rate,
             "bare_steps_per_second": statistics.median(self.bare_rates),

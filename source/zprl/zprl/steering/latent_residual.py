@@ -5,22 +5,25 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
 from isaaclab.utils import configclass
 
-from zprl.steering.steering import Steering
+from zprl.steering.steering import Steering, SteeringCfg
 
 if TYPE_CHECKING:
     from zprl.policy import PolicyStep
 
 
 @configclass
-class LatentResidualCfg:
+class LatentResidualCfg(SteeringCfg):
     """Settings of :class:`LatentResidual`."""
+
+    class_type: str = "zprl.steering.latent_residual:LatentResidual"
 
     scale: float = 0.8
     """Lambda as a multiple of RMS(z), the root mean square of the latent's mean over the demonstrations."""
@@ -37,14 +40,22 @@ class LatentResidual(Steering):
         latent_rms: RMS(z) over the demonstrations [dimensionless].
     """
 
+    critic_features = ("latent",)
+
     def __init__(self, cfg: LatentResidualCfg, step: PolicyStep, latent_rms: float) -> None:
         self.step = step
         self.latent_rms = latent_rms
         self.residual_scale = cfg.scale * latent_rms
         """Lambda [dimensionless]."""
+        self.scale = cfg.scale
         self.num_dims = step.policy.cfg.latent_dim
 
-    def features(self, obs: Tensor) -> dict[str, Tensor]:
+    @classmethod
+    def make(cls, cfg: LatentResidualCfg, step: PolicyStep, policy_meta: Mapping[str, Any]) -> LatentResidual:
+        """See :meth:`Steering.make`."""
+        return cls(cfg, step, policy_meta["latent_statistics"]["latent_mean_rms"])
+
+    def features(self, obs: Tensor, noise: Tensor | None = None) -> dict[str, Tensor]:
         """Return ``latent``, the mean z, shape (N, latent_dim)."""
         return {"latent": self.step.encode(obs)[0]}
 
@@ -52,6 +63,18 @@ class LatentResidual(Steering):
         """See :meth:`Steering.plan`; ``u`` is clipped to [-1, 1]."""
         residual = None if u is None else self.residual_scale * u.clamp(-1.0, 1.0)
         return self.step.act(obs, residual, noise)
+
+    def critic_action(self, seen: Mapping[str, Tensor], u: Tensor) -> Tensor:
+        """Return z' in units of RMS(z), shape (N, latent_dim)."""
+        return (seen["latent"] + self.residual_scale * u.clamp(-1.0, 1.0)) / self.latent_rms
+
+    def describe(self) -> str:
+        """See :meth:`Steering.describe`."""
+        return f"a residual on the latent, lambda {self.residual_scale:.2f} = {self.scale} RMS(z)"
+
+    def sizes(self) -> dict[str, float]:
+        """Return lambda and RMS(z)."""
+        return {"residual_scale": self.residual_scale, "latent_rms": self.latent_rms}
 
     def metrics(self, u: Tensor) -> dict[str, Tensor]:
         """Return lambda, RMS(lambda dz), RMS(z) and their ratio, which is the size of the exploration."""

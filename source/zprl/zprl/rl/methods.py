@@ -1,0 +1,152 @@
+# Copyright (c) 2026, The ZPRL Project Developers.
+# SPDX-License-Identifier: BSD-3-Clause
+
+"""The catalogue of methods: what reinforcement learning changes of a base policy, and which learners can do it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from zprl.errors import ZprlError
+from zprl.rl.flow_actor_cfg import FlowActorCfg
+from zprl.rl.sac_cfg import use_sac
+from zprl.steering import (
+    ActionResidualCfg,
+    DirectActionCfg,
+    EmbeddingResidualCfg,
+    FlowChainCfg,
+    InitialNoiseCfg,
+    LatentResidualCfg,
+    SteeringCfg,
+    StepResidualCfg,
+)
+
+if TYPE_CHECKING:
+    from zprl.rl.runner_cfg import ZprlRunnerCfg
+
+ALGORITHMS = ("ppo", "sac")
+"""Learners: rsl_rl's PPO, and :class:`zprl.rl.sac.SAC`."""
+
+DEFAULT_METHOD, DEFAULT_ALGORITHM = "zprl", "ppo"
+
+
+@dataclass(frozen=True)
+class Method:
+    """A way to improve a base policy.
+
+    Attributes:
+        summary: What reinforcement learning changes, in one line.
+        steering: Class of the steering's settings, whose defaults are the method's.
+        adjust: Changes what else of a run's settings differs from ZPRL's with the same learner.
+        refusals: Why a learner cannot do it, as the end of a sentence, by the learner's name.
+    """
+
+    summary: str
+    steering: type[SteeringCfg]
+    adjust: Callable[[ZprlRunnerCfg], None] = lambda cfg: None
+    refusals: Mapping[str, str] = field(default_factory=dict)
+
+
+def _sees_observations(cfg: ZprlRunnerCfg) -> None:
+    cfg.obs_groups = {"actor": ["policy"], "critic": ["policy"]}
+
+
+def _sees_embedding(cfg: ZprlRunnerCfg) -> None:
+    cfg.obs_groups = {"actor": ["policy", "embedding"], "critic": ["policy", "embedding"]}
+
+
+def _finetunes(cfg: ZprlRunnerCfg) -> None:
+    _sees_observations(cfg)
+    cfg.actor = FlowActorCfg()  # type: ignore[assignment]
+    cfg.algorithm.learning_rate = 1.0e-4
+    cfg.algorithm.num_learning_epochs = 4
+    cfg.algorithm.clip_param = 0.1
+
+
+def _learns_in_closed_loop(cfg: ZprlRunnerCfg) -> None:
+    cfg.obs_groups = {"actor": ["policy", "base_action"], "critic": ["policy", "base_action"]}
+    # As many environment steps per iteration as with chunks, in minibatches of about the same size.
+    cfg.num_steps_per_env = 40
+    cfg.algorithm.num_mini_batches = 10
+
+
+def _learns_from_scratch(cfg: ZprlRunnerCfg) -> None:
+    _learns_in_closed_loop(cfg)
+    _sees_observations(cfg)
+    cfg.actor.distribution_cfg.init_std = 1.0  # type: ignore[union-attr]
+    cfg.algorithm.entropy_coef = 0.006
+
+
+_ONE_CHUNK_IS_ONE_STEP = {"sac": "its replay buffer holds chunks, and this method acts in every environment step"}
+
+METHODS: dict[str, Method] = {
+    "zprl": Method("a residual on the bottleneck's latent (arXiv 2605.19919)", LatentResidualCfg),
+    "embedding_residual": Method(
+        "a residual on the embedding, without a bottleneck", EmbeddingResidualCfg, _sees_embedding
+    ),
+    "action_residual": Method(
+        "a bounded residual on the chunk's actions (arXiv 2412.13630)", ActionResidualCfg, _sees_observations
+    ),
+    "step_residual": Method(
+        "a bounded residual on every action, in closed loop (arXiv 2407.16677)",
+        StepResidualCfg,
+        _learns_in_closed_loop,
+        _ONE_CHUNK_IS_ONE_STEP,
+    ),
+    "noise": Method("the flow's initial noise (arXiv 2506.15799)", InitialNoiseCfg, _sees_observations),
+    "finetune": Method(
+        "the flow policy's weights, through its integration (arXiv 2505.22094)",
+        FlowChainCfg,
+        _finetunes,
+        {"sac": "its output is a chain of the flow's states, which says nothing to a critic of state and action"},
+    ),
+    "scratch": Method(
+        "actions, without the base policy", DirectActionCfg, _learns_from_scratch, _ONE_CHUNK_IS_ONE_STEP
+    ),
+}
+"""All methods by name."""
+
+
+def configure(cfg: ZprlRunnerCfg, method: str, algorithm: str) -> None:
+    """Make a run's settings those of a method and a learner, before anything is overridden.
+
+    Args:
+        cfg: The task's settings, those of ZPRL with PPO.
+        method: Name of the method.
+        algorithm: Name of the learner.
+
+    Raises:
+        ZprlError: If there is no such method or learner, or they do not go together.
+    """
+    for option, name, known in (("--method", method, METHODS), ("--algo", algorithm, ALGORITHMS)):
+        if name not in known:
+            raise ZprlError(f"there is no {option} {name}; choose one of {', '.join(known)}.")
+    entry = METHODS[method]
+    if algorithm in entry.refusals:
+        possible = " or ".join(f"--algo {name}" for name in ALGORITHMS if name not in entry.refusals)
+        raise ZprlError(
+            f"--method {method} does not go with --algo {algorithm}: {entry.refusals[algorithm]}; choose {possible}."
+        )
+    cfg.method, cfg.algo = method, algorithm
+    cfg.steering = entry.steering()
+    if algorithm == "sac":
+        use_sac(cfg)
+    entry.adjust(cfg)
+    if (method, algorithm) != (DEFAULT_METHOD, DEFAULT_ALGORITHM):
+        cfg.run_name = f"{method}_{algorithm}"
+
+
+def steering_cfg(method: str, values: Mapping[str, object]) -> SteeringCfg:
+    """Return a method's steering settings with the values that a checkpoint holds.
+
+    Raises:
+        ZprlError: If there is no such method.
+    """
+    if method not in METHODS:
+        raise ZprlError(f"this version does not know the method {method}; it knows {', '.join(METHODS)}.")
+    cfg = METHODS[method].steering()
+    for name, value in values.items():
+        setattr(cfg, name, value)
+    return cfg

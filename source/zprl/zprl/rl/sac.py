@@ -1,0 +1,300 @@
+# Copyright (c) 2026, The ZPRL Project Developers.
+# SPDX-License-Identifier: BSD-3-Clause
+
+"""Soft actor-critic over action chunks with an ensemble of critics, to rsl_rl's contract of an algorithm.
+
+The learner of arXiv 2605.19919: SAC (arXiv 1812.05905) with an ensemble whose targets take the minimum of a random
+subset (REDQ, arXiv 2101.05982). One transition is one chunk, so the discount and the rewards inside it are the
+environment's business; see :class:`zprl.envs.ChunkedVecEnv`.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from rsl_rl.env import VecEnv
+from rsl_rl.models import MLPModel
+from rsl_rl.utils import resolve_class, resolve_obs_groups
+from tensordict import TensorDict
+from torch import Tensor, nn
+
+from zprl.errors import ZprlError
+from zprl.policy.flow_policy import frozen
+from zprl.rl.critic import EnsembleCritic
+from zprl.rl.distribution import SquashedGaussian
+from zprl.rl.replay import ReplayBuffer, Transitions
+
+
+class SAC:
+    """Soft actor-critic.
+
+    Args:
+        actor: The actor, with a :class:`zprl.rl.distribution.SquashedGaussian`.
+        critic: The ensemble.
+        replay: The replay buffer.
+        critic_action: Maps (observations, outputs) to what the critic is told of the outputs.
+        num_steps: Steps of all worlds between two calls of :meth:`update`.
+        gamma: Discount of one step [dimensionless].
+        learning_rate: Learning rate of the actor.
+        critic_learning_rate: Learning rate of the critics.
+        alpha_learning_rate: Learning rate of the temperature's logarithm.
+        batch_size: Transitions of a gradient step.
+        updates_per_step: Gradient steps of the critics per step of all worlds.
+        actor_interval: Gradient steps of the critics per one of the actor and the temperature.
+        subset_size: Critics whose minimum is the target.
+        target_rate: Rate tau at which the target critics follow the critics, per gradient step.
+        init_alpha: First temperature.
+        entropy_per_dim: Entropy per dimension of the output that the temperature is tuned to [nat].
+        entropy_in_target: Whether the targets count the next state's entropy.
+        warmup_transitions: Transitions of the base policy, u = 0, that are collected before learning begins.
+        max_grad_norm: Bound of the gradients' norms, of the actor and of the critics.
+        device: Device of the learner.
+    """
+
+    rnd = None
+
+    def __init__(
+        self,
+        actor: MLPModel,
+        critic: EnsembleCritic,
+        replay: ReplayBuffer,
+        critic_action: Callable[[Mapping[str, Tensor], Tensor], Tensor],
+        num_steps: int,
+        gamma: float,
+        learning_rate: float,
+        critic_learning_rate: float,
+        alpha_learning_rate: float,
+        batch_size: int,
+        updates_per_step: int,
+        actor_interval: int,
+        subset_size: int,
+        target_rate: float,
+        init_alpha: float,
+        entropy_per_dim: float,
+        entropy_in_target: bool,
+        warmup_transitions: int,
+        max_grad_norm: float,
+        device: str = "cpu",
+    ) -> None:
+        self.device = device
+        self.actor = actor.to(device)
+        self.critic = critic.to(device)
+        self.target_members = copy.deepcopy(self.critic.members).requires_grad_(False)
+        self.replay = replay
+        self.critic_action = critic_action
+        self.log_alpha = torch.tensor(init_alpha, device=device).log().requires_grad_(True)
+        self.actor_optimizer = torch.optim.Adam(self.actor.parameters(), lr=learning_rate, fused=True)
+        self.critic_optimizer = torch.optim.Adam(self.critic.parameters(), lr=critic_learning_rate, fused=True)
+        self.alpha_optimizer = torch.optim.Adam([self.log_alpha], lr=alpha_learning_rate, fused=True)
+        self.num_steps = num_steps
+        self.gamma = gamma
+        self.learning_rate = learning_rate
+        self.batch_size = batch_size
+        self.updates_per_step = updates_per_step
+        self.actor_interval = actor_interval
+        self.subset_size = subset_size
+        self.target_rate = target_rate
+        self.target_entropy = entropy_per_dim * replay.actions.shape[1]
+        self.entropy_in_target = entropy_in_target
+        self.warmup_transitions = warmup_transitions
+        self.max_grad_norm = max_grad_norm
+        self.num_updates = 0
+        """Gradient steps of the critics so far."""
+        self._obs, self._outputs = TensorDict(), torch.empty(0)
+
+    @property
+    def warming_up(self) -> bool:
+        """Whether the base policy still acts alone."""
+        return self.replay.total < self.warmup_transitions
+
+    @property
+    def distribution(self) -> SquashedGaussian:
+        """Distribution of the actor's outputs."""
+        assert isinstance(self.actor.distribution, SquashedGaussian)
+        return self.actor.distribution
+
+    # -- collection
+
+    def act(self, obs: TensorDict) -> Tensor:
+        """Sample outputs u (N, num_actions); zero during the warm-up."""
+        outputs = self.actor(obs, stochastic_output=True).detach()
+        self._obs, self._outputs = obs, torch.zeros_like(outputs) if self.warming_up else outputs
+        return self._outputs
+
+    def process_env_step(self, obs: TensorDict, rewards: Tensor, dones: Tensor, extras: dict[str, Any]) -> None:
+        """Store a step of all worlds.
+
+        An episode that ran out of time has not failed: its last transition is followed by what ``extras`` holds as
+        ``final_observations``. Where the environment gives none, the observation before the step stands in, as in
+        rsl_rl's PPO.
+        """
+        time_outs = extras.get("time_outs")
+        discounts = self.gamma * (1.0 - dones.float())
+        following: Mapping[str, Tensor] = obs
+        if time_outs is not None:
+            discounts = torch.where(time_outs, self.gamma, discounts)
+            last = extras.get("final_observations", self._obs)
+            following = {
+                name: torch.where(time_outs[:, None], last[name], obs[name]) for name in self.replay.observations
+            }
+        # Early residuals may have been held back; a transition holds what was done.
+        self.replay.add(self._obs, following, extras.get("executed", self._outputs), rewards, discounts)
+
+    def compute_returns(self, obs: TensorDict) -> None:
+        """Do nothing: targets are computed batch by batch, with the critics as they are then."""
+
+    # -- learning
+
+    def update(self) -> dict[str, float]:
+        """Take the gradient steps of an iteration; return mean losses."""
+        latest = self.replay.latest(self.num_steps)
+        self.actor.update_normalization(latest)  # type: ignore[arg-type]
+        self.critic.update_normalization(latest)
+        if self.warming_up:
+            return {}
+        history: dict[str, list[Tensor]] = {}
+        count = self.updates_per_step * self.num_steps
+        for batch in self.replay.sample(count * self.batch_size).split(self.batch_size):
+            metrics = self.update_critic(batch)
+            self.num_updates += 1
+            if self.num_updates % self.actor_interval == 0:
+                metrics |= self.update_actor(batch)
+            for name, value in metrics.items():
+                history.setdefault(name, []).append(value)
+        return {name: torch.stack(values).mean().item() for name, values in history.items()}
+
+    @torch.no_grad()
+    def targets(self, batch: Transitions, members: Tensor) -> Tensor:
+        """Return r + discount * min of some target critics at the next state, for outputs of the actor.
+
+        Args:
+            batch: B transitions.
+            members: Indices of the critics.
+
+        Returns:
+            Targets (B,).
+        """
+        following = batch.next_observations
+        outputs, log_prob = self._sample(following)
+        values = self.target_members(self.critic.inputs(following, self.critic_action(following, outputs)), members)
+        value = values.min(dim=0).values
+        if self.entropy_in_target:
+            value = value - self.log_alpha.exp() * log_prob
+        return batch.rewards + batch.discounts * value
+
+    def update_critic(self, batch: Transitions) -> dict[str, Tensor]:
+        """Take a gradient step of all critics towards common targets, and let the target critics follow."""
+        members = torch.randperm(self.target_members.num_members, device=batch.rewards.device)[: self.subset_size]
+        targets = self.targets(batch, members)
+        values = self.critic(batch.observations, self.critic_action(batch.observations, batch.actions))
+        # The sum over the members, so that each learns as it would alone.
+        loss = (values - targets).square().mean(dim=1).sum()
+        self.critic_optimizer.zero_grad()
+        loss.backward()
+        nn.utils.clip_grad_norm_(self.critic.parameters(), self.max_grad_norm)
+        self.critic_optimizer.step()
+        with torch.no_grad():
+            followed = zip(self.target_members.parameters(), self.critic.members.parameters(), strict=True)
+            for target, parameter in followed:
+                target.lerp_(parameter, self.target_rate)
+        return {"critic": loss.detach() / len(values), "q": values.detach().mean(), "target": targets.mean()}
+
+    def update_actor(self, batch: Transitions) -> dict[str, Tensor]:
+        """Take a gradient step of the actor, on the mean of all critics, and of the temperature."""
+        obs, alpha = batch.observations, self.log_alpha.detach().exp()
+        outputs, log_prob = self._sample(obs)
+        with frozen(self.critic):
+            values = self.critic(obs, self.critic_action(obs, outputs))
+        loss = (alpha * log_prob - values.mean(dim=0)).mean()
+        self.actor_optimizer.zero_grad()
+        loss.backward()
+        nn.utils.clip_grad_norm_(self.actor.parameters(), self.max_grad_norm)
+        self.actor_optimizer.step()
+
+        alpha_loss = -self.log_alpha * (log_prob.detach().mean() + self.target_entropy)
+        self.alpha_optimizer.zero_grad()
+        alpha_loss.backward()
+        self.alpha_optimizer.step()
+        return {"actor": loss.detach(), "entropy": -log_prob.detach().mean(), "alpha": alpha}
+
+    def _sample(self, obs: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
+        self.distribution.update(self.actor.mlp(self.actor.get_latent(obs)))  # type: ignore[arg-type]
+        return self.distribution.sample_with_log_prob()
+
+    # -- rsl_rl's contract
+
+    def train_mode(self) -> None:
+        """Set the models to training."""
+        self.actor.train()
+        self.critic.train()
+
+    def eval_mode(self) -> None:
+        """Set the models to evaluation."""
+        self.actor.eval()
+        self.critic.eval()
+
+    def save(self) -> dict[str, Any]:
+        """Return everything that :meth:`load` needs, the replay buffer included."""
+        return {
+            "actor_state_dict": self.actor.state_dict(),
+            "critic_state_dict": self.critic.state_dict(),
+            "target_state_dict": self.target_members.state_dict(),
+            "log_alpha": self.log_alpha.detach().clone(),
+            "actor_optimizer_state_dict": self.actor_optimizer.state_dict(),
+            "critic_optimizer_state_dict": self.critic_optimizer.state_dict(),
+            "alpha_optimizer_state_dict": self.alpha_optimizer.state_dict(),
+            "num_updates": self.num_updates,
+            "replay": self.replay.state_dict(),
+        }
+
+    def load(self, loaded_dict: dict[str, Any], load_cfg: dict | None, strict: bool) -> bool:
+        """Restore what :meth:`save` returned; ``load_cfg`` selects nothing, since a learner is continued whole."""
+        self.actor.load_state_dict(loaded_dict["actor_state_dict"], strict=strict)
+        self.critic.load_state_dict(loaded_dict["critic_state_dict"], strict=strict)
+        self.target_members.load_state_dict(loaded_dict["target_state_dict"], strict=strict)
+        with torch.no_grad():
+            self.log_alpha.copy_(loaded_dict["log_alpha"])
+        self.actor_optimizer.load_state_dict(loaded_dict["actor_optimizer_state_dict"])
+        self.critic_optimizer.load_state_dict(loaded_dict["critic_optimizer_state_dict"])
+        self.alpha_optimizer.load_state_dict(loaded_dict["alpha_optimizer_state_dict"])
+        self.num_updates = loaded_dict["num_updates"]
+        self.replay.load_state_dict(loaded_dict["replay"])
+        return True
+
+    def get_policy(self) -> MLPModel:
+        """Return the actor."""
+        return self.actor
+
+    @staticmethod
+    def construct_algorithm(obs: TensorDict, env: VecEnv, cfg: dict[str, Any], device: str) -> SAC:
+        """Make the learner of a configuration.
+
+        Args:
+            obs: Observations of the environment.
+            env: The environment. If it has ``critic_action``, the critic is told what that returns of an output, and
+                ``critic_features`` names what it reads.
+            cfg: rsl_rl's configuration as a dictionary.
+            device: Device of the learner.
+
+        Raises:
+            ZprlError: If it is to learn in several processes.
+        """
+        if cfg.get("multi_gpu") is not None:
+            raise ZprlError("SAC learns in one process; use --algo ppo for several.")
+        algorithm_class, settings = resolve_class(cfg["algorithm"])
+        actor_class, actor_cfg = resolve_class(cfg["actor"])
+        critic_class, critic_cfg = resolve_class(cfg["critic"])
+        groups = cfg["obs_groups"] = resolve_obs_groups(obs, cfg["obs_groups"], ["actor", "critic"])
+        critic_action = getattr(env, "critic_action", lambda seen, outputs: outputs)
+        width = critic_action(obs, torch.zeros(obs.batch_size[0], env.num_actions, device=obs.device)).shape[-1]
+        actor = actor_class(obs, groups, "actor", env.num_actions, **actor_cfg)
+        critic = critic_class(obs, groups, "critic", width, **critic_cfg)
+        read = [*groups["actor"], *groups["critic"], *getattr(env, "critic_features", ())]
+        stored = {name: obs[name] for name in dict.fromkeys(read)}
+        replay = ReplayBuffer(settings.pop("replay_capacity"), env.num_envs, stored, env.num_actions, device)
+        return algorithm_class(
+            actor, critic, replay, critic_action, cfg["num_steps_per_env"], device=device, **settings
+        )

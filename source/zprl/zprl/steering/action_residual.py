@@ -1,0 +1,96 @@
+# Copyright (c) 2026, The ZPRL Project Developers.
+# SPDX-License-Identifier: BSD-3-Clause
+
+"""A residual on the actions of the chunk, bounded and introduced step by step as in Policy Decorator."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from isaaclab.utils import configclass
+
+from zprl.steering.steering import Steering, SteeringCfg
+
+if TYPE_CHECKING:
+    from zprl.policy import PolicyStep
+
+
+@configclass
+class ActionResidualCfg(SteeringCfg):
+    """Settings of :class:`ActionResidual`."""
+
+    class_type: str = "zprl.steering.action_residual:ActionResidual"
+
+    scale: float = 0.2
+    """Bound of the residual in the environment's units, in which actions lie in [-1, 1]."""
+
+    progressive_steps: int = 100_000
+    """Environment steps over which the share of chunks that get a residual rises from 0 to 1; 0 for all from the
+    start."""
+
+
+class ActionResidual(Steering):
+    """a' = clamp(a + scale * u), with u in [-1, 1] for each executed action of the chunk (arXiv 2412.13630).
+
+    While exploring, a chunk gets its residual with probability min(steps / progressive_steps, 1), so that the learner
+    first sees the states of the base policy; an evaluation always applies it.
+
+    Args:
+        cfg: Settings.
+        step: The frozen base policy's step.
+    """
+
+    critic_features = ("chunk",)
+
+    def __init__(self, cfg: ActionResidualCfg, step: PolicyStep) -> None:
+        self.step = step
+        self.scale = cfg.scale
+        self.progressive_steps = cfg.progressive_steps
+        self.num_actions = step.policy.cfg.execute_steps
+        self.action_dim = step.policy.action_dim
+        self.num_dims = self.num_actions * self.action_dim
+        self._planned: tuple[Tensor, Tensor] | None = None
+
+    def features(self, obs: Tensor, noise: Tensor | None = None) -> dict[str, Tensor]:
+        """Return ``chunk``, the base policy's actions that would be executed, shape (N, num_dims)."""
+        return {"chunk": self._base(obs, noise)[:, : self.num_actions].flatten(1)}
+
+    def plan(self, obs: Tensor, u: Tensor | None = None, noise: Tensor | None = None) -> Tensor:
+        """See :meth:`Steering.plan`; ``u`` is clipped to [-1, 1]."""
+        chunk = self._base(obs, noise)
+        if u is None:
+            return chunk
+        residual = self.scale * u.clamp(-1.0, 1.0).unflatten(1, (self.num_actions, self.action_dim))
+        policy = self.step.policy
+        executed = (chunk[:, : self.num_actions] + residual).clamp(policy.action_low, policy.action_high)
+        return torch.cat([executed, chunk[:, self.num_actions :]], dim=1)
+
+    def explored(self, u: Tensor, env_steps: int) -> Tensor:
+        """Drop the residuals of some worlds, by the progress of the schedule."""
+        share = env_steps / self.progressive_steps if self.progressive_steps else 1.0
+        if share >= 1.0:
+            return u
+        return torch.where(torch.rand(u.shape[0], 1, device=u.device) < share, u, 0.0)
+
+    def critic_action(self, seen: Mapping[str, Tensor], u: Tensor) -> Tensor:
+        """Return the executed actions, shape (N, num_dims)."""
+        return seen["chunk"] + self.scale * u.clamp(-1.0, 1.0)
+
+    def describe(self) -> str:
+        """See :meth:`Steering.describe`."""
+        return f"a residual on the chunk's actions of at most {self.scale}"
+
+    def metrics(self, u: Tensor) -> dict[str, Tensor]:
+        """Return RMS of the residual, in the environment's units."""
+        return {"Steering/rms_residual": self.scale * u.clamp(-1.0, 1.0).square().mean().sqrt()}
+
+    def _base(self, obs: Tensor, noise: Tensor | None) -> Tensor:
+        # features() and plan() of a step are asked for the same observations, and must agree where the initial noise
+        # is sampled.
+        if self._planned is None or self._planned[0] is not obs:
+            self._planned = (obs, self.step.act(obs, None, noise))
+        return self._planned[1]

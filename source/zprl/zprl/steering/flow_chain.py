@@ -1,0 +1,75 @@
+# Copyright (c) 2026, The ZPRL Project Developers.
+# SPDX-License-Identifier: BSD-3-Clause
+
+"""Fine-tuning of the flow policy itself: the learner outputs the states that the flow passes through."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from isaaclab.utils import configclass
+
+from zprl.errors import ZprlError
+from zprl.steering.steering import Steering, SteeringCfg
+
+if TYPE_CHECKING:
+    from zprl.policy import PolicyStep
+
+
+@configclass
+class FlowChainCfg(SteeringCfg):
+    """Settings of :class:`FlowChain`."""
+
+    class_type: str = "zprl.steering.flow_chain:FlowChain"
+
+
+class FlowChain(Steering):
+    """Executes the last of the states x_1 .. x_K that an actor's own flow passed through.
+
+    The actor is :class:`zprl.rl.flow_actor.FlowActor`, a trainable copy of the base policy. Its output is the whole
+    chain, because the chain's likelihood is a product of Gaussians while that of its end alone has no closed form.
+    There is no ``u`` that is the base policy; the actor's deterministic output is, until it has learned.
+
+    Args:
+        cfg: Settings.
+        step: The frozen base policy's step.
+
+    Raises:
+        ZprlError: If the flow is not integrated by Euler steps from a fixed start.
+    """
+
+    def __init__(self, cfg: FlowChainCfg, step: PolicyStep) -> None:
+        policy = step.policy
+        if policy.cfg.solver != "euler":
+            raise ZprlError(f"a flow is fine-tuned in Euler steps, not with policy.solver={policy.cfg.solver}.")
+        if policy.cfg.initial_noise == "sampled":
+            raise ZprlError(
+                "a flow is fine-tuned from a start that is not drawn anew; choose policy.initial_noise=zero or fixed."
+            )
+        self.step = step
+        horizon, action_dim = policy.chunk_shape
+        self.chain_shape = (policy.cfg.num_flow_steps, horizon, action_dim)
+        self.num_dims = policy.cfg.num_flow_steps * horizon * action_dim
+
+    def features(self, obs: Tensor, noise: Tensor | None = None) -> dict[str, Tensor]:
+        """Return nothing: the actor sees the observation."""
+        return {}
+
+    def plan(self, obs: Tensor, u: Tensor | None = None, noise: Tensor | None = None) -> Tensor:
+        """See :meth:`Steering.plan`; ``u`` is the chain in normalised actions, from the first step's end."""
+        if u is None:
+            return self.step.act(obs, None, noise)
+        policy = self.step.policy
+        chunk = policy.action_normalizer.inverse(u.unflatten(1, self.chain_shape)[:, -1])
+        return torch.clamp(chunk, policy.action_low, policy.action_high)
+
+    def model_arguments(self, model: str) -> dict[str, Any]:
+        """Give the actor the policy that it fine-tunes."""
+        return {"policy": self.step.policy} if model == "actor" else {}
+
+    def describe(self) -> str:
+        """See :meth:`Steering.describe`."""
+        return f"the base policy's own weights, through {self.chain_shape[0]} steps of its flow"

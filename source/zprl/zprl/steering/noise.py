@@ -1,0 +1,75 @@
+# Copyright (c) 2026, The ZPRL Project Developers.
+# SPDX-License-Identifier: BSD-3-Clause
+
+"""Choosing the noise that the flow starts from, as in DSRL."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from torch import Tensor
+
+from isaaclab.utils import configclass
+
+from zprl.steering.steering import Steering, SteeringCfg
+
+if TYPE_CHECKING:
+    from zprl.policy import PolicyStep
+
+
+@configclass
+class InitialNoiseCfg(SteeringCfg):
+    """Settings of :class:`InitialNoise`."""
+
+    class_type: str = "zprl.steering.noise:InitialNoise"
+
+    scale: float = 1.5
+    """Bound of the noise in standard deviations of what the flow was trained from."""
+
+    repeat: bool = False
+    """Whether one action's noise is repeated over the chunk, which makes ``u`` shorter by the horizon. The base policy
+    never saw such noise, and some cannot act on it: evaluate with random u first."""
+
+
+class InitialNoise(Steering):
+    """The flow starts from w = w0 + scale * u, with u in [-1, 1] (arXiv 2506.15799).
+
+    w0 is where the base policy starts with ``policy.initial_noise`` zero or fixed, so that u = 0 is the base policy.
+    Where that samples, w0 is zero: u then replaces the sample, and no u is the base policy.
+
+    Args:
+        cfg: Settings.
+        step: The frozen base policy's step.
+    """
+
+    def __init__(self, cfg: InitialNoiseCfg, step: PolicyStep) -> None:
+        self.step = step
+        self.scale = cfg.scale
+        self.repeat = cfg.repeat
+        horizon, action_dim = step.policy.chunk_shape
+        self.num_dims = action_dim if cfg.repeat else horizon * action_dim
+
+    def features(self, obs: Tensor, noise: Tensor | None = None) -> dict[str, Tensor]:
+        """Return nothing: the learner sees the observation."""
+        return {}
+
+    def plan(self, obs: Tensor, u: Tensor | None = None, noise: Tensor | None = None) -> Tensor:
+        """See :meth:`Steering.plan`; ``u`` is clipped to [-1, 1] and takes the place of ``noise``."""
+        return self.step.act(obs, None, noise if u is None else self.start(u))
+
+    def start(self, u: Tensor) -> Tensor:
+        """Return where the flow starts, shape (N, horizon, action_dim)."""
+        policy = self.step.policy
+        horizon, action_dim = policy.chunk_shape
+        w = self.scale * u.clamp(-1.0, 1.0)
+        w = w[:, None].expand(-1, horizon, -1) if self.repeat else w.unflatten(1, (horizon, action_dim))
+        return (w if policy.cfg.initial_noise == "sampled" else policy.sample_noise(u.shape[0]) + w).contiguous()
+
+    def describe(self) -> str:
+        """See :meth:`Steering.describe`."""
+        how = "repeated over the chunk" if self.repeat else "free over the chunk"
+        return f"the flow's initial noise, {how}, of at most {self.scale}"
+
+    def metrics(self, u: Tensor) -> dict[str, Tensor]:
+        """Return RMS of the noise that u adds, in standard deviations."""
+        return {"Steering/rms_noise": self.scale * u.clamp(-1.0, 1.0).square().mean().sqrt()}

@@ -1,0 +1,56 @@
+# Copyright (c) 2026, The ZPRL Project Developers.
+# SPDX-License-Identifier: BSD-3-Clause
+
+"""The catalogue of methods."""
+
+import pytest
+
+from isaaclab.utils import class_to_dict
+
+from zprl.errors import ZprlError
+from zprl.rl.methods import ALGORITHMS, METHODS, configure, steering_cfg
+from zprl.rl.runner_cfg import ZprlRunnerCfg
+
+
+def test_the_default_changes_nothing():
+    cfg = ZprlRunnerCfg()
+    configure(cfg, "zprl", "ppo")
+    assert class_to_dict(cfg) == class_to_dict(ZprlRunnerCfg())
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+@pytest.mark.parametrize("method", METHODS)
+def test_every_pair_is_configured_or_refused_in_one_sentence(method, algorithm):
+    cfg = ZprlRunnerCfg()
+    if algorithm in METHODS[method].refusals:
+        with pytest.raises(ZprlError, match=rf"--method {method} .*--algo {algorithm}.*; choose --algo "):
+            configure(cfg, method, algorithm)
+        return
+    configure(cfg, method, algorithm)
+    assert (cfg.method, cfg.algo) == (method, algorithm)
+    assert isinstance(cfg.steering, METHODS[method].steering)
+    assert cfg.evaluation.interval % cfg.save_interval == 0
+    assert cfg.max_iterations % cfg.save_interval == 0
+    # A checkpoint's settings make the same steering again.
+    values = class_to_dict(cfg.steering)
+    if "scale" in values:
+        values["scale"] = 0.123
+    assert class_to_dict(steering_cfg(method, values)) == values
+
+
+def test_runs_do_not_share_settings():
+    first, second = ZprlRunnerCfg(), ZprlRunnerCfg()
+    configure(first, "action_residual", "sac")
+    configure(second, "zprl", "ppo")
+    assert second.obs_groups == ZprlRunnerCfg().obs_groups
+    assert second.run_name == ""
+    assert first.run_name == "action_residual_sac"
+
+
+def test_unknown_names_are_refused():
+    with pytest.raises(ZprlError, match="there is no --method resiudal; choose one of zprl, "):
+        configure(ZprlRunnerCfg(), "resiudal", "ppo")
+    with pytest.raises(ZprlError, match="there is no --algo td3; choose one of ppo, sac"):
+        configure(ZprlRunnerCfg(), "zprl", "td3")
+    with pytest.raises(ZprlError, match="does not know the method nonsense"):
+        steering_cfg("nonsense", {})
