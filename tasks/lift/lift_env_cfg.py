@@ -176,8 +176,8 @@ class RandomizedEventCfg(EventCfg):
         mode="reset",
         params={
             "asset_cfg": SceneEntityCfg("object"),
-            "static_friction_range": (0.55, 1.4),
-            "dynamic_friction_range": (0.55, 1.4),
+            "static_friction_range": (0.7, 1.5),
+            "dynamic_friction_range": (0.7, 1.5),
             "restitution_range": (0.0, 0.0),
             "num_buckets": 64,
             "make_consistent": True,
@@ -188,8 +188,8 @@ class RandomizedEventCfg(EventCfg):
         mode="reset",
         params={
             "asset_cfg": SceneEntityCfg("robot", body_names="panda_.*finger"),
-            "static_friction_range": (0.55, 1.6),
-            "dynamic_friction_range": (0.55, 1.6),
+            "static_friction_range": (0.7, 1.8),
+            "dynamic_friction_range": (0.7, 1.8),
             "restitution_range": (0.0, 0.0),
             "num_buckets": 64,
             "make_consistent": True,
@@ -210,14 +210,14 @@ class RandomizedEventCfg(EventCfg):
 
 @configclass
 class HeavilyRandomizedEventCfg(RandomizedEventCfg):
-    """Physics beyond what a robot should meet."""
+    """Physics beyond what a robot should meet; for a policy that has learned with :class:`RandomizedEventCfg`."""
 
     def __post_init__(self) -> None:
         self.cube_mass.params["mass_distribution_params"] = (0.25, 4.0)
-        for term, friction in ((self.cube_friction, (0.3, 1.8)), (self.finger_friction, (0.5, 2.0))):
+        for term, friction in ((self.cube_friction, (0.5, 1.5)), (self.finger_friction, (0.5, 1.8))):
             term.params["static_friction_range"] = term.params["dynamic_friction_range"] = friction
         for gain in ("stiffness", "damping"):
-            self.arm_gains.params[f"{gain}_distribution_params"] = (0.5, 2.0)
+            self.arm_gains.params[f"{gain}_distribution_params"] = (0.55, 1.8)
 
 
 @configclass
