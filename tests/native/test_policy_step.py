@@ -72,8 +72,8 @@ def magnify_rounding(policy, offset=300.0):
         for mlp in mlps:
             layers = [layer for layer in mlp if isinstance(layer, nn.Linear)]
             for layer, following in itertools.pairwise(layers):
-                layer.bias += offset
-                following.bias -= offset * following.weight.sum(dim=1)
+                layer.bias.add_(offset)
+                following.bias.sub_(offset * following.weight.sum(dim=1))
     return policy
 
 
