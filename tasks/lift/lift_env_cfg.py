@@ -210,7 +210,7 @@ class RandomizedEventCfg(EventCfg):
 
 @configclass
 class HeavilyRandomizedEventCfg(RandomizedEventCfg):
-    """Physics beyond what a robot should meet; for a policy that has learned with :class:`RandomizedEventCfg`."""
+    """Physics beyond what a robot should meet."""
 
     def __post_init__(self) -> None:
         self.cube_mass.params["mass_distribution_params"] = (0.25, 4.0)

@@ -64,7 +64,7 @@ def lines_of(cuda_check, *arguments):
 
 
 @pytest.mark.parametrize(
-    "unit",
+    "kernel",
     ["tile fp32", "tile tf32", "tile bf16", "wgmma tf32", "wgmma bf16", "cluster fp32", "cluster tf32", "cluster bf16"],
 )
 def test_steps_agree_with_double_precision(cuda_check, kernel):
