@@ -40,8 +40,8 @@ DISTURBANCES: dict[str, Disturbance] = {
     "physx": OvPhysX(),
     "mujoco_warp": MuJoCoWarp(),
 }
-"""Disturbances by name, with their default strengths, under each of which the lift task's noiseless expert still
-succeeds in nine of ten episodes: what is beyond that tells of the gripper and not of the policy."""
+"""Disturbances by name, with their default strengths. Under those of friction and gains, the lift task's noiseless
+expert still succeeds in nine of ten episodes: what is beyond that tells of the gripper and not of the policy."""
 
 DEFAULT_NAMES = (
     "observation_noise,observation_bias,observation_delay=1,observation_delay=2,observation_delay=3,"
