@@ -179,3 +179,19 @@ def test_a_full_buffer_does_not_stop_a_world(monkeypatch):
         stopped = roll_out(env, actions)
     assert calls == [2, 1, 1] * len(actions)
     torch.testing.assert_close(stopped, expected, atol=1e-5, rtol=0)
+
+
+def test_a_kinematic_body_does_not_count_as_inertia():
+    """Newton locks it by an armature, which must not reach the mean inertia that scales the solver's tolerance."""
+
+    def fixed_cube(env_cfg):
+        env_cfg.scene.object.spawn.rigid_props.kinematic_enabled = True
+
+    with lift_environment(num_envs=2, configure=fixed_cube) as env:
+        env.reset(seed=0)
+        env.step(torch.zeros(2, 7))
+        solver = solver_of(env)
+        expected = solver.mjw_model.stat.meaninertia.numpy()
+        ours = [model.stat.meaninertia for model in solver._models.of_worlds(0.01)]
+    assert expected.max() < 10.0
+    np.testing.assert_allclose(ours, expected, rtol=1e-6)

@@ -61,10 +61,17 @@ class MujocoSolver(SolverMuJoCo):
         template.opt.disableflags |= int(mujoco.mjtDisableBit.mjDSBL_AUTORESET)
         self._layout = _Layout(template)
         self._changes = 0
-        # Newton takes the inertia of kinematic bodies out of what it derives.
-        self._derives_alike = not (self.model.body_flags.numpy() & int(BodyFlags.KINEMATIC)).any()  # type: ignore
+        # Newton locks kinematic bodies by an armature that the solver's mean inertia must not see.
+        self._has_kinematic_bodies = bool((self.model.body_flags.numpy() & int(BodyFlags.KINEMATIC)).any())  # type: ignore
+        # Nothing that MuJoCo-Warp would derive into fields which also hold what a user sets.
+        self._derives_alike = (
+            not self._has_kinematic_bodies
+            and template.neq == template.ntendon == 0
+            and not (self.mjw_model.actuator_biasprm.numpy()[..., 2] > 0.0).any()  # a damping ratio
+            and len(self.mjw_model.dof_invweight0) == self.mjw_data.nworld
+        )
         self._models = WorldModels(template, self.mjw_data.nworld)
-        self._models.update(self.mjw_model)
+        self._update_models()
         self._data = [mujoco.MjData(template) for _ in range(self.num_threads)]
         self._rollout = Rollout(nthread=self.num_threads if self.num_threads > 1 else 0)
         self._buffers: tuple[np.ndarray, np.ndarray, np.ndarray] | None = None
@@ -109,7 +116,12 @@ class MujocoSolver(SolverMuJoCo):
         if self._changes:
             changes, self._changes = self._changes, 0
             super().notify_model_changed(changes)
-            self._models.update(self.mjw_model)
+            self._update_models()
+
+    def _update_models(self) -> None:
+        self._models.update(self.mjw_model)
+        if self._has_kinematic_bodies:
+            self._models.take_mean_inertia(self.mjw_model)
 
     def _set_const_0_with_physical_meaninertia(self) -> None:
         """Derive inertias at the reference posture, as a part of taking over changes.

@@ -95,6 +95,12 @@ class WorldModels:
         derived = {id(model): read_derived(model) for model in self._by_key.values()}
         write_derived(mjw_model, [derived[id(model)] for model in self._of_worlds])
 
+    def take_mean_inertia(self, mjw_model: Any) -> None:
+        """Take the mean inertia, by which the solver scales its tolerance, from MuJoCo-Warp's model."""
+        values = np.broadcast_to(mjw_model.stat.meaninertia.numpy(), self._num_worlds)
+        for model, value in zip(self._of_worlds, values, strict=True):
+            model.stat.meaninertia = float(value)
+
     def _per_world(self, values: np.ndarray) -> np.ndarray:
         return np.broadcast_to(values, (self._num_worlds, *values.shape[1:]))
 
