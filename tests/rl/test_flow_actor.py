@@ -56,9 +56,10 @@ def test_without_noise_it_is_the_base_policy(noise):
     torch.testing.assert_close(steering.plan(obs["policy"]), base, rtol=1e-12, atol=1e-12)
 
 
-def test_the_likelihood_of_a_chain_is_the_product_of_its_steps():
+@pytest.mark.parametrize(("mean", "divisor"), [(False, 1), (True, STEPS * HORIZON * ACTIONS)])
+def test_the_likelihood_of_a_chain_is_the_product_of_its_steps_or_their_mean(mean, divisor):
     policy, obs = make_policy(), observe(6)
-    actor = make_actor(policy)
+    actor = make_actor(policy, mean_log_prob=mean)
     chain = actor(obs, stochastic_output=True)
     std = actor.output_std.view(6, STEPS, HORIZON, ACTIONS)
     assert std.min() > 0.05
@@ -71,7 +72,7 @@ def test_the_likelihood_of_a_chain_is_the_product_of_its_steps():
         step = Normal(x - policy.velocity_field(x, condition, time) / STEPS, std[:, k])
         expected, entropy = expected + step.log_prob(state).sum((1, 2)), entropy + step.entropy().sum((1, 2))
         x = state
-    torch.testing.assert_close(actor.get_output_log_prob(chain), expected, rtol=1e-9, atol=1e-9)
+    torch.testing.assert_close(actor.get_output_log_prob(chain), expected / divisor, rtol=1e-9, atol=1e-9)
     torch.testing.assert_close(actor.output_entropy, entropy, rtol=1e-9, atol=1e-9)
 
 

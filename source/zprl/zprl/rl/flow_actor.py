@@ -43,6 +43,7 @@ class FlowActor(nn.Module):
         std_range: Bounds of the noise's standard deviation, in normalised actions.
         learn_std: Whether a network chooses the deviation within the bounds, as in ReinFlow; else it is their geometric
             mean throughout, as in DPPO.
+        mean_log_prob: Whether the likelihood of a chain is reported as its geometric mean over the chain's numbers.
         std_hidden_dims: Widths of that network's hidden layers.
 
     Raises:
@@ -61,6 +62,7 @@ class FlowActor(nn.Module):
         policy: FlowPolicy,
         std_range: tuple[float, float] = (0.05, 0.2),
         learn_std: bool = True,
+        mean_log_prob: bool = True,
         std_hidden_dims: tuple[int, ...] = (64, 64),
     ) -> None:
         super().__init__()
@@ -71,6 +73,7 @@ class FlowActor(nn.Module):
             raise ValueError(f"the chain of this policy has {steps * horizon * action_dim} numbers, not {output_dim}.")
         self.policy = copy.deepcopy(policy).requires_grad_(True)
         self.chain_shape = (steps, horizon, action_dim)
+        self.mean_log_prob = mean_log_prob
         self.log_std_range = (math.log(std_range[0]), math.log(std_range[1]))
         times = torch.tensor(evaluation_times(SOLVERS["euler"], steps))
         self.register_buffer("times", times, persistent=False)
@@ -107,7 +110,12 @@ class FlowActor(nn.Module):
         return torch.stack(chain, dim=1).flatten(1)
 
     def get_output_log_prob(self, outputs: Tensor) -> Tensor:
-        """Return the log-densities (N,) of chains (N, output_dim) for the observations of the last :meth:`forward`."""
+        """Return the log-densities (N,) of chains (N, output_dim) for the observations of the last :meth:`forward`.
+
+        With ``mean_log_prob`` they are divided by ``output_dim``, as in the code of DPPO and ReinFlow: the ratio of the
+        densities of hundreds of numbers leaves any narrow band around one after the smallest step, and PPO's clip would
+        stop all learning.
+        """
         chain = outputs.unflatten(1, self.chain_shape)
         start = self.policy.sample_noise(chain.shape[0])
         before = [start, *chain.unbind(dim=1)[:-1]]
@@ -115,7 +123,7 @@ class FlowActor(nn.Module):
         self._means = torch.stack(means, dim=1)
         deviation = (chain - self._means) / self._log_std.exp()
         log_prob = -0.5 * deviation.square() - self._log_std - 0.5 * math.log(2.0 * math.pi)
-        return log_prob.flatten(1).sum(dim=1)
+        return log_prob.flatten(1).mean(dim=1) if self.mean_log_prob else log_prob.flatten(1).sum(dim=1)
 
     def _velocities(self) -> list[Any]:
         """Return the velocity as a function of the state, for each step."""

@@ -20,5 +20,9 @@ class FlowActorCfg:
     learn_std: bool = True
     """Whether the deviation is learned, as in ReinFlow, or the bounds' geometric mean throughout, as in DPPO."""
 
+    mean_log_prob: bool = True
+    """Whether PPO compares the geometric mean of the chain's densities, which its clip is chosen for, or their product.
+    """
+
     std_hidden_dims: list[int] = [64, 64]
     """Widths of the hidden layers of the network that chooses the deviation."""

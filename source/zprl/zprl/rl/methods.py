@@ -9,8 +9,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from isaaclab.utils import class_to_dict
+
 from zprl.errors import ZprlError
 from zprl.rl.flow_actor_cfg import FlowActorCfg
+from zprl.rl.ppo import CriticWarmupPPOCfg
 from zprl.rl.sac_cfg import use_sac
 from zprl.steering import (
     ActionResidualCfg,
@@ -60,9 +63,11 @@ def _sees_embedding(cfg: ZprlRunnerCfg) -> None:
 def _finetunes(cfg: ZprlRunnerCfg) -> None:
     _sees_observations(cfg)
     cfg.actor = FlowActorCfg()  # type: ignore[assignment]
-    cfg.algorithm.learning_rate = 1.0e-4
-    cfg.algorithm.num_learning_epochs = 4
-    cfg.algorithm.clip_param = 0.1
+    ppo = class_to_dict(cfg.algorithm)
+    del ppo["class_name"]
+    # The clip is that of the mean over the chain, see FlowActorCfg.mean_log_prob; the values would hardly move in it.
+    ppo |= {"learning_rate": 1.0e-4, "clip_param": 0.01, "use_clipped_value_loss": False}
+    cfg.algorithm = CriticWarmupPPOCfg(**ppo)
 
 
 def _learns_in_closed_loop(cfg: ZprlRunnerCfg) -> None:
