@@ -4,14 +4,16 @@
 """Train a steered policy: demonstrations, base policy and reinforcement learning, whatever is missing.
 
 Example: python scripts/train.py --task Zprl-Lift-Franka --seed 1 agent.steering.scale=0.6
+In several processes: torchrun --nproc_per_node=2 scripts/train.py --task Zprl-Lift-Franka
 """
 
 import argparse
 
-from zprl import commands
+from zprl import commands, processes
 from zprl.errors import run_cli
 
 
+@processes.one_voice()
 def main() -> None:
     """Parse the arguments and train."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -20,7 +22,9 @@ def main() -> None:
         "--method", default=None, metavar="NAME", help="what is learned (default: zprl); docs/methods.md"
     )
     parser.add_argument("--algo", default=None, metavar="ppo|sac", help="the learner (default: ppo)")
-    parser.add_argument("--num_envs", type=commands.positive_int, default=None, help="number of parallel worlds")
+    parser.add_argument(
+        "--num_envs", type=commands.positive_int, default=None, help="number of worlds, of all processes"
+    )
     parser.add_argument(
         "--max_iterations", type=commands.positive_int, default=None, help="iterations in total, also when continuing"
     )

@@ -128,6 +128,27 @@ def test_the_number_of_worlds_does_not_matter(five_worlds, eight_worlds):
         assert_same(five, eight)
 
 
+@pytest.mark.parametrize("processes", [2, 3, 11])
+def test_shares_of_several_processes_are_the_whole(evaluator, eight_worlds, monkeypatch, processes):
+    from zprl.evaluation.rollout import EpisodeResults
+    from zprl.processes import share_of
+
+    monkeypatch.setenv("WORLD_SIZE", str(processes))
+    for whole, shape in zip(eight_worlds, (None, NOISE_SHAPE), strict=True):
+        together = EpisodeResults(whole.step_dt)
+        for rank in range(processes):
+            monkeypatch.setenv("RANK", str(rank))
+            together.extend(evaluator.run(grasp, share_of(range(EPISODES)), SEED, shape))
+        assert_same(together, whole)
+
+
+def test_a_range_of_episodes_takes_several_waves(evaluator):
+    few = evaluator.run(grasp, range(5, 16), SEED)
+    many = evaluator.run(grasp, 16, SEED)
+    assert few.steps == many.steps[5:]
+    assert few.successes == many.successes[5:]
+
+
 def test_repeated_with_other_episodes_beside_it(evaluator, eight_worlds):
     """The first three episodes of a run are the whole of a shorter one, also after the simulator did something else."""
     evaluator.run(stay, 2, SEED + 1)

@@ -10,12 +10,14 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from zprl import artifacts
+from zprl import artifacts, processes
 from zprl.errors import ZprlError
 from zprl.session import TaskSession
 
 if TYPE_CHECKING:
-    from isaaclab.envs import ManagerBasedRLEnvCfg
+    from isaaclab.envs import ManagerBasedRLEnv, ManagerBasedRLEnvCfg
+
+    from zprl.rl.checkpoint import SteeringCheckpoint
 
 
 def add_task_arguments(parser: argparse.ArgumentParser) -> None:
@@ -106,7 +108,10 @@ def train(args: argparse.Namespace, overrides: list[str]) -> dict[str, Any]:
                 raise ZprlError(
                     f"the checkpoint {checkpoint.path} is of {option} {theirs}, not {given}; drop {option}."
                 )
-    session = TaskSession(args.task, args.device, overrides, args.num_envs, args.seed, method, algorithm, checkpoint)
+        algorithm = checkpoint.algorithm
+    _check_processes(algorithm, checkpoint)
+    device = processes.own_device(args.device)
+    session = TaskSession(args.task, device, overrides, args.num_envs, args.seed, method, algorithm, checkpoint)
     if checkpoint is not None:
         path = checkpoint.path
         if checkpoint.layout.task != args.task:
@@ -121,9 +126,43 @@ def train(args: argparse.Namespace, overrides: list[str]) -> dict[str, Any]:
             session.agent_cfg.seed = session.env_cfg.seed = args.seed
     if args.max_iterations is not None:
         session.agent_cfg.max_iterations = args.max_iterations
-    with session.launched(args.viz):
-        base = None if checkpoint is not None else _base_policy(session, args.base, args.dataset_file)
+    _check_shares(session)
+    with session.launched(args.viz), processes.joined(session.device):
+        base = None
+        if checkpoint is None:
+            base = processes.first_then_others(lambda: _base_policy(session, args.base, args.dataset_file))
         return _train(session, base, checkpoint, start)
+
+
+def _check_processes(algorithm: str, checkpoint: SteeringCheckpoint | None) -> None:
+    """Refuse a learner or a checkpoint that does not go with the number of processes."""
+    count = processes.count()
+    if algorithm == "sac" and count > 1:
+        raise ZprlError(f"--algo sac learns in one process, not in {count}; start it without torchrun.")
+    if checkpoint is not None and checkpoint.num_processes != count:
+        how = f"torchrun --nproc_per_node={checkpoint.num_processes}" if checkpoint.num_processes > 1 else "no torchrun"
+        raise ZprlError(
+            f"{checkpoint.num_processes} process{'es' * (checkpoint.num_processes > 1)} made the checkpoint "
+            f"{checkpoint.path}, and {count} would continue it to another result; start it with {how}."
+        )
+
+
+def _check_shares(session: TaskSession) -> None:
+    """Refuse settings that several processes cannot share as one process would have them."""
+    algorithm, count = session.agent_cfg.algorithm, processes.count()
+    if count == 1:
+        return
+    transitions = processes.share(session.env_cfg.scene.num_envs, "--num_envs") * session.agent_cfg.num_steps_per_env
+    if transitions % algorithm.num_mini_batches:
+        raise ZprlError(
+            f"{transitions} transitions of each process do not make agent.algorithm.num_mini_batches="
+            f"{algorithm.num_mini_batches} equal parts; change --num_envs or agent.num_steps_per_env."
+        )
+    if algorithm.normalize_advantage_per_mini_batch:
+        raise ZprlError(
+            "agent.algorithm.normalize_advantage_per_mini_batch=true would normalise in each process by itself; set it "
+            "to false or start one process."
+        )
 
 
 def _base_policy(session: TaskSession, base: str | None, dataset_file: str | None) -> Path:
@@ -144,9 +183,12 @@ def _base_policy(session: TaskSession, base: str | None, dataset_file: str | Non
     return path
 
 
-def _observe_last_states(cfg: ManagerBasedRLEnvCfg) -> None:
-    """Let an environment observe what an episode ends with, which a replay buffer stores."""
-    cfg.compute_final_obs = True
+def _configure_worlds(cfg: ManagerBasedRLEnvCfg, algorithm: str) -> None:
+    """Adapt an environment to the learner and to this process."""
+    if algorithm == "sac":
+        cfg.compute_final_obs = True  # what an episode ends with, which a replay buffer stores
+    # What is drawn once, when worlds are made, differs between the processes.
+    cfg.seed = (cfg.seed + processes.rank()) % 2**31  # type: ignore[operator]
 
 
 def _train(session: TaskSession, base: Path | None, checkpoint: Any, start: float) -> dict[str, Any]:
@@ -155,7 +197,8 @@ def _train(session: TaskSession, base: Path | None, checkpoint: Any, start: floa
     from zprl.rl.manifest import write_run_files
     from zprl.rl.training import SteeringTrainer
 
-    with session.environment(configure=_observe_last_states if session.agent_cfg.algo == "sac" else None) as env:
+    num_envs = processes.share(session.env_cfg.scene.num_envs, "--num_envs")
+    with session.environment(num_envs, lambda cfg: _configure_worlds(cfg, session.agent_cfg.algo)) as env:
         layout = EnvLayout.of(session.task, env)
         if checkpoint is not None:
             layout.require_match(checkpoint.layout, f"the checkpoint {checkpoint.path}")
@@ -164,9 +207,9 @@ def _train(session: TaskSession, base: Path | None, checkpoint: Any, start: floa
         else:
             assert base is not None
             policy, meta = session.load_base(base, layout)
-            if not base.with_suffix(".json").is_file():
-                session.check_bottleneck(env, base)
+            processes.first_then_others(lambda: _check_bottleneck_once(session, env, base))
             run_dir = artifacts.new_run_dir(session.agent_cfg.experiment_name, session.agent_cfg.run_name)
+            run_dir = processes.gather(run_dir)[0]
         trainer = SteeringTrainer(
             env,
             layout,
@@ -180,7 +223,8 @@ def _train(session: TaskSession, base: Path | None, checkpoint: Any, start: floa
             trainer.resume(checkpoint)
             print(f"continuing {checkpoint.path} at {trainer.runner.env_steps:,} env steps")
         else:
-            write_run_files(run_dir, session)  # now that nothing refuses the settings any more
+            if processes.is_first():
+                write_run_files(run_dir, session)  # now that nothing refuses the settings any more
             print(f"run: {run_dir}")
         print(
             f"{session.agent_cfg.algo.upper()} learns {trainer.steering.describe()}; policy step on "
@@ -195,6 +239,11 @@ def _train(session: TaskSession, base: Path | None, checkpoint: Any, start: floa
     print(time_table(result))
     print(f"files: {run_dir}/ (learning_curve.png, result.json, checkpoints, TensorBoard)")
     return result
+
+
+def _check_bottleneck_once(session: TaskSession, env: ManagerBasedRLEnv, base: Path) -> None:
+    if not base.with_suffix(".json").is_file():
+        session.check_bottleneck(env, base)
 
 
 def time_table(result: dict[str, Any]) -> str:

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from isaaclab.utils.seed import configure_seed
 
+from zprl import processes
 from zprl.errors import ZprlError
 from zprl.stopwatch import Stopwatch
 
@@ -54,6 +55,8 @@ class ChunkedVecEnv(VecEnv):
         self.execute_steps = execute_steps
         self.step_discount = step_discount
         self.num_envs = env.num_envs
+        self.total_envs = env.num_envs * processes.count()
+        """Worlds of all processes that learn together."""
         self.num_actions = steering.num_dims
         self.device = env.device
         self.cfg = env.cfg
@@ -120,7 +123,7 @@ class ChunkedVecEnv(VecEnv):
         with self.planning_time.running():
             actions = self.steering.explored(actions, self.env_steps)
             chunk = self.steering.plan(self._obs, actions)
-        self.env_steps += self.num_envs * self.execute_steps
+        self.env_steps += self.total_envs * self.execute_steps
 
         rewards = torch.zeros(self.num_envs, device=self.device)
         running = torch.ones(self.num_envs, dtype=torch.bool, device=self.device)
@@ -159,12 +162,13 @@ class ChunkedVecEnv(VecEnv):
         return self.steering.critic_action(seen, u)
 
     def pop_counts(self) -> tuple[int, int, int]:
-        """Return episodes, successes among them, and diverged worlds since the last call.
+        """Return episodes, successes among them, and diverged worlds since the last call, of all processes.
 
         Raises:
             ZprlError: If an observation after a chunk held NaN, which no reset had repaired.
         """
-        episodes, successes, diverged, nan_values = self._counts.tolist()
+        counts = processes.gather(self._counts.tolist())
+        episodes, successes, diverged, nan_values = (sum(column) for column in zip(*counts, strict=True))
         self._counts.zero_()
         if nan_values:
             raise ZprlError(

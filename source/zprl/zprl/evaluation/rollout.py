@@ -53,6 +53,12 @@ class EpisodeResults:
     steps: list[int] = field(default_factory=list)
     positions: list[np.ndarray] = field(default_factory=list)
 
+    def extend(self, others: EpisodeResults) -> None:
+        """Append the outcomes of the episodes that follow."""
+        self.successes += others.successes
+        self.steps += others.steps
+        self.positions += others.positions
+
     def summary(self) -> dict[str, Any]:
         """Return success rate with interval, mean steps and smoothness; see :func:`policy_summary`."""
         return policy_summary(self.successes, self.steps, self.positions, self.step_dt)
@@ -155,7 +161,7 @@ class Evaluator:
     def run(
         self,
         planner: ChunkPlanner,
-        episodes: int,
+        episodes: int | range,
         seed: int,
         noise_shape: tuple[int, int] | None = None,
         on_progress: Callable[[int], None] | None = None,
@@ -164,7 +170,7 @@ class Evaluator:
 
         Args:
             planner: The policy.
-            episodes: Number of episodes.
+            episodes: Number of episodes, or their consecutive numbers.
             seed: Seed of the initial states.
             noise_shape: Horizon and action size of the flow's sampled initial noise, or None to pass none.
             on_progress: Called with the number of episodes done after each wave.
@@ -172,10 +178,11 @@ class Evaluator:
         Returns:
             The outcomes, in episode order.
         """
+        numbers = range(episodes) if isinstance(episodes, int) else episodes
         results = EpisodeResults(self.layout.step_dt)
         with observation_noise_off(self.env):
-            for first in range(0, episodes, self.env.num_envs):
-                wave = range(first, min(first + self.env.num_envs, episodes))
+            for first in numbers[:: self.env.num_envs]:
+                wave = range(first, min(first + self.env.num_envs, numbers.stop))
                 key = (seed, first, len(wave))
                 if key not in self._states:
                     self._states[key] = initial_states(self.env, seed, wave)

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import inspect
 import logging
-import os
 from importlib.metadata import version
 
 import mujoco
@@ -21,6 +20,7 @@ from newton import BodyFlags, Contacts, Control, JointType, Model, ModelFlags, S
 from newton.solvers import SolverMuJoCo
 
 from zprl.errors import ZprlError
+from zprl.processes import num_cores
 
 from .world_models import WorldModels, free_positions
 
@@ -44,7 +44,7 @@ class MujocoSolver(SolverMuJoCo):
 
     Args:
         model: Newton's model, on the CPU.
-        threads: Number of threads, or 0 for one per core.
+        threads: Number of threads, or 0 for one per core; several processes of a training share the cores.
         **options: Options of :class:`newton.solvers.SolverMuJoCo`.
     """
 
@@ -52,7 +52,7 @@ class MujocoSolver(SolverMuJoCo):
         super().__init__(model, **options)  # type: ignore[arg-type]
         if threads < 0:
             raise ZprlError(f"physics=mujoco needs 0 threads (one per core) or more, not {threads}.")
-        self.num_threads = threads or len(os.sched_getaffinity(0))
+        self.num_threads = threads or num_cores()
         self.num_diverged = 0
         # A velocity target of a ball joint is turned with the joint's orientation, so it changes within a step.
         self.inputs_are_constant = int(JointType.BALL) not in model.joint_type.numpy()  # type: ignore[union-attr]

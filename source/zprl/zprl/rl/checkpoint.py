@@ -55,6 +55,11 @@ class SteeringCheckpoint:
         """Name of the run's learner."""
         return self.settings["agent"].get("algo", DEFAULT_ALGORITHM)
 
+    @property
+    def num_processes(self) -> int:
+        """Number of processes that the run learns in."""
+        return self.settings.get("num_processes", 1)
+
     def steering(self, step: PolicyStep | None = None) -> Steering:
         """Return the run's steering.
 

@@ -14,6 +14,7 @@ from rsl_rl.utils.log_writer import LogWriter
 from rsl_rl.utils.logger import Logger
 from torch import Tensor
 
+from zprl import processes
 from zprl.evaluation.plots import LearningHistory
 
 
@@ -60,6 +61,8 @@ class EnvStepWriter(LogWriter):
 class SteeringLogger(Logger):
     """rsl_rl's logger with the history of the learning curve and a compact console.
 
+    Of several processes only the first one writes, and what it writes is about the worlds of all of them.
+
     Args:
         base: The logger that the runner made.
         env_steps_per_iteration: Environment steps that one iteration takes.
@@ -77,7 +80,7 @@ class SteeringLogger(Logger):
         self.collection_seconds = 0.0
         self.update_seconds = 0.0
         self.pop_counts: Any = None
-        """Returns (episodes, successes, diverged worlds) since its last call."""
+        """Returns (episodes, successes, diverged worlds) since its last call, of all processes."""
         self.on_iteration: Any = None
         """Called as (iteration, success rate or None, environment steps per second)."""
         self._finished: list[tuple[Tensor, Tensor, Tensor]] = []
@@ -104,7 +107,8 @@ class SteeringLogger(Logger):
         if intrinsic_rewards is not None:  # its statistics are rsl_rl's own
             super().process_env_step(rewards, dones, extras, intrinsic_rewards)
             return
-        if self.writer is not None and "log" in extras:
+        # Without a writer they reach nobody, unless another process writes.
+        if "log" in extras and (self.writer is not None or processes.count() > 1):
             self.ep_extras.append(extras["log"])
         self.cur_reward_sum.add_(rewards)
         self.cur_episode_length.add_(1)
@@ -116,20 +120,33 @@ class SteeringLogger(Logger):
             # rsl_rl takes the time now: the rollout's work must not be counted as the update's.
             torch.cuda.synchronize(self.device)
 
-    def _gather_finished(self) -> None:
-        """Hand the episodes that ended to rsl_rl's statistics, in the order in which they ended."""
+    def _pop_finished(self) -> tuple[list[float], list[float]]:
+        """Return rewards and lengths of the episodes that ended since the last call, in the order in which they did."""
         if not self._finished:
-            return
+            return [], []
         ended, reward_sums, lengths = (torch.stack(values) for values in zip(*self._finished, strict=True))
-        self.rewbuffer.extend(reward_sums[ended].tolist())
-        self.lenbuffer.extend(lengths[ended].tolist())
         self._finished.clear()
+        return reward_sums[ended].tolist(), lengths[ended].tolist()
 
-    def log(self, it: int, *args: Any, collect_time: float, learn_time: float, **kwargs: Any) -> None:
+    def _gather(self, losses: dict[str, float]) -> dict[str, float]:
+        """Hand the episodes and extras of all processes to rsl_rl's statistics; return the means of their losses."""
+        rewards, lengths = self._pop_finished()
+        if processes.count() > 1:
+            extras = [{name: float(value) for name, value in step.items()} for step in self.ep_extras]
+            gathered = processes.gather((rewards, lengths, extras, losses))
+            rewards, lengths, self.ep_extras = ([x for part in gathered for x in part[i]] for i in range(3))
+            losses = {name: sum(part[3][name] for part in gathered) / len(gathered) for name in losses}
+        self.rewbuffer.extend(rewards)
+        self.lenbuffer.extend(lengths)
+        return losses
+
+    def log(
+        self, it: int, *args: Any, collect_time: float, learn_time: float, loss_dict: dict[str, float], **kwargs: Any
+    ) -> None:
         """Log an iteration; see :meth:`rsl_rl.utils.logger.Logger.log`."""
         self.collection_seconds += collect_time
         self.update_seconds += learn_time
-        self._gather_finished()
+        losses = self._gather(loss_dict)
         episodes, successes, diverged = self.pop_counts()
         self.diverged_worlds += diverged
         self.recent.append((episodes, successes))
@@ -147,7 +164,8 @@ class SteeringLogger(Logger):
             for tag, value in scalars.items():
                 self.writer.add_scalar(tag, value, it)
         with contextlib.redirect_stdout(io.StringIO()):
-            super().log(it, *args, collect_time=collect_time, learn_time=learn_time, **kwargs)
+            super().log(it, *args, collect_time=collect_time, learn_time=learn_time, loss_dict=losses, **kwargs)
+        self.ep_extras.clear()
         if self.on_iteration is not None:
             self.on_iteration(it, rate, self.env_steps_per_iteration / (collect_time + learn_time))
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from isaaclab.utils.io import dump_yaml
 
+from zprl import processes
 from zprl.files import atomic_json_dump
 
 if TYPE_CHECKING:
@@ -42,6 +43,7 @@ def write_run_files(run_dir: Path, session: TaskSession) -> None:
             "device": session.device,
             "physics": session.physics,
             "num_envs": session.env_cfg.scene.num_envs,
+            "num_processes": processes.count(),
             "seed": session.agent_cfg.seed,
             "python": platform.python_version(),
             "packages": {name: importlib.metadata.version(name) for name in _PACKAGES},

@@ -11,10 +11,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from rsl_rl.runners import OnPolicyRunner
 from tensordict import TensorDict
 from torch import Tensor
 
+from zprl import processes
 from zprl.files import atomic_torch_save
 from zprl.rl.actor import row_by_row
 from zprl.rl.logger import SteeringLogger
@@ -29,6 +31,9 @@ class SteeringRunner(OnPolicyRunner):
     At every checkpoint all environments restart from a seed made of the run's seed and the iteration. No hidden state
     of the simulator crosses a checkpoint, so a run that is killed and continued is, number for number, the run that
     was not.
+
+    Several processes learn by rsl_rl's own way for several GPUs, each in its share of the worlds; see
+    :mod:`zprl.processes`, which has joined them.
 
     Args:
         env: The chunked environment.
@@ -51,10 +56,25 @@ class SteeringRunner(OnPolicyRunner):
         self.extra_state: Callable[[], dict[str, Any]] = dict
         """Returns what else a checkpoint holds."""
 
+    def _configure_multi_gpu(self) -> None:
+        """Take the processes as they are joined; rsl_rl's own method insists on a GPU for each."""
+        self.gpu_world_size = processes.count()
+        self.gpu_global_rank, self.gpu_local_rank = processes.rank(), processes.local_rank()
+        self.is_distributed = self.gpu_world_size > 1
+        self.cfg["multi_gpu"] = None
+        if self.is_distributed:
+            self.cfg["multi_gpu"] = {
+                "global_rank": self.gpu_global_rank,
+                "local_rank": self.gpu_local_rank,
+                "world_size": self.gpu_world_size,
+            }
+            if self.cfg["algorithm"]["class_name"] == "PPO":
+                self.cfg["algorithm"]["class_name"] = "zprl.rl.distributed_ppo:DistributedPPO"
+
     @property
     def env_steps_per_iteration(self) -> int:
-        """Environment steps that one iteration takes."""
-        return self.cfg["num_steps_per_env"] * self.env.num_envs * self.env.execute_steps
+        """Environment steps that one iteration takes, in all processes."""
+        return self.cfg["num_steps_per_env"] * self.env.total_envs * self.env.execute_steps
 
     @property
     def env_steps(self) -> int:
@@ -62,8 +82,11 @@ class SteeringRunner(OnPolicyRunner):
         return self.current_learning_iteration * self.env_steps_per_iteration
 
     def segment_seed(self, iteration: int) -> int:
-        """Return the seed of the segment that starts at an iteration."""
-        return (self.seed * 1_000_003 + iteration) % 2**31
+        """Return this process's seed of the segment that starts at an iteration."""
+        if processes.is_first():
+            return (self.seed * 1_000_003 + iteration) % 2**31
+        sequence = np.random.SeedSequence((self.seed, iteration, processes.rank()))
+        return int(sequence.generate_state(1)[0] % 2**31)
 
     def learn_segment(self, num_iterations: int) -> None:
         """Learn for some iterations, from freshly reset environments.
@@ -75,7 +98,9 @@ class SteeringRunner(OnPolicyRunner):
         self.env.restart(self.segment_seed(start))
         self.env.env_steps = self.env_steps
         self.logger.begin_segment()
-        self.learn(num_iterations, init_at_random_ep_len=self.cfg["init_at_random_ep_len"])
+        with contextlib.redirect_stdout(io.StringIO()) if self.is_distributed else contextlib.nullcontext():
+            # Of several processes each says that it synchronises its parameters.
+            self.learn(num_iterations, init_at_random_ep_len=self.cfg["init_at_random_ep_len"])
         # rsl_rl leaves the index of the last iteration here, and would do it once more.
         self.current_learning_iteration = start + num_iterations
 

@@ -15,6 +15,7 @@ import torch
 
 from isaaclab.utils import class_to_dict
 
+from zprl import processes
 from zprl.envs import ChunkedVecEnv, EnvLayout
 from zprl.errors import ZprlError
 from zprl.evaluation.comparison import base_planner, compare, noise_shape, steered_planner
@@ -66,10 +67,13 @@ def _wait_for(device: str | torch.device) -> None:
 
 
 class SteeringTrainer:
-    """Trains a residual on a frozen base policy.
+    """Trains a residual on a frozen base policy, alone or as one of several processes that are joined.
+
+    All processes make the same calls. They share the worlds and the episodes of evaluations; the first one writes the
+    files.
 
     Args:
-        env: The environment.
+        env: The environment, with this process's share of the worlds.
         layout: The task's layout.
         policy: The frozen base policy, on the environment's device.
         policy_meta: What was saved with it; holds ``latent_statistics``.
@@ -99,12 +103,13 @@ class SteeringTrainer:
         self.evaluator = Evaluator(env, layout, policy.cfg.execute_steps)
         self.evaluation_seconds = 0.0
         self.bare_rates: list[float] = []
-        """See :func:`bare_simulation_rate`; one before learning and one after each evaluation, since a machine's speed
-        drifts."""
+        """See :func:`bare_simulation_rate`, of all processes at once; one before learning and one after each
+        evaluation, since a machine's speed drifts."""
         self.base_results: EpisodeResults | None = None
         self._settings = {
             **settings,
-            "num_envs": env.num_envs,
+            "num_envs": self.env.total_envs,
+            "num_processes": processes.count(),
             "agent": class_to_dict(cfg),
             "backend": self.step.backend,
         }
@@ -118,7 +123,7 @@ class SteeringTrainer:
         cfg["algorithm"]["gamma"] = self.cfg.step_discount**chunk
         if torch.device(self.env.device).type == "cuda":
             cfg["check_for_nan"] = False  # it waits for the GPU three times a step; ChunkedVecEnv.pop_counts checks
-        env_steps = self.cfg.num_steps_per_env * self.env.num_envs * chunk
+        env_steps = self.cfg.num_steps_per_env * self.env.total_envs * chunk
         if cfg["logger"] == "tensorboard":
             cfg["logger"] = {
                 "class_name": "zprl.rl.logger:EnvStepWriter",
@@ -196,7 +201,11 @@ class SteeringTrainer:
     def _evaluate(self, planner: Any) -> EpisodeResults:
         start = time.perf_counter()
         cfg = self.cfg.evaluation
-        results = self.evaluator.run(planner, cfg.episodes, cfg.seed, noise_shape(self.policy))
+        mine = processes.share_of(range(cfg.episodes))
+        parts = processes.gather(self.evaluator.run(planner, mine, cfg.seed, noise_shape(self.policy)))
+        results = EpisodeResults(self.layout.step_dt)
+        for part in parts:
+            results.extend(part)
         self.evaluation_seconds += time.perf_counter() - start
         return results
 
@@ -209,7 +218,7 @@ class SteeringTrainer:
         runner, cfg = self.runner, self.cfg
         base = self.evaluate_base()
         steered: EpisodeResults | None = None
-        self.bare_rates.append(bare_simulation_rate(self.env.env))
+        self._measure_bare_rate()
         done = runner.current_learning_iteration
         with Progress(cfg.max_iterations - done, "reinforcement learning", "iteration") as progress:
 
@@ -230,17 +239,25 @@ class SteeringTrainer:
                 if end % cfg.evaluation.interval == 0 or end == cfg.max_iterations:
                     steered = self.evaluate()
                     self._record_evaluation(steered)
-                    self.bare_rates.append(bare_simulation_rate(self.env.env))
+                    self._measure_bare_rate()
                     rates = success_rate(base.successes).rate, success_rate(steered.successes).rate
                     progress.message(
                         f"evaluation after {runner.env_steps:,} env steps: base {100 * rates[0]:.1f}%, "
                         f"steered {100 * rates[1]:.1f}% of {len(base.successes)} episodes"
                     )
-                runner.save_checkpoint(self.run_dir / f"model_{end}.pt")
-                plot_learning_curve(
-                    self.run_dir / "learning_curve.png", self.history, success_rate(base.successes), self.layout.task
-                )
+                if processes.is_first():
+                    runner.save_checkpoint(self.run_dir / f"model_{end}.pt")
+                    plot_learning_curve(
+                        self.run_dir / "learning_curve.png",
+                        self.history,
+                        success_rate(base.successes),
+                        self.layout.task,
+                    )
         return steered if steered is not None else self.evaluate()
+
+    def _measure_bare_rate(self) -> None:
+        # The evaluation before has just ended in all processes, so they simulate at the same time.
+        self.bare_rates.append(sum(processes.gather(bare_simulation_rate(self.env.env))))
 
     def _record_evaluation(self, results: EpisodeResults) -> None:
         history = self.history
@@ -257,7 +274,10 @@ class SteeringTrainer:
             )
 
     def time_split(self) -> dict[str, float]:
-        """Return shares of the learning's wall-clock, which sum to one: simulation, policy, update, other."""
+        """Return shares of the learning's wall-clock, which sum to one: simulation, policy, update, other.
+
+        Of several processes it is the first one's, and waiting for the others is part of the update.
+        """
         total = max(self.learning_seconds, 1e-9)
         update = self.runner.logger.update_seconds
         shares = {
@@ -283,6 +303,7 @@ class SteeringTrainer:
             "backend": self.step.backend,
             "physics": self._settings.get("physics"),
             "device": str(self.env.device),
+            "num_processes": processes.count(),
             "seed": self.cfg.seed,
             "initial_noise": self.policy.cfg.initial_noise,
             "method": self.cfg.method,
@@ -297,4 +318,5 @@ class SteeringTrainer:
 
     def write_result(self, result: dict[str, Any]) -> None:
         """Write ``result.json`` into the run's folder."""
-        atomic_json_dump(result, self.run_dir / "result.json")
+        if processes.is_first():
+            atomic_json_dump(result, self.run_dir / "result.json")
