@@ -17,6 +17,8 @@ from zprl.session import TaskSession
 if TYPE_CHECKING:
     from isaaclab.envs import ManagerBasedRLEnvCfg
 
+    from zprl.rl.checkpoint import SteeringCheckpoint
+
 
 def add_task_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments that all commands share, in Isaac Lab's style; what is left over are Hydra overrides."""
@@ -121,9 +123,28 @@ def train(args: argparse.Namespace, overrides: list[str]) -> dict[str, Any]:
             session.agent_cfg.seed = session.env_cfg.seed = args.seed
     if args.max_iterations is not None:
         session.agent_cfg.max_iterations = args.max_iterations
+    run_dir = _chosen_run_dir(args.run_dir, checkpoint)
     with session.launched(args.viz):
         base = None if checkpoint is not None else _base_policy(session, args.base, args.dataset_file)
-        return _train(session, base, checkpoint, start)
+        return _train(session, base, checkpoint, run_dir, start)
+
+
+def _chosen_run_dir(run_dir: str | None, checkpoint: SteeringCheckpoint | None) -> Path | None:
+    """Return the folder that a run goes on in or that ``--run_dir`` names, or None for a new one."""
+    if checkpoint is not None:
+        if run_dir is not None and Path(run_dir).resolve() != checkpoint.path.parent.resolve():
+            raise ZprlError(
+                f"--checkpoint continues the run in {checkpoint.path.parent}, not in {run_dir}; drop --run_dir."
+            )
+        return checkpoint.path.parent
+    if run_dir is None:
+        return None
+    path = Path(run_dir)
+    if path.exists() and not path.is_dir():
+        raise ZprlError(f"--run_dir {path} is a file; name a folder.")
+    if (path / "run.json").exists() or artifacts.checkpoints(path):
+        raise ZprlError(f"--run_dir {path} holds a run already; continue it with --checkpoint, or name another folder.")
+    return path
 
 
 def _base_policy(session: TaskSession, base: str | None, dataset_file: str | None) -> Path:
@@ -149,7 +170,13 @@ def _observe_last_states(cfg: ManagerBasedRLEnvCfg) -> None:
     cfg.compute_final_obs = True
 
 
-def _train(session: TaskSession, base: Path | None, checkpoint: Any, start: float) -> dict[str, Any]:
+def _train(
+    session: TaskSession,
+    base: Path | None,
+    checkpoint: SteeringCheckpoint | None,
+    run_dir: Path | None,
+    start: float,
+) -> dict[str, Any]:
     from zprl.envs.layout import EnvLayout
     from zprl.evaluation.report import result_table
     from zprl.rl.manifest import write_run_files
@@ -160,12 +187,12 @@ def _train(session: TaskSession, base: Path | None, checkpoint: Any, start: floa
         if checkpoint is not None:
             layout.require_match(checkpoint.layout, f"the checkpoint {checkpoint.path}")
             policy, meta = session.adopt(checkpoint), checkpoint.policy_meta
-            run_dir = checkpoint.path.parent
         else:
             assert base is not None
             policy, meta = session.load_base(base, layout)
             if not base.with_suffix(".json").is_file():
                 session.check_bottleneck(env, base)
+        if run_dir is None:
             run_dir = artifacts.new_run_dir(session.agent_cfg.experiment_name, session.agent_cfg.run_name)
         trainer = SteeringTrainer(
             env,
@@ -206,6 +233,19 @@ def time_table(result: dict[str, Any]) -> str:
         f"min; everything {result['total_minutes']:.1f} min\n"
         f"training {rate:,.0f} env steps/s, bare environment with random actions {bare:,.0f} ({100 * rate / bare:.0f}%)"
     )
+
+
+def study(args: argparse.Namespace, overrides: list[str], scripts: Path) -> int:
+    """Run ``scripts/study.py``; return how many runs are missing.
+
+    Args:
+        args: The script's arguments.
+        overrides: Hydra overrides of all runs.
+        scripts: Folder of the scripts that the runs' processes are started with.
+    """
+    from zprl.study.study import run_study
+
+    return run_study(args, overrides, scripts)
 
 
 def evaluate(args: argparse.Namespace, overrides: list[str]) -> dict[str, Any]:
