@@ -26,7 +26,6 @@ class VariantRecord:
         base_checksum: SHA-256 of that file.
         dataset: Path of the demonstrations that the base policy was trained on.
         max_iterations: Iterations of a run.
-        num_segments: Checkpoints that a run writes.
         settings: The settings that tell the variants apart, by name.
     """
 
@@ -35,7 +34,6 @@ class VariantRecord:
     base_checksum: str
     dataset: str
     max_iterations: int
-    num_segments: int
     settings: dict[str, Any] = field(default_factory=dict)
 
 

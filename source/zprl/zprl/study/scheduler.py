@@ -37,6 +37,7 @@ class Job:
         log: File that the process's output is appended to.
         units: Number of units that the job consists of.
         done: Returns the number of units that are done.
+        finish: Called after the process ended well.
     """
 
     name: str
@@ -44,6 +45,7 @@ class Job:
     log: Path
     units: int = 1
     done: Callable[[], int] = lambda: 0
+    finish: Callable[[], None] = lambda: None
 
 
 @contextlib.contextmanager
@@ -87,6 +89,7 @@ def run_jobs(
     description: str,
     lock: int | None = None,
     environment: Mapping[str, str] = ONE_THREAD,
+    unit: str = "checkpoint",
     poll_interval: float = 0.5,
 ) -> dict[str, str]:
     """Run jobs in their order, several at once; one that fails does not stop the others.
@@ -100,39 +103,41 @@ def run_jobs(
         description: What they do, for the line of progress.
         lock: What :func:`exclusive` yielded.
         environment: Environment variables of the processes beside this one's.
+        unit: What the jobs' units are called.
         poll_interval: Time between two looks at the processes [s].
 
     Returns:
-        The last line of the log of each job that failed, by the job's name.
+        Why each job failed, by the job's name: exit status and last line of the log.
     """
     waiting, running = list(jobs), dict[Job, subprocess.Popen[bytes]]()
     failures: dict[str, str] = {}
-    finished = 0
-    before = {job.name: job.done() for job in jobs}
-    ended: dict[str, int] = {}
-    total = sum(job.units - before[job.name] for job in jobs)
-    with Progress(total, description, "checkpoint") as progress, _sigterm_as_interrupt():
+    before = {job: job.done() for job in jobs}
+    over: set[Job] = set()
+    with (
+        Progress(sum(job.units - before[job] for job in jobs), description, unit) as progress,
+        _sigterm_as_interrupt(),
+    ):
         try:
             while waiting or running:
                 while waiting and len(running) < num_parallel:
                     job = waiting.pop(0)
                     running[job] = _start(job, lock, environment)
                 time.sleep(poll_interval)
-                for job, process in list(running.items()):
-                    status = process.poll()
+                for job, status in [(job, process.poll()) for job, process in running.items()]:
                     if status is None:
                         continue
                     del running[job]
-                    finished += 1
-                    ended[job.name] = job.units  # a job that failed is over as well
-                    if status != 0:
-                        failures[job.name] = last_line(job.log) or f"ended with status {status}"
-                        progress.message(f"FAILED {job.name}: {failures[job.name]} (log: {job.log})")
-                    else:
+                    over.add(job)
+                    if status == 0:
+                        job.finish()
                         progress.message(f"finished {job.name}")
-                units = sum(ended.get(job.name, job.done()) - before[job.name] for job in jobs)
+                    else:
+                        failures[job.name] = f"status {status}: {last_line(job.log)}"
+                        progress.message(f"FAILED {job.name}, {failures[job.name]} ({job.log})")
+                units = sum((job.units if job in over else job.done()) - before[job] for job in jobs)
                 names = ", ".join(job.name for job in running)
-                progress.advance(max(0, units - progress.done), f"{finished}/{len(jobs)} jobs, running {names}")
+                note = f"{len(over)} of {len(jobs)} jobs over, {names}" if running else "all jobs over"
+                progress.advance(max(0, units - progress.done), note)
         finally:
             _stop(list(running.values()))
     return failures
