@@ -67,6 +67,16 @@ class StudyManifest:
         return self.pinned["task"]
 
     @property
+    def device(self) -> str:
+        """Device of the runs."""
+        return self.pinned["device"]
+
+    @property
+    def num_envs(self) -> int:
+        """Number of worlds of a run."""
+        return self.pinned["number of worlds"]
+
+    @property
     def marks(self) -> list[int]:
         """Environment steps at which every run is evaluated."""
         return self.pinned["evaluated at"]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from zprl.evaluation.plots import BASE_COLOR, BASE_STYLE, COLORS, new_figure, save_figure
+from zprl.evaluation.plots import BASE_COLOR, COLORS, new_figure, save_figure
 from zprl.rl.methods import METHODS
 from zprl.study.grid import Variant
 from zprl.study.results import VariantResult
@@ -77,16 +77,10 @@ def _draw_curve(axes: Axes, x: Sequence[float], result: VariantResult, color: st
     curve = result.curve()
     base = result.base_success
     assert base is not None
-    means = [100 * base.mean, *(100 * point.mean for point in curve)]
+    means = 100 * np.array([base.mean, *(point.mean for point in curve)])
+    low, high = np.array([(0.0, 0.0), *(_error(point) for point in curve)]).T
     axes.plot([0, *x], means, color=color, linestyle=line, linewidth=1.8, label=result.variant.label)
-    low, high = (
-        [100 * (end if end is not None else p.mean) for p, end in zip(curve, ends, strict=True)]
-        for ends in (
-            [point.low for point in curve],
-            [point.high for point in curve],
-        )
-    )
-    axes.fill_between([0, *x], [means[0], *low], [means[0], *high], color=color, alpha=0.12, linewidth=0)
+    axes.fill_between([0, *x], means - low, means + high, color=color, alpha=0.12, linewidth=0)
 
 
 def plot_ablation(path: StrPath, results: Sequence[VariantResult], symbol: str, title: str) -> None:
@@ -105,7 +99,7 @@ def plot_ablation(path: StrPath, results: Sequence[VariantResult], symbol: str, 
     axes = figure.add_subplot()
     for algorithm, line in LEARNER_LINES.items():
         ours = [result for result in results if result.variant.algorithm == algorithm]
-        for name, color, key in (("final", COLORS[0], "final_success"), ("mean over the budget", COLORS[2], "area")):
+        for name, color, key in _ABLATION_SERIES:
             estimates: Mapping[float | None, Estimate] = {r.variant.value: getattr(r, key) for r in ours}
             shown = [(places[value], estimates[value]) for value in values if value in estimates]
             if not shown:
@@ -126,8 +120,6 @@ def plot_ablation(path: StrPath, results: Sequence[VariantResult], symbol: str, 
             if None in estimates:
                 reference = next(r.variant.method for r in ours if r.variant.value is None)
                 axes.axhline(100 * estimates[None].mean, color=color, linestyle=":", label=f"{reference}: {label}")
-    if bases := [result.base_success for result in results if result.base_success is not None]:
-        axes.axhline(100 * float(np.mean([base.mean for base in bases])), color=BASE_COLOR, label="base", **BASE_STYLE)
     axes.set_xticks(range(len(values)), [f"{value:g}" for value in values])
     axes.set_xlabel(symbol)
     axes.set_ylabel("success [%], 95% interval over seeds")
@@ -139,7 +131,16 @@ def plot_ablation(path: StrPath, results: Sequence[VariantResult], symbol: str, 
     save_figure(figure, path)
 
 
+_ABLATION_SERIES = (
+    ("final", COLORS[0], "final_success"),
+    ("mean over the budget", COLORS[2], "area"),
+    ("base policy", BASE_COLOR, "base_success"),
+)
+"""Label, colour and attribute of :class:`VariantResult` of each line of :func:`plot_ablation`."""
+
+
 def _error(estimate: Estimate) -> tuple[float, float]:
+    """Return how far the interval reaches below and above the mean, in percent."""
     if estimate.low is None or estimate.high is None:
         return 0.0, 0.0
     return 100 * (estimate.mean - estimate.low), 100 * (estimate.high - estimate.mean)

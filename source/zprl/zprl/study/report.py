@@ -5,17 +5,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from zprl.files import atomic_json_dump, atomic_write
 from zprl.study.grid import ABLATIONS
+from zprl.study.latent_plots import plot_maps, plot_shift
 from zprl.study.manifest import StudyManifest
 from zprl.study.plots import plot_ablation, plot_curves
-from zprl.study.results import LEVELS, VariantResult, load_results
+from zprl.study.results import VariantResult, load_results
+from zprl.study.run_analysis import load_analyses
 from zprl.study.scheduler import last_line
-from zprl.study.statistics import Estimate
+from zprl.study.tables import latent_table, results_table, settings_table, time_table
 
 
 def write_report(manifest: StudyManifest, folder: Path, output: Path) -> None:
@@ -24,18 +26,23 @@ def write_report(manifest: StudyManifest, folder: Path, output: Path) -> None:
     Args:
         manifest: The study.
         folder: The study's folder.
-        output: Folder to write into: ``README.md``, ``report.json``, ``curves.png`` and, of an ablation,
-            ``ablation.png``.
+        output: Folder to write into: ``README.md``, ``report.json``, ``curves.png``, of an ablation
+            ``ablation.png``, and of ZPRL ``latent_shift.png`` and ``latent_maps.png``.
     """
     results, missing = load_results(manifest, folder)
-    figures = {}
+    analyses = load_analyses(manifest, folder)
+    variants = [result.variant for result in results]
+    ablation = manifest.pinned["ablation"]
+    figures: dict[str, str] = {}
     if any(result.runs for result in results):
-        plot_curves(output / "curves.png", results, manifest.marks, manifest.task)
         figures["Learning curves"] = "curves.png"
-        ablation = manifest.pinned["ablation"]
+        plot_curves(output / "curves.png", results, manifest.marks, manifest.task)
         if ablation is not None:
-            plot_ablation(output / "ablation.png", results, ABLATIONS[ablation].symbol, manifest.task)
             figures["Ablation"] = "ablation.png"
+            plot_ablation(output / "ablation.png", results, ABLATIONS[ablation].symbol, manifest.task)
+    if analyses:
+        plot_shift(output / "latent_shift.png", variants, analyses, manifest.task)
+        plot_maps(output / "latent_maps.png", variants, analyses)
     logs = {name: last_line(folder / name / "train.log") for name in missing}
     atomic_json_dump(
         {
@@ -46,18 +53,26 @@ def write_report(manifest: StudyManifest, folder: Path, output: Path) -> None:
             "commits": manifest.commits,
             "command": manifest.command,
             "results": [result.to_dict() for result in results],
+            "latent": {
+                name: [{key: value for key, value in run.items() if key != "maps"} for run in runs]
+                for name, runs in analyses.items()
+            },
             "missing": logs,
         },
         output / "report.json",
     )
     with atomic_write(output / "README.md") as file:
-        file.write(markdown(manifest, results, logs, figures).encode())
+        file.write(markdown(manifest, results, logs, figures, analyses).encode())
     print(results_table(results, manifest.marks[-1]))
     print(f"report: {output}/README.md")
 
 
 def markdown(
-    manifest: StudyManifest, results: Sequence[VariantResult], missing: dict[str, str], figures: dict[str, str]
+    manifest: StudyManifest,
+    results: Sequence[VariantResult],
+    missing: dict[str, str],
+    figures: dict[str, str],
+    analyses: Mapping[str, Sequence[Mapping[str, Any]]],
 ) -> str:
     """Return the report's text.
 
@@ -66,6 +81,7 @@ def markdown(
         results: Results by variant.
         missing: Last line of the log of each run without a result, by its name.
         figures: File of each figure, by its caption.
+        analyses: What :func:`zprl.study.latent_analysis.analyse` returned for the runs, by the variant's name.
     """
     pinned = manifest.pinned
     episodes = next((run.final["episodes"] for result in results for run in result.runs), None)
@@ -89,6 +105,7 @@ def markdown(
         "## Time",
         time_table(results),
         f"Minutes are of reinforcement learning alone, with {manifest.jobs} runs at once.",
+        *(_latent_section(results, analyses) if analyses else ()),
         "## Settings",
         settings_table(manifest),
         "## How it was made",
@@ -97,61 +114,21 @@ def markdown(
     return "\n\n".join(parts) + "\n"
 
 
-def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Return a Markdown table."""
-    lines = [header, ["---"] * len(header), *rows]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
-
-
-def results_table(results: Sequence[VariantResult], budget: int) -> str:
-    """Return the table of what was reached, a row per variant.
-
-    Args:
-        results: Results by variant.
-        budget: Environment steps of each run.
-    """
-    header = ["", "seeds", "base [%]", "final success [%]"]
-    header += [f"steps to {100 * level:.0f} %" for level in LEVELS]
-    header += ["mean success [%]", "velocity [m/s]", "acceleration [m/s²]", "jerk [m/s³]", "episode [steps]"]
-    rows = []
-    for result in results:
-        row = [result.variant.label, str(len(result.runs)), _mean(result.base_success, 100, 1)]
-        row.append(_interval(result.final_success, 100, 1))
-        row += [_steps_to(result, index, budget) for index in range(len(LEVELS))]
-        row.append(_interval(result.area, 100, 1))
-        row += [_mean(result.final_mean(name), 1, digits) for name, digits in _MOTION.items()]
-        rows.append(row)
-    return markdown_table(header, rows)
-
-
-_MOTION = {"velocity": 3, "acceleration": 2, "jerk": 1, "mean_steps": 1}
-"""Digits after the point of each entry of an evaluation's summary."""
-
-
-def time_table(results: Sequence[VariantResult]) -> str:
-    """Return the table of where the time went, a row per variant."""
-    names = next((list(result.time_split()) for result in results if result.runs), [])
-    rows = [
-        [
-            result.variant.label,
-            _interval(result.minutes, 1, 1),
-            *(f"{100 * result.time_split()[name]:.0f}" for name in names),
-        ]
-        for result in results
-        if result.runs
+def _latent_section(results: Sequence[VariantResult], analyses: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[str]:
+    return [
+        "## What the residual does",
+        latent_table([result.variant for result in results], analyses),
+        "Change: RMS of the difference that the residual makes, over the RMS without it. Distance: mean distance to "
+        "the nearest point of the demonstrations, over the mean distance of the demonstrations' own points to the "
+        "nearest one of another demonstration; the base policy's at the same observations comes first. All at the "
+        "observations at which the steered policy plans in the evaluation's episodes, averaged over the seeds.",
+        "![Shift](latent_shift.png)",
+        "Dots: learned residuals, one per seed. Lines: residuals that nobody learned, uniform in [-λ, λ] and multiples "
+        "of that, at the demonstrations' observations.",
+        "![Maps](latent_maps.png)",
+        "Decoded features and executed actions of the base policy (before) and of the first seed's steered policy "
+        "(after) at the same observations, in the plane of the demonstrations' largest variance.",
     ]
-    return markdown_table(["", "minutes", *(f"{name} [%]" for name in names)], rows)
-
-
-def settings_table(manifest: StudyManifest) -> str:
-    """Return the table of the settings that tell the variants apart, a column per variant; folded up on a web page."""
-    records = manifest.variants
-    names = list(dict.fromkeys(name for record in records for name in record.settings))
-    rows = [[f"`{name}`", *(_value(record.settings.get(name)) for record in records)] for name in names]
-    rows.append(["iterations", *(f"{record.max_iterations:,}" for record in records)])
-    rows.append(["base policy (SHA-256)", *(f"`{record.base_checksum[:12]}`" for record in records)])
-    table = markdown_table(["", *(record.variant.label for record in records)], rows)
-    return f"<details><summary>Settings of each variant</summary>\n\n{table}\n\n</details>"
 
 
 def _provenance(manifest: StudyManifest) -> str:
@@ -165,30 +142,3 @@ def _provenance(manifest: StudyManifest) -> str:
         f"- Versions: {versions}",
     ]
     return "\n".join(lines)
-
-
-def _mean(estimate: Estimate | None, factor: float, digits: int) -> str:
-    return "-" if estimate is None else f"{factor * estimate.mean:.{digits}f}"
-
-
-def _interval(estimate: Estimate | None, factor: float, digits: int) -> str:
-    if estimate is None or estimate.low is None or estimate.high is None:
-        return _mean(estimate, factor, digits)
-    low, high = factor * estimate.low, factor * estimate.high
-    return f"{factor * estimate.mean:.{digits}f} [{low:.{digits}f}, {high:.{digits}f}]"
-
-
-def _steps_to(result: VariantResult, index: int, budget: int) -> str:
-    estimate = result.steps_to(index)
-    if not result.runs:
-        return "-"
-    if estimate is None:
-        return f"> {budget / 1000:,.0f}k"
-    reached = "" if estimate.count == len(result.runs) else f" ({estimate.count} of {len(result.runs)})"
-    return f"{estimate.mean / 1000:,.0f}k{reached}"
-
-
-def _value(value: Any) -> str:
-    if value is None:
-        return ""
-    return f"{value:g}" if isinstance(value, float) else str(value)

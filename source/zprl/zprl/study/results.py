@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -94,7 +95,7 @@ class VariantResult:
         Args:
             index: Place in :data:`LEVELS`.
         """
-        return self.over_seeds([run.steps_to[index] for run in self.runs])
+        return self.over_seeds([run.steps_to[index] for run in self.runs], (0.0, math.inf))
 
     def time_split(self) -> dict[str, float]:
         """Return the shares of the minutes, averaged over the seeds."""

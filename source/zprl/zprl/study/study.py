@@ -25,6 +25,7 @@ from zprl.study.grid import ABLATIONS, Run, Variant, ablation_variants, expand, 
 from zprl.study.manifest import StudyManifest, VariantRecord, load_manifest
 from zprl.study.planning import PlannedVariant, plan_variants
 from zprl.study.report import write_report
+from zprl.study.run_analysis import analyse_runs
 from zprl.study.scheduler import Job, exclusive, run_jobs
 
 
@@ -80,6 +81,7 @@ def run_study(args: argparse.Namespace, overrides: list[str], scripts: Path) -> 
             if not is_done(folder / run.name, budget.env_steps)
         ]
         failures = run_jobs(jobs, args.jobs, "study", lock)
+        analyse_runs(manifest, folder)
     write_report(manifest, folder, output)
     return len(failures)
 
