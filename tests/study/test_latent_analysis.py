@@ -15,11 +15,11 @@ from zprl.study.latent_analysis import (
     SPACES,
     Demonstrated,
     analyse,
+    distances_to_other_episodes,
     nearest_distances,
     principal_plane,
     random_reference,
     respond,
-    spread,
 )
 from zprl.study.run_analysis import while_running
 
@@ -61,10 +61,12 @@ def test_nearest_distances_by_hand():
     assert nearest_distances(many, many).abs().max() < 1e-3
 
 
-def test_spread_leaves_a_points_own_episode_out():
-    """Points 0 and 1 of episode 0, 10 of episode 1: distances 10, 9 and 9."""
+def test_a_points_own_episode_is_not_near():
+    """Points 0 and 1 of episode 0, 10 of episode 1; the third one has moved to 12."""
     reference, episodes = torch.tensor([[0.0], [1.0], [10.0]]), torch.tensor([0, 0, 1])
-    assert spread(reference, episodes) == pytest.approx(28 / 3)
+    assert distances_to_other_episodes(reference, reference, episodes).tolist() == [10.0, 9.0, 9.0]
+    moved = torch.tensor([[0.0], [1.0], [12.0]])
+    assert distances_to_other_episodes(moved, reference, episodes).tolist() == [10.0, 9.0, 11.0]
 
 
 def test_respond_is_the_policy(policy):
@@ -80,7 +82,10 @@ def test_no_residual_changes_nothing_and_a_known_one_as_much_as_it_should(policy
     before = demonstrated.response
     still = demonstrated.measure(before, before)
     assert still["change"] == dict.fromkeys(SPACES, 0.0)
-    assert all(abs(value) < 1e-3 for value in still["distance"].values())  # the demonstrations are their own nearest
+    assert still["distance"] == dict.fromkeys(SPACES, 0.0)  # the demonstrations are their own nearest
+    here = demonstrated.measure_here(before)
+    assert here["change"] == dict.fromkeys(SPACES, 0.0)
+    assert here["distance"] == pytest.approx(dict.fromkeys(SPACES, 1.0))
     rms = before["latent"].square().mean().sqrt()
     shifted = respond(policy, demonstrated.obs, rms * torch.ones_like(before["latent"]))
     assert demonstrated.measure(before, shifted)["change"]["latent"] == pytest.approx(1.0, rel=1e-5)
@@ -100,6 +105,7 @@ def test_random_residuals_have_the_size_that_lambda_says(demonstrated):
         # The RMS of a uniform number in [-1, 1] is 1 / sqrt(3).
         expected = row["multiple"] * 0.5 / math.sqrt(3) / rms
         assert row["change"]["latent"] == pytest.approx(expected, rel=0.1)
+    assert rows[0]["distance"]["latent"] == pytest.approx(1.0)
     assert [row["multiple"] for row in rows] == [0.0, 0.25, 0.5, 1.0, 2.0, 4.0]
 
 

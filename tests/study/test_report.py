@@ -36,23 +36,22 @@ def manifest_of(variants, seeds, **pinned):
     return StudyManifest("methods", values, records, seeds, ["c0ffee"], "python scripts/study.py", 2, machine)
 
 
-def write_run(folder, seed, first, last, jerk=10.0, steps=MARKS):
+def write_run(folder, seed, first, last, jerk=10.0, steps=MARKS, method="zprl"):
     """Write a result of ten episodes per evaluation: first and last are successes; the base policy has five."""
     folder.mkdir(parents=True)
     summary = {"episodes": 10, "low": 0.0, "high": 1.0, "velocity": 0.1, "acceleration": 1.0, "mean_steps": 80.0}
     result = {
         "seed": seed,
+        "method": method,
         "base": {**summary, "rate": 0.5, "successes": 5, "jerk": 8.0},
         "steered": {**summary, "rate": last / 10, "successes": last, "jerk": jerk},
         "time_split": {"simulation": 0.75, "update": 0.25},
         "environment_steps": steps[-1],
         "history": {
-            "steps": [50_000, 100_000, 150_000, 200_000],
-            "minutes": [1.0, 2.0, 3.0, 4.0 + seed],
-            "training_success": [0.5, 0.5, 0.5, 0.5],
             "evaluation_steps": steps,
             "evaluation_successes": [first, last],
             "evaluation_episodes": [10, 10],
+            "evaluation_minutes": [2.0, 4.0 + seed],
         },
     }
     (folder / "result.json").write_text(json.dumps(result))
@@ -131,6 +130,23 @@ def test_an_ablation_has_its_figure(tmp_path):
         write_run(tmp_path / "study" / f"{name}_seed0", 0, 6, 7)
     write_report(manifest, tmp_path / "study", tmp_path / "report")
     assert (tmp_path / "report" / "ablation.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_run_without_a_base_policy_starts_from_nothing(tmp_path):
+    write_run(tmp_path / "run", 0, 4, 8, method="scratch")
+    run = read_run(tmp_path / "run" / "result.json", MARKS)
+    assert (run.start, run.base["rate"]) == (0.0, 0.5)
+    assert run.area == pytest.approx((0 + 2 * 0.4 + 0.8) / 4)
+
+
+def test_minutes_of_a_run_that_did_not_record_them_at_its_evaluations(tmp_path):
+    write_run(tmp_path / "run", 0, 5, 6)
+    path = tmp_path / "run" / "result.json"
+    result = json.loads(path.read_text())
+    del result["history"]["evaluation_minutes"]
+    result["history"] |= {"steps": [50_000, 150_000, 200_000], "minutes": [1.0, 4.0, 5.0]}
+    path.write_text(json.dumps(result))
+    assert read_run(path, MARKS).minutes == [2.5, 5.0]
 
 
 def test_a_run_of_other_marks_is_refused(tmp_path):

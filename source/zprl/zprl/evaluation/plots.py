@@ -44,6 +44,8 @@ class LearningHistory:
     """Number of successful episodes of each evaluation."""
     evaluation_episodes: list[int] = field(default_factory=list)
     """Number of episodes of each evaluation."""
+    evaluation_minutes: list[float] = field(default_factory=list)
+    """Duration of the reinforcement learning until each evaluation, evaluations left out [min]; empty in old files."""
 
 
 def plot_learning_curve(path: StrPath, history: LearningHistory, base: SuccessRate | None, title: str = "") -> None:

@@ -61,20 +61,24 @@ def nearest_distances(points: Tensor, reference: Tensor) -> Tensor:
     return torch.cat(parts)
 
 
-def spread(reference: Tensor, episodes: Tensor) -> float:
-    """Return the mean distance of a reference's points to the nearest point of another episode.
+def distances_to_other_episodes(points: Tensor, reference: Tensor, episodes: Tensor) -> Tensor:
+    """Return the distance of each point to the nearest one of a reference that belongs to another episode.
 
-    Points of the same episode are left out: the next time step would always be the nearest.
+    Within an episode the next time step would always be the nearest.
 
     Args:
+        points: Point i belongs to the same observation as point i of the reference, shape (M, D).
         reference: Shape (M, D).
         episodes: Number of the episode of each point, shape (M,); at least two differ.
+
+    Returns:
+        Distances, shape (M,).
     """
-    distances = [
-        nearest_distances(reference[episodes == episode], reference[episodes != episode])
-        for episode in episodes.unique()
-    ]
-    return float(torch.cat(distances).mean())
+    distances = torch.empty(len(points))
+    for episode in episodes.unique():
+        ours = episodes == episode
+        distances[ours] = nearest_distances(points[ours], reference[~ours])
+    return distances
 
 
 class Demonstrated:
@@ -92,8 +96,12 @@ class Demonstrated:
         self.policy = policy
         self.obs = torch.cat(parts)
         self.response = respond(policy, self.obs)
-        episodes = torch.repeat_interleave(torch.arange(len(parts)), torch.tensor([len(part) for part in parts]))
-        self.spread = {space: spread(self.response[space], episodes) for space in SPACES}
+        self.episodes = torch.repeat_interleave(torch.arange(len(parts)), torch.tensor([len(part) for part in parts]))
+        self.spread = {space: float(self._own_distances(self.response, space).mean()) for space in SPACES}
+        """Mean distance of a demonstrated point to the nearest one of another demonstration."""
+
+    def _own_distances(self, response: Response, space: str) -> Tensor:
+        return distances_to_other_episodes(response[space], self.response[space], self.episodes)
 
     def measure(self, before: Response, after: Response) -> dict[str, dict[str, float]]:
         """Measure what a residual does at some observations.
@@ -103,16 +111,29 @@ class Demonstrated:
             after: What the steered policy does there.
 
         Returns:
-            By the names in :data:`SPACES`, ``change``, the RMS of the difference over the RMS before, and
-            ``distance``, the mean distance to the nearest demonstrated point over the demonstrations' own
-            :func:`spread`: about 1 among them, larger out of their distribution.
+            By the names in :data:`SPACES`, ``change``, the RMS of the difference over the RMS before, and ``distance``,
+            the mean distance to the nearest demonstrated point over the demonstrations' own :attr:`spread`: about 1
+            among them, larger out of their distribution.
         """
-        change = {space: float(rms(after[space] - before[space]) / rms(before[space])) for space in SPACES}
-        distance = {
-            space: float(nearest_distances(after[space], self.response[space]).mean()) / self.spread[space]
-            for space in SPACES
+        return self._measure(before, after, lambda space: nearest_distances(after[space], self.response[space]))
+
+    def measure_here(self, after: Response) -> dict[str, dict[str, float]]:
+        """Measure what a residual does at the demonstrations' own observations; see :meth:`measure`.
+
+        Points of the same demonstration are not counted as near, so no residual has distance 1.
+
+        Args:
+            after: What the steered policy does there.
+        """
+        return self._measure(self.response, after, lambda space: self._own_distances(after, space))
+
+    def _measure(
+        self, before: Response, after: Response, distances: Callable[[str], Tensor]
+    ) -> dict[str, dict[str, float]]:
+        return {
+            "change": {space: float(rms(after[space] - before[space]) / rms(before[space])) for space in SPACES},
+            "distance": {space: float(distances(space).mean()) / self.spread[space] for space in SPACES},
         }
-        return {"change": change, "distance": distance}
 
 
 def random_reference(demonstrated: Demonstrated, residual_scale: float, seed: int = 0) -> list[dict[str, Any]]:
@@ -124,16 +145,15 @@ def random_reference(demonstrated: Demonstrated, residual_scale: float, seed: in
         seed: Seed of the residuals.
 
     Returns:
-        What :meth:`Demonstrated.measure` returns, with the ``multiple`` of lambda, for 0 and each of
+        What :meth:`Demonstrated.measure_here` returns, with the ``multiple`` of lambda, for 0 and each of
         :data:`RANDOM_MULTIPLES`.
     """
     generator = torch.Generator().manual_seed(seed)
-    before = demonstrated.response
-    u = 2.0 * torch.rand(before["latent"].shape, generator=generator) - 1.0
+    u = 2.0 * torch.rand(demonstrated.response["latent"].shape, generator=generator) - 1.0
     rows = []
     for multiple in (0.0, *RANDOM_MULTIPLES):
         after = respond(demonstrated.policy, demonstrated.obs, multiple * residual_scale * u)
-        rows.append({"multiple": multiple, **demonstrated.measure(before, after)})
+        rows.append({"multiple": multiple, **demonstrated.measure_here(after)})
     return rows
 
 
@@ -216,7 +236,7 @@ def analyse(
         "residual_scale": residual_scale,
         "latent_rms": float(rms(demonstrated.response["latent"])),
         "random": random_reference(demonstrated, residual_scale),
-        "steered": demonstrated.measure(demonstrated.response, at_demonstrations),
+        "steered": demonstrated.measure_here(at_demonstrations),
         "steered_visited": demonstrated.measure(before, after),
         "base_visited": demonstrated.measure(before, before),
         "maps": maps(demonstrated, before, after),

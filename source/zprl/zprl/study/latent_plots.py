@@ -24,7 +24,8 @@ def plot_shift(
 ) -> None:
     """Draw how far residuals move z, features and actions, and whether they leave the demonstrations.
 
-    Lines are of residuals that nobody learned, dots of learned ones at the observations that they lead to.
+    Lines are of residuals that nobody learned, dots of learned ones at the observations that they lead to. Changes are
+    relative, distances are from the demonstrations, as :class:`zprl.study.latent_analysis.Demonstrated` measures them.
 
     Args:
         path: PNG file to create or to replace.
@@ -61,8 +62,7 @@ def plot_shift(
                 label=variant.label,
             )
         axes.set_xlabel("RMS(λ dz) / RMS(z)")
-        what = {"change": "relative change of", "distance": "distance from the demonstrations:"}[measure]
-        axes.set_ylabel(f"{what} {space}")
+        axes.set_ylabel(f"{measure} of {space}")
         axes.set_xlim(left=0)
         axes.set_ylim(bottom=0)
         axes.grid(color="#DDDDDD", linewidth=0.6)

@@ -75,9 +75,7 @@ def plot_curves(path: StrPath, results: Sequence[VariantResult], marks: Sequence
 
 def _draw_curve(axes: Axes, x: Sequence[float], result: VariantResult, color: str, line: str) -> None:
     curve = result.curve()
-    base = result.base_success
-    assert base is not None
-    means = 100 * np.array([base.mean, *(point.mean for point in curve)])
+    means = 100 * np.array([result.start, *(point.mean for point in curve)])
     low, high = np.array([(0.0, 0.0), *(_error(point) for point in curve)]).T
     axes.plot([0, *x], means, color=color, linestyle=line, linewidth=1.8, label=result.variant.label)
     axes.fill_between([0, *x], means - low, means + high, color=color, alpha=0.12, linewidth=0)

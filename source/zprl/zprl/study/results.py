@@ -23,6 +23,9 @@ from zprl.study.statistics import Estimate, area_under_curve, mean_interval, ste
 LEVELS = (0.8, 0.9)
 """Success rates whose first evaluation the report names."""
 
+_WITHOUT_BASE = "scratch"
+"""The method that does not begin as the base policy."""
+
 _SMOOTHNESS = ("velocity", "acceleration", "jerk")
 
 
@@ -32,6 +35,7 @@ class RunResult:
 
     Attributes:
         seed: The run's seed.
+        start: Success rate before learning: the base policy's, or 0 where there is none.
         base: Summary of its base policy; see :func:`zprl.evaluation.statistics.policy_summary`.
         final: Summary of its last evaluation.
         rates: Success rate at each of the study's marks.
@@ -42,6 +46,7 @@ class RunResult:
     """
 
     seed: int
+    start: float
     base: dict[str, Any]
     final: dict[str, Any]
     rates: list[float]
@@ -69,6 +74,11 @@ class VariantResult:
     def base_success(self) -> Estimate | None:
         """Success rate of the base policy, which the seeds share."""
         return self.over_seeds([run.base["rate"] for run in self.runs], (0.0, 1.0))
+
+    @property
+    def start(self) -> float:
+        """Success rate before learning."""
+        return float(np.mean([run.start for run in self.runs]))
 
     @property
     def final_success(self) -> Estimate | None:
@@ -174,14 +184,18 @@ def read_run(path: Path, marks: Sequence[int]) -> RunResult:
         )
     counts = zip(history.evaluation_successes, history.evaluation_episodes, strict=True)
     rates = [successes / episodes for successes, episodes in counts]
-    base_rate = result["base"]["rate"]
+    minutes = history.evaluation_minutes
+    if len(minutes) < len(marks):  # begun before they were recorded: between the iterations
+        minutes = np.interp(marks, [0, *history.steps], [0.0, *history.minutes]).tolist()
+    start = 0.0 if result["method"] == _WITHOUT_BASE else result["base"]["rate"]
     return RunResult(
         seed=result["seed"],
+        start=start,
         base=result["base"],
         final=result["steered"],
         rates=rates,
-        minutes=np.interp(marks, [0, *history.steps], [0.0, *history.minutes]).tolist(),
+        minutes=minutes,
         steps_to=[steps_to_reach(marks, rates, level) for level in LEVELS],
-        area=area_under_curve(marks, rates, base_rate),
+        area=area_under_curve(marks, rates, start),
         time_split=result["time_split"],
     )

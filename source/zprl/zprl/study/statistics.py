@@ -84,13 +84,13 @@ def steps_to_reach(steps: Sequence[int], rates: Sequence[float], level: float) -
     return next((step for step, rate in zip(steps, rates, strict=True) if rate >= level), None)
 
 
-def area_under_curve(steps: Sequence[int], rates: Sequence[float], base_rate: float) -> float:
+def area_under_curve(steps: Sequence[int], rates: Sequence[float], start: float) -> float:
     """Return the mean success over the budget: the area under the curve by the trapezoidal rule, divided by its width.
 
     Args:
         steps: Environment steps of the evaluations, increasing, shape (N,) with N >= 1.
         rates: Success rates, shape (N,).
-        base_rate: Success rate before learning, at step 0.
+        start: Success rate before learning, at step 0.
     """
-    x, y = np.array([0, *steps], dtype=np.float64), np.array([base_rate, *rates], dtype=np.float64)
+    x, y = np.array([0, *steps], dtype=np.float64), np.array([start, *rates], dtype=np.float64)
     return float(np.trapezoid(y, x) / x[-1])

@@ -146,7 +146,7 @@ def _manifest(
         variants=records,
         seeds=list(args.seeds),
         commits=[] if commit is None else [commit],
-        command=shlex.join(["python", *sys.argv]),
+        command=shlex.join(["python", f"scripts/{Path(sys.argv[0]).name}", *sys.argv[1:]]),
         jobs=args.jobs,
         machine=describe_machine(args.device, threads=1),
     )
