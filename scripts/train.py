@@ -30,6 +30,9 @@ def main() -> None:
     )
     parser.add_argument("--base", default=None, metavar="PATH", help="base policy to steer instead of training one")
     parser.add_argument("--dataset_file", default=None, metavar="F", help="demonstrations instead of collecting them")
+    parser.add_argument(
+        "--run_dir", default=None, metavar="DIR", help="folder of the run (default: a new one below logs/rsl_rl/)"
+    )
     parser.add_argument("--checkpoint", default=None, metavar="latest|PATH", help="checkpoint to continue from")
     args, overrides = commands.parse(parser)
     commands.train(args, overrides)

@@ -31,7 +31,10 @@ from .conftest import (
 
 pytestmark = pytest.mark.sim
 
-WALL_CLOCK = {"tot_time", "collection_seconds", "update_seconds", "evaluation_seconds", "timers", "minutes"}
+WALL_CLOCK = {
+    *("tot_time", "collection_seconds", "update_seconds", "evaluation_seconds", "timers"),
+    *("minutes", "evaluation_minutes"),
+}
 """Entries of a checkpoint and of a result that a clock decides."""
 
 EVALUATIONS = {"evaluation_steps", "evaluation_successes", "evaluation_episodes"}
@@ -265,6 +268,30 @@ def test_a_finished_run_can_be_extended(workshop, tmp_path):
     history = json.loads((run / "result.json").read_text())["history"]
     assert history["evaluation_steps"] == [2 * STEPS_PER_ITERATION, 4 * STEPS_PER_ITERATION]
     assert history["evaluation_successes"][-1:] == workshop.result["history"]["evaluation_successes"]
+
+
+def test_a_run_in_a_folder_of_its_own(workshop, tmp_path):
+    """The folder may hold something, but no run."""
+    workshop.stock(tmp_path)
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "train.log").write_text("begun")
+    argv = arguments("train", "--max_iterations", 2, "--run_dir", "mine")
+    outcome = call("train", argv, tmp_path)
+    assert outcome.status == 0, outcome.err
+    assert "run: mine" in outcome.out
+    assert not (tmp_path / EXPERIMENT).exists()
+    result = json.loads((tmp_path / "mine" / "result.json").read_text())
+    assert result["environment_steps"] == 2 * STEPS_PER_ITERATION
+    assert len(result["history"]["evaluation_minutes"]) == len(result["history"]["evaluation_steps"]) == 1
+    assert result["history"]["evaluation_minutes"] == [pytest.approx(result["minutes"])]
+    before = files_below(tmp_path)
+    again = call("train", argv, tmp_path)
+    elsewhere = call("train", [*argv, "--checkpoint", "mine/model_2.pt", "--run_dir", "other"], tmp_path)
+    for outcome, words in ((again, "--run_dir mine holds a run already"), (elsewhere, "run in mine, not in other")):
+        assert outcome.status == 2
+        (line,) = outcome.error_lines
+        assert words in line
+    assert files_below(tmp_path) == before
 
 
 def test_changed_pretraining_makes_a_new_base_policy(workshop, tmp_path):

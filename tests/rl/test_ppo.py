@@ -11,7 +11,7 @@ from rsl_rl.models import MLPModel
 from rsl_rl.storage import RolloutStorage
 from tensordict import TensorDict
 
-from zprl.rl.ppo import CriticWarmupPPO
+from zprl.rl.ppo import PPO
 
 GROUPS = {"actor": ["policy"], "critic": ["policy"]}
 WORLDS, STEPS, DIMS = 4, 3, 2
@@ -24,9 +24,7 @@ def make(warmup):
     actor = MLPModel(obs, GROUPS, "actor", DIMS, [8], distribution_cfg=gaussian)
     critic = MLPModel(obs, GROUPS, "critic", 1, [8])
     storage = RolloutStorage("rl", WORLDS, STEPS, obs, [DIMS], "cpu")
-    ppo = CriticWarmupPPO(
-        actor, critic, storage, critic_warmup_iterations=warmup, num_mini_batches=2, schedule="fixed"
-    )
+    ppo = PPO(actor, critic, storage, critic_warmup_iterations=warmup, num_mini_batches=2, schedule="fixed")
     ppo.compile()
     return ppo
 

@@ -72,7 +72,7 @@ def test_the_processes_agree_to_the_last_bit(both):
 
 
 def test_the_gradient_is_that_of_one_process_on_all_worlds(alone, both):
-    assert (alone["class"], both[0]["class"]) == ("PPO", "DistributedPPO")
+    assert (alone["class"], both[0]["class"]) == ("PPO", "PPO")
     for name, expected in alone["gradients"].items():
         assert expected.abs().max() > 1e-5, name
         torch.testing.assert_close(both[0]["gradients"][name], expected, rtol=1e-4, atol=1e-6, msg=name)

@@ -33,7 +33,7 @@ CFG = {
     "init_at_random_ep_len": True,
     "obs_groups": {"actor": ["policy"], "critic": ["policy"]},
     "algorithm": {
-        "class_name": "PPO",
+        "class_name": "zprl.rl.ppo:PPO",
         "num_learning_epochs": 1,
         "num_mini_batches": 1,
         "learning_rate": 1e-3,

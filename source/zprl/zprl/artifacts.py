@@ -86,10 +86,14 @@ def new_run_dir(experiment_name: str, run_name: str = "") -> Path:
 
 def checkpoints(run_dir: Path) -> list[Path]:
     """Return a run's checkpoints, oldest first."""
-    found = [
-        (int(match[1]), path) for path in run_dir.glob("model_*.pt") if (match := _CHECKPOINT.fullmatch(path.name))
-    ]
-    return [path for _, path in sorted(found)]
+    return sorted((path for path in run_dir.glob("model_*.pt") if _CHECKPOINT.fullmatch(path.name)), key=iteration_of)
+
+
+def iteration_of(checkpoint: Path) -> int:
+    """Return the iterations that a run had done when it wrote a checkpoint, by the file's name."""
+    match = _CHECKPOINT.fullmatch(checkpoint.name)
+    assert match is not None
+    return int(match[1])
 
 
 def latest_checkpoint(task: str, experiment_name: str) -> Path:

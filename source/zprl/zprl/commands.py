@@ -6,18 +6,15 @@
 from __future__ import annotations
 
 import argparse
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from zprl import artifacts, processes
+from zprl import artifacts
 from zprl.errors import ZprlError
 from zprl.session import TaskSession
 
 if TYPE_CHECKING:
-    from isaaclab.envs import ManagerBasedRLEnv, ManagerBasedRLEnvCfg
-
-    from zprl.rl.checkpoint import SteeringCheckpoint
+    pass
 
 
 def add_task_arguments(parser: argparse.ArgumentParser) -> None:
@@ -92,169 +89,22 @@ def pretrain(args: argparse.Namespace, overrides: list[str]) -> Path:
 
 def train(args: argparse.Namespace, overrides: list[str]) -> dict[str, Any]:
     """Run ``scripts/train.py``; return what ``result.json`` holds."""
-    from zprl.rl.checkpoint import find_checkpoint
-    from zprl.rl.methods import DEFAULT_ALGORITHM, DEFAULT_METHOD
+    from zprl.rl.train_command import train as run_training
 
-    start = time.perf_counter()
-    method, algorithm = args.method or DEFAULT_METHOD, args.algo or DEFAULT_ALGORITHM
-    checkpoint = None
-    if args.checkpoint is not None:
-        checkpoint = find_checkpoint(args.checkpoint, args.task, overrides)
-        for option, given, theirs in (
-            ("--method", args.method, checkpoint.method),
-            ("--algo", args.algo, checkpoint.algorithm),
-        ):
-            if given not in (None, theirs):
-                raise ZprlError(
-                    f"the checkpoint {checkpoint.path} is of {option} {theirs}, not {given}; drop {option}."
-                )
-        algorithm = checkpoint.algorithm
-    _check_processes(algorithm, checkpoint)
-    device = processes.own_device(args.device)
-    session = TaskSession(args.task, device, overrides, args.num_envs, args.seed, method, algorithm, checkpoint)
-    if checkpoint is not None:
-        path = checkpoint.path
-        if checkpoint.layout.task != args.task:
-            raise ZprlError(
-                f"the checkpoint {path} belongs to task {checkpoint.layout.task}, not to {args.task}; pass --task "
-                f"{checkpoint.layout.task}."
-            )
-        if args.base is not None or args.dataset_file is not None:
-            raise ZprlError("--checkpoint continues a run with its own base policy; drop --base and --dataset_file.")
-        session.adopt_run(checkpoint)
-        if args.seed is not None:
-            session.agent_cfg.seed = session.env_cfg.seed = args.seed
-    if args.max_iterations is not None:
-        session.agent_cfg.max_iterations = args.max_iterations
-    _check_shares(session)
-    with session.launched(args.viz), processes.joined(session.device):
-        base = None
-        if checkpoint is None:
-            base = processes.first_then_others(lambda: _base_policy(session, args.base, args.dataset_file))
-        return _train(session, base, checkpoint, start)
+    return run_training(args, overrides)
 
 
-def _check_processes(algorithm: str, checkpoint: SteeringCheckpoint | None) -> None:
-    """Refuse a learner or a checkpoint that does not go with the number of processes."""
-    count = processes.count()
-    if algorithm == "sac" and count > 1:
-        raise ZprlError(f"--algo sac learns in one process, not in {count}; start it without torchrun.")
-    if checkpoint is not None and checkpoint.num_processes != count:
-        how = f"torchrun --nproc_per_node={checkpoint.num_processes}" if checkpoint.num_processes > 1 else "no torchrun"
-        raise ZprlError(
-            f"{checkpoint.num_processes} process{'es' * (checkpoint.num_processes > 1)} made the checkpoint "
-            f"{checkpoint.path}, and {count} would continue it to another result; start it with {how}."
-        )
+def study(args: argparse.Namespace, overrides: list[str], scripts: Path) -> int:
+    """Run ``scripts/study.py``; return how many runs are missing.
 
+    Args:
+        args: The script's arguments.
+        overrides: Hydra overrides of all runs.
+        scripts: Folder of the scripts that the runs' processes are started with.
+    """
+    from zprl.study.study import run_study
 
-def _check_shares(session: TaskSession) -> None:
-    """Refuse settings that several processes cannot share as one process would have them."""
-    algorithm, count = session.agent_cfg.algorithm, processes.count()
-    if count == 1:
-        return
-    transitions = processes.share(session.env_cfg.scene.num_envs, "--num_envs") * session.agent_cfg.num_steps_per_env
-    if transitions % algorithm.num_mini_batches:
-        raise ZprlError(
-            f"{transitions} transitions of each process do not make agent.algorithm.num_mini_batches="
-            f"{algorithm.num_mini_batches} equal parts; change --num_envs or agent.num_steps_per_env."
-        )
-    if algorithm.normalize_advantage_per_mini_batch:
-        raise ZprlError(
-            "agent.algorithm.normalize_advantage_per_mini_batch=true would normalise in each process by itself; set it "
-            "to false or start one process."
-        )
-
-
-def _base_policy(session: TaskSession, base: str | None, dataset_file: str | None) -> Path:
-    """Return the base policy to steer, training it first if it is not there."""
-    from zprl.policy import load_policy
-
-    if base is not None:
-        path = Path(base)
-        load_policy(path)
-        print(f"base policy: given {path}")
-        return path
-    dataset = session.demonstrations(dataset_file)
-    path = artifacts.base_policy_path(session.task, session.agent_cfg, dataset)
-    if path.is_file():
-        print(f"base policy: found {path}")
-    else:
-        session.pretrain(dataset, path)
-    return path
-
-
-def _configure_worlds(cfg: ManagerBasedRLEnvCfg, algorithm: str) -> None:
-    """Adapt an environment to the learner and to this process."""
-    if algorithm == "sac":
-        cfg.compute_final_obs = True  # what an episode ends with, which a replay buffer stores
-    # What is drawn once, when worlds are made, differs between the processes.
-    cfg.seed = (cfg.seed + processes.rank()) % 2**31  # type: ignore[operator]
-
-
-def _train(session: TaskSession, base: Path | None, checkpoint: Any, start: float) -> dict[str, Any]:
-    from zprl.envs.layout import EnvLayout
-    from zprl.evaluation.report import result_table
-    from zprl.rl.manifest import write_run_files
-    from zprl.rl.training import SteeringTrainer
-
-    num_envs = processes.share(session.env_cfg.scene.num_envs, "--num_envs")
-    with session.environment(num_envs, lambda cfg: _configure_worlds(cfg, session.agent_cfg.algo)) as env:
-        layout = EnvLayout.of(session.task, env)
-        if checkpoint is not None:
-            layout.require_match(checkpoint.layout, f"the checkpoint {checkpoint.path}")
-            policy, meta = session.adopt(checkpoint), checkpoint.policy_meta
-            run_dir = checkpoint.path.parent
-        else:
-            assert base is not None
-            policy, meta = session.load_base(base, layout)
-            processes.first_then_others(lambda: _check_bottleneck_once(session, env, base))
-            run_dir = artifacts.new_run_dir(session.agent_cfg.experiment_name, session.agent_cfg.run_name)
-            run_dir = processes.gather(run_dir)[0]
-        trainer = SteeringTrainer(
-            env,
-            layout,
-            policy,
-            meta,
-            session.agent_cfg,
-            run_dir,
-            {"physics": session.physics, "device": session.device},
-        )
-        if checkpoint is not None:
-            trainer.resume(checkpoint)
-            print(f"continuing {checkpoint.path} at {trainer.runner.env_steps:,} env steps")
-        else:
-            if processes.is_first():
-                write_run_files(run_dir, session)  # now that nothing refuses the settings any more
-            print(f"run: {run_dir}")
-        print(
-            f"{session.agent_cfg.algo.upper()} learns {trainer.steering.describe()}; policy step on "
-            f"{trainer.step.backend}, initial noise {policy.cfg.initial_noise}"
-        )
-        steered = trainer.train()
-        result = trainer.result(steered)
-        result["total_minutes"] = (time.perf_counter() - start) / 60.0
-        trainer.write_result(result)
-    print()
-    print(result_table(result))
-    print(time_table(result))
-    print(f"files: {run_dir}/ (learning_curve.png, result.json, checkpoints, TensorBoard)")
-    return result
-
-
-def _check_bottleneck_once(session: TaskSession, env: ManagerBasedRLEnv, base: Path) -> None:
-    if not base.with_suffix(".json").is_file():
-        session.check_bottleneck(env, base)
-
-
-def time_table(result: dict[str, Any]) -> str:
-    """Return two lines on where the time went."""
-    split = ", ".join(f"{name} {100 * share:.1f}%" for name, share in result["time_split"].items())
-    rate, bare = result["training_steps_per_second"], result["bare_steps_per_second"]
-    return (
-        f"reinforcement learning {result['minutes']:.1f} min: {split}; evaluations {result['evaluation_minutes']:.1f} "
-        f"min; everything {result['total_minutes']:.1f} min\n"
-        f"training {rate:,.0f} env steps/s, bare environment with random actions {bare:,.0f} ({100 * rate / bare:.0f}%)"
-    )
+    return run_study(args, overrides, scripts)
 
 
 def evaluate(args: argparse.Namespace, overrides: list[str]) -> dict[str, Any]:

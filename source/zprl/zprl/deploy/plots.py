@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from zprl.evaluation.plots import BASE_COLOR, COLORS
-from zprl.files import atomic_write
+from zprl.evaluation.plots import BASE_COLOR, COLORS, new_figure, save_figure
 
 if TYPE_CHECKING:
     from _typeshed import StrPath
@@ -28,13 +27,7 @@ def plot_robustness(path: StrPath, rows: Sequence[dict[str, Any]], title: str) -
     Raises:
         OSError: If the file cannot be written; see :func:`zprl.files.atomic_write`.
     """
-    # The figure is made without pyplot, which would open windows and keep every figure in memory.
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-    from PIL import Image
-
-    figure = Figure(figsize=(7.2, 1.2 + 0.36 * len(rows)), dpi=120, layout="constrained")
-    canvas = FigureCanvasAgg(figure)
+    figure = new_figure(7.2, 1.2 + 0.36 * len(rows))
     axes = figure.add_subplot()
     places = np.arange(len(rows))
     for name, color, offset in (("base", BASE_COLOR, -0.2), ("steered", COLORS[0], 0.2)):
@@ -61,8 +54,4 @@ def plot_robustness(path: StrPath, rows: Sequence[dict[str, Any]], title: str) -
     axes.spines[["top", "right"]].set_visible(False)
     axes.set_title(title, loc="left", fontsize="medium")
     axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.1), ncols=2, frameon=False, fontsize="small")
-
-    canvas.draw()
-    image = Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB").quantize(256, dither=Image.Dither.NONE)
-    with atomic_write(path) as file:
-        image.save(file, format="png", optimize=True)
+    save_figure(figure, path)

@@ -17,6 +17,7 @@ from .statistics import SuccessRate, wilson_interval
 if TYPE_CHECKING:
     from _typeshed import StrPath
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 # Distinguishable with every kind of color vision: M. Okabe and K. Ito, "Color universal design", 2008.
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8C6D31")
@@ -43,6 +44,8 @@ class LearningHistory:
     """Number of successful episodes of each evaluation."""
     evaluation_episodes: list[int] = field(default_factory=list)
     """Number of episodes of each evaluation."""
+    evaluation_minutes: list[float] = field(default_factory=list)
+    """Duration of the reinforcement learning until each evaluation, evaluations left out [min]; empty in old files."""
 
 
 def plot_learning_curve(path: StrPath, history: LearningHistory, base: SuccessRate | None, title: str = "") -> None:
@@ -77,14 +80,9 @@ def plot_learning_curves(
     Raises:
         OSError: If the file cannot be written; see :func:`zprl.files.atomic_write`.
     """
-    # The figure is made without pyplot, which would open windows and keep every figure in memory.
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
     from matplotlib.ticker import EngFormatter
-    from PIL import Image
 
-    figure = Figure(figsize=(7.2, 4.2), dpi=120, layout="constrained")
-    canvas = FigureCanvasAgg(figure)
+    figure = new_figure(7.2, 4.2)
     axes = figure.add_subplot()
     last_step = max((step for h in histories.values() for step in (*h.steps, *h.evaluation_steps)), default=1)
 
@@ -105,10 +103,42 @@ def plot_learning_curves(
     _add_minutes(axes, max(histories.values(), key=lambda h: h.steps[-1] if h.steps else 0))
     axes.set_title(title, loc="left", fontsize="medium")
     _add_legend(axes, colors, base is not None)
+    save_figure(figure, path)
 
-    canvas.draw()
+
+def new_figure(width: float, height: float) -> Figure:
+    """Return an empty figure.
+
+    It is made without pyplot, which would open windows and keep every figure in memory.
+
+    Args:
+        width: Width [inch].
+        height: Height [inch].
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), dpi=120, layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def save_figure(figure: Figure, path: StrPath) -> None:
+    """Write a figure that :func:`new_figure` made.
+
+    Args:
+        figure: The figure.
+        path: PNG file to create or to replace.
+
+    Raises:
+        OSError: If the file cannot be written; see :func:`zprl.files.atomic_write`.
+    """
+    from PIL import Image
+
+    figure.canvas.draw()
+    pixels = np.asarray(figure.canvas.buffer_rgba())  # type: ignore[attr-defined]
     # A palette of 256 colors is plenty for lines and makes the file, which may end up in a repository, much smaller.
-    image = Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB").quantize(256, dither=Image.Dither.NONE)
+    image = Image.fromarray(pixels).convert("RGB").quantize(256, dither=Image.Dither.NONE)
     with atomic_write(path) as file:
         image.save(file, format="png", optimize=True)
 

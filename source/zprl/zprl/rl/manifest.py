@@ -23,13 +23,13 @@ _PACKAGES = ("zprl", "isaaclab", "newton", "mujoco-warp", "warp-lang", "torch", 
 
 
 def write_run_files(run_dir: Path, session: TaskSession) -> None:
-    """Create a run's folder with its manifest and its configurations.
+    """Write a run's manifest and its configurations.
 
     Args:
-        run_dir: Folder to create.
+        run_dir: Folder of the run; it is made if it does not exist.
         session: The session.
     """
-    run_dir.mkdir(parents=True)
+    run_dir.mkdir(parents=True, exist_ok=True)
     dump_yaml(str(run_dir / "params" / "env.yaml"), session.env_cfg)
     dump_yaml(str(run_dir / "params" / "agent.yaml"), session.agent_cfg)
     # Written last: what the manifest's presence promises is there.

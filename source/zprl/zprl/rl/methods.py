@@ -9,11 +9,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from isaaclab.utils import class_to_dict
-
 from zprl.errors import ZprlError
 from zprl.rl.flow_actor_cfg import FlowActorCfg
-from zprl.rl.ppo import CriticWarmupPPOCfg
 from zprl.rl.sac_cfg import use_sac
 from zprl.steering import (
     ActionResidualCfg,
@@ -63,11 +60,11 @@ def _sees_embedding(cfg: ZprlRunnerCfg) -> None:
 def _finetunes(cfg: ZprlRunnerCfg) -> None:
     _sees_observations(cfg)
     cfg.actor = FlowActorCfg()  # type: ignore[assignment]
-    ppo = class_to_dict(cfg.algorithm)
-    del ppo["class_name"]
-    # The clip is that of the mean over the chain, see FlowActorCfg.mean_log_prob; the values would hardly move in it.
-    ppo |= {"learning_rate": 1.0e-4, "clip_param": 0.01, "use_clipped_value_loss": False}
-    cfg.algorithm = CriticWarmupPPOCfg(**ppo)
+    ppo = cfg.algorithm
+    ppo.learning_rate = 1.0e-4
+    # The clip is that of the mean over the chain, see FlowActorCfg.mean_log_prob; values would hardly move in it.
+    ppo.clip_param, ppo.use_clipped_value_loss = 0.01, False
+    ppo.critic_warmup_iterations = 2  # type: ignore[attr-defined]
 
 
 def _learns_in_closed_loop(cfg: ZprlRunnerCfg) -> None:

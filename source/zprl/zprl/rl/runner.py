@@ -68,8 +68,6 @@ class SteeringRunner(OnPolicyRunner):
                 "local_rank": self.gpu_local_rank,
                 "world_size": self.gpu_world_size,
             }
-            if self.cfg["algorithm"]["class_name"] == "PPO":
-                self.cfg["algorithm"]["class_name"] = "zprl.rl.distributed_ppo:DistributedPPO"
 
     @property
     def env_steps_per_iteration(self) -> int:

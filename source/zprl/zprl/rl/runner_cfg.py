@@ -8,9 +8,10 @@ from __future__ import annotations
 from typing import Any
 
 from isaaclab.utils import configclass
-from isaaclab_rl.rsl_rl import RslRlMLPModelCfg, RslRlOnPolicyRunnerCfg, RslRlPpoAlgorithmCfg
+from isaaclab_rl.rsl_rl import RslRlMLPModelCfg, RslRlOnPolicyRunnerCfg
 
 from zprl.policy import FlowPolicyCfg, PretrainCfg
+from zprl.rl.ppo import PPOCfg
 from zprl.steering import LatentResidualCfg, SteeringCfg
 
 
@@ -91,7 +92,7 @@ class ZprlRunnerCfg(RslRlOnPolicyRunnerCfg):
     )
     critic = RslRlMLPModelCfg(hidden_dims=[256, 128], activation="elu", obs_normalization=True)
     # The adaptive learning-rate schedule starves on small residuals: it drove the rate to 1e-5 in trials.
-    algorithm = RslRlPpoAlgorithmCfg(
+    algorithm = PPOCfg(
         num_learning_epochs=8,
         num_mini_batches=5,
         learning_rate=5.0e-4,

@@ -264,6 +264,7 @@ class SteeringTrainer:
         history.evaluation_steps.append(self.runner.env_steps)
         history.evaluation_successes.append(sum(results.successes))
         history.evaluation_episodes.append(len(results.successes))
+        history.evaluation_minutes.append(self.learning_seconds / 60.0)
         rate = success_rate(results.successes)
         writer = self.runner.logger.writer
         if writer is not None:

@@ -1,0 +1,172 @@
+# Copyright (c) 2026, The ZPRL Project Developers.
+# SPDX-License-Identifier: BSD-3-Clause
+
+"""Which runs a study consists of: methods, learners and seeds, or the values of an ablation."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from zprl.errors import ZprlError
+from zprl.rl.methods import ALGORITHMS, DEFAULT_METHOD, METHODS
+
+
+@dataclass(frozen=True)
+class Variant:
+    """What the runs of one curve share: everything but the seed.
+
+    Attributes:
+        name: Name in folders and files.
+        label: Name in tables and figures.
+        method: What reinforcement learning changes, a name in :data:`zprl.rl.methods.METHODS`.
+        algorithm: The learner, one of :data:`zprl.rl.methods.ALGORITHMS`.
+        overrides: Hydra overrides of its runs.
+        value: The ablation's value, None where nothing is varied or the variant is what the values are compared with.
+    """
+
+    name: str
+    label: str
+    method: str
+    algorithm: str
+    overrides: tuple[str, ...] = ()
+    value: float | None = None
+
+
+@dataclass(frozen=True)
+class Run:
+    """One training run of a study."""
+
+    variant: Variant
+    seed: int
+
+    @property
+    def name(self) -> str:
+        """Name of the run's folder."""
+        return f"{self.variant.name}_seed{self.seed}"
+
+
+@dataclass(frozen=True)
+class Ablation:
+    """A setting that a study varies.
+
+    Attributes:
+        symbol: The setting's name in tables and figures.
+        option: The Hydra override that sets it.
+        values: Values that are tried if none are given; ZPRL's defaults and steps of about a factor two around them.
+        method: The method whose setting it is.
+        shapes_base: Whether each value needs a base policy of its own.
+        reference: Method of one more variant that has no such setting, to compare the values with, or None.
+    """
+
+    symbol: str
+    option: str
+    values: tuple[float, ...]
+    method: str = DEFAULT_METHOD
+    shapes_base: bool = False
+    reference: str | None = None
+
+
+ABLATIONS: dict[str, Ablation] = {
+    "lambda": Ablation("λ / RMS(z)", "agent.steering.scale", (0.1, 0.2, 0.4, 0.8, 1.6)),
+    "z_dim": Ablation("dim z", "agent.policy.latent_dim", (4, 8, 16, 32), shapes_base=True),
+    "beta": Ablation("β", "agent.pretrain.vib_beta", (2e-5, 5e-5, 2e-4, 5e-4, 2e-3), shapes_base=True),
+    "num_demos": Ablation("demonstrations", "agent.demonstrations.num_demos", (25, 50, 100, 200), shapes_base=True),
+    # Without a bottleneck a much smaller residual is needed, and which one has to be searched (arXiv 2605.19919).
+    "bottleneck": Ablation(
+        "λ / RMS(e) without a bottleneck",
+        "agent.steering.scale",
+        (0.05, 0.1, 0.2, 0.4),
+        method="embedding_residual",
+        reference=DEFAULT_METHOD,
+    ),
+}
+"""The paper's ablations (arXiv 2605.19919) by the name that ``--ablation`` takes."""
+
+
+def method_variants(methods: Sequence[str], algorithms: Sequence[str]) -> tuple[list[Variant], list[str]]:
+    """Pair methods with learners.
+
+    Args:
+        methods: Names in :data:`zprl.rl.methods.METHODS`.
+        algorithms: Names in :data:`zprl.rl.methods.ALGORITHMS`.
+
+    Returns:
+        The variants, and a line for each pair that is left out because it makes no sense.
+
+    Raises:
+        ZprlError: If a name is unknown or given twice, or no pair is left.
+    """
+    _check_names("--methods", methods, tuple(METHODS))
+    _check_names("--algos", algorithms, ALGORITHMS)
+    variants, left_out = [], []
+    for method in methods:
+        for algorithm in algorithms:
+            refusal = METHODS[method].refusals.get(algorithm)
+            if refusal is None:
+                variants.append(Variant(f"{method}_{algorithm}", f"{method}, {algorithm.upper()}", method, algorithm))
+            else:
+                left_out.append(f"left out: {method} with {algorithm.upper()}, since {refusal}")
+    if not variants:
+        raise ZprlError("none of the methods goes with a learner that was asked for; add another one to --algos.")
+    return variants, left_out
+
+
+def ablation_variants(name: str, values: Sequence[float] | None, algorithms: Sequence[str]) -> list[Variant]:
+    """Return an ablation's variants: one per learner and value, and one per learner to compare them with if it has one.
+
+    Args:
+        name: Name in :data:`ABLATIONS`.
+        values: Values to try, or None for the ablation's own.
+        algorithms: Names in :data:`zprl.rl.methods.ALGORITHMS`.
+
+    Raises:
+        ZprlError: If a name is unknown, or a name or value is given twice.
+    """
+    _check_names("--ablation", [name], tuple(ABLATIONS))
+    _check_names("--algos", algorithms, ALGORITHMS)
+    ablation = ABLATIONS[name]
+    values = ablation.values if values is None else values
+    if len(set(values)) < len(values):
+        raise ZprlError("--values names a value twice; name each once.")
+    variants = []
+    for algorithm in algorithms:
+        learner = algorithm.upper()
+        if ablation.reference is not None:
+            reference = ablation.reference
+            variants.append(Variant(f"{reference}_{algorithm}", f"{reference}, {learner}", reference, algorithm))
+        variants += [
+            Variant(
+                name=f"{name}_{value:g}_{algorithm}",
+                label=f"{ablation.symbol} = {value:g}, {learner}",
+                method=ablation.method,
+                algorithm=algorithm,
+                overrides=(f"{ablation.option}={value:g}",),
+                value=value,
+            )
+            for value in values
+        ]
+    return variants
+
+
+def expand(variants: Sequence[Variant], seeds: Sequence[int]) -> list[Run]:
+    """Return the runs, seed by seed, so that a study that is stopped early has seen every variant.
+
+    Args:
+        variants: The variants.
+        seeds: Seeds of reinforcement learning.
+
+    Raises:
+        ZprlError: If there is no seed, or one is given twice.
+    """
+    if not seeds or len(set(seeds)) < len(seeds):
+        raise ZprlError("--seeds needs at least one seed, and each only once, such as 0,1,2.")
+    return [Run(variant, seed) for seed in seeds for variant in variants]
+
+
+def _check_names(option: str, names: Sequence[str], known: Sequence[str]) -> None:
+    for name in names:
+        if name not in known:
+            raise ZprlError(f"{option} does not know '{name}'; choose from {', '.join(known)}.")
+    if not names or len(set(names)) < len(names):
+        raise ZprlError(f"{option} needs at least one name, and each only once; choose from {', '.join(known)}.")

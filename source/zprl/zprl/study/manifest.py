@@ -1,0 +1,139 @@
+# Copyright (c) 2026, The ZPRL Project Developers.
+# SPDX-License-Identifier: BSD-3-Clause
+
+"""What a study's folder says about it: study.json."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from zprl.errors import ZprlError
+from zprl.files import atomic_json_dump, load_json
+from zprl.study.grid import Run, Variant, expand
+
+_VERSION = 1
+
+
+@dataclass
+class VariantRecord:
+    """A variant as it was set up.
+
+    Attributes:
+        variant: The variant.
+        base: Path of the base policy that its runs share.
+        base_checksum: SHA-256 of that file.
+        dataset: Path of the demonstrations that the base policy was trained on.
+        max_iterations: Iterations of a run.
+        settings: The settings that tell the variants apart, by name.
+    """
+
+    variant: Variant
+    base: str
+    base_checksum: str
+    dataset: str
+    max_iterations: int
+    settings: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass
+class StudyManifest:
+    """A study: what its runs must have in common to be compared, and which runs there are.
+
+    Attributes:
+        name: Name of the study.
+        pinned: What makes runs comparable, by the name of the option: task, budget, marks, overrides and the like.
+        variants: The variants.
+        seeds: Seeds of reinforcement learning.
+        commits: Commits of this project that runs were started from, oldest first.
+        command: Command line that started the study last.
+        jobs: Runs at once, which the minutes depend on.
+        machine: What :func:`zprl.profiling.machine.describe_machine` returns.
+    """
+
+    name: str
+    pinned: dict[str, Any]
+    variants: list[VariantRecord]
+    seeds: list[int]
+    commits: list[str] = field(default_factory=list)
+    command: str = ""
+    jobs: int = 1
+    machine: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def task(self) -> str:
+        """Task id."""
+        return self.pinned["task"]
+
+    @property
+    def device(self) -> str:
+        """Device of the runs."""
+        return self.pinned["device"]
+
+    @property
+    def num_envs(self) -> int:
+        """Number of worlds of a run."""
+        return self.pinned["number of worlds"]
+
+    @property
+    def marks(self) -> list[int]:
+        """Environment steps at which every run is evaluated."""
+        return self.pinned["evaluated at"]
+
+    @property
+    def runs(self) -> list[Run]:
+        """All runs, in the order in which they are started."""
+        return expand([record.variant for record in self.variants], self.seeds)
+
+    def require_match(self, earlier: StudyManifest, folder: Path) -> None:
+        """Check that runs of this study may join those that an earlier call left.
+
+        Args:
+            earlier: The manifest that the folder holds.
+            folder: The study's folder.
+
+        Raises:
+            ZprlError: If they would not be comparable.
+        """
+        ours, theirs = self._comparable(), earlier._comparable()
+        for name in ours.keys() & theirs.keys():
+            if ours[name] != theirs[name]:
+                raise ZprlError(
+                    f"the study in {folder} was begun with {name} {theirs[name]}, not {ours[name]}; use the same, or "
+                    "choose another --name."
+                )
+
+    def _comparable(self) -> dict[str, Any]:
+        values = dict(self.pinned)
+        for record in self.variants:
+            values[f"{record.variant.name}'s overrides"] = list(record.variant.overrides)
+            values[f"{record.variant.name}'s base policy (SHA-256)"] = record.base_checksum
+        return values
+
+    def save(self, folder: Path) -> None:
+        """Write ``study.json``."""
+        atomic_json_dump({"version": _VERSION, **asdict(self)}, folder / "study.json")
+
+
+def load_manifest(folder: Path) -> StudyManifest:
+    """Read a study's manifest.
+
+    Args:
+        folder: The study's folder.
+
+    Raises:
+        ZprlError: If there is none, or it is of another version or damaged.
+    """
+    values = load_json(folder / "study.json", "study")
+    try:
+        if values.pop("version") != _VERSION:
+            raise ZprlError(f"the study in {folder} is of another version of this project; choose another --name.")
+        records = []
+        for entry in values.pop("variants"):
+            variant = entry.pop("variant")
+            overrides = tuple(variant.pop("overrides"))
+            records.append(VariantRecord(Variant(**variant, overrides=overrides), **entry))
+        return StudyManifest(variants=records, **values)
+    except (AttributeError, KeyError, TypeError) as error:
+        raise ZprlError(f"the study in {folder} has a damaged study.json ({error}); choose another --name.") from error

@@ -1,0 +1,205 @@
+# Copyright (c) 2026, The ZPRL Project Developers.
+# SPDX-License-Identifier: BSD-3-Clause
+
+"""Runs the processes of a study: several at once, none twice, and none that outlives the study."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import fcntl
+import os
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from zprl.errors import ZprlError
+from zprl.progress import Progress
+
+_PR_SET_PDEATHSIG = 1
+"""From linux/prctl.h."""
+
+ONE_THREAD = {name: "1" for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")}
+"""Environment of a process that shall use one core."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """A process to run.
+
+    Attributes:
+        name: Name for the user.
+        prepare: Called right before the process starts; returns its command line.
+        log: File that the process's output is appended to.
+        units: Number of units that the job consists of.
+        done: Returns the number of units that are done.
+        finish: Called after the process ended well.
+    """
+
+    name: str
+    prepare: Callable[[], Sequence[str]]
+    log: Path
+    units: int = 1
+    done: Callable[[], int] = lambda: 0
+    finish: Callable[[], None] = lambda: None
+
+
+@contextlib.contextmanager
+def exclusive(folder: Path, patience: float = 10.0) -> Iterator[int]:
+    """Hold a folder's lock, so that nothing below it is written by two studies at once.
+
+    The processes of :func:`run_jobs` inherit the lock: as long as one of them lives, nobody else gets it.
+
+    Args:
+        folder: The folder; it is made if it does not exist.
+        patience: How long to wait for processes of a study that was killed just now [s].
+
+    Yields:
+        The lock's file descriptor.
+
+    Raises:
+        ZprlError: If another study holds it.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT, 0o666)
+    try:
+        deadline = time.monotonic() + patience
+        while True:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() > deadline:
+                    raise ZprlError(
+                        f"another study is writing to {folder}; wait for it or stop it, or choose another --name."
+                    ) from None
+                time.sleep(0.1)
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def run_jobs(
+    jobs: Sequence[Job],
+    num_parallel: int,
+    description: str,
+    lock: int | None = None,
+    environment: Mapping[str, str] = ONE_THREAD,
+    unit: str = "checkpoint",
+    poll_interval: float = 0.5,
+) -> dict[str, str]:
+    """Run jobs in their order, several at once; one that fails does not stop the others.
+
+    Ctrl-C and SIGTERM stop the processes and are passed on as KeyboardInterrupt. If this process is killed, the kernel
+    kills them.
+
+    Args:
+        jobs: The jobs.
+        num_parallel: Number of processes at once.
+        description: What they do, for the line of progress.
+        lock: What :func:`exclusive` yielded.
+        environment: Environment variables of the processes beside this one's.
+        unit: What the jobs' units are called.
+        poll_interval: Time between two looks at the processes [s].
+
+    Returns:
+        Why each job failed, by the job's name: exit status and last line of the log.
+    """
+    waiting, running = list(jobs), dict[Job, subprocess.Popen[bytes]]()
+    failures: dict[str, str] = {}
+    before = {job: job.done() for job in jobs}
+    over: set[Job] = set()
+    with (
+        Progress(sum(job.units - before[job] for job in jobs), description, unit) as progress,
+        _sigterm_as_interrupt(),
+    ):
+        try:
+            while waiting or running:
+                while waiting and len(running) < num_parallel:
+                    job = waiting.pop(0)
+                    running[job] = _start(job, lock, environment)
+                time.sleep(poll_interval)
+                for job, status in [(job, process.poll()) for job, process in running.items()]:
+                    if status is None:
+                        continue
+                    del running[job]
+                    over.add(job)
+                    if status == 0:
+                        job.finish()
+                        progress.message(f"finished {job.name}")
+                    else:
+                        failures[job.name] = f"status {status}: {last_line(job.log)}"
+                        progress.message(f"FAILED {job.name}, {failures[job.name]} ({job.log})")
+                units = sum((job.units if job in over else job.done()) - before[job] for job in jobs)
+                names = ", ".join(job.name for job in running)
+                note = f"{len(over)} of {len(jobs)} jobs over, {names}" if running else "all jobs over"
+                progress.advance(max(0, units - progress.done), note)
+        finally:
+            _stop(list(running.values()))
+    return failures
+
+
+def last_line(log: Path) -> str:
+    """Return the last line of a log that says something, without what it overwrote on a terminal."""
+    lines = log.read_text(errors="replace").replace("\r", "\n").splitlines() if log.is_file() else []
+    return next((line.strip() for line in reversed(lines) if line.strip()), "")
+
+
+def _start(job: Job, lock: int | None, environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
+    command = job.prepare()
+    job.log.parent.mkdir(parents=True, exist_ok=True)
+    with job.log.open("ab") as log:
+        return subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            env={**os.environ, **environment},
+            pass_fds=() if lock is None else (lock,),
+            start_new_session=True,  # Ctrl-C reaches the study alone, which then stops them
+            preexec_fn=_die_with(os.getpid()),
+        )
+
+
+def _die_with(parent: int) -> Callable[[], None]:
+    """Return what a child does first: ask the kernel to be killed when its parent is gone."""
+    prctl = ctypes.CDLL(None).prctl
+
+    def ask() -> None:
+        prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != parent:  # it was gone before the question
+            os._exit(1)
+
+    return ask
+
+
+def _stop(processes: Sequence[subprocess.Popen[bytes]], patience: float = 10.0) -> None:
+    for process in processes:
+        process.terminate()
+    deadline = time.monotonic() + patience
+    for process in processes:
+        try:
+            process.wait(max(0.0, deadline - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+@contextlib.contextmanager
+def _sigterm_as_interrupt() -> Iterator[None]:
+    if threading.current_thread() is not threading.main_thread():  # only the main thread may set handlers
+        yield
+        return
+
+    def interrupt(number: int, frame: object) -> None:
+        raise KeyboardInterrupt
+
+    saved = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, saved)
