@@ -3,6 +3,8 @@
 
 """What the lift task observes, commands, randomises, rewards and ends."""
 
+import contextlib
+
 import pytest
 import torch
 
@@ -212,16 +214,39 @@ def test_a_diverged_world_is_reset_alone(lift_env, fault):
     assert torch.isfinite(faulty).all()
 
 
-def test_expert_succeeds(fresh_env):
+@pytest.mark.parametrize("slippery", [False, True])
+def test_expert_succeeds(fresh_env, slippery):
+    """Also with a third of the pads' friction, which still holds seven times the cube's weight."""
     from zprl.tasks.experts import WaypointExpert
     from zprl.tasks.lift.config.franka.expert import LiftExpertCfg
 
-    expert = WaypointExpert(LiftExpertCfg(), fresh_env)
-    success = torch.zeros(fresh_env.num_envs, dtype=torch.bool)
-    running = ~success
-    for _ in range(MAX_STEPS):
-        _, _, terminated, truncated, _ = fresh_env.step(expert.act())
-        success |= fresh_env.termination_manager.get_term("success") & running
-        running &= ~(terminated | truncated)
+    with pad_friction(0.5 if slippery else 1.5):
+        expert = WaypointExpert(LiftExpertCfg(), fresh_env)
+        success = torch.zeros(fresh_env.num_envs, dtype=torch.bool)
+        running = ~success
+        for _ in range(MAX_STEPS):
+            _, _, terminated, truncated, _ = fresh_env.step(expert.act())
+            success |= fresh_env.termination_manager.get_term("success") & running
+            running &= ~(terminated | truncated)
     assert not running.any()
     assert success.float().mean() >= 0.95
+
+
+@contextlib.contextmanager
+def pad_friction(coefficient):
+    """Give the fingers' pads another friction."""
+    import newton
+    import warp as wp
+
+    from isaaclab_newton.physics import NewtonManager
+
+    friction = NewtonManager.get_model().shape_material_mu
+    assert friction is not None
+    original = friction.numpy().copy()
+    changed = original.copy()
+    changed[["finger" in label for label in NewtonManager.get_model().shape_label]] = coefficient
+    for values in (changed, original):
+        friction.assign(wp.array(values, dtype=float))
+        NewtonManager.add_model_change(newton.ModelFlags.SHAPE_PROPERTIES)
+        if values is changed:
+            yield

@@ -40,13 +40,13 @@ DISTURBANCES: dict[str, Disturbance] = {
     "physx": OvPhysX(),
     "mujoco_warp": MuJoCoWarp(),
 }
-"""Disturbances by name, with their default strengths. Under those of friction and gains, the lift task's noiseless
-expert still succeeds in nine of ten episodes: what is beyond that tells of the gripper and not of the policy."""
+"""Disturbances by name, with their default strengths. Under those of mass, friction and gains, the lift task's noiseless
+expert still succeeds in 98 of 100 episodes; what is beyond that tells of the robot and not of the policy."""
 
 DEFAULT_NAMES = (
     "observation_noise,observation_bias,observation_delay=1,observation_delay=2,observation_delay=3,"
     "dropped_observations,action_delay=1,action_delay=2,action_delay=3,object_pose_error,object_push,object_mass,"
-    "friction=0.7,friction=0.5,gains=1.5,gains=2,physx"
+    "friction,gains=1.5,gains=2,physx"
 )
 """What a comparison runs if no names are given."""
 

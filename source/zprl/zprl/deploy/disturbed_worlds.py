@@ -70,7 +70,7 @@ class ObjectMass(WorldChange):
 class Friction(WorldChange):
     """Fingers and object have less friction."""
 
-    coefficient: float = 0.7
+    coefficient: float = 0.5
     """Smallest friction coefficient; the largest is twice that."""
 
     fingers: str = "panda_.*finger"
