@@ -56,6 +56,12 @@ def test_a_failing_job_does_not_stop_the_others(tmp_path, capsys):
     assert "3/3 checkpoints" in out.err
 
 
+def test_a_job_that_is_killed_has_failed(tmp_path):
+    """As by the kernel when memory runs out."""
+    killed = python("import os, signal; print('half done', flush=True); os.kill(os.getpid(), signal.SIGKILL)")
+    assert run_jobs([Job("a", killed, tmp_path / "log")], 1, "test") == {"a": "SIGKILL: half done"}
+
+
 def test_no_more_run_at_once_than_asked_for(tmp_path):
     code = (
         "import pathlib, time; here = pathlib.Path('{here}'); mine = here / '{name}'; mine.touch(); time.sleep(0.2);"

@@ -107,7 +107,7 @@ def run_jobs(
         poll_interval: Time between two looks at the processes [s].
 
     Returns:
-        Why each job failed, by the job's name: exit status and last line of the log.
+        Why each job failed, by the job's name: exit status or signal, and last line of the log.
     """
     waiting, running = list(jobs), dict[Job, subprocess.Popen[bytes]]()
     failures: dict[str, str] = {}
@@ -132,7 +132,8 @@ def run_jobs(
                         job.finish()
                         progress.message(f"finished {job.name}")
                     else:
-                        failures[job.name] = f"status {status}: {last_line(job.log)}"
+                        ending = f"status {status}" if status > 0 else signal.Signals(-status).name
+                        failures[job.name] = f"{ending}: {last_line(job.log)}"
                         progress.message(f"FAILED {job.name}, {failures[job.name]} ({job.log})")
                 units = sum((job.units if job in over else job.done()) - before[job] for job in jobs)
                 names = ", ".join(job.name for job in running)
