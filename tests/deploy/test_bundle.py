@@ -13,6 +13,7 @@ import torch
 from tests.deploy.conftest import (
     ACTION_DIM,
     ALL_KINDS,
+    LATENT_DIM,
     LAYOUT,
     OBS_DIM,
     SCALE,
@@ -50,7 +51,10 @@ def truth(source, obs, steered=True):
     if steered:
         actor = make_actor(source.checkpoint).double()
         seen = (torch.cat([obs, mean], dim=1) - actor.obs_normalizer._mean) / (actor.obs_normalizer._std + 0.01)
-        residual = SCALE * actor.mlp(seen).clamp(-1.0, 1.0)
+        x = actor.mlp(seen)
+        # SAC's network gives means and deviations.
+        u = torch.tanh(x[:, :LATENT_DIM]) if x.shape[1] == 2 * LATENT_DIM else x.clamp(-1.0, 1.0)
+        residual = SCALE * u
     return policy.act(obs, residual)
 
 
@@ -76,6 +80,19 @@ def test_every_format_is_faithful_in_a_fresh_process(bundle, source):
     errors = verify.measure_in_fresh_process(folder, ALL_KINDS, cases)
     assert [error.kind for error in errors] == ALL_KINDS
     for error in errors:
+        assert error.max < 1e-5 * cases.rms, error
+        assert error.rows < 1e-5 * cases.rms, error
+
+
+def test_every_format_holds_the_squashed_actor_of_sac(tmp_path):
+    source = make_source(tmp_path, algorithm="sac")
+    assert runnable_kinds(source, ALL_KINDS, "float32") == ALL_KINDS
+    make_bundle(tmp_path / "bundle", source)
+    obs = observations(64)
+    with torch.inference_mode():
+        expected = truth(source, obs)
+    cases = verify.Cases(obs, expected, expected.float())
+    for error in verify.measure_in_fresh_process(tmp_path / "bundle", ALL_KINDS, cases):
         assert error.max < 1e-5 * cases.rms, error
         assert error.rows < 1e-5 * cases.rms, error
 

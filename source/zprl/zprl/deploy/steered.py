@@ -6,7 +6,7 @@
 ::
 
     obs -> encoder -> z ------------------------+-> decoder -> flow from the initial noise -> chunk
-              obs, z -> actor -> u -> clamp -> lambda *
+              obs, z -> actor -> u -> clamp -> lambda *       (the actor of SAC ends in a tanh)
 """
 
 from __future__ import annotations
