@@ -10,6 +10,7 @@ import shutil
 import numpy as np
 import pytest
 import torch
+from tensordict import TensorDict
 from tests.deploy.conftest import (
     ACTION_DIM,
     ALL_KINDS,
@@ -34,7 +35,7 @@ from zprl.deploy.load import is_bundle, open_bundle
 from zprl.deploy.steered import PortableSteeredPolicy
 from zprl.errors import ZprlError
 from zprl.policy import ObservationEmbedding
-from zprl.rl.actor import make_actor
+from zprl.rl.actor import load_actor, make_actor
 
 
 def observations(n, seed=5):
@@ -69,6 +70,25 @@ def test_the_reference_is_the_policy(source):
         assert relative(source.reference()(obs.double()), expected) < 1e-12
         assert relative(source.reference().base(obs.double()), truth(source, obs, steered=False)) < 1e-12
     assert relative(truth(source, obs, steered=False), expected) > 1e-2, "steering makes no difference"
+
+
+def test_what_onnx_runtime_lacks_costs_no_precision(tmp_path):
+    """The base policy, whose activations are all GELU, in double precision throughout."""
+    source, obs = make_source(tmp_path, steered=False), observations(50).double()
+    with torch.inference_mode():
+        expected = source.portable().double()(obs)
+        assert relative(source.portable(for_onnx_runtime=True).double()(obs), expected) < 1e-10
+
+
+@pytest.mark.parametrize("algorithm", ["ppo", "sac"])
+def test_actors_of_an_evaluation_are_double_precision_rounded_once(tmp_path, algorithm):
+    source = make_source(tmp_path, algorithm=algorithm)
+    assert source.checkpoint is not None
+    seen = {"policy": observations(50), "latent": torch.randn(50, LATENT_DIM)}
+    result = load_actor(source.checkpoint, "cpu")(TensorDict(seen, batch_size=[50]))
+    with torch.inference_mode():
+        exact = make_actor(source.checkpoint).double()(TensorDict(seen, batch_size=[50]).double())
+    torch.testing.assert_close(result.double(), exact, rtol=2.0**-24 + 1e-12, atol=1e-12)
 
 
 def test_every_format_is_faithful_in_a_fresh_process(bundle, source):
