@@ -117,9 +117,9 @@ Policy parse_policy(const void* blob, size_t bytes) {
     if (bytes > static_cast<size_t>(INT32_MAX)) fail("it is longer than 2 GiB.");
     const auto* header = static_cast<const int32_t*>(blob);
     if (header[kFieldMagic] != kMagic) fail("it does not start with the letters ZPRL.");
-    if (header[kFieldVersion] != kVersion) {
-        fail("its version is " + std::to_string(header[kFieldVersion]) + ", and this library reads version " +
-             std::to_string(kVersion) + ".");
+    if (header[kFieldVersion] < kOldestVersion || header[kFieldVersion] > kVersion) {
+        fail("its version is " + std::to_string(header[kFieldVersion]) + ", and this library reads versions " +
+             std::to_string(kOldestVersion) + " to " + std::to_string(kVersion) + ".");
     }
 
     Policy p{};
@@ -153,6 +153,11 @@ Policy parse_policy(const void* blob, size_t bytes) {
             fail("its actor's activation is number " + std::to_string(activation) + ".");
         }
         p.actor_activation = static_cast<Activation>(activation);
+        const int32_t output = header[kFieldActorOutput];
+        if (output < 0 || output >= static_cast<int32_t>(ActorOutput::kCount)) {
+            fail("its actor's output is number " + std::to_string(output) + ".");
+        }
+        p.actor_output = static_cast<ActorOutput>(output);
         if (num_actor < 0 || num_actor > kMaxHiddenLayers) {
             fail("its number of hidden layers is not within 0 and " + std::to_string(kMaxHiddenLayers) + ".");
         }

@@ -37,9 +37,10 @@
 // Embedding, encoder, decoder and actor are float32 always; the header's dtype is that of the other layers.
 //
 // The actor is what reinforcement learning trained: from the raw observation and the latent's mean, normalised as
-// (x - mean) / divisor, to u, and lambda * clamp(u, -1, 1) is added to the latent.
+// (x - mean) / divisor, to u, which ActorOutput bounds to [-1, 1], and lambda * u is added to the latent.
 //
-// The writer is zprl/policy/native.py. Change kVersion with any change of the layout, in both places.
+// The writer is zprl/policy/native.py. Change kVersion with any change of the layout, in both places. Version 3 is read
+// as well: it ends its header before kFieldActorOutput, whose zero stands for the one output that it had.
 
 #pragma once
 
@@ -49,7 +50,8 @@
 namespace zprl {
 
 constexpr int32_t kMagic = 0x4C52505A;  // "ZPRL"
-constexpr int32_t kVersion = 3;
+constexpr int32_t kVersion = 4;
+constexpr int32_t kOldestVersion = 3;  // that is read
 constexpr int kHeaderInts = 64;
 constexpr int kMaxHiddenLayers = 8;
 
@@ -82,8 +84,9 @@ enum HeaderField : int {
     kFieldSteered = kFieldVibHidden + kMaxHiddenLayers,      // 1 with an actor, 0 without
     kFieldActorActivation,
     kFieldNumActorHidden,
-    kFieldActorHidden,  // kMaxHiddenLayers widths
-    kFieldFirstUnused = kFieldActorHidden + kMaxHiddenLayers,
+    kFieldActorHidden,                                         // kMaxHiddenLayers widths
+    kFieldActorOutput = kFieldActorHidden + kMaxHiddenLayers,  // how it is bounded
+    kFieldFirstUnused,
 };
 
 // Of the weights of modulation and velocity field.
@@ -91,6 +94,13 @@ enum class Dtype : int32_t { kFloat32 = 0, kBfloat16 = 1 };
 
 // Between the actor's layers. Order as in ACTIVATIONS of zprl/policy/native.py.
 enum class Activation : int32_t { kElu = 0, kRelu, kTanh, kSilu, kGelu, kCount };
+
+// How the actor's last sums become u. Order as in OUTPUTS of zprl/policy/native.py.
+enum class ActorOutput : int32_t {
+    kClamp = 0,  // clamp(x, -1, 1): the mean of PPO's Gaussian
+    kTanh,       // tanh(x): the mean of SAC's squashed Gaussian
+    kCount
+};
 
 // y = x * weight + bias, for row vectors x.
 struct Linear {
@@ -131,8 +141,9 @@ struct Policy {
     size_t block_layer_bytes;
     const float *action_mean, *action_std, *action_low, *action_high;
 
-    bool steered;  // whether there is an actor, and with it the four members below
+    bool steered;  // whether there is an actor, and with it the members below
     Activation actor_activation;
+    ActorOutput actor_output;
     const float *actor_mean, *actor_divisor, *residual_scale;
     Mlp actor;
 

@@ -173,6 +173,7 @@ int fuzz(uint64_t seed, long count) {
         if (i >= 4) {
             s.steered = true;
             s.activation = i - 4;
+            s.output = static_cast<zprl::ActorOutput>(i / 2 % 2);
             for (int j = 0; j < i % 3; ++j) s.actor_hidden.push_back(1 + static_cast<int>(random.below(9)));
         }
         originals.push_back(pack(random_model(s, random)));

@@ -12,7 +12,7 @@ std::string describe(const Shape& s) {
         text("%s obs=%d action=%d horizon=%d embed=%d latent=%d hidden=%d blocks=%d solver=%d steps=%d",
              s.dtype == Dtype::kFloat32 ? "float32" : "bfloat16", s.obs, s.action, s.horizon, s.embed, s.latent,
              s.hidden, s.blocks, s.solver, s.steps);
-    if (s.steered) result += text(" activation=%d", s.activation);
+    if (s.steered) result += text(" activation=%d output=%d", s.activation, static_cast<int>(s.output));
     for (const auto* widths : {&s.embed_hidden, &s.vib_hidden, &s.actor_hidden}) {
         result += widths == &s.embed_hidden ? " embed_hidden=("
                   : widths == &s.vib_hidden ? " vib_hidden=("
@@ -219,6 +219,7 @@ std::vector<char> pack(const Model& m) {
     if (s.steered) {
         header[zprl::kFieldSteered] = 1;
         header[zprl::kFieldActorActivation] = s.activation;
+        header[zprl::kFieldActorOutput] = static_cast<int32_t>(s.output);
         header[zprl::kFieldNumActorHidden] = static_cast<int32_t>(s.actor_hidden.size());
         std::copy(s.actor_hidden.begin(), s.actor_hidden.end(), header + zprl::kFieldActorHidden);
     }

@@ -21,6 +21,7 @@ struct Shape {
     std::vector<int> embed_hidden, vib_hidden;
     bool steered = false;
     int activation = 0;
+    zprl::ActorOutput output = zprl::ActorOutput::kClamp;
     std::vector<int> actor_hidden;
 
     int chunk() const { return horizon * action; }

@@ -100,11 +100,14 @@ class Reference {
                 x[i] = (x[i] - static_cast<double>(m_.actor_mean[i])) / static_cast<double>(m_.actor_divisor[i]);
             }
             u = output_of(m_.actor, x, kActivations[s_.activation]);
+            for (double& value : u) {
+                value = s_.output == zprl::ActorOutput::kTanh ? std::tanh(value) : std::clamp(value, -1.0, 1.0);
+            }
         }
         Numbers latent(moments.begin(), moments.begin() + s_.latent);
         for (int i = 0; i < s_.latent; ++i) {
             if (seed != nullptr) latent[i] += std::exp(0.5 * moments[s_.latent + i]) * standard_normal(*seed, i);
-            latent[i] += static_cast<double>(m_.residual_scale) * std::clamp(u[i], -1.0, 1.0);
+            latent[i] += static_cast<double>(m_.residual_scale) * u[i];
             if (residual != nullptr) latent[i] += static_cast<double>(residual[i]);
         }
         return latent;

@@ -153,6 +153,7 @@ Shape random_shape(Dtype dtype, int index, Random& random) {
     if (index % 2 == 1) {
         s.steered = true;
         s.activation = index / 2 % static_cast<int>(zprl::Activation::kCount);
+        s.output = static_cast<zprl::ActorOutput>(index / 4 % static_cast<int>(zprl::ActorOutput::kCount));
         s.actor_hidden = random_widths(index / 2 % 3, random);
     }
     return s;

@@ -66,6 +66,7 @@ void check_packing() {
     Shape s = shape_of(40, 2, 3, 2, 7, 11, 37, 70, 5, {48}, {130, 20});
     s.steered = true;
     s.activation = 2;
+    s.output = zprl::ActorOutput::kTanh;
     s.actor_hidden = {9, 70};
     int weights = 0;
     for (const Precision precision : {Precision::kFloat32, Precision::kTf32, Precision::kBfloat16}) {
@@ -83,6 +84,7 @@ void check_packing() {
             return reinterpret_cast<const float*>(reinterpret_cast<const char*>(blob.storage.data()) + offset);
         };
         require(p.num_actor == 3 && p.actor_activation == zprl::Activation::kTanh &&
+                    p.actor_output == zprl::ActorOutput::kTanh &&
                     same_bits(floats(p.actor_mean), model.actor_mean.data(), model.actor_mean.size()) &&
                     same_bits(floats(p.actor_divisor), model.actor_divisor.data(), model.actor_divisor.size()) &&
                     floats(p.residual_scale)[0] == model.residual_scale,

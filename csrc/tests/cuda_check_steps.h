@@ -181,6 +181,10 @@ int check_steps(const char* only) {
         s.actor_hidden = std::move(hidden);
         return s;
     };
+    const auto squashed = [](Shape s) {
+        s.output = zprl::ActorOutput::kTanh;
+        return s;
+    };
     const Shape small = shape_of(32, 1, 0, 3, 3, 4, 10, 32, 8, {}, {32});
     const Shape odd = shape_of(40, 2, 1, 1, 7, 3, 37, 24, 5, {48}, {40, 20});
     const Shape heun = shape_of(64, 2, 2, 1, 7, 8, 40, 64, 16, {}, {64});
@@ -200,6 +204,7 @@ int check_steps(const char* only) {
         {"tile fp32 tanh actor", kFp32, kTile, 16, 1, 4, steered(small, 2, {130})},
         {"tile fp32 silu actor", kFp32, kTile, 16, 1, 2, steered(small, 3, {8})},
         {"tile fp32 gelu actor", kFp32, kTile, 16, 1, 2, steered(small, 4, {64})},
+        {"tile fp32 squashed actor", kFp32, kTile, 16, 1, 9, squashed(steered(small, 0, {48, 20}))},
         {"tile tf32 16", kTf32, kTile, 16, 1, 17, odd},
         {"tile tf32 32", kTf32, kTile, 32, 1, 7, heun, Placement::kWorkspace, 2},
         {"tile tf32 wide", kTf32, kTile, 16, 1, 2, wide},
@@ -221,6 +226,7 @@ int check_steps(const char* only) {
         {"wgmma bf16 by 4", kBf16, kWgmma, 64, 4, 130, small, Placement::kWorkspace, 4, 256},
         {"wgmma bf16 wide", kBf16, kWgmma, 64, 2, 66, wide, Placement::kModulation, 4, 128},
         {"wgmma bf16 actor", kBf16, kWgmma, 64, 2, 65, steered(small, 0, {48, 20})},
+        {"wgmma bf16 squashed", kBf16, kWgmma, 64, 1, 65, squashed(steered(small, 0, {48}))},
         {"wgmma tf32", kTf32, kWgmma, 64, 1, 64, small, Placement::kShared, 3, 64},
         {"wgmma tf32 tiny", kTf32, kWgmma, 64, 2, 129, rk4_twice, Placement::kShared, 3, 128},
         {"wgmma tf32 by 2", kTf32, kWgmma, 64, 2, 67, odd, Placement::kWorkspace, 4, 128},
@@ -231,6 +237,7 @@ int check_steps(const char* only) {
         {"cluster fp32 rk4 twice", kFp32, kCluster, 8, 2, 1, rk4_twice},
         {"cluster fp32 actor", kFp32, kCluster, 8, 4, 9, steered(small, 0, {48, 20})},
         {"cluster fp32 actor only", kFp32, kCluster, 8, 2, 3, steered(odd, 2, {})},
+        {"cluster fp32 squashed", kFp32, kCluster, 8, 4, 9, squashed(steered(small, 4, {48, 20}))},
         {"cluster tf32 4", kTf32, kCluster, 8, 4, 7, heun},
         {"cluster tf32 long chunk", kTf32, kCluster, 8, 2, 4, long_chunk},
         {"cluster bf16 4", kBf16, kCluster, 8, 4, 8, odd},

@@ -35,6 +35,7 @@ from zprl.envs import EnvLayout
 from zprl.policy import FlowPolicy, FlowPolicyCfg
 from zprl.rl.checkpoint import SteeringCheckpoint
 from zprl.rl.runner_cfg import ZprlRunnerCfg, model_arguments
+from zprl.rl.sac_cfg import use_sac
 
 TASK = "Test-Task"
 TERMS = (("joint_pos", 4), ("ee_pose", 9))
@@ -62,9 +63,11 @@ def make_policy(seed=0, std=0.25, **settings):
     return policy.eval().requires_grad_(False)
 
 
-def make_checkpoint(path, policy, seed=0):
+def make_checkpoint(path, policy, seed=0, algorithm="ppo"):
     """Return what a checkpoint file of a run with this policy and a random actor holds."""
     cfg = ZprlRunnerCfg()
+    if algorithm == "sac":
+        use_sac(cfg)
     cfg.actor.hidden_dims = [17, 11]
     agent = class_to_dict(cfg)
     arguments = model_arguments(dict(agent["actor"]))
@@ -87,13 +90,13 @@ def make_checkpoint(path, policy, seed=0):
     return SteeringCheckpoint(path, content, LAYOUT, policy, meta, {"agent": agent}, 1234)
 
 
-def make_source(folder, steered=True, **settings):
+def make_source(folder, steered=True, algorithm="ppo", **settings):
     """Return something to export, and the file that it is said to come from."""
     path = folder / "model_7.pt"
     path.write_bytes(b"weights")
     policy = make_policy(**settings)
     meta = {"layout": LAYOUT.to_dict(), "latent_statistics": {"latent_mean_rms": 1.0}}
-    checkpoint = make_checkpoint(path, policy) if steered else None
+    checkpoint = make_checkpoint(path, policy, algorithm=algorithm) if steered else None
     return Source(path, policy, meta, SCALE if steered else 0.0, checkpoint)
 
 

@@ -10,9 +10,11 @@ import shutil
 import numpy as np
 import pytest
 import torch
+from tensordict import TensorDict
 from tests.deploy.conftest import (
     ACTION_DIM,
     ALL_KINDS,
+    LATENT_DIM,
     LAYOUT,
     OBS_DIM,
     SCALE,
@@ -33,7 +35,7 @@ from zprl.deploy.load import is_bundle, open_bundle
 from zprl.deploy.steered import PortableSteeredPolicy
 from zprl.errors import ZprlError
 from zprl.policy import ObservationEmbedding
-from zprl.rl.actor import make_actor
+from zprl.rl.actor import load_actor, make_actor
 
 
 def observations(n, seed=5):
@@ -50,7 +52,10 @@ def truth(source, obs, steered=True):
     if steered:
         actor = make_actor(source.checkpoint).double()
         seen = (torch.cat([obs, mean], dim=1) - actor.obs_normalizer._mean) / (actor.obs_normalizer._std + 0.01)
-        residual = SCALE * actor.mlp(seen).clamp(-1.0, 1.0)
+        x = actor.mlp(seen)
+        # SAC's network gives means and deviations.
+        u = torch.tanh(x[:, :LATENT_DIM]) if x.shape[1] == 2 * LATENT_DIM else x.clamp(-1.0, 1.0)
+        residual = SCALE * u
     return policy.act(obs, residual)
 
 
@@ -67,6 +72,25 @@ def test_the_reference_is_the_policy(source):
     assert relative(truth(source, obs, steered=False), expected) > 1e-2, "steering makes no difference"
 
 
+def test_what_onnx_runtime_lacks_costs_no_precision(tmp_path):
+    """The base policy, whose activations are all GELU, in double precision throughout."""
+    source, obs = make_source(tmp_path, steered=False), observations(50).double()
+    with torch.inference_mode():
+        expected = source.portable().double()(obs)
+        assert relative(source.portable(for_onnx_runtime=True).double()(obs), expected) < 1e-10
+
+
+@pytest.mark.parametrize("algorithm", ["ppo", "sac"])
+def test_actors_of_an_evaluation_are_double_precision_rounded_once(tmp_path, algorithm):
+    source = make_source(tmp_path, algorithm=algorithm)
+    assert source.checkpoint is not None
+    seen = {"policy": observations(50), "latent": torch.randn(50, LATENT_DIM)}
+    result = load_actor(source.checkpoint, "cpu")(TensorDict(seen, batch_size=[50]))
+    with torch.inference_mode():
+        exact = make_actor(source.checkpoint).double()(TensorDict(seen, batch_size=[50]).double())
+    torch.testing.assert_close(result.double(), exact, rtol=2.0**-24 + 1e-12, atol=1e-12)
+
+
 def test_every_format_is_faithful_in_a_fresh_process(bundle, source):
     folder, _ = bundle
     obs = observations(64)
@@ -76,6 +100,19 @@ def test_every_format_is_faithful_in_a_fresh_process(bundle, source):
     errors = verify.measure_in_fresh_process(folder, ALL_KINDS, cases)
     assert [error.kind for error in errors] == ALL_KINDS
     for error in errors:
+        assert error.max < 1e-5 * cases.rms, error
+        assert error.rows < 1e-5 * cases.rms, error
+
+
+def test_every_format_holds_the_squashed_actor_of_sac(tmp_path):
+    source = make_source(tmp_path, algorithm="sac")
+    assert runnable_kinds(source, ALL_KINDS, "float32") == ALL_KINDS
+    make_bundle(tmp_path / "bundle", source)
+    obs = observations(64)
+    with torch.inference_mode():
+        expected = truth(source, obs)
+    cases = verify.Cases(obs, expected, expected.float())
+    for error in verify.measure_in_fresh_process(tmp_path / "bundle", ALL_KINDS, cases):
         assert error.max < 1e-5 * cases.rms, error
         assert error.rows < 1e-5 * cases.rms, error
 

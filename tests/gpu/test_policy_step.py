@@ -9,7 +9,7 @@ from tests.native.test_policy_step import SHAPES, make_inputs, make_policy
 
 from zprl.policy import NativePolicyStep, make_policy_step_on
 from zprl.policy.flow_policy_cfg import SOLVER_NAMES
-from zprl.policy.native import PRECISIONS, PackedActor, pack_policy
+from zprl.policy.native import OUTPUTS, PRECISIONS, PackedActor, pack_policy
 from zprl.profiling import double_copy, make_shape, measure_errors, quantised_copy
 
 DEVICE = "cuda:0"
@@ -168,14 +168,16 @@ def test_sampled_latents_are_those_of_the_cpu(policies):
     assert measure_errors(chunk, step.act(*on_gpu((obs, residual, noise))).cpu().double()).max > 1e-3
 
 
+@pytest.mark.parametrize("output", OUTPUTS)
 @pytest.mark.parametrize("rows", [1, 9, 300])
-def test_a_steered_policy_steps_as_on_the_cpu(rows, monkeypatch):
+def test_a_steered_policy_steps_as_on_the_cpu(rows, output, monkeypatch):
     policy = make_policy()
     obs, residual, noise = make_inputs(policy, rows)
     sees, latent = policy.obs_dim + policy.cfg.latent_dim, policy.cfg.latent_dim
     torch.manual_seed(0)
     layers = (torch.nn.Linear(sees, 48), torch.nn.Linear(48, latent))
-    blob = pack_policy(policy, actor=PackedActor(torch.randn(sees), torch.ones(sees), layers, torch.nn.ELU, 0.8))
+    actor = PackedActor(torch.randn(sees), torch.ones(sees), layers, torch.nn.ELU, 0.8, output)
+    blob = pack_policy(policy, actor=actor)
     packed = torch.ops.zprl.pack_for_cuda(blob, "float32")
     header = packed[:256].view(torch.int32).tolist()
     expected = torch.ops.zprl.policy_step(obs, residual, noise, blob)

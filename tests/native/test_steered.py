@@ -4,6 +4,7 @@
 """The actor inside the compiled policy step against rsl_rl's model and the torch policy in double precision."""
 
 import copy
+import math
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from torch import nn
 from zprl.errors import ZprlError
 from zprl.policy import FlowPolicy, FlowPolicyCfg, NativePolicyStep
 from zprl.policy.native import PackedActor, pack_policy
+from zprl.rl.distribution import SquashedGaussian
 from zprl.steering import LatentResidual, LatentResidualCfg
 
 _core = pytest.importorskip("zprl._core", reason="the native libraries are not built")
@@ -21,6 +23,8 @@ _core = pytest.importorskip("zprl._core", reason="the native libraries are not b
 TOLERANCE = 1e-5  # of the root mean square
 OBS, ACTION, LATENT = 40, 7, 16
 GAUSSIAN = {"class_name": "zprl.rl.distribution:ZeroMeanGaussian", "init_std": 0.5, "std_type": "log"}
+SQUASHED = {"class_name": "zprl.rl.distribution:SquashedGaussian"}
+OUTPUT_FIELD = 43  # kFieldActorOutput of the blob's header
 
 
 def make_policy(seed=0, **settings):
@@ -62,7 +66,8 @@ def truth(policy, actor, scale, obs, residual=None):
     obs = obs.double()
     z = exact.encode(obs)[0]
     u = copy.deepcopy(actor).double()(TensorDict({"policy": obs, "latent": z}, batch_size=[len(obs)]))
-    assert (u.abs() > 1.0).any() and (u.abs() < 1.0).any()  # the bound is part of the test
+    edge = math.tanh(1.0) if isinstance(actor.distribution, SquashedGaussian) else 1.0
+    assert (u.abs() > edge).any() and (u.abs() < edge).any()  # the bound is part of the test
     added = scale * u.clamp(-1.0, 1.0) + (0.0 if residual is None else residual.double())
     return exact.act(obs, added), z, z + added
 
@@ -91,6 +96,30 @@ def test_shapes(hidden, normalized):
     policy, actor = make_policy(), make_actor(hidden, normalized=normalized)
     core = _core.Policy(pack_policy(policy, actor=PackedActor.from_model(actor, 0.5)).numpy())
     assert_exact(core.act(observations(16).numpy()), truth(policy, actor, 0.5, observations(16))[0])
+
+
+@pytest.mark.parametrize("rows", [1, 37])
+@pytest.mark.parametrize("hidden", [(256, 256), (8,) * 8])
+def test_the_squashed_output_of_sac(hidden, rows):
+    policy, actor, scale = make_policy(), make_actor(hidden, distribution_cfg=SQUASHED), 0.7
+    packed = PackedActor.from_model(actor, scale)
+    assert (packed.output, packed.layers[-1].out_features) == ("tanh", LATENT)
+    core = _core.Policy(pack_policy(policy, actor=packed).numpy())
+    results = core.act_with_latents(observations(rows).numpy())
+    for result, expected in zip(results, truth(policy, actor, scale, observations(rows)), strict=True):
+        assert_exact(result, expected)
+
+
+@pytest.mark.parametrize("distribution", [GAUSSIAN, SQUASHED])
+def test_no_output_leaves_the_bound(distribution):
+    policy, actor, scale = make_policy(), make_actor(distribution_cfg=distribution), 0.5
+    *_, last_weight, _ = actor.mlp.parameters()
+    with torch.no_grad():
+        last_weight.mul_(1e6)
+    core = _core.Policy(pack_policy(policy, actor=PackedActor.from_model(actor, scale)).numpy())
+    _, mean, decoded = core.act_with_latents(observations(37).numpy())
+    largest = np.abs(decoded.astype(np.float64) - mean).max()
+    assert largest == pytest.approx(scale, abs=1e-6)  # of the latents' rounding to single precision
 
 
 def test_the_torch_operator_steers_and_still_adds_a_residual():
@@ -135,8 +164,10 @@ def test_without_an_actor_nothing_changes():
     assert np.array_equal(chunk, core.act(observations(3).numpy()))
 
 
-def test_nan_stays_in_its_row():
-    core = _core.Policy(pack_policy(make_policy(), actor=PackedActor.from_model(make_actor(), 0.5)).numpy())
+@pytest.mark.parametrize("distribution", [GAUSSIAN, SQUASHED])
+def test_nan_stays_in_its_row(distribution):
+    actor = PackedActor.from_model(make_actor(distribution_cfg=distribution), 0.5)
+    core = _core.Policy(pack_policy(make_policy(), actor=actor).numpy())
     obs = observations(3).numpy()
     clean = core.act(obs)
     obs[1, 5] = np.nan
@@ -182,11 +213,27 @@ def test_an_actor_with_nan_is_refused():
         pack_policy(make_policy(), actor=PackedActor.from_model(actor, 0.5))
 
 
-@pytest.mark.parametrize("version", [2, 4])
+@pytest.mark.parametrize("version", [2, 5])
 def test_blobs_of_another_version_are_refused(version):
     blob = pack_policy(make_policy()).numpy().copy()
     blob.view(np.int32)[1] = version
-    with pytest.raises(ValueError, match=f"its version is {version}, and this library reads version 3"):
+    with pytest.raises(ValueError, match=f"its version is {version}, and this library reads versions 3 to 4"):
+        _core.Policy(blob)
+
+
+def test_a_blob_of_version_3_clamps():
+    blob = pack_policy(make_policy(), actor=PackedActor.from_model(make_actor(), 0.5)).numpy()
+    old, obs = blob.copy(), observations(3).numpy()
+    old.view(np.int32)[1] = 3
+    assert np.array_equal(_core.Policy(old).act(obs), _core.Policy(blob).act(obs))
+
+
+@pytest.mark.parametrize("output", [-1, 2])
+def test_an_unknown_output_is_refused(output):
+    blob = pack_policy(make_policy(), actor=PackedActor.from_model(make_actor(), 0.5)).numpy().copy()
+    assert blob.view(np.int32)[OUTPUT_FIELD] == 0
+    blob.view(np.int32)[OUTPUT_FIELD] = output
+    with pytest.raises(ValueError, match=f"its actor's output is number {output}"):
         _core.Policy(blob)
 
 

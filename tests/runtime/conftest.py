@@ -6,10 +6,9 @@
 import shutil
 from pathlib import Path
 
-import numpy as np
 import pytest
 from tests.builds import build, build_sanitized
-from tests.runtime.support import SCALE, make_contract, make_models, record, seal
+from tests.runtime.support import SCALE, make_models, record, write_bundle
 
 
 @pytest.fixture(scope="session")
@@ -43,15 +42,11 @@ def recording(models):
 @pytest.fixture(scope="session")
 def intact_bundle(tmp_path_factory, models, recording):
     """A bundle that no test changes."""
-    from zprl.policy.native import PackedActor, pack_policy
+    from zprl.policy.native import PackedActor
 
     policy, actor, _ = models
     folder = tmp_path_factory.mktemp("bundle")
-    (folder / "policy.zprl").write_bytes(
-        pack_policy(policy, actor=PackedActor.from_model(actor, SCALE)).numpy().tobytes()
-    )
-    np.savez(folder / "golden.npz", **recording)
-    seal(folder, make_contract(policy, recording))
+    write_bundle(folder, policy, PackedActor.from_model(actor, SCALE), recording)
     return folder
 
 

@@ -13,8 +13,11 @@ OBS, ACTION, LATENT, HORIZON, EXECUTE = 6, 3, 4, 8, 4
 SCALE = 0.7
 
 
-def make_models():
-    """A policy and an actor with random weights, and the chunks that they give in double precision."""
+def make_models(distribution=None):
+    """A policy and an actor with random weights, and the chunks that they give in double precision.
+
+    ``distribution`` is the settings of the actor's output distribution; without one its outputs are the network's.
+    """
     import torch
     from rsl_rl.models import MLPModel
     from tensordict import TensorDict
@@ -42,7 +45,8 @@ def make_models():
     policy.set_normalizers(torch.randn(64, OBS), torch.randn(64, ACTION) * 0.3)
     policy.set_action_limits(torch.tensor([-1.0, -1.0, -torch.inf]), torch.tensor([1.0, 1.0, torch.inf]))
     seen = TensorDict({"policy": torch.zeros(1, OBS), "latent": torch.zeros(1, LATENT)}, batch_size=[1])
-    actor = MLPModel(seen, {"actor": ["policy", "latent"]}, "actor", LATENT, (10, 5), "elu", True).eval()
+    groups = {"actor": ["policy", "latent"]}
+    actor = MLPModel(seen, groups, "actor", LATENT, (10, 5), "elu", True, distribution).eval()
 
     exact, exact_actor = FlowPolicy(cfg, OBS, ACTION).double(), copy.deepcopy(actor).double()
     exact.load_state_dict(policy.state_dict())
@@ -108,6 +112,15 @@ def make_contract(policy, arrays):
         "evaluation": None,
         "files": {},
     }  # fmt: skip
+
+
+def write_bundle(folder, policy, packed_actor, arrays):
+    """Write the policy for our own core, the recording and the contract."""
+    from zprl.policy.native import pack_policy
+
+    (folder / "policy.zprl").write_bytes(pack_policy(policy, actor=packed_actor).numpy().tobytes())
+    np.savez(folder / "golden.npz", **arrays)
+    seal(folder, make_contract(policy, arrays))
 
 
 def seal(folder, contract=None):

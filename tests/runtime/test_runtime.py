@@ -3,13 +3,14 @@
 
 """The C++ runtime without torch and Python: its own checks, replay, timing, damaged bundles, and its installation."""
 
+import dataclasses
 import json
 import shutil
 
 import numpy as np
 import pytest
 from tests.builds import ROOT, find_tool, run
-from tests.runtime.support import ACTION, EXECUTE, OBS, seal
+from tests.runtime.support import ACTION, EXECUTE, OBS, SCALE, make_models, record, seal, write_bundle
 
 
 @pytest.mark.parametrize("part", ["controller", "faults", "readers"])
@@ -38,6 +39,19 @@ def test_replay(zprl_run, intact_bundle):
     assert (result.returncode, result.stderr) == (0, ""), result.stdout
     assert "native: 54 steps and 15 plans of 3 episodes" in result.stdout
     assert ", 0 plans at other steps\npassed" in result.stdout
+
+
+def test_replay_of_a_squashed_actor(zprl_run, tmp_path):
+    from zprl.policy.native import PackedActor
+
+    squashed = {"class_name": "zprl.rl.distribution:SquashedGaussian", "last_layer_gain": 2.0}
+    policy, actor, truth = make_models(squashed)
+    packed, arrays = PackedActor.from_model(actor, SCALE), record(truth)
+    write_bundle(tmp_path, policy, packed, arrays)
+    result = run(zprl_run, "--bundle", tmp_path, "--golden")
+    assert (result.returncode, result.stderr) == (0, ""), result.stdout
+    write_bundle(tmp_path, policy, dataclasses.replace(packed, output="clamp"), arrays)
+    assert run(zprl_run, "--bundle", tmp_path, "--golden").returncode == 1
 
 
 @pytest.mark.parametrize(("array", "index"), [("chunk", (14, 7, 2)), ("action", (53, 1))])

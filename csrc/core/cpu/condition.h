@@ -69,7 +69,7 @@ static void encode_block(const Policy& p, const float* obs, int rows, const Scra
                });
 }
 
-// s.residual: lambda * clamp(actor([obs, mean]), -1, 1), of one block of raw observations and of s.moments.
+// s.residual: lambda * u, with u the actor's bounded output, of one block of raw observations and of s.moments.
 template <typename W>
 static void steer_block(const Policy& p, const float* obs, int rows, const Scratch<W>& s) {
     for (int row = 0; row < rows; ++row) {
@@ -79,8 +79,10 @@ static void steer_block(const Policy& p, const float* obs, int rows, const Scrat
                   p.actor_divisor + p.obs_dim, p.latent_dim, to + p.obs_dim);
     }
     const double scale = p.residual_scale[0];
-    const auto finish = [&](int row, int column, DoubleVec u) __attribute__((always_inline)) {
-        const DoubleVec bounded = min(max(u, broadcast(-1.0)), broadcast(1.0));
+    const bool squashed = p.actor_output == ActorOutput::kTanh;
+    const auto finish = [&](int row, int column, DoubleVec v) __attribute__((always_inline)) {
+        // After a tanh as well: it is right to 1e-11 only, on either side of the bound.
+        const DoubleVec u = squashed ? tanh(v) : v, bounded = min(max(u, broadcast(-1.0)), broadcast(1.0));
         store(s.residual + static_cast<size_t>(row) * s.latent_stride + column, scale * bounded);
     };
     const auto run = [&](const auto& activate) __attribute__((always_inline)) {

@@ -37,7 +37,7 @@ namespace zprl {
 namespace cuda {
 
 constexpr int32_t kCudaMagic = 0x4752505A;  // "ZPRG"
-constexpr int32_t kCudaVersion = 2;
+constexpr int32_t kCudaVersion = 3;
 
 // In the place of HeaderField's kFieldDtype the GPU's header holds the Precision; all else is the same.
 constexpr int kFieldPrecision = kFieldDtype;

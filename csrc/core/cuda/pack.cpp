@@ -99,6 +99,11 @@ DevicePolicy lay_out(const int32_t* header) {
             fail("its actor's activation is number " + std::to_string(activation) + ".");
         }
         p.actor_activation = static_cast<Activation>(activation);
+        const int32_t output = header[kFieldActorOutput];
+        if (output < 0 || output >= static_cast<int32_t>(ActorOutput::kCount)) {
+            fail("its actor's output is number " + std::to_string(output) + ".");
+        }
+        p.actor_output = static_cast<ActorOutput>(output);
         const int width = p.obs_dim + p.latent_dim;
         p.actor_mean = sections.take_floats(width);
         p.actor_divisor = sections.take_floats(width);

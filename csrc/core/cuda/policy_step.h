@@ -61,6 +61,7 @@ struct DevicePolicy {
     DeviceLayer once[4 * (kMaxHiddenLayers + 1)];
     int32_t num_embedding, num_encoder, num_actor, num_decoder;  // layers
     Activation actor_activation;
+    ActorOutput actor_output;
     uint32_t actor_mean, actor_divisor, residual_scale;
 
     DeviceLayer modulation, input, output, first_block_layer;

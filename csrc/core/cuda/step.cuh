@@ -221,7 +221,9 @@ class Step {
         for_each(padded_width(latent), [&](int row, int column) {
             float z = 0.0f;
             if (column < latent) {
-                z = latent_[row * latent + column] + scale * clamp(*float_at(once_, row, column), -1.0f, 1.0f);
+                const float x = *float_at(once_, row, column);
+                const float u = p_.actor_output == ActorOutput::kTanh ? device::tanh(x) : x;
+                z = latent_[row * latent + column] + scale * clamp(u, -1.0f, 1.0f);
             }
             *float_at(other_, row, column) = z;
         });

@@ -81,9 +81,9 @@ class Source:
         actor = None if self.actor is None else copy.deepcopy(self.actor).double()
         return PortableSteeredPolicy(copy.deepcopy(self.policy).double(), actor, self.residual_scale).double().eval()
 
-    def portable(self, single_activations: bool = False) -> PortableSteeredPolicy:
+    def portable(self, for_onnx_runtime: bool = False) -> PortableSteeredPolicy:
         """Return the policy in portable operators."""
-        return PortableSteeredPolicy(self.policy, self.actor, self.residual_scale, single_activations).eval()
+        return PortableSteeredPolicy(self.policy, self.actor, self.residual_scale, for_onnx_runtime).eval()
 
     def python(self) -> SteeredPolicy:
         """Return the policy as evaluation runs it, in single precision."""
@@ -315,7 +315,7 @@ def encode(source: Source, kind: str, precision: str, contract: Contract) -> byt
     if kind == "portable":
         return formats.write_torchscript(source.portable(), example, contract)
     if kind == "onnx":
-        return formats.write_onnx(source.portable(single_activations=True), example, contract)
+        return formats.write_onnx(source.portable(for_onnx_runtime=True), example, contract)
     return formats.write_torch_export(source.portable(), example, contract)
 
 

@@ -6,7 +6,7 @@
 ::
 
     obs -> encoder -> z ------------------------+-> decoder -> flow from the initial noise -> chunk
-              obs, z -> actor -> u -> clamp -> lambda *
+              obs, z -> actor -> u -> clamp -> lambda *       (the actor of SAC ends in a tanh)
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class SteeredPolicy(nn.Module):
             )
         self.latent_dim = policy.cfg.latent_dim
         self.residual_scale = residual_scale if actor is not None else 0.0
-        self.actor = None if actor is None else copy.deepcopy(actor).cpu().eval().requires_grad_(False)
+        self.actor = None if actor is None else copy.deepcopy(actor).cpu().double().eval().requires_grad_(False)
         self.register_buffer("noise", policy.sample_noise(1).detach().cpu().clone())
 
     def forward(self, obs: Tensor) -> Tensor:
@@ -73,8 +73,12 @@ class SteeredPolicy(nn.Module):
         """Chunk (N, H, A) of raw observations (N, D), steered by the actor if there is one."""
 
     def residual(self, obs: Tensor, latent: Tensor, actor: nn.Module) -> Tensor:
-        """What steering adds to the latent (N, L); see :class:`zprl.steering.LatentResidual`."""
-        return self.residual_scale * actor(torch.cat([obs, latent], dim=-1)).clamp(-1.0, 1.0)
+        """What steering adds to the latent (N, L); see :class:`zprl.steering.LatentResidual`.
+
+        The actor computes in double precision, as in :func:`zprl.rl.actor.row_by_row`.
+        """
+        u = actor(torch.cat([obs, latent], dim=-1).double()).to(obs.dtype)
+        return self.residual_scale * u.clamp(-1.0, 1.0)
 
     def start(self, obs: Tensor) -> Tensor:
         """Initial noise (N, H, A)."""
@@ -92,7 +96,8 @@ class PortableSteeredPolicy(SteeredPolicy):
         policy: See :class:`SteeredPolicy`.
         actor: See :class:`SteeredPolicy`.
         residual_scale: See :class:`SteeredPolicy`.
-        single_activations: Whether activations are single precision nevertheless; ONNX Runtime has no other on a CPU.
+        for_onnx_runtime: Whether only operators are used that ONNX Runtime has on a CPU: in double precision it has no
+            error function, so the GELU does without, and other activations are single precision.
     """
 
     def __init__(
@@ -100,7 +105,7 @@ class PortableSteeredPolicy(SteeredPolicy):
         policy: FlowPolicy,
         actor: nn.Module | None,
         residual_scale: float,
-        single_activations: bool = False,
+        for_onnx_runtime: bool = False,
     ) -> None:
         super().__init__(policy, actor, residual_scale)
         policy = copy.deepcopy(policy).cpu().eval().requires_grad_(False)
@@ -108,12 +113,10 @@ class PortableSteeredPolicy(SteeredPolicy):
         self.obs_normalizer = policy.obs_normalizer.double()
         self.embedding = policy.embedding.double()
         self.bottleneck = policy.bottleneck.double()
-        if self.actor is not None:
-            self.actor.double()
-        if single_activations:
+        if for_onnx_runtime:
             for module in (self.embedding, self.bottleneck, self.actor):
                 if module is not None:
-                    _make_activations_single(module)
+                    _replace_activations(module)
         # Of the copy that the flow holds, only what follows the condition runs.
         del self.flow.policy.embedding, self.flow.policy.bottleneck, self.flow.policy.obs_normalizer
 
@@ -203,12 +206,37 @@ class _Single(nn.Module):
         return self.activation(x.float()).to(x.dtype)
 
 
-def _make_activations_single(module: nn.Module) -> None:
+class _GeluOfExponential(nn.Module):
+    """GELU without the error function, to 2e-13 in double precision.
+
+    With u = |x|, x Phi(x) = max(x, 0) - u Phi(-u) and Phi(-u) = e^(-u^2 / 2) P(t) for t = 1 / (1 + u / 4): the form of
+    Abramowitz and Stegun 7.1.26, with P fitted for the least error of the product.
+    """
+
+    COEFFICIENTS = (
+        -0.0005648494803709159, 0.1083802976488685, 0.04009763009462031, 0.33771073977359534, -0.5757610727761215,
+        1.272960766085462, -1.4923662477099455, 1.3331923632427163, -0.6871940056557264, 0.18373899287371387,
+        -0.020194614093270502,
+    )  # fmt: skip
+    """Of P, of the powers of t from 0 on."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        u = x.abs()
+        t = 1.0 / (1.0 + 0.25 * u)
+        p = torch.zeros_like(t)
+        for coefficient in self.COEFFICIENTS[::-1]:
+            p = p * t + coefficient
+        return x.relu() - u * torch.exp(-0.5 * u * u) * p
+
+
+def _replace_activations(module: nn.Module) -> None:
     for name, child in module.named_children():
-        if type(child).__module__ == "torch.nn.modules.activation":
+        if isinstance(child, nn.GELU) and child.approximate == "none":
+            setattr(module, name, _GeluOfExponential())
+        elif type(child).__module__ == "torch.nn.modules.activation":
             setattr(module, name, _Single(child))
         else:
-            _make_activations_single(child)
+            _replace_activations(child)
 
 
 def actor_network(checkpoint: SteeringCheckpoint) -> nn.Module:

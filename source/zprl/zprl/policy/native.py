@@ -24,7 +24,7 @@ from .velocity_field import ResidualMLPVelocityField
 
 # Format of the blob. csrc/core/policy_blob.h describes it; change both together.
 _MAGIC = 0x4C52505A
-_VERSION = 3
+_VERSION = 4
 _HEADER_INTS = 64
 _PANEL = 64
 _ALIGNMENT = 64
@@ -35,6 +35,9 @@ _ACTOR_FIELD = _VIB_HIDDEN_FIELD + _MAX_HIDDEN_LAYERS
 
 ACTIVATIONS: tuple[type[nn.Module], ...] = (nn.ELU, nn.ReLU, nn.Tanh, nn.SiLU, nn.GELU)
 """Activations of an actor that the native libraries know, in the order of the blob's header."""
+
+OUTPUTS = ("clamp", "tanh")
+"""Ways to bound an actor's output to [-1, 1] that the native libraries know, in the order of the blob's header."""
 
 
 class PolicyStep(Protocol):
@@ -247,8 +250,8 @@ def _native_or_torch(policy: FlowPolicy, backend: str, device: str | torch.devic
 class PackedActor:
     """What reinforcement learning trained, as the blob holds it.
 
-    It computes ``residual_scale * clamp(mlp(([obs, z] - mean) / divisor), -1, 1)`` from the raw observation and the
-    mean z of the latent.
+    It computes ``residual_scale * bound(mlp(([obs, z] - mean) / divisor))`` from the raw observation and the mean z of
+    the latent, where ``bound`` is a clamp to [-1, 1] or the hyperbolic tangent.
     """
 
     mean: Tensor
@@ -266,6 +269,9 @@ class PackedActor:
     residual_scale: float
     """Lambda [dimensionless]."""
 
+    output: str = "clamp"
+    """How the last layer's output is bounded; one of :data:`OUTPUTS`."""
+
     @classmethod
     def from_model(cls, actor: nn.Module, residual_scale: float) -> PackedActor:
         """Take an rsl_rl actor apart.
@@ -280,7 +286,6 @@ class PackedActor:
         """
         from rsl_rl.models import MLPModel
         from rsl_rl.modules import EmpiricalNormalization
-        from rsl_rl.modules.distribution import GaussianDistribution
 
         model = _supported(actor, MLPModel, "the native actor")
         if list(model.obs_groups) != ["policy", "latent"]:
@@ -288,13 +293,7 @@ class PackedActor:
             raise ZprlError(
                 f"the native actor sees the groups policy and latent, and this one sees {groups}; use torch."
             )
-        # The deterministic output of a Gaussian is the network's; another distribution may transform it.
-        if model.distribution is not None and (
-            not isinstance(model.distribution, GaussianDistribution)
-            or type(model.distribution).deterministic_output is not GaussianDistribution.deterministic_output
-        ):
-            name = type(model.distribution).__name__
-            raise ZprlError(f"the native actor has a Gaussian output, and this one has a {name}; use torch.")
+        output = _output_of(model.distribution)
         *hidden, last = list(model.mlp)
         activations = {type(module) for module in hidden[1::2]}
         modules = (*hidden[::2], last)
@@ -306,12 +305,40 @@ class PackedActor:
             raise ZprlError(f"the native actor's activation is one of {known}, and this one has {name}; use torch.")
         if len(layers) - 1 > _MAX_HIDDEN_LAYERS:
             raise ZprlError(f"the native actor takes at most {_MAX_HIDDEN_LAYERS} hidden layers; use torch.")
+        if output == "tanh":
+            layers = (*layers[:-1], _first_half(layers[-1]))
         normalizer = model.obs_normalizer
         if isinstance(normalizer, EmpiricalNormalization):
             mean, divisor = normalizer.mean.float(), normalizer.std.float() + normalizer.eps
         else:
             mean, divisor = torch.zeros(model.obs_dim), torch.ones(model.obs_dim)
-        return cls(mean, divisor, layers, next(iter(activations), nn.ELU), float(residual_scale))
+        return cls(mean, divisor, layers, next(iter(activations), nn.ELU), float(residual_scale), output)
+
+
+def _output_of(distribution: nn.Module | None) -> str:
+    """Return which of :data:`OUTPUTS` an actor's deterministic output is, once steering has clamped it."""
+    from rsl_rl.modules.distribution import GaussianDistribution
+
+    from zprl.rl.distribution import SquashedGaussian
+
+    # The deterministic output of a Gaussian is the network's; another distribution may transform it.
+    if distribution is None or (
+        isinstance(distribution, GaussianDistribution)
+        and type(distribution).deterministic_output is GaussianDistribution.deterministic_output
+    ):
+        return "clamp"
+    if type(distribution) is SquashedGaussian:
+        return "tanh"
+    name = type(distribution).__name__
+    raise ZprlError(f"the native actor has a Gaussian output, squashed or not, and this one has a {name}; use torch.")
+
+
+def _first_half(layer: nn.Linear) -> nn.Linear:
+    """Leave out the second half of a layer's outputs, which for a squashed Gaussian are its deviations."""
+    count = layer.out_features // 2
+    half = nn.Linear(layer.in_features, count)
+    half.weight, half.bias = nn.Parameter(layer.weight[:count]), nn.Parameter(layer.bias[:count])
+    return half
 
 
 @torch.no_grad()
@@ -374,7 +401,8 @@ def _supported[M: nn.Module](module: nn.Module, supported: type[M], what: str = 
 
 def _actor_header(actor: PackedActor) -> list[int]:
     widths = [layer.out_features for layer in actor.layers[:-1]]
-    return [1, ACTIVATIONS.index(actor.activation), len(widths), *widths]
+    unused = [0] * (_MAX_HIDDEN_LAYERS - len(widths))
+    return [1, ACTIVATIONS.index(actor.activation), len(widths), *widths, *unused, OUTPUTS.index(actor.output)]
 
 
 def _actor_sections(policy: FlowPolicy, actor: PackedActor) -> Iterator[Tensor]:

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import torch
+from rsl_rl.models import MLPModel
 from rsl_rl.utils import resolve_callable
 from tensordict import TensorDict
 from torch import Tensor, nn
@@ -23,12 +24,16 @@ def row_by_row(actor: nn.Module, device: str) -> Callable[[TensorDict], Tensor]:
     """Return a deterministic actor whose output for a row does not depend on the rows beside it.
 
     A matrix product's rounding depends on its number of rows, and an episode's outcome must not depend on how many run
-    beside it; on the CPU rows are therefore computed one by one. Accelerators compute the batch at once.
+    beside it; on the CPU rows are therefore computed one by one, by an ``MLPModel`` in double precision: the flow
+    enlarges the rounding of what steers it, as :class:`zprl.deploy.steered.PortableSteeredPolicy` says. Accelerators
+    compute the batch at once, in single precision.
 
     Args:
-        actor: rsl_rl's actor model.
+        actor: rsl_rl's actor model, with the weights that are to act.
         device: Device of the actor.
     """
+    if torch.device(device).type == "cpu" and type(actor) is MLPModel:
+        return _double_row_by_row(actor)
 
     @torch.inference_mode()
     def act(obs: TensorDict) -> Tensor:
@@ -40,6 +45,17 @@ def row_by_row(actor: nn.Module, device: str) -> Callable[[TensorDict], Tensor]:
             return torch.cat([actor(obs[i : i + 1]) for i in range(obs.shape[0])])
         finally:
             actor.train(training)
+
+    return act
+
+
+def _double_row_by_row(actor: MLPModel) -> Callable[[TensorDict], Tensor]:
+    network, groups = actor.as_jit().double().eval(), actor.obs_groups
+
+    @torch.inference_mode()
+    def act(obs: TensorDict) -> Tensor:
+        seen = torch.cat([obs[group] for group in groups], dim=-1)
+        return torch.cat([network(row[None]) for row in seen.double()]).to(seen.dtype)
 
     return act
 
