@@ -22,6 +22,15 @@ TWO = ["-m", "torch.distributed.run", "--nproc_per_node=2", "--rdzv_backend=c10d
 """torchrun with two processes and a free port."""
 
 
+def run_two(folder, *command):
+    """Run a script with its arguments in two processes; on two cores that are busy with other tests it takes minutes."""
+    process = spawn([*TWO, *command], folder)
+    try:
+        return finish(process, timeout=800)
+    finally:
+        process.terminate()  # torchrun then ends what it has started
+
+
 def own_lines(text):
     """Return the lines that the training printed, without the report that torchrun adds to every failure."""
     return [line for line in text.splitlines() if line.startswith(("error:", "interrupted:"))]
@@ -31,7 +40,7 @@ def own_lines(text):
 def two(workshop, tmp_path_factory):
     """Four iterations in two processes, from the workshop's base policy."""
     folder = workshop.stock(tmp_path_factory.mktemp("two"))
-    outcome = finish(spawn([*TWO, SCRIPTS / "train.py", *arguments("train", "--max_iterations", 4)], folder))
+    outcome = run_two(folder, SCRIPTS / "train.py", *arguments("train", "--max_iterations", 4))
     assert outcome.status == 0, outcome.err
     return folder, outcome
 
@@ -67,11 +76,11 @@ def test_a_killed_process_ends_all_and_the_run_continues_bit_for_bit(workshop, t
     argv = arguments("train", "--max_iterations", 4)
     script = tmp_path / "killed.py"
     script.write_text(KILLED_IN_THE_MIDDLE)  # the second process writes no checkpoint, so the first one is killed
-    killed = finish(spawn([*TWO, script, SCRIPTS / "train.py", *argv], tmp_path))
+    killed = run_two(tmp_path, script, SCRIPTS / "train.py", *argv)
     assert killed.status == 1, killed.err
     run = only_run(tmp_path)
     assert [path.name for path in checkpoints(run)] == ["model_2.pt"]
-    continued = finish(spawn([*TWO, SCRIPTS / "train.py", *argv, "--checkpoint", "latest"], tmp_path))
+    continued = run_two(tmp_path, SCRIPTS / "train.py", *argv, "--checkpoint", "latest")
     assert continued.status == 0, continued.err
     assert differences(load(run / "model_4.pt"), load(only_run(two[0]) / "model_4.pt")) == []
 
@@ -116,7 +125,7 @@ def test_what_two_processes_cannot_do_is_refused_in_one_sentence(workshop, extra
     before = files_below(workshop.folder).keys()
     argv = [*arguments("train"), *extra, *(["agent.algorithm.num_mini_batches=4"] if "6" in extra else [])]
     argv = [text for text in argv if "num_learning_epochs" not in text or "sac" not in extra]
-    outcome = finish(spawn([*TWO, SCRIPTS / "train.py", *argv], workshop.folder))
+    outcome = run_two(workshop.folder, SCRIPTS / "train.py", *argv)
     assert outcome.status == 1
     (line,) = own_lines(outcome.err)
     assert all(word in line for word in words), line
