@@ -23,7 +23,7 @@ TWO = ["-m", "torch.distributed.run", "--nproc_per_node=2", "--rdzv_backend=c10d
 
 
 def run_two(folder, *command):
-    """Run a script with its arguments in two processes; on two cores that are busy with other tests it takes minutes."""
+    """Run a script with its arguments in two processes, which takes minutes on cores that are busy with other tests."""
     process = spawn([*TWO, *command], folder)
     try:
         return finish(process, timeout=800)

@@ -40,8 +40,8 @@ DISTURBANCES: dict[str, Disturbance] = {
     "physx": OvPhysX(),
     "mujoco_warp": MuJoCoWarp(),
 }
-"""Disturbances by name, with their default strengths. Under those of mass, friction and gains, the lift task's noiseless
-expert still succeeds in 98 of 100 episodes; what is beyond that tells of the robot and not of the policy."""
+"""Disturbances by name, with their default strengths. Under those of mass, friction and gains the lift task's noiseless
+expert succeeds in 98 of 100 episodes or more; what is beyond that tells of the robot and not of the policy."""
 
 DEFAULT_NAMES = (
     "observation_noise,observation_bias,observation_delay=1,observation_delay=2,observation_delay=3,"
