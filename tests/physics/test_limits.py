@@ -136,7 +136,7 @@ def test_device_decides_unless_the_engine_is_chosen(overrides, device, engine, s
     assert physics.class_type == physics.solver_cfg.class_type
     assert (physics.num_substeps, physics.solver_cfg.iterations, physics.solver_cfg.integrator) == (
         5,
-        5,
+        20,
         "implicitfast",
     )
 
