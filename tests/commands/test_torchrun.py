@@ -1,7 +1,7 @@
 # Copyright (c) 2026, The ZPRL Project Developers.
 # SPDX-License-Identifier: BSD-3-Clause
 
-"""Training in two processes from the command line: one run, whose numbers a kill does not change."""
+"""Training in two processes from the command line: how it ends, and what it refuses."""
 
 import signal
 import time
