@@ -4,6 +4,7 @@
 """The bookkeeping of scripts/verify_gpu.sh, with interpreters that are a few lines of shell."""
 
 import os
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -75,8 +76,9 @@ def test_a_failing_stage_is_reported_with_its_last_words_and_the_rest_goes_on(tm
 
 def test_a_stage_that_hangs_is_stopped_and_what_has_no_time_left_is_skipped(tmp_path):
     hanging = BARE.replace('echo "some GPU"', "sleep 100 & wait")
-    status, stages = verify(tmp_path, hanging, ZPRL_VERIFY_SECONDS="10")
+    status, stages = verify(tmp_path, hanging, ZPRL_VERIFY_SECONDS="15")
     assert status == 1
-    assert stages["machine"][0] == "fail" and "ran into its limit of 10 s" in stages["machine"][3]
+    # Less than the whole time if a busy machine is slow to start, and none of it if that takes over five seconds.
+    assert stages["machine"][0] == "fail" and re.search(r"ran into its limit of 1\d s", stages["machine"][3])
     assert {line[0] for name, line in stages.items() if name != "machine"} == {"skipped"}
-    assert "the 10 s for all stages are over" in stages["trace"][3]
+    assert "the 15 s for all stages are over" in stages["trace"][3]
