@@ -38,6 +38,14 @@ def test_every_pair_is_configured_or_refused_in_one_sentence(method, algorithm):
     assert class_to_dict(steering_cfg(method, values)) == values
 
 
+def test_noise_under_sac_begins_with_noise_as_the_flow_was_trained_from():
+    cfg = ZprlRunnerCfg()
+    configure(cfg, "noise", "sac")
+    assert cfg.algorithm.warmup_std * cfg.steering.scale == pytest.approx(1.0)
+    configure(cfg, "zprl", "sac")
+    assert cfg.algorithm.warmup_std == 0.0
+
+
 def test_runs_do_not_share_settings():
     first, second = ZprlRunnerCfg(), ZprlRunnerCfg()
     configure(first, "action_residual", "sac")

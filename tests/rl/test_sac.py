@@ -21,7 +21,8 @@ GROUPS = {"actor": ["policy"], "critic": ["policy"]}
 SETTINGS = {
     "learning_rate": 1e-3, "critic_learning_rate": 1e-3, "alpha_learning_rate": 1e-2, "batch_size": 8,
     "updates_per_step": 3, "actor_interval": 2, "subset_size": 2, "target_rate": 0.25, "init_alpha": 0.1,
-    "entropy_per_dim": -0.5, "entropy_in_target": False, "warmup_transitions": 8, "max_grad_norm": 50.0,
+    "entropy_per_dim": -0.5, "entropy_in_target": False, "warmup_transitions": 8, "warmup_std": 0.0,
+    "max_grad_norm": 50.0,
 }  # fmt: skip
 
 
@@ -156,6 +157,18 @@ def test_the_warm_up_is_the_base_policy_and_learns_nothing():
     assert set(sac.update()) == {"critic", "q", "target", "actor", "entropy", "alpha"}
     assert sac.num_updates == 6
     assert not torch.equal(first_layer, weights)
+
+
+def test_the_warm_up_may_try_outputs_around_the_base_policy():
+    sac = make(warmup_transitions=4000, warmup_std=0.8)
+    torch.manual_seed(0)
+    outputs = torch.stack([sac.act(observe(step)) for step in range(1000)])
+    # A Gaussian of deviation 0.8 lies beyond 1 at either side in 10.6 % of all cases.
+    for bound in (-1.0, 1.0):
+        assert (outputs == bound).float().mean().item() == pytest.approx(0.1056, abs=0.01)
+    inside = outputs[outputs.abs() < 1.0]
+    assert inside.abs().max() > 0.99
+    assert (inside.abs() < 0.4).float().mean().item() == pytest.approx(0.3829 / (1 - 2 * 0.1056), abs=0.02)
 
 
 def test_a_time_out_is_followed_by_what_the_episode_ended_with():

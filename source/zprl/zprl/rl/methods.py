@@ -57,6 +57,16 @@ def _sees_embedding(cfg: ZprlRunnerCfg) -> None:
     cfg.obs_groups = {"actor": ["policy", "embedding"], "critic": ["policy", "embedding"]}
 
 
+def _chooses_noise(cfg: ZprlRunnerCfg) -> None:
+    _sees_observations(cfg)
+    if cfg.algo == "sac":
+        # Critics of state and action need noise of few dimensions, and to have seen what it does: with one noise per
+        # action of the chunk, or a warm-up without noise, SAC did not get beyond the base policy.
+        assert isinstance(cfg.steering, InitialNoiseCfg)
+        cfg.steering.repeat = True
+        cfg.algorithm.warmup_std = 1.0 / cfg.steering.scale  # type: ignore[attr-defined]
+
+
 def _finetunes(cfg: ZprlRunnerCfg) -> None:
     _sees_observations(cfg)
     cfg.actor = FlowActorCfg()  # type: ignore[assignment]
@@ -97,7 +107,7 @@ METHODS: dict[str, Method] = {
         _learns_in_closed_loop,
         _ONE_CHUNK_IS_ONE_STEP,
     ),
-    "noise": Method("the flow's initial noise (arXiv 2506.15799)", InitialNoiseCfg, _sees_observations),
+    "noise": Method("the flow's initial noise (arXiv 2506.15799)", InitialNoiseCfg, _chooses_noise),
     "finetune": Method(
         "the flow policy's weights, through its integration (arXiv 2505.22094)",
         FlowChainCfg,

@@ -49,7 +49,8 @@ class SAC:
         init_alpha: First temperature.
         entropy_per_dim: Entropy per dimension of the output that the temperature is tuned to [nat].
         entropy_in_target: Whether the targets count the next state's entropy.
-        warmup_transitions: Transitions of the base policy, u = 0, that are collected before learning begins.
+        warmup_transitions: Transitions that are collected before learning begins.
+        warmup_std: Standard deviation of the outputs in them, whose mean is zero, the base policy.
         max_grad_norm: Bound of the gradients' norms, of the actor and of the critics.
         device: Device of the learner.
     """
@@ -76,6 +77,7 @@ class SAC:
         entropy_per_dim: float,
         entropy_in_target: bool,
         warmup_transitions: int,
+        warmup_std: float,
         max_grad_norm: float,
         device: str = "cpu",
     ) -> None:
@@ -100,6 +102,7 @@ class SAC:
         self.target_entropy = entropy_per_dim * replay.actions.shape[1]
         self.entropy_in_target = entropy_in_target
         self.warmup_transitions = warmup_transitions
+        self.warmup_std = warmup_std
         self.max_grad_norm = max_grad_norm
         self.num_updates = 0
         """Gradient steps of the critics so far."""
@@ -107,7 +110,7 @@ class SAC:
 
     @property
     def warming_up(self) -> bool:
-        """Whether the base policy still acts alone."""
+        """Whether nothing is learned yet."""
         return self.replay.total < self.warmup_transitions
 
     @property
@@ -119,9 +122,11 @@ class SAC:
     # -- collection
 
     def act(self, obs: TensorDict) -> Tensor:
-        """Sample outputs u (N, num_actions); zero during the warm-up."""
+        """Sample outputs u (N, num_actions), during the warm-up around zero."""
         outputs = self.actor(obs, stochastic_output=True).detach()
-        self._obs, self._outputs = obs, torch.zeros_like(outputs) if self.warming_up else outputs
+        if self.warming_up:
+            outputs = (self.warmup_std * torch.randn_like(outputs)).clamp(-1.0, 1.0)
+        self._obs, self._outputs = obs, outputs
         return self._outputs
 
     def process_env_step(self, obs: TensorDict, rewards: Tensor, dones: Tensor, extras: dict[str, Any]) -> None:

@@ -59,7 +59,11 @@ class SacAlgorithmCfg:
     """Whether the targets count the next state's entropy."""
 
     warmup_transitions: int = 5120
-    """Transitions of the base policy alone that are collected before learning begins."""
+    """Transitions that are collected before learning begins."""
+
+    warmup_std: float = 0.0
+    """Standard deviation of the outputs in them. With 0 the base policy acts alone, and the critics begin without having
+    seen what an output changes."""
 
     replay_capacity: int = 500_000
     """Transitions that are kept."""
@@ -74,7 +78,7 @@ class EnsembleCriticCfg:
 
     class_name: str = "zprl.rl.critic:EnsembleCritic"
 
-    num_members: int = 5
+    num_members: int = 2
     """Number of critics."""
 
     hidden_dims: list[int] = [128, 128]

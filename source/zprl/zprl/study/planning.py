@@ -25,7 +25,8 @@ _BASE_OPTIONS = ("env.", "physics=", "presets=", "agent.policy.", "agent.pretrai
 
 _LEARNER_SETTINGS = (
     *("learning_rate", "critic_learning_rate", "num_learning_epochs", "clip_param", "entropy_coef"),
-    *("updates_per_step", "batch_size", "init_alpha", "warmup_transitions"),
+    *("updates_per_step", "batch_size", "init_alpha", "entropy_per_dim"),
+    *("warmup_transitions", "warmup_std"),
 )
 
 
