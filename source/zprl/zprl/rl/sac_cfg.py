@@ -62,8 +62,8 @@ class SacAlgorithmCfg:
     """Transitions that are collected before learning begins."""
 
     warmup_std: float = 0.0
-    """Standard deviation of the outputs in them. With 0 the base policy acts alone, and the critics begin without having
-    seen what an output changes."""
+    """Standard deviation of the outputs in them. With 0 the base policy acts alone, and the critics begin without
+    having seen what an output changes."""
 
     replay_capacity: int = 500_000
     """Transitions that are kept."""
