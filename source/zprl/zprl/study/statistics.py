@@ -10,17 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-
-from zprl.evaluation.statistics import Z_95
-
-# fmt: off
-_T_975 = (
-    12.7062, 4.3027, 3.1824, 2.7764, 2.5706, 2.4469, 2.3646, 2.3060, 2.2622, 2.2281,
-    2.2010, 2.1788, 2.1604, 2.1448, 2.1314, 2.1199, 2.1098, 2.1009, 2.0930, 2.0860,
-    2.0796, 2.0739, 2.0687, 2.0639, 2.0595, 2.0555, 2.0518, 2.0484, 2.0452, 2.0423,
-)
-# fmt: on
-"""0.975 quantiles of Student's t distribution with 1, 2, ..., 30 degrees of freedom."""
+from scipy import special
 
 
 @dataclass(frozen=True)
@@ -31,23 +21,6 @@ class Estimate:
     low: float | None
     high: float | None
     count: int
-
-
-def t_quantile(degrees_of_freedom: int) -> float:
-    """Return the 0.975 quantile of Student's t distribution, for two-sided 95% intervals.
-
-    Beyond 30 degrees of freedom it is expanded around the normal quantile (M. Abramowitz and I. A. Stegun, "Handbook of
-    Mathematical Functions", 1964, 26.7.5), to four decimals.
-
-    Raises:
-        ValueError: If there is no degree of freedom.
-    """
-    if degrees_of_freedom < 1:
-        raise ValueError(f"needs at least one degree of freedom, got {degrees_of_freedom}")
-    if degrees_of_freedom <= len(_T_975):
-        return _T_975[degrees_of_freedom - 1]
-    z, n = Z_95, degrees_of_freedom
-    return z + (z**3 + z) / (4 * n) + (5 * z**5 + 16 * z**3 + 3 * z) / (96 * n**2)
 
 
 def mean_interval(values: Sequence[float], bounds: tuple[float, float] = (-math.inf, math.inf)) -> Estimate:
@@ -66,7 +39,8 @@ def mean_interval(values: Sequence[float], bounds: tuple[float, float] = (-math.
     mean = float(data.mean())
     if len(data) == 1:
         return Estimate(mean, None, None, 1)
-    half = t_quantile(len(data) - 1) * float(data.std(ddof=1)) / math.sqrt(len(data))
+    quantile = float(special.stdtrit(len(data) - 1, 0.975))  # of Student's t
+    half = quantile * float(data.std(ddof=1)) / math.sqrt(len(data))
     return Estimate(mean, max(bounds[0], mean - half), min(bounds[1], mean + half), len(data))
 
 
