@@ -1,18 +1,20 @@
 # Copyright (c) 2026, The ZPRL Project Developers.
 # SPDX-License-Identifier: BSD-3-Clause
 
-"""Training in two processes from the command line: how it ends, and what it refuses."""
+"""Training in two processes from the command line: one run, whose numbers a kill does not change."""
 
+import json
 import signal
 import time
 
 import pytest
+import torch
 
 from zprl.artifacts import checkpoints
 from zprl.rl.checkpoint import load_checkpoint
 
-from .conftest import SCRIPTS, arguments, files_below, finish, spawn
-from .test_train import only_run
+from .conftest import NUM_ENVS, SCRIPTS, STEPS_PER_ITERATION, TASK, arguments, call, files_below, finish, spawn
+from .test_train import KILLED_IN_THE_MIDDLE, differences, load, only_run
 
 pytestmark = pytest.mark.sim
 
@@ -34,6 +36,65 @@ def own_lines(text):
     return [line for line in text.splitlines() if line.startswith(("error:", "interrupted:"))]
 
 
+@pytest.fixture(scope="module")
+def two(workshop, tmp_path_factory):
+    """Four iterations in two processes, from the workshop's base policy."""
+    folder = workshop.stock(tmp_path_factory.mktemp("two"))
+    outcome = run_two(folder, SCRIPTS / "train.py", *arguments("train", "--max_iterations", 4))
+    assert outcome.status == 0, outcome.err
+    return folder, outcome
+
+
+@pytest.mark.slow
+def test_two_processes_make_one_run(workshop, two):
+    folder, outcome = two
+    run = only_run(folder)
+    assert [path.name for path in checkpoints(run)] == ["model_2.pt", "model_4.pt"]
+    assert outcome.out.count("run: ") == outcome.out.count("files: ") == 1
+    result = json.loads((run / "result.json").read_text())
+    # The base policy meets the same episodes, half of them in each process, and does the same in every one.
+    assert result["base"] == workshop.result["base"]
+    assert result["num_processes"] == 2
+    assert result["environment_steps"] == 4 * STEPS_PER_ITERATION
+    assert result["history"]["evaluation_episodes"] == [NUM_ENVS]
+    manifest = json.loads((run / "run.json").read_text())
+    assert (manifest["num_envs"], manifest["num_processes"]) == (NUM_ENVS, 2)
+    checkpoint = load_checkpoint(run / "model_4.pt")
+    assert checkpoint.num_processes == 2
+    assert checkpoint.settings["num_envs"] == NUM_ENVS
+    assert checkpoint.content["infos"]["logger"]["tot_timesteps"] == 4 * STEPS_PER_ITERATION // 4
+    # Each process counts its own 5 steps in 8 worlds; the statistics are those of both.
+    assert checkpoint.content["actor_state_dict"]["obs_normalizer.count"] == 4 * STEPS_PER_ITERATION // 4
+    other = load_checkpoint(workshop.folder / workshop.run / "model_4.pt")
+    weights = [c.content["actor_state_dict"]["mlp.0.weight"] for c in (checkpoint, other)]
+    assert not torch.equal(*weights), "the worlds are others than those of one process"
+
+
+@pytest.mark.slow
+def test_a_killed_process_ends_all_and_the_run_continues_bit_for_bit(workshop, two, tmp_path):
+    workshop.stock(tmp_path)
+    argv = arguments("train", "--max_iterations", 4)
+    script = tmp_path / "killed.py"
+    script.write_text(KILLED_IN_THE_MIDDLE)  # the second process writes no checkpoint, so the first one is killed
+    killed = run_two(tmp_path, script, SCRIPTS / "train.py", *argv)
+    assert killed.status == 1, killed.err
+    run = only_run(tmp_path)
+    assert [path.name for path in checkpoints(run)] == ["model_2.pt"]
+    continued = run_two(tmp_path, SCRIPTS / "train.py", *argv, "--checkpoint", "latest")
+    assert continued.status == 0, continued.err
+    assert differences(load(run / "model_4.pt"), load(only_run(two[0]) / "model_4.pt")) == []
+
+
+@pytest.mark.slow
+def test_one_process_does_not_continue_the_run_of_two(two):
+    folder, _ = two
+    outcome = call("train", arguments("train", "--checkpoint", "latest"), folder)
+    assert outcome.status == 2
+    (line,) = outcome.error_lines
+    assert "2 processes made the checkpoint" in line
+    assert "torchrun --nproc_per_node=2" in line
+
+
 @pytest.mark.slow
 def test_ctrl_c_ends_both_processes_with_one_sentence(workshop, tmp_path):
     workshop.stock(tmp_path)
@@ -52,20 +113,27 @@ def test_ctrl_c_ends_both_processes_with_one_sentence(workshop, tmp_path):
 
 
 @pytest.mark.slow
+def test_a_refusal_is_said_once(workshop):
+    before = files_below(workshop.folder).keys()
+    outcome = run_two(workshop.folder, SCRIPTS / "train.py", "--task", TASK, "--algo", "sac")
+    assert outcome.status == 1
+    (line,) = own_lines(outcome.err)
+    assert "--algo sac" in line and "one process" in line
+    assert files_below(workshop.folder).keys() == before
+
+
 @pytest.mark.parametrize(
     ("extra", "words"),
     [
-        (["--algo", "sac"], ["--algo sac", "one process"]),
         (["--num_envs", "15"], ["--num_envs is 15", "multiple of 2"]),
-        (["--num_envs", "6"], ["15 transitions", "num_mini_batches"]),
+        (["--num_envs", "6", "agent.algorithm.num_mini_batches=4"], ["15 transitions", "num_mini_batches"]),
+        (["agent.algorithm.normalize_advantage_per_mini_batch=true"], ["normalize_advantage_per_mini_batch"]),
+        (["--checkpoint", "latest"], ["1 process made the checkpoint", "no torchrun"]),
     ],
 )
-def test_what_two_processes_cannot_do_is_refused_in_one_sentence(workshop, extra, words):
-    before = files_below(workshop.folder).keys()
-    argv = [*arguments("train"), *extra, *(["agent.algorithm.num_mini_batches=4"] if "6" in extra else [])]
-    argv = [text for text in argv if "num_learning_epochs" not in text or "sac" not in extra]
-    outcome = run_two(workshop.folder, SCRIPTS / "train.py", *argv)
-    assert outcome.status == 1
-    (line,) = own_lines(outcome.err)
+def test_what_two_processes_cannot_do_is_refused_in_one_sentence(workshop, monkeypatch, extra, words):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    outcome = call("train", arguments("train", *extra), workshop.folder)
+    assert outcome.status == 2
+    (line,) = outcome.error_lines
     assert all(word in line for word in words), line
-    assert files_below(workshop.folder).keys() == before
