@@ -60,7 +60,7 @@ class FlowActor(nn.Module):
         obs_set: str,
         output_dim: int,
         policy: FlowPolicy,
-        std_range: tuple[float, float] = (0.05, 0.2),
+        std_range: tuple[float, float] = (0.08, 0.25),
         learn_std: bool = True,
         mean_log_prob: bool = True,
         std_hidden_dims: tuple[int, ...] = (64, 64),

@@ -14,7 +14,7 @@ class FlowActorCfg:
 
     class_name: str = "zprl.rl.flow_actor:FlowActor"
 
-    std_range: tuple[float, float] = (0.05, 0.2)
+    std_range: tuple[float, float] = (0.08, 0.25)
     """Bounds of the standard deviation of each integration step's noise, in normalised actions."""
 
     learn_std: bool = True
