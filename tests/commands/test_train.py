@@ -365,7 +365,7 @@ def test_a_killed_off_policy_run_continues_bit_for_bit(workshop, tmp_path):
     [
         ("action_residual", "sac", []),
         ("embedding_residual", "sac", []),
-        ("noise", "ppo", ["agent.steering.repeat=true"]),
+        ("noise", "ppo", ["agent.steering.repeat=false"]),
         ("finetune", "ppo", ["agent.actor.learn_std=false"]),
         ("step_residual", "ppo", ["agent.steering.scale=0.1", "agent.num_steps_per_env=20"]),
         ("scratch", "ppo", ["agent.num_steps_per_env=20"]),

@@ -47,8 +47,8 @@ def make_step(initial_noise="zero"):
 
 INTERFACES = {
     "action": ActionResidualCfg(scale=0.2),
-    "noise": InitialNoiseCfg(),
-    "repeated noise": InitialNoiseCfg(repeat=True),
+    "noise": InitialNoiseCfg(repeat=False),
+    "repeated noise": InitialNoiseCfg(),
     "embedding": EmbeddingResidualCfg(),
     "latent": LatentResidualCfg(),
 }
@@ -140,9 +140,9 @@ def test_the_flow_starts_where_the_output_says(repeat, dims):
 
 def test_the_flow_starts_around_the_base_policys_own_start():
     step = make_step("fixed")
-    start = InitialNoise(InitialNoiseCfg(scale=1.5), step).start(torch.full((2, HORIZON * ACTIONS), 0.5))
+    start = InitialNoise(InitialNoiseCfg(scale=1.5, repeat=False), step).start(torch.full((2, HORIZON * ACTIONS), 0.5))
     torch.testing.assert_close(start, step.policy.fixed_noise + torch.full((2, HORIZON, ACTIONS), 0.75))
-    sampled = InitialNoise(InitialNoiseCfg(scale=1.5), make_step("sampled"))
+    sampled = InitialNoise(InitialNoiseCfg(scale=1.5, repeat=False), make_step("sampled"))
     torch.testing.assert_close(sampled.start(torch.zeros(2, HORIZON * ACTIONS)), torch.zeros(2, HORIZON, ACTIONS))
 
 

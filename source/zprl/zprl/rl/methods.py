@@ -53,17 +53,23 @@ def _sees_observations(cfg: ZprlRunnerCfg) -> None:
     cfg.obs_groups = {"actor": ["policy"], "critic": ["policy"]}
 
 
-def _sees_embedding(cfg: ZprlRunnerCfg) -> None:
+def _moves_embeddings(cfg: ZprlRunnerCfg) -> None:
     cfg.obs_groups = {"actor": ["policy", "embedding"], "critic": ["policy", "embedding"]}
+    if cfg.algo == "ppo":
+        cfg.steering.scale = 0.4  # type: ignore[attr-defined]
+
+
+def _moves_actions(cfg: ZprlRunnerCfg) -> None:
+    _sees_observations(cfg)
+    if cfg.algo == "ppo":
+        # A chunk that goes without its residual says nothing of it, which only a replay buffer can use.
+        cfg.steering.scale, cfg.steering.progressive_steps = 0.3, 0  # type: ignore[attr-defined]
 
 
 def _chooses_noise(cfg: ZprlRunnerCfg) -> None:
     _sees_observations(cfg)
     if cfg.algo == "sac":
-        # Critics of state and action need noise of few dimensions, and to have seen what it does: with one noise per
-        # action of the chunk, or a warm-up without noise, SAC did not get beyond the base policy.
-        assert isinstance(cfg.steering, InitialNoiseCfg)
-        cfg.steering.repeat = True
+        # Without having seen what noise does, the critics think well of all of it.
         cfg.algorithm.warmup_std = 1.0 / cfg.steering.scale  # type: ignore[attr-defined]
 
 
@@ -97,10 +103,10 @@ _ONE_CHUNK_IS_ONE_STEP = {"sac": "its replay buffer holds chunks, and this metho
 METHODS: dict[str, Method] = {
     "zprl": Method("a residual on the bottleneck's latent (arXiv 2605.19919)", LatentResidualCfg),
     "embedding_residual": Method(
-        "a residual on the embedding, without a bottleneck", EmbeddingResidualCfg, _sees_embedding
+        "a residual on the embedding, without a bottleneck", EmbeddingResidualCfg, _moves_embeddings
     ),
     "action_residual": Method(
-        "a bounded residual on the chunk's actions (arXiv 2412.13630)", ActionResidualCfg, _sees_observations
+        "a bounded residual on the chunk's actions (arXiv 2412.13630)", ActionResidualCfg, _moves_actions
     ),
     "step_residual": Method(
         "a bounded residual on every action, in closed loop (arXiv 2407.16677)",

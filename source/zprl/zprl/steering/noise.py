@@ -26,9 +26,9 @@ class InitialNoiseCfg(SteeringCfg):
     scale: float = 1.5
     """Bound of the noise in standard deviations of what the flow was trained from."""
 
-    repeat: bool = False
-    """Whether one action's noise is repeated over the chunk, which makes ``u`` shorter by the horizon. The base policy
-    never saw such noise, and some cannot act on it: evaluate with random u first."""
+    repeat: bool = True
+    """Whether one action's noise is repeated over the chunk, which makes ``u`` shorter by the horizon and what it does
+    easier to learn. The base policy never saw such noise, and some cannot act on it: evaluate with random u first."""
 
 
 class InitialNoise(Steering):
