@@ -37,7 +37,7 @@ class SacAlgorithmCfg:
     batch_size: int = 256
     """Transitions of a gradient step."""
 
-    updates_per_step: int = 48
+    updates_per_step: int = 96
     """Gradient steps of the critics per step of all worlds: the update-to-data ratio times the number of worlds."""
 
     actor_interval: int = 2
