@@ -37,7 +37,7 @@ train: setup  ## Pretrain the policy and steer it with reinforcement learning
 	@$(PYTHON) scripts/train.py --task $(TASK) $(ARGS)
 
 test: setup  ## Run the tests
-	@$(PYTHON) -m pytest -n 2 --dist loadfile --durations=10 $(ARGS)
+	@$(PYTHON) -m pytest -n 2 --dist loadfile --no-loadscope-reorder --durations=10 $(ARGS)
 
 check: setup  ## Check style, formatting and types of all sources
 	@$(VENV)/bin/ruff check

@@ -1,8 +1,9 @@
 # Copyright (c) 2026, The ZPRL Project Developers.
 # SPDX-License-Identifier: BSD-3-Clause
 
-"""Settings that must be in place before a test module imports the simulator."""
+"""Settings that must be in place before a test module imports the simulator, and the order of the tests."""
 
+import collections
 import contextlib
 import os
 
@@ -16,3 +17,13 @@ with contextlib.suppress(ImportError):
     import warp
 
     warp.config.enable_backward = False
+
+
+def pytest_collection_modifyitems(items):
+    """Begin with the files that take minutes, so that no worker is left alone with one at the end.
+
+    pytest-xdist would begin with those of most tests (`make test` tells it to keep this order).
+    """
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    count = collections.Counter(item.path for item in items)
+    items.sort(key=lambda item: (item.path not in slow, -count[item.path], item.path))
