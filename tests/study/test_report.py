@@ -33,7 +33,7 @@ def manifest_of(variants, seeds, **pinned):
         **pinned,
     }
     machine = {"cpu": "A Processor", "cores": 2, "versions": {"torch": "2.11.0"}}
-    return StudyManifest("methods", values, records, seeds, ["c0ffee"], "python scripts/study.py", 2, machine)
+    return StudyManifest("methods", values, records, seeds, [], ["c0ffee"], "python scripts/study.py", 2, machine)
 
 
 def write_run(folder, seed, first, last, jerk=10.0, steps=MARKS, method="zprl"):
@@ -163,16 +163,38 @@ def test_a_manifest_is_read_as_it_was_written(study):
 def test_runs_that_cannot_be_compared_are_refused(study):
     manifest, folder, _ = study
     earlier = load_manifest(folder)
-    manifest.require_match(earlier, folder)
+    manifest.join(earlier, folder)
     manifest.seeds = [0, 1, 2, 3]  # more seeds may join
-    manifest.require_match(earlier, folder)
+    manifest.join(earlier, folder)
     for name, value in (("budget", 300), ("overrides", ["env.x=1"])):
         other = manifest_of([record.variant for record in manifest.variants], [0], **{name: value})
         with pytest.raises(ZprlError, match=f"begun with {name}"):
-            other.require_match(earlier, folder)
+            other.join(earlier, folder)
+    manifest.variants[0].settings["agent.steering.scale"] = 0.4  # a new default
+    with pytest.raises(ZprlError, match=r"begun with zprl_ppo's agent\.steering\.scale 0\.8, not 0\.4"):
+        manifest.join(earlier, folder)
+    manifest = load_manifest(folder)
     manifest.variants[1].base_checksum = "cd" * 32
     with pytest.raises(ZprlError, match="noise_ppo's base policy"):
-        manifest.require_match(earlier, folder)
+        manifest.join(earlier, folder)
+
+
+def test_variants_that_a_call_leaves_out_are_not_forgotten(study):
+    whole, folder, _ = study
+    names = [record.variant.name for record in whole.variants]
+    part = manifest_of([whole.variants[0].variant], [0])
+    part.commits = ["decade"]
+    part.join(load_manifest(folder), folder)
+    part.save(folder)
+    again = load_manifest(folder)
+    assert [record.variant.name for record in (*again.variants, *again.absent)] == names
+    assert again.commits == ["c0ffee", "decade"]
+    whole.variants[1].settings["agent.steering.scale"] = 0.4
+    with pytest.raises(ZprlError, match="begun with noise_ppo's agent"):
+        whole.join(again, folder)
+    whole = manifest_of([record.variant for record in whole.variants], [0, 1])
+    whole.join(again, folder)
+    assert whole.absent == []
 
 
 def test_a_damaged_manifest_is_refused(tmp_path):

@@ -46,6 +46,7 @@ class StudyManifest:
         pinned: What makes runs comparable, by the name of the option: task, budget, marks, overrides and the like.
         variants: The variants.
         seeds: Seeds of reinforcement learning.
+        absent: Variants of earlier calls that this one leaves out, whose runs are kept.
         commits: Commits of this project that runs were started from, oldest first.
         command: Command line that started the study last.
         jobs: Runs at once, which the minutes depend on.
@@ -56,6 +57,7 @@ class StudyManifest:
     pinned: dict[str, Any]
     variants: list[VariantRecord]
     seeds: list[int]
+    absent: list[VariantRecord] = field(default_factory=list)
     commits: list[str] = field(default_factory=list)
     command: str = ""
     jobs: int = 1
@@ -86,8 +88,8 @@ class StudyManifest:
         """All runs, in the order in which they are started."""
         return expand([record.variant for record in self.variants], self.seeds)
 
-    def require_match(self, earlier: StudyManifest, folder: Path) -> None:
-        """Check that runs of this study may join those that an earlier call left.
+    def join(self, earlier: StudyManifest, folder: Path) -> None:
+        """Take over what an earlier call left, if this study's runs may join those.
 
         Args:
             earlier: The manifest that the folder holds.
@@ -97,18 +99,24 @@ class StudyManifest:
             ZprlError: If they would not be comparable.
         """
         ours, theirs = self._comparable(), earlier._comparable()
-        for name in ours.keys() & theirs.keys():
+        for name in sorted(ours.keys() & theirs.keys()):
             if ours[name] != theirs[name]:
                 raise ZprlError(
                     f"the study in {folder} was begun with {name} {theirs[name]}, not {ours[name]}; use the same, or "
                     "choose another --name."
                 )
+        present = {record.variant.name for record in self.variants}
+        self.absent = [r for r in (*earlier.variants, *earlier.absent) if r.variant.name not in present]
+        self.commits = list(dict.fromkeys(earlier.commits + self.commits))
 
     def _comparable(self) -> dict[str, Any]:
         values = dict(self.pinned)
-        for record in self.variants:
-            values[f"{record.variant.name}'s overrides"] = list(record.variant.overrides)
-            values[f"{record.variant.name}'s base policy (SHA-256)"] = record.base_checksum
+        for record in (*self.variants, *self.absent):
+            name = record.variant.name
+            values[f"{name}'s overrides"] = list(record.variant.overrides)
+            values[f"{name}'s base policy (SHA-256)"] = record.base_checksum
+            # Defaults may have changed with the code.
+            values |= {f"{name}'s {setting}": value for setting, value in record.settings.items()}
         return values
 
     def save(self, folder: Path) -> None:
@@ -129,11 +137,12 @@ def load_manifest(folder: Path) -> StudyManifest:
     try:
         if values.pop("version") != _VERSION:
             raise ZprlError(f"the study in {folder} is of another version of this project; choose another --name.")
-        records = []
-        for entry in values.pop("variants"):
-            variant = entry.pop("variant")
-            overrides = tuple(variant.pop("overrides"))
-            records.append(VariantRecord(Variant(**variant, overrides=overrides), **entry))
-        return StudyManifest(variants=records, **values)
+        lists = {name: [_record(entry) for entry in values.pop(name, [])] for name in ("variants", "absent")}
+        return StudyManifest(**lists, **values)
     except (AttributeError, KeyError, TypeError) as error:
         raise ZprlError(f"the study in {folder} has a damaged study.json ({error}); choose another --name.") from error
+
+
+def _record(entry: dict[str, Any]) -> VariantRecord:
+    variant = entry.pop("variant")
+    return VariantRecord(Variant(**{**variant, "overrides": tuple(variant["overrides"])}), **entry)

@@ -58,14 +58,25 @@ class PlannedVariant:
         cfg = self.session.agent_cfg
         steering = {name: value for name, value in vars(cfg.steering).items() if name != "class_type"}
         learner = {name: getattr(cfg.algorithm, name) for name in _LEARNER_SETTINGS if hasattr(cfg.algorithm, name)}
+        models = (("actor", cfg.actor, "std_range"), ("critic", cfg.critic, "num_members"))
         return {
             **{f"agent.steering.{name}": value for name, value in steering.items()},
             **{f"agent.algorithm.{name}": value for name, value in learner.items()},
+            **{
+                f"agent.{part}.{name}": _plain(getattr(model, name))
+                for part, model, name in models
+                if hasattr(model, name)
+            },
             "agent.step_discount": cfg.step_discount,
             "agent.policy.execute_steps": cfg.policy.execute_steps,
             "agent.policy.latent_dim": cfg.policy.latent_dim,
             "environment steps per iteration": self.steps_per_iteration,
         }
+
+
+def _plain(value: Any) -> Any:
+    """Return a value as JSON gives it back."""
+    return list(value) if isinstance(value, tuple) else value
 
 
 def plan_variants(

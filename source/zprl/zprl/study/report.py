@@ -104,7 +104,7 @@ def markdown(
         "and episode length are of successful episodes.",
         "## Time",
         time_table(results),
-        f"Minutes are of reinforcement learning alone, with {manifest.jobs} runs at once.",
+        f"Minutes are of reinforcement learning alone, with {manifest.jobs} run{'s' * (manifest.jobs > 1)} at once.",
         *(_latent_section(results, analyses) if analyses else ()),
         "## Settings",
         settings_table(manifest),

@@ -67,9 +67,7 @@ def run_study(args: argparse.Namespace, overrides: list[str], scripts: Path) -> 
             bases = dict.fromkeys((variant.name for variant in variants), Path(args.base))
         manifest = _manifest(args, name, overrides, planned, budget, bases)
         if (folder / "study.json").is_file():
-            earlier = load_manifest(folder)
-            manifest.require_match(earlier, folder)
-            manifest.commits = list(dict.fromkeys(earlier.commits + manifest.commits))
+            manifest.join(load_manifest(folder), folder)
         manifest.save(folder)
         print(f"study: {folder}, {len(manifest.runs)} runs of {budget.env_steps:,} environment steps")
         if len(manifest.commits) > 1:
