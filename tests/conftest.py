@@ -6,10 +6,14 @@
 import collections
 import contextlib
 import os
+import signal
 
 # Small networks run several times slower on many threads than on one. PyTorch reads this when it is imported, so the
 # tests that do not need PyTorch do not have to import it.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# A job in the background ignores SIGINT, and so would the processes that tests start and interrupt.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # The simulator never differentiates its kernels. Without gradients they compile in about half the time, but only if
 # Warp knows before Newton is imported.

@@ -9,7 +9,6 @@ import json
 import os
 import runpy
 import shutil
-import signal
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -97,8 +96,6 @@ def spawn(command, cwd):
         [sys.executable, *map(str, command)],
         cwd=cwd,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
-        # A job in the background ignores SIGINT, and so would its children.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
