@@ -16,7 +16,7 @@
 
 #include "cpu/step.h"
 
-#if defined(__x86_64__)
+#if ZPRL_AVX512
 #include <cpuid.h>
 #endif
 #if defined(__linux__)
@@ -32,7 +32,7 @@ struct Level {
     bool supported;
 };
 
-#if defined(__x86_64__)
+#if ZPRL_AVX512
 // Whether the processor has the matrix unit (AMX) for bf16, and the system lets this process use it: Linux wants to be
 // asked, since a thread that uses it has 8 KB more to save.
 bool may_use_amx() {
@@ -54,13 +54,15 @@ std::vector<Level> all_levels() {
 #if defined(__x86_64__)
     __builtin_cpu_init();
     const bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+    levels.push_back({&kAvx2Step, avx2});
+#if ZPRL_AVX512
     const bool avx512 = avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
                         __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
-    levels.push_back({&kAvx2Step, avx2});
     levels.push_back({&kAvx512Step, avx512});
     const bool avx512_bf16 = avx512 && __builtin_cpu_supports("avx512bf16");
     levels.push_back({&kAvx512Bf16Step, avx512_bf16});
     levels.push_back({&kAmxStep, avx512_bf16 && may_use_amx()});
+#endif
 #endif
     return levels;
 }
