@@ -15,6 +15,10 @@ PYTHON := $(VENV)/bin/python
 UV := uv==0.13.9
 export UV_HTTP_TIMEOUT ?= 180
 
+# A start imports some 1,400 modules of others, and without their bytecode on disk each compiles them anew, which takes
+# longer than all the rest of it.
+unexport PYTHONDONTWRITEBYTECODE
+
 # Empty files that record when a step of the set-up was last completed.
 CREATED := $(VENV)/.created
 INSTALLED := $(VENV)/.installed
