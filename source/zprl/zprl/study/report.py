@@ -87,7 +87,8 @@ def markdown(
     episodes = next((run.final["episodes"] for result in results for run in result.runs), None)
     parts = [
         f"# Study {manifest.name}: {manifest.task}",
-        f"{len(manifest.seeds)} seeds ({', '.join(map(str, manifest.seeds))}) of every row, {pinned['budget']:,} "
+        f"{len(manifest.seeds)} seed{'s' * (len(manifest.seeds) > 1)} ({', '.join(map(str, manifest.seeds))}) of every "
+        f"row, {pinned['budget']:,} "
         f"environment steps each, in {pinned['number of worlds']} worlds on {pinned['physics']}, {pinned['device']}. "
         f"Policies act deterministically in the same {episodes} episodes, at {len(manifest.marks)} marks. "
         "Intervals are of the mean over the seeds, by Student's t at 95 %; the seeds share demonstrations and base "
