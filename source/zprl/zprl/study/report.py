@@ -88,8 +88,8 @@ def markdown(
     parts = [
         f"# Study {manifest.name}: {manifest.task}",
         f"{len(manifest.seeds)} seed{'s' * (len(manifest.seeds) > 1)} ({', '.join(map(str, manifest.seeds))}) of every "
-        f"row, {pinned['budget']:,} "
-        f"environment steps each, in {pinned['number of worlds']} worlds on {pinned['physics']}, {pinned['device']}. "
+        f"row, {pinned['budget']:,} environment steps each, in {pinned['number of worlds']} worlds on "
+        f"{pinned['physics']}, {pinned['device']}. "
         f"Policies act deterministically in the same {episodes} episodes, at {len(manifest.marks)} marks. "
         "Intervals are of the mean over the seeds, by Student's t at 95 %; the seeds share demonstrations and base "
         "policy, so what another base policy would change is not in them.",
