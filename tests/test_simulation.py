@@ -3,9 +3,12 @@
 
 """Starting the simulator: devices, configurations, and what reaches the terminal."""
 
+import gc
 import os
 import subprocess
 import sys
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -238,3 +241,27 @@ def test_works_under_captured_output(capfd):
     out, err = capfd.readouterr()
     assert out == "result\nafterwards\n"
     assert err == "nefc overflow\n"
+
+
+@pytest.mark.sim
+def test_no_garbage_is_looked_for_in_what_stays_until_the_environment_is_closed(monkeypatch):
+    import gymnasium
+
+    from zprl.simulation import close_env, make_env
+
+    def make(task, cfg):
+        assert not gc.isenabled()
+        if task == "broken":
+            raise RuntimeError("broken")
+        return SimpleNamespace(unwrapped="the environment")
+
+    monkeypatch.setattr(gymnasium, "make", make)
+    cfg: Any = None
+    with pytest.raises(RuntimeError, match="broken"):
+        make_env("broken", cfg)
+    assert gc.isenabled()
+    assert make_env("whole", cfg) == "the environment"
+    assert gc.isenabled()
+    assert gc.get_freeze_count() > 0
+    close_env()
+    assert gc.get_freeze_count() == 0

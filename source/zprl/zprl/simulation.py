@@ -20,6 +20,7 @@ import contextlib
 import ctypes
 import difflib
 import functools
+import gc
 import io
 import os
 import re
@@ -131,7 +132,7 @@ def resolve_task(
     Raises:
         ZprlError: If the task, the learner, an option, its value's type or a preset does not exist.
     """
-    with quiet_simulator():
+    with quiet_simulator(), _no_garbage():
         return _resolve_task(task, agent_entry_point, overrides, play_mode, configure)
 
 
@@ -294,8 +295,9 @@ def make_env(task: str, env_cfg: ManagerBasedRLEnvCfg) -> ManagerBasedRLEnv:
     """
     import gymnasium
 
-    with _simulator_speaks():
+    with _simulator_speaks(), _no_garbage():
         env = gymnasium.make(task, cfg=env_cfg).unwrapped
+    gc.freeze()  # until close_env(): what is there now stays
     return env  # pyright: ignore[reportReturnType]
 
 
@@ -308,6 +310,7 @@ def close_env(env: ManagerBasedRLEnv | None = None) -> None:
     from isaaclab.sim import SimulationContext
 
     with _simulator_speaks():
+        gc.unfreeze()
         if env is not None:
             env.close()
         SimulationContext.clear_instance()
@@ -402,6 +405,18 @@ def _simulator_speaks() -> Iterator[None]:
     with contextlib.redirect_stdout(stream), contextlib.redirect_stderr(stream):
         yield
     stream.flush()
+
+
+@contextlib.contextmanager
+def _no_garbage() -> Iterator[None]:
+    """Do not look for garbage while the simulator loads: it makes millions of objects, and all of them stay."""
+    collects = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if collects:
+            gc.enable()
 
 
 def _flush() -> None:
