@@ -56,7 +56,7 @@ def _sees_observations(cfg: ZprlRunnerCfg) -> None:
 def _moves_embeddings(cfg: ZprlRunnerCfg) -> None:
     cfg.obs_groups = {"actor": ["policy", "embedding"], "critic": ["policy", "embedding"]}
     if cfg.algo == "ppo":
-        cfg.steering.scale = 0.4  # type: ignore[attr-defined]
+        cfg.steering.scale = 0.8  # type: ignore[attr-defined]
 
 
 def _moves_actions(cfg: ZprlRunnerCfg) -> None:
