@@ -68,15 +68,15 @@ class Ablation:
 
 
 ABLATIONS: dict[str, Ablation] = {
-    "lambda": Ablation("λ / RMS(z)", "agent.steering.scale", (0.1, 0.2, 0.4, 0.8, 1.6)),
+    "lambda": Ablation("λ / RMS(z)", "agent.steering.scale", (0.1, 0.2, 0.4, 0.8, 1.6, 3.2)),
     "z_dim": Ablation("dim z", "agent.policy.latent_dim", (4, 8, 16, 32), shapes_base=True),
     "beta": Ablation("β", "agent.pretrain.vib_beta", (2e-5, 5e-5, 2e-4, 5e-4, 2e-3), shapes_base=True),
     "num_demos": Ablation("demonstrations", "agent.demonstrations.num_demos", (25, 50, 100, 200), shapes_base=True),
-    # Without a bottleneck a much smaller residual is needed, and which one has to be searched (arXiv 2605.19919).
+    # Which residual is right without a bottleneck has to be searched: a much smaller one in arXiv 2605.19919.
     "bottleneck": Ablation(
         "λ / RMS(e) without a bottleneck",
         "agent.steering.scale",
-        (0.05, 0.1, 0.2, 0.4),
+        (0.05, 0.1, 0.2, 0.4, 0.8, 1.6),
         method="embedding_residual",
         reference=DEFAULT_METHOD,
     ),
