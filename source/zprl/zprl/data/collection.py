@@ -127,14 +127,16 @@ def collect_demonstrations(
 
     cfg = expert_cfg_of(task)
     env = make_env()
+    recorded: Any = env.recorder_manager._dataset_file_handler
     try:
         expert = WaypointExpert(cfg, env, quality, seed)
         layout = EnvLayout.of(task, env)
         successes, steps = _record(env, expert, num_demos, seed, on_progress)
         meta = {"format_version": 1, **layout.to_dict(), "quality": quality, "seed": seed, "num_demos": num_demos}
-        recorded: Any = env.recorder_manager._dataset_file_handler
         image = recorded.image({"zprl": json.dumps(meta)})
     finally:
+        # The environment is a cycle, and until it is collected HDF5 would refuse another file of this name.
+        recorded.close()
         env.close()
     with atomic_write(path) as file:
         file.write(image)
