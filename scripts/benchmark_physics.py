@@ -9,8 +9,9 @@ Example: python scripts/benchmark_physics.py --task Zprl-Lift-Franka --training 
 import argparse
 from pathlib import Path
 
-from zprl import artifacts, commands
-from zprl.errors import run_cli
+from zprl.commands import options as commands
+from zprl.runs import paths
+from zprl.utils.errors import run_cli
 
 
 def main() -> None:
@@ -23,10 +24,10 @@ def main() -> None:
     parser.add_argument("--training", default=None, metavar="latest|PATH", help="also learn, steering this base policy")
     args = parser.parse_args()
 
-    from zprl.physics.benchmark import benchmark_physics, benchmark_table
+    from zprl.profiling.physics import benchmark_physics, benchmark_table
 
     latest = args.training == "latest"
-    base = artifacts.latest_base_policy(args.task) if latest else args.training and Path(args.training)
+    base = paths.latest_base_policy(args.task) if latest else args.training and Path(args.training)
     print(benchmark_table(benchmark_physics(args.task, args.engines, args.num_envs, args.rounds, base=base)))
 
 

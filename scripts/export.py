@@ -8,8 +8,8 @@ Example: python scripts/export.py --task Zprl-Lift-Franka --checkpoint latest --
 
 import argparse
 
-from zprl import commands
-from zprl.errors import run_cli
+from zprl.commands import options as commands
+from zprl.utils.errors import run_cli
 
 
 def main() -> None:

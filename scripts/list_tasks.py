@@ -8,7 +8,7 @@ Example: python scripts/list_tasks.py --keyword Lift
 
 import argparse
 
-from zprl.errors import run_cli
+from zprl.utils.errors import run_cli
 
 
 def main() -> None:
@@ -19,7 +19,7 @@ def main() -> None:
     )
     args = parser.parse_args()
 
-    from zprl.simulation import list_tasks
+    from zprl.sim.isaaclab import list_tasks
 
     print(list_tasks(args.keyword))
 

@@ -8,8 +8,8 @@ Example: python scripts/play.py --task Zprl-Lift-Franka --checkpoint latest --co
 
 import argparse
 
-from zprl import commands
-from zprl.errors import run_cli
+from zprl.commands import options as commands
+from zprl.utils.errors import run_cli
 
 
 def main() -> None:
@@ -31,7 +31,7 @@ def main() -> None:
     )
     args, overrides = commands.parse(parser)
 
-    from zprl.evaluation.play import play
+    from zprl.commands.play import play
 
     play(args, overrides)
 

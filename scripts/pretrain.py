@@ -8,8 +8,8 @@ Example: python scripts/pretrain.py --task Zprl-Lift-Franka --dataset_file demos
 
 import argparse
 
-from zprl import commands
-from zprl.errors import run_cli
+from zprl.commands import options as commands
+from zprl.utils.errors import run_cli
 
 
 def main() -> None:

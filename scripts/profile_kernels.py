@@ -13,7 +13,7 @@ import argparse
 import os
 from pathlib import Path
 
-from zprl.errors import ZprlError, run_cli
+from zprl.utils.errors import ZprlError, run_cli
 
 
 def main() -> None:

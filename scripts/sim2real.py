@@ -8,8 +8,8 @@ Example: python scripts/sim2real.py --task Zprl-Lift-Franka --bundle lift_bundle
 
 import argparse
 
-from zprl import commands
-from zprl.errors import run_cli
+from zprl.commands import options as commands
+from zprl.utils.errors import run_cli
 
 
 def main() -> None:
@@ -24,7 +24,7 @@ def main() -> None:
         "--disturbances",
         default=None,
         metavar="NAME[=STRENGTH],...",
-        help="disturbances, see zprl/deploy/catalogue.py (default: all of them)",
+        help="disturbances, see zprl/robustness/catalogue.py (default: all of them)",
     )
     parser.add_argument("--json", default=None, metavar="F", help="file to write the result to")
     parser.add_argument("--plot", default=None, metavar="F", help="PNG file to draw the result into")

@@ -14,8 +14,8 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from zprl import commands
-from zprl.errors import run_cli
+from zprl.commands import options as commands
+from zprl.utils.errors import run_cli
 
 
 def comma_separated[T](parse: Callable[[str], T]) -> Callable[[str], list[T]]:

@@ -9,7 +9,7 @@ Example: python scripts/summarize.py logs/rsl_rl/zprl_lift_franka/2026-* --figur
 import argparse
 from pathlib import Path
 
-from zprl.errors import run_cli
+from zprl.utils.errors import run_cli
 
 
 def main() -> None:

@@ -9,8 +9,8 @@ Example: python scripts/trace_rollout.py --task Zprl-Lift-Franka --device cuda:0
 import argparse
 from pathlib import Path
 
-from zprl import commands
-from zprl.errors import run_cli
+from zprl.commands import options as commands
+from zprl.utils.errors import run_cli
 
 
 def main() -> None:

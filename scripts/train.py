@@ -9,8 +9,9 @@ In several processes: torchrun --nproc_per_node=2 scripts/train.py --task Zprl-L
 
 import argparse
 
-from zprl import commands, processes
-from zprl.errors import run_cli
+from zprl.commands import options as commands
+from zprl.utils import processes
+from zprl.utils.errors import run_cli
 
 
 @processes.one_voice()

@@ -138,8 +138,8 @@ stage_sanitizer() {
 import sys
 import torch
 from pathlib import Path
-from zprl.policy import FlowPolicyCfg
-from zprl.policy.native import pack_policy
+from zprl.policies import FlowPolicyCfg
+from zprl.policies.native.step import pack_policy
 from zprl.profiling.shapes import random_policy
 shapes = {
     "usual": (40, 8, {"num_flow_steps": 1}),

@@ -5,7 +5,7 @@
 
 from isaaclab_tasks.utils import import_packages
 
-from zprl.physics import offer_mujoco_preset
+from zprl.sim.isaaclab.mujoco import offer_mujoco_preset
 
 # The "mdp" packages export lazily; everything else registers its tasks on import.
 import_packages(__name__, ["utils", ".mdp", ".assets", ".experts"])

@@ -16,7 +16,7 @@
 namespace zprl {
 namespace {
 
-// Order as in the header field and in SOLVER_NAMES of zprl/policy/flow_policy_cfg.py: Euler, midpoint, Heun, RK4.
+// Order as in the header field and in SOLVER_NAMES of zprl/policies/flow/cfg.py: Euler, midpoint, Heun, RK4.
 constexpr Solver kSolvers[] = {
     {1, 1, {0.0f}, {1.0f}},
     {2, 2, {0.0f, 0.5f}, {0.0f, 1.0f}},

@@ -39,7 +39,7 @@
 // The actor is what reinforcement learning trained: from the raw observation and the latent's mean, normalised as
 // (x - mean) / divisor, to u, which ActorOutput bounds to [-1, 1], and lambda * u is added to the latent.
 //
-// The writer is zprl/policy/native.py. Change kVersion with any change of the layout, in both places. Version 3 is read
+// The writer is zprl/policies/native/step.py. Change kVersion with any change of the layout, in both places. Version 3 is read
 // as well: it ends its header before kFieldActorOutput, whose zero stands for the one output that it had.
 
 #pragma once
@@ -92,10 +92,10 @@ enum HeaderField : int {
 // Of the weights of modulation and velocity field.
 enum class Dtype : int32_t { kFloat32 = 0, kBfloat16 = 1 };
 
-// Between the actor's layers. Order as in ACTIVATIONS of zprl/policy/native.py.
+// Between the actor's layers. Order as in ACTIVATIONS of zprl/policies/native/step.py.
 enum class Activation : int32_t { kElu = 0, kRelu, kTanh, kSilu, kGelu, kCount };
 
-// How the actor's last sums become u. Order as in OUTPUTS of zprl/policy/native.py.
+// How the actor's last sums become u. Order as in OUTPUTS of zprl/policies/native/step.py.
 enum class ActorOutput : int32_t {
     kClamp = 0,  // clamp(x, -1, 1): the mean of PPO's Gaussian
     kTanh,       // tanh(x): the mean of SAC's squashed Gaussian
@@ -116,7 +116,7 @@ struct Mlp {
     int count = 0;
 };
 
-// Explicit Runge-Kutta method; see Solver in zprl/policy/flow_matching.py, which this mirrors.
+// Explicit Runge-Kutta method; see Solver in zprl/policies/flow/flow_matching.py, which this mirrors.
 struct Solver {
     int stages;
     int rows_per_step;  // of the time table

@@ -29,7 +29,7 @@ struct Shape {
 
 std::string describe(const Shape& shape);
 
-// The methods of zprl/policy/flow_matching.py, a second time.
+// The methods of zprl/policies/flow/flow_matching.py, a second time.
 struct Method {
     std::vector<double> nodes, weights;
     int rows_per_step;

@@ -1,7 +1,7 @@
 // Copyright (c) 2026, The ZPRL Project Developers.
 // SPDX-License-Identifier: BSD-3-Clause
 //
-// gpu_driver BLOB...: runs the policies of some blob files (as zprl.policy.native.pack_policy makes them) on the GPU.
+// gpu_driver BLOB...: runs the policies of some blob files (as zprl.policies.native.step.pack_policy makes them) on the GPU.
 //
 // A program for compute-sanitizer, which takes minutes for one that loads torch: every buffer is an allocation of
 // exactly its size, so that an access outside of it is seen, and results are memory that nobody has initialised. It

@@ -25,7 +25,7 @@ from isaaclab_ov.physics import OvPhysxCfg
 from isaaclab_physx.physics import PhysxCfg
 from isaaclab_tasks.utils import PresetCfg, preset
 
-from zprl.physics import with_mujoco
+from zprl.sim.isaaclab.mujoco import with_mujoco
 from zprl.tasks.lift import mdp
 
 CUBE_SIZE = 0.055

@@ -10,8 +10,8 @@ import time
 import pytest
 import torch
 
-from zprl.artifacts import checkpoints
 from zprl.rl.checkpoint import load_checkpoint
+from zprl.runs.paths import checkpoints
 
 from .conftest import NUM_ENVS, SCRIPTS, STEPS_PER_ITERATION, TASK, arguments, call, files_below, finish, spawn
 from .test_train import EVALUATIONS, KILLED_IN_THE_MIDDLE, WALL_CLOCK, differences, load, only_run

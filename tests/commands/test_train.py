@@ -12,8 +12,8 @@ import pytest
 import torch
 import yaml
 
-from zprl.artifacts import checkpoints
 from zprl.rl.checkpoint import load_checkpoint
+from zprl.runs.paths import checkpoints
 
 from .conftest import (
     EXPERIMENT,
@@ -195,7 +195,7 @@ def test_a_rollout_is_traced(workshop, tmp_path):
     waits = "waits for the GPU in 2 chunks (8 environment steps): policy 0, simulation 0, between them 0"
     assert outcome.out.splitlines()[-2:] == ["policy step on native, mujoco, cpu", waits]
     names = [event.get("name") for event in json.loads((tmp_path / "new" / "trace.json").read_text())["traceEvents"]]
-    assert [names.count(name) for name in ("zprl.chunk", "zprl.simulation", "zprl.policy")] == [2, 2, 4]
+    assert [names.count(name) for name in ("zprl.chunk", "zprl.sim.isaaclab.launch", "zprl.policies")] == [2, 2, 4]
 
 
 def test_evaluation_keeps_the_settings_of_the_checkpoint(workshop, tmp_path):
@@ -210,7 +210,7 @@ def test_evaluation_keeps_the_settings_of_the_checkpoint(workshop, tmp_path):
     )
     with pytest.MonkeyPatch.context() as patch:
         made = []
-        from zprl.evaluation import evaluate
+        from zprl.commands import evaluate
 
         class Spy(evaluate.LoadedPolicies):
             def __init__(self, *args):

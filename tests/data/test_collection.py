@@ -26,7 +26,7 @@ SCRIPT = Path(__file__).parents[2] / "scripts" / "collect_demos.py"
 def collect(path, seed=0, num_demos=NUM_DEMOS, worlds=4, report=lambda line: None):
     """Record demonstrations of the imperfect expert, ``worlds`` at a time."""
     from zprl.data import collection
-    from zprl.session import TaskSession
+    from zprl.runs.session import TaskSession
 
     session = TaskSession(TASK)
     with pytest.MonkeyPatch.context() as patch, session.launched():
@@ -122,7 +122,7 @@ def test_an_observation_is_what_was_seen_before_its_action(recording):
 
 
 def test_interrupted_collection_leaves_nothing_behind(tmp_path, monkeypatch):
-    from zprl.progress import Progress
+    from zprl.utils.progress import Progress
 
     def interrupt(*args, **kwargs):
         raise KeyboardInterrupt

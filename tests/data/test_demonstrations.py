@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from zprl.data import load_demonstrations
-from zprl.errors import ZprlError
+from zprl.utils.errors import ZprlError
 
 META = {
     "format_version": 1,

@@ -18,6 +18,7 @@ from torch import nn
 
 from isaaclab.utils import class_to_dict
 
+from zprl.deploy.bundle import Source, write_bundle
 from zprl.deploy.contract import FORMAT, VERSION, Contract
 from zprl.deploy.contract_parts import (
     ActionDimension,
@@ -29,10 +30,9 @@ from zprl.deploy.contract_parts import (
     ObservationTerm,
     Provenance,
 )
-from zprl.deploy.export import Source, write_bundle
 from zprl.deploy.golden import Recording
 from zprl.envs import EnvLayout
-from zprl.policy import FlowPolicy, FlowPolicyCfg
+from zprl.policies import FlowPolicy, FlowPolicyCfg
 from zprl.rl.checkpoint import SteeringCheckpoint
 from zprl.rl.runner_cfg import ZprlRunnerCfg, model_arguments
 from zprl.rl.sac_cfg import use_sac

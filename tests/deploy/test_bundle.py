@@ -25,17 +25,17 @@ from tests.deploy.conftest import (
     run_python,
 )
 
-from zprl import native
 from zprl.deploy import verify
+from zprl.deploy.bundle import check_output, runnable_kinds
 from zprl.deploy.contract import read_contract
-from zprl.deploy.export import check_output, runnable_kinds
 from zprl.deploy.formats import FORMATS, METADATA_KEY, parse_formats
 from zprl.deploy.golden import read_recording
 from zprl.deploy.load import is_bundle, open_bundle
 from zprl.deploy.steered import PortableSteeredPolicy
-from zprl.errors import ZprlError
-from zprl.policy import ObservationEmbedding
+from zprl.policies import ObservationEmbedding
+from zprl.policies.native import library as native
 from zprl.rl.actor import load_actor, make_actor
+from zprl.utils.errors import ZprlError
 
 
 def observations(n, seed=5):
@@ -141,7 +141,7 @@ def test_the_command_refuses_a_bundle_of_another_policy(bundle, tmp_path):
 
 
 def test_export_refuses_a_file_that_does_something_else_and_leaves_nothing(source, tmp_path, monkeypatch):
-    from zprl.deploy import export
+    from zprl.deploy import bundle as export
 
     wrong = make_source(tmp_path, seed=9)
     original = export.encode
@@ -155,7 +155,7 @@ def test_export_refuses_a_file_that_does_something_else_and_leaves_nothing(sourc
 
 
 def test_a_failed_export_keeps_the_bundle_that_was_there(source, tmp_path, monkeypatch):
-    from zprl.deploy import export
+    from zprl.deploy import bundle as export
 
     folder = tmp_path / "bundle"
     make_bundle(folder, source, ["native"])

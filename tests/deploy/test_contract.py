@@ -13,8 +13,8 @@ from tests.deploy.conftest import make_contract
 
 from zprl.deploy.contract import Contract, read_contract, verify_file, write_contract
 from zprl.deploy.contract_parts import BundleFile
-from zprl.errors import ZprlError
-from zprl.files import checksum
+from zprl.utils.errors import ZprlError
+from zprl.utils.files import checksum
 
 
 @pytest.fixture

@@ -15,8 +15,8 @@ from rsl_rl.storage import RolloutStorage
 from tensordict import TensorDict
 
 from zprl.envs import ChunkedVecEnv
-from zprl.errors import ZprlError
 from zprl.steering import Steering
+from zprl.utils.errors import ZprlError
 
 GAMMA = 0.5
 CHUNK = 3

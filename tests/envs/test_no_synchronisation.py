@@ -19,9 +19,9 @@ from tensordict import TensorDict
 from torch._subclasses.fake_tensor import DataDependentOutputException, FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from zprl import native
 from zprl.envs import ChunkedVecEnv
-from zprl.policy import FlowPolicy, FlowPolicyCfg, NativePolicyStep, TorchPolicyStep
+from zprl.policies import FlowPolicy, FlowPolicyCfg, NativePolicyStep, TorchPolicyStep
+from zprl.policies.native import library as native
 from zprl.rl.logger import SteeringLogger
 from zprl.steering import LatentResidual, LatentResidualCfg
 

@@ -69,7 +69,7 @@ def make_evaluator(session, env):
 
 @pytest.fixture(scope="module")
 def session():
-    from zprl.session import TaskSession
+    from zprl.runs.session import TaskSession
 
     session = TaskSession(TASK, overrides=OVERRIDES)
     with session.launched():
@@ -131,7 +131,7 @@ def test_the_number_of_worlds_does_not_matter(five_worlds, eight_worlds):
 @pytest.mark.parametrize("processes", [2, 3, 11])
 def test_shares_of_several_processes_are_the_whole(evaluator, eight_worlds, monkeypatch, processes):
     from zprl.evaluation.rollout import EpisodeResults
-    from zprl.processes import share_of
+    from zprl.utils.processes import share_of
 
     monkeypatch.setenv("WORLD_SIZE", str(processes))
     for whole, shape in zip(eight_worlds, (None, NOISE_SHAPE), strict=True):

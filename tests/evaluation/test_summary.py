@@ -6,9 +6,9 @@ from dataclasses import asdict
 
 import pytest
 
-from zprl.errors import ZprlError
 from zprl.evaluation.plots import LearningHistory
 from zprl.evaluation.summary import markdown_table, summarize
+from zprl.utils.errors import ZprlError
 
 
 def result(seed, task="Zprl-Lift-Franka"):

@@ -8,7 +8,6 @@ import pytest
 import torch
 from PIL import Image
 
-from zprl.errors import ZprlError
 from zprl.evaluation.video import (
     FORMATS,
     Episode,
@@ -19,6 +18,7 @@ from zprl.evaluation.video import (
     single,
     write_video,
 )
+from zprl.utils.errors import ZprlError
 
 
 def episode(length, success, size=(48, 64)):
@@ -61,7 +61,7 @@ def test_columns_must_match():
 
 @pytest.mark.sim
 def test_recording_shows_robot_and_cube():
-    from zprl.simulation import configure_runtime, launched, make_env, quiet_simulator, resolve_task
+    from zprl.sim.isaaclab import configure_runtime, launched, make_env, quiet_simulator, resolve_task
 
     view = View(width=120, height=90, supersampling=1)
     configure_runtime("cpu")

@@ -7,9 +7,10 @@ import pytest
 import torch
 from tests.native.test_policy_step import SHAPES, make_inputs, make_policy
 
-from zprl.policy import NativePolicyStep, make_policy_step_on
-from zprl.policy.flow_policy_cfg import SOLVER_NAMES
-from zprl.policy.native import OUTPUTS, PRECISIONS, PackedActor, pack_policy
+from zprl.policies import NativePolicyStep, make_policy_step_on
+from zprl.policies.flow.cfg import SOLVER_NAMES
+from zprl.policies.native.blob import OUTPUTS, PackedActor, pack_policy
+from zprl.policies.native.step import PRECISIONS
 from zprl.profiling import double_copy, make_shape, measure_errors, quantised_copy
 
 DEVICE = "cuda:0"

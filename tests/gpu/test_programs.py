@@ -11,10 +11,10 @@ import pytest
 import torch
 from tests.native.test_policy_step import Deployed, make_inputs, make_policy
 
-from zprl import native
-from zprl.errors import ZprlError
-from zprl.policy import NativePolicyStep, TorchPolicyStep, make_policy_step_on
-from zprl.policy.native import pack_policy
+from zprl.policies import NativePolicyStep, TorchPolicyStep, make_policy_step_on
+from zprl.policies.native import library as native
+from zprl.policies.native.blob import pack_policy
+from zprl.utils.errors import ZprlError
 
 DEVICE = "cuda:0"
 
@@ -113,7 +113,9 @@ def test_a_latent_width_that_is_not_the_policys_is_refused():
 
 def test_what_the_gpu_cannot_run_goes_to_torch_with_one_line(capfd, monkeypatch):
     policy = make_policy().to(DEVICE)
-    monkeypatch.setattr("zprl.policy.native.pack_policy", lambda policy, dtype: torch.zeros(999, dtype=torch.uint8))
+    monkeypatch.setattr(
+        "zprl.policies.native.step.pack_policy", lambda policy, dtype: torch.zeros(999, dtype=torch.uint8)
+    )
     with pytest.raises(ZprlError, match=r"does not run on cuda:0"):
         NativePolicyStep(policy, device=DEVICE)
     assert isinstance(make_policy_step_on(policy, DEVICE), TorchPolicyStep)

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from zprl.policy import FlowPolicy, FlowPolicyCfg, NativePolicyStep, TorchPolicyStep
+from zprl.policies import FlowPolicy, FlowPolicyCfg, NativePolicyStep, TorchPolicyStep
 
 SCRIPTS = Path(__file__).parents[2] / "scripts"
 DEVICE = "cuda:0"

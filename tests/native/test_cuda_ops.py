@@ -11,10 +11,11 @@ import pytest
 import torch
 from tests.native.test_policy_step import make_inputs, make_policy
 
-from zprl import native
-from zprl.errors import ZprlError
-from zprl.policy import NativePolicyStep, make_policy_step, make_policy_step_on
-from zprl.policy.native import PRECISIONS, PackedActor, pack_policy
+from zprl.policies import NativePolicyStep, make_policy_step, make_policy_step_on
+from zprl.policies.native import library as native
+from zprl.policies.native.blob import PackedActor, pack_policy
+from zprl.policies.native.step import PRECISIONS
+from zprl.utils.errors import ZprlError
 
 _core = pytest.importorskip("zprl._core", reason="the native libraries are not built")
 native.load_torch_library()
@@ -115,7 +116,8 @@ def test_the_library_needs_neither_a_driver_nor_a_toolkit():
 
 
 def test_the_operators_load_where_no_gpu_is_visible():
-    script = "from zprl import native; native.load_torch_library(); print(native.build_info()['torch_library'])"
+    module = "from zprl.policies.native import library"
+    script = f"{module}; library.load_torch_library(); print(library.build_info()['torch_library'])"
     env = os.environ | {"CUDA_VISIBLE_DEVICES": ""}
     result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, env=env, check=False)
     assert result.stdout.strip() == "ok", result.stderr

@@ -51,8 +51,8 @@ class Target:
 
     def __init__(self, dtype):
         from zprl import _core
-        from zprl.policy import FlowPolicy, FlowPolicyCfg
-        from zprl.policy.native import pack_policy
+        from zprl.policies import FlowPolicy, FlowPolicyCfg
+        from zprl.policies.native.blob import pack_policy
 
         torch.manual_seed(0)
         cfg = FlowPolicyCfg(
@@ -260,7 +260,7 @@ def check(rng, target, name):
 
 
 def main():
-    from zprl.native import load_torch_library
+    from zprl.policies.native.library import load_torch_library
 
     load_torch_library()
     torch.set_num_threads(1)

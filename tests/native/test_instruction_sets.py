@@ -12,9 +12,9 @@ import sys
 import pytest
 import torch
 
-from zprl.errors import ZprlError
-from zprl.policy import NativePolicyStep
-from zprl.policy.flow_policy_cfg import SOLVER_NAMES
+from zprl.policies import NativePolicyStep
+from zprl.policies.flow.cfg import SOLVER_NAMES
+from zprl.utils.errors import ZprlError
 
 from .test_policy_step import make_inputs, make_policy, truth
 
@@ -53,7 +53,7 @@ import json, torch
 from tests.native.test_instruction_sets import errors
 from tests.native.test_policy_step import SHAPES, make_inputs, make_policy, truth
 from zprl import _core
-from zprl.policy import NativePolicyStep
+from zprl.policies import NativePolicyStep
 worst = []
 for settings in SHAPES:
     policy = make_policy(**settings)
@@ -77,7 +77,7 @@ def test_every_instruction_set_is_exact(level):
 
 
 def test_unknown_instruction_set():
-    message = in_process("from zprl.native import cpu_level; cpu_level()", "avx1024")
+    message = in_process("from zprl.policies.native.library import cpu_level; cpu_level()", "avx1024")
     assert "ZPRL_CPU is 'avx1024'; this processor has portable" in message
 
 
@@ -85,8 +85,8 @@ def test_bf16_is_refused_where_it_cannot_be_multiplied():
     code = """
 import json
 from tests.native.test_policy_step import make_policy, make_inputs
-from zprl.policy import NativePolicyStep, make_policy_step_on
-from zprl.policy.native import pack_policy
+from zprl.policies import NativePolicyStep, make_policy_step_on
+from zprl.policies.native.blob import pack_policy
 from zprl import _core
 policy = make_policy(backend="native_bf16")
 messages = []
@@ -110,7 +110,7 @@ import json, torch
 from tests.native.test_instruction_sets import errors, rounded
 from tests.native.test_policy_step import SHAPES, make_inputs, make_policy, truth
 from zprl import _core
-from zprl.policy import NativePolicyStep
+from zprl.policies import NativePolicyStep
 worst = []
 for settings in SHAPES:
     if settings.get("horizon") == 1: continue

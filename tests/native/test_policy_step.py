@@ -16,9 +16,7 @@ import pytest
 import torch
 from torch import nn
 
-from zprl import native
-from zprl.errors import ZprlError
-from zprl.policy import (
+from zprl.policies import (
     FlowPolicy,
     FlowPolicyCfg,
     NativePolicyStep,
@@ -26,8 +24,10 @@ from zprl.policy import (
     make_policy_step,
     make_policy_step_on,
 )
-from zprl.policy.flow_policy_cfg import SOLVER_NAMES
-from zprl.policy.native import pack_policy
+from zprl.policies.flow.cfg import SOLVER_NAMES
+from zprl.policies.native import library as native
+from zprl.policies.native.blob import pack_policy
+from zprl.utils.errors import ZprlError
 
 _core = pytest.importorskip("zprl._core", reason="the native libraries are not built")
 

@@ -12,11 +12,12 @@ import torch
 from tensordict import TensorDict
 from torch import nn
 
-from zprl.errors import ZprlError
-from zprl.policy import FlowPolicy, FlowPolicyCfg, NativePolicyStep
-from zprl.policy.native import PackedActor, pack_policy
+from zprl.policies import FlowPolicy, FlowPolicyCfg, NativePolicyStep
+from zprl.policies.native.blob import pack_policy
 from zprl.rl.distribution import SquashedGaussian
+from zprl.rl.packed_actor import pack_actor
 from zprl.steering import LatentResidual, LatentResidualCfg
+from zprl.utils.errors import ZprlError
 
 _core = pytest.importorskip("zprl._core", reason="the native libraries are not built")
 
@@ -82,7 +83,7 @@ def assert_exact(result, expected):
 def test_activations(activation, rows):
     policy, actor, scale = make_policy(), make_actor(activation=activation), 0.7
     chunk, mean, decoded = truth(policy, actor, scale, observations(rows))
-    core = _core.Policy(pack_policy(policy, actor=PackedActor.from_model(actor, scale)).numpy())
+    core = _core.Policy(pack_policy(policy, actor=pack_actor(actor, scale)).numpy())
     assert core.steered
     results = core.act_with_latents(observations(rows).numpy())
     for result, expected in zip(results, (chunk, mean, decoded), strict=True):
@@ -94,7 +95,7 @@ def test_activations(activation, rows):
 @pytest.mark.parametrize("normalized", [True, False])
 def test_shapes(hidden, normalized):
     policy, actor = make_policy(), make_actor(hidden, normalized=normalized)
-    core = _core.Policy(pack_policy(policy, actor=PackedActor.from_model(actor, 0.5)).numpy())
+    core = _core.Policy(pack_policy(policy, actor=pack_actor(actor, 0.5)).numpy())
     assert_exact(core.act(observations(16).numpy()), truth(policy, actor, 0.5, observations(16))[0])
 
 
@@ -102,7 +103,7 @@ def test_shapes(hidden, normalized):
 @pytest.mark.parametrize("hidden", [(256, 256), (8,) * 8])
 def test_the_squashed_output_of_sac(hidden, rows):
     policy, actor, scale = make_policy(), make_actor(hidden, distribution_cfg=SQUASHED), 0.7
-    packed = PackedActor.from_model(actor, scale)
+    packed = pack_actor(actor, scale)
     assert (packed.output, packed.layers[-1].out_features) == ("tanh", LATENT)
     core = _core.Policy(pack_policy(policy, actor=packed).numpy())
     results = core.act_with_latents(observations(rows).numpy())
@@ -116,7 +117,7 @@ def test_no_output_leaves_the_bound(distribution):
     *_, last_weight, _ = actor.mlp.parameters()
     with torch.no_grad():
         last_weight.mul_(1e6)
-    core = _core.Policy(pack_policy(policy, actor=PackedActor.from_model(actor, scale)).numpy())
+    core = _core.Policy(pack_policy(policy, actor=pack_actor(actor, scale)).numpy())
     _, mean, decoded = core.act_with_latents(observations(37).numpy())
     largest = np.abs(decoded.astype(np.float64) - mean).max()
     assert largest == pytest.approx(scale, abs=1e-6)  # of the latents' rounding to single precision
@@ -125,7 +126,7 @@ def test_no_output_leaves_the_bound(distribution):
 def test_the_torch_operator_steers_and_still_adds_a_residual():
     policy, actor = make_policy(), make_actor()
     NativePolicyStep(policy)  # loads the operators
-    blob = pack_policy(policy, actor=PackedActor.from_model(actor, 0.5))
+    blob = pack_policy(policy, actor=pack_actor(actor, 0.5))
     obs, residual = observations(5), 0.3 * torch.randn(5, LATENT, generator=torch.Generator().manual_seed(2))
     chunk = torch.ops.zprl.policy_step(obs, residual, policy.sample_noise(5), blob)
     assert_exact(chunk, truth(policy, actor, 0.5, obs, residual)[0])
@@ -137,7 +138,7 @@ def test_it_is_what_evaluation_runs():
     obs = observations(9)
     with torch.no_grad():
         u = actor(TensorDict({"policy": obs, **steering.features(obs)}, batch_size=[9]))
-    core = _core.Policy(pack_policy(policy, actor=PackedActor.from_model(actor, steering.residual_scale)).numpy())
+    core = _core.Policy(pack_policy(policy, actor=pack_actor(actor, steering.residual_scale)).numpy())
     expected = steering.plan(obs, u)
     torch.testing.assert_close(torch.from_numpy(core.act(obs.numpy())), expected, atol=2e-5, rtol=0.0)
 
@@ -146,7 +147,7 @@ def test_bfloat16_weights_leave_the_latents_exact():
     if not _core.multiplies_bfloat16():
         pytest.skip("this processor does not multiply bfloat16")
     policy, actor = make_policy(), make_actor()
-    core = _core.Policy(pack_policy(policy, "bfloat16", PackedActor.from_model(actor, 0.5)).numpy())
+    core = _core.Policy(pack_policy(policy, "bfloat16", pack_actor(actor, 0.5)).numpy())
     chunk, mean, decoded = truth(policy, actor, 0.5, observations(16))
     results = core.act_with_latents(observations(16).numpy())
     assert_exact(results[1], mean)
@@ -166,7 +167,7 @@ def test_without_an_actor_nothing_changes():
 
 @pytest.mark.parametrize("distribution", [GAUSSIAN, SQUASHED])
 def test_nan_stays_in_its_row(distribution):
-    actor = PackedActor.from_model(make_actor(distribution_cfg=distribution), 0.5)
+    actor = pack_actor(make_actor(distribution_cfg=distribution), 0.5)
     core = _core.Policy(pack_policy(make_policy(), actor=actor).numpy())
     obs = observations(3).numpy()
     clean = core.act(obs)
@@ -191,18 +192,18 @@ def test_nan_stays_in_its_row(distribution):
 )
 def test_refused_actors(settings, message):
     with pytest.raises(ZprlError, match=message) as caught:
-        PackedActor.from_model(make_actor(**settings), 0.5)
+        pack_actor(make_actor(**settings), 0.5)
     assert len(str(caught.value).splitlines()) == 1
 
 
 def test_refused_models():
     with pytest.raises(ZprlError, match="runs MLPModel only"):
-        PackedActor.from_model(nn.Linear(3, 3), 0.5)
+        pack_actor(nn.Linear(3, 3), 0.5)
 
 
 def test_an_actor_of_another_policy_is_refused():
     with pytest.raises(ZprlError, match="maps 55 numbers to 16, and this policy needs one from 56 to 16"):
-        pack_policy(make_policy(), actor=PackedActor.from_model(make_actor(obs=39), 0.5))
+        pack_policy(make_policy(), actor=pack_actor(make_actor(obs=39), 0.5))
 
 
 def test_an_actor_with_nan_is_refused():
@@ -210,7 +211,7 @@ def test_an_actor_with_nan_is_refused():
     with torch.no_grad():
         dict(actor.named_parameters())["mlp.0.weight"][0, 0] = torch.nan
     with pytest.raises(ZprlError, match="not finite"):
-        pack_policy(make_policy(), actor=PackedActor.from_model(actor, 0.5))
+        pack_policy(make_policy(), actor=pack_actor(actor, 0.5))
 
 
 @pytest.mark.parametrize("version", [2, 5])
@@ -222,7 +223,7 @@ def test_blobs_of_another_version_are_refused(version):
 
 
 def test_a_blob_of_version_3_clamps():
-    blob = pack_policy(make_policy(), actor=PackedActor.from_model(make_actor(), 0.5)).numpy()
+    blob = pack_policy(make_policy(), actor=pack_actor(make_actor(), 0.5)).numpy()
     old, obs = blob.copy(), observations(3).numpy()
     old.view(np.int32)[1] = 3
     assert np.array_equal(_core.Policy(old).act(obs), _core.Policy(blob).act(obs))
@@ -230,7 +231,7 @@ def test_a_blob_of_version_3_clamps():
 
 @pytest.mark.parametrize("output", [-1, 2])
 def test_an_unknown_output_is_refused(output):
-    blob = pack_policy(make_policy(), actor=PackedActor.from_model(make_actor(), 0.5)).numpy().copy()
+    blob = pack_policy(make_policy(), actor=pack_actor(make_actor(), 0.5)).numpy().copy()
     assert blob.view(np.int32)[OUTPUT_FIELD] == 0
     blob.view(np.int32)[OUTPUT_FIELD] = output
     with pytest.raises(ValueError, match=f"its actor's output is number {output}"):
@@ -239,7 +240,7 @@ def test_an_unknown_output_is_refused(output):
 
 def test_the_profile_has_an_actor_where_there_is_one():
     policy, actor = make_policy(), make_actor()
-    steered = _core.Policy(pack_policy(policy, actor=PackedActor.from_model(actor, 0.5)).numpy()).profile(3, 5)
+    steered = _core.Policy(pack_policy(policy, actor=pack_actor(actor, 0.5)).numpy()).profile(3, 5)
     base = _core.Policy(pack_policy(policy).numpy()).profile(3, 5)
     assert set(steered) - set(base) == {"actor"}
     assert list(base) == [

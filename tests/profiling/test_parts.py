@@ -10,8 +10,8 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from zprl.policy import FlowPolicyCfg
-from zprl.policy.flow_policy_cfg import SOLVER_NAMES
+from zprl.policies import FlowPolicyCfg
+from zprl.policies.flow.cfg import SOLVER_NAMES
 from zprl.profiling import HoistedPolicy, Timing, count_work, double_copy, make_shape, measure_errors, quantised_copy
 from zprl.profiling.machine import parse_cpuinfo
 from zprl.profiling.shapes import random_inputs, random_policy

@@ -14,14 +14,14 @@ import numpy as np
 import pytest
 import torch
 
-from zprl.errors import run_cli
-from zprl.policy import FlowPolicy, FlowPolicyCfg, NativePolicyStep, save_policy
+from zprl.policies import FlowPolicy, FlowPolicyCfg, NativePolicyStep, save_policy
 from zprl.profiling import contenders, machine, profile_policy_step, profiler, shapes, stages
 from zprl.profiling.control_loop import ControlLoop
 from zprl.profiling.profiler import ProfileSettings
 from zprl.profiling.report import figures, report_text, report_to_dict
 from zprl.profiling.stages import StageSplit, trace_events
 from zprl.profiling.timing import Samples, Timing
+from zprl.utils.errors import run_cli
 
 pytest.importorskip("zprl._core", reason="the native libraries are not built")
 
@@ -399,6 +399,6 @@ def test_a_policy_that_ours_does_not_run_is_refused_in_one_sentence(monkeypatch,
 
 
 def _refuse(policy: FlowPolicy, *options: str) -> NativePolicyStep:
-    from zprl.errors import ZprlError
+    from zprl.utils.errors import ZprlError
 
     raise ZprlError("the native library is missing.")

@@ -10,10 +10,10 @@ import torch
 from tensordict import TensorDict
 from torch.distributions import Normal, kl_divergence
 
-from zprl.errors import ZprlError
-from zprl.policy import FlowPolicy, FlowPolicyCfg, TorchPolicyStep
+from zprl.policies import FlowPolicy, FlowPolicyCfg, TorchPolicyStep
 from zprl.rl.flow_actor import FlowActor
 from zprl.steering import FlowChain, FlowChainCfg
+from zprl.utils.errors import ZprlError
 
 GROUPS = {"actor": ["policy"], "critic": ["policy"]}
 STEPS, HORIZON, ACTIONS = 4, 8, 3

@@ -7,9 +7,9 @@ import pytest
 
 from isaaclab.utils import class_to_dict
 
-from zprl.errors import ZprlError
 from zprl.rl.methods import ALGORITHMS, METHODS, configure, steering_cfg
 from zprl.rl.runner_cfg import ZprlRunnerCfg
+from zprl.utils.errors import ZprlError
 
 
 def test_the_default_changes_nothing():

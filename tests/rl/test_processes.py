@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from zprl import processes
-from zprl.errors import ZprlError
+from zprl.utils import processes
+from zprl.utils.errors import ZprlError
 
 PROGRAM = Path(__file__).with_name("toy_training.py")
 
@@ -133,8 +133,8 @@ def test_what_the_first_process_makes_the_others_find(both):
 # The first process fails, or dies, while the second waits for it.
 ENDING = """
 import os, signal, sys, time
-from zprl import processes
-from zprl.errors import ZprlError, run_cli
+from zprl.utils import processes
+from zprl.utils.errors import ZprlError, run_cli
 
 def fail():
     raise ZprlError("there is no base policy; train one.")
@@ -176,7 +176,7 @@ def test_who_loses_another_process_says_so_in_one_sentence(killed, survivor):
 
 
 def test_ctrl_c_is_answered_by_the_first_process_alone():
-    waiting = "import time; from zprl import processes; from zprl.errors import run_cli\n"
+    waiting = "import time; from zprl.utils import processes; from zprl.utils.errors import run_cli\n"
     waiting += "@processes.one_voice()\ndef main():\n    print('ready', flush=True)\n    time.sleep(100)\nrun_cli(main)"
     started = start(["-c", waiting], 2)
     assert started[0].stdout is not None

@@ -6,8 +6,8 @@
 import pytest
 import torch
 
-from zprl.errors import ZprlError
 from zprl.rl.replay import ReplayBuffer
+from zprl.utils.errors import ZprlError
 
 WORLDS = 3
 

@@ -13,9 +13,9 @@ from pathlib import Path
 import torch
 from tensordict import TensorDict
 
-from zprl import processes
 from zprl.envs import ChunkedVecEnv
 from zprl.rl.runner import SteeringRunner
+from zprl.utils import processes
 
 WORLDS, STEPS, OBS, ACTIONS = 8, 6, 3, 2
 EXECUTE_STEPS = 4

@@ -42,11 +42,11 @@ def recording(models):
 @pytest.fixture(scope="session")
 def intact_bundle(tmp_path_factory, models, recording):
     """A bundle that no test changes."""
-    from zprl.policy.native import PackedActor
+    from zprl.rl.packed_actor import pack_actor
 
     policy, actor, _ = models
     folder = tmp_path_factory.mktemp("bundle")
-    write_bundle(folder, policy, PackedActor.from_model(actor, SCALE), recording)
+    write_bundle(folder, policy, pack_actor(actor, SCALE), recording)
     return folder
 
 

@@ -23,7 +23,7 @@ def make_models(distribution=None):
     from tensordict import TensorDict
     from torch import nn
 
-    from zprl.policy import FlowPolicy, FlowPolicyCfg
+    from zprl.policies import FlowPolicy, FlowPolicyCfg
 
     torch.manual_seed(3)
     cfg = FlowPolicyCfg(
@@ -116,7 +116,7 @@ def make_contract(policy, arrays):
 
 def write_bundle(folder, policy, packed_actor, arrays):
     """Write the policy for our own core, the recording and the contract."""
-    from zprl.policy.native import pack_policy
+    from zprl.policies.native.blob import pack_policy
 
     (folder / "policy.zprl").write_bytes(pack_policy(policy, actor=packed_actor).numpy().tobytes())
     np.savez(folder / "golden.npz", **arrays)

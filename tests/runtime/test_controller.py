@@ -11,7 +11,7 @@ import pytest
 from tests.runtime.support import EXECUTE, HORIZON, OBS
 
 from zprl.deploy.controller import ChunkController, ControllerCfg
-from zprl.errors import ZprlError
+from zprl.utils.errors import ZprlError
 
 pytest.importorskip("zprl._core", reason="the native libraries are not built")
 

@@ -42,11 +42,11 @@ def test_replay(zprl_run, intact_bundle):
 
 
 def test_replay_of_a_squashed_actor(zprl_run, tmp_path):
-    from zprl.policy.native import PackedActor
+    from zprl.rl.packed_actor import pack_actor
 
     squashed = {"class_name": "zprl.rl.distribution:SquashedGaussian", "last_layer_gain": 2.0}
     policy, actor, truth = make_models(squashed)
-    packed, arrays = PackedActor.from_model(actor, SCALE), record(truth)
+    packed, arrays = pack_actor(actor, SCALE), record(truth)
     write_bundle(tmp_path, policy, packed, arrays)
     result = run(zprl_run, "--bundle", tmp_path, "--golden")
     assert (result.returncode, result.stderr) == (0, ""), result.stdout

@@ -11,7 +11,7 @@ import pytest
 from tests.builds import build, run
 from tests.runtime.support import SCALE, seal
 
-from zprl.native import torch_library_path
+from zprl.policies.native.library import torch_library_path
 
 pytest.importorskip("zprl._core", reason="the native libraries are not built")
 

@@ -6,7 +6,7 @@
 import pytest
 import torch
 
-from zprl.policy import FlowPolicy, FlowPolicyCfg, TorchPolicyStep
+from zprl.policies import FlowPolicy, FlowPolicyCfg, TorchPolicyStep
 from zprl.steering import (
     ActionResidual,
     ActionResidualCfg,

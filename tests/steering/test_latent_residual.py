@@ -8,9 +8,9 @@ import torch
 from rsl_rl.models import MLPModel
 from tensordict import TensorDict
 
-from zprl.errors import ZprlError
-from zprl.policy import FlowPolicy, FlowPolicyCfg, make_policy_step
+from zprl.policies import FlowPolicy, FlowPolicyCfg, make_policy_step
 from zprl.steering import LatentResidual, LatentResidualCfg
+from zprl.utils.errors import ZprlError
 
 RMS = 1.5
 SCALE = 0.6

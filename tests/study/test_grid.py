@@ -3,8 +3,8 @@
 
 import pytest
 
-from zprl.errors import ZprlError
 from zprl.study.grid import ABLATIONS, ablation_variants, expand, method_variants
+from zprl.utils.errors import ZprlError
 
 
 def test_pairs_that_make_no_sense_are_left_out_with_a_line():

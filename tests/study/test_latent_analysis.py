@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from zprl.policy import FlowPolicy, FlowPolicyCfg
+from zprl.policies import FlowPolicy, FlowPolicyCfg
 from zprl.study.latent_analysis import (
     SPACES,
     Demonstrated,

@@ -8,11 +8,11 @@ import re
 
 import pytest
 
-from zprl.errors import ZprlError
 from zprl.study.grid import ablation_variants, method_variants
 from zprl.study.manifest import StudyManifest, VariantRecord, load_manifest
 from zprl.study.report import write_report
 from zprl.study.results import load_results, read_run
+from zprl.utils.errors import ZprlError
 
 MARKS = [100_000, 200_000]
 

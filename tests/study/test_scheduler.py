@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from zprl.errors import ZprlError
 from zprl.study.scheduler import Job, exclusive, last_line, run_jobs
+from zprl.utils.errors import ZprlError
 
 
 def python(code):

@@ -12,7 +12,7 @@ TASK = "Zprl-Lift-Franka"
 @pytest.fixture(scope="module")
 def lift_env():
     """Give 64 noiseless worlds on the CPU."""
-    from zprl.simulation import configure_runtime, launched, make_env, quiet_simulator, resolve_task
+    from zprl.sim.isaaclab import configure_runtime, launched, make_env, quiet_simulator, resolve_task
 
     configure_runtime("cpu")
     overrides = ["env.scene.num_envs=64", "env.observations.policy.enable_corruption=False"]

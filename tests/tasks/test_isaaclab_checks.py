@@ -40,7 +40,7 @@ def command(*arguments, cwd):
 @pytest.fixture(autouse=True)
 def registered():
     import zprl.tasks  # noqa: F401 - registers the tasks
-    from zprl.simulation import close_env
+    from zprl.sim.isaaclab import close_env
 
     yield
     close_env()

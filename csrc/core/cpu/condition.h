@@ -17,7 +17,7 @@
 namespace zprl {
 namespace {
 
-// Same as in zprl/policy/vib.py.
+// Same as in zprl/policies/flow/bottleneck.py.
 constexpr double kLogvarMin = -20.0, kLogvarMax = 10.0;
 
 // Unlike the library's functions this passes NaN on, as torch.clamp does.

@@ -143,7 +143,7 @@ static void output_layer(const Policy& p, int rows, const Scratch<W>& s) {
               });
 }
 
-// s.slope = v(state, time | condition). See ResidualMLPVelocityField in zprl/policy/velocity_field.py.
+// s.slope = v(state, time | condition). See ResidualMLPVelocityField in zprl/policies/flow/velocity_field.py.
 template <typename W>
 static void velocity(const Policy& p, const float* state, const float* time_row, int rows, const Scratch<W>& s,
                      StageClock* clock) {
@@ -174,7 +174,7 @@ static void advance(const float* from, float factor, int rows, float* to, const 
     }
 }
 
-// s.x from t = 1 to t = 0. See integrate() in zprl/policy/flow_matching.py.
+// s.x from t = 1 to t = 0. See integrate() in zprl/policies/flow/flow_matching.py.
 template <typename W>
 static void integrate_block(const Policy& p, int rows, Scratch<W>& s, StageClock* clock) {
     const float step = 1.0f / static_cast<float>(p.num_steps);

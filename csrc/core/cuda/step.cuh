@@ -291,7 +291,7 @@ class Step {
         swap_once();
     }
 
-    // -- the velocity field; see ResidualMLPVelocityField in zprl/policy/velocity_field.py
+    // -- the velocity field; see ResidualMLPVelocityField in zprl/policies/flow/velocity_field.py
 
     // One layer of it, or the modulation, from `input` to where its kind says.
     ZPRL_DEVICE void field(const DeviceLayer& layer, int index, const char* input, Finish kind) {
@@ -399,7 +399,7 @@ class Step {
         c_.chunk[(first_ + row) * width + column] = value;
     }
 
-    // From t = 1 to t = 0; see integrate() in zprl/policy/flow_matching.py.
+    // From t = 1 to t = 0; see integrate() in zprl/policies/flow/flow_matching.py.
     ZPRL_DEVICE void integrate() {
         const int hidden = padded_width(p_.hidden_dim), layers = layers_per_evaluation(p_);
         const int time_row_size = (3 * p_.num_blocks + 3) * hidden;

@@ -4,7 +4,7 @@
 """ZPRL for Isaac Lab: steer a frozen flow policy through a latent bottleneck with reinforcement learning.
 
 Importing this package is cheap: it imports neither torch nor Isaac Lab. Import the part you need, for example
-:mod:`zprl.policy` for the base policy or :mod:`zprl.tasks` for the Isaac Lab environments.
+:mod:`zprl.policies` for the base policy or :mod:`zprl.tasks` for the Isaac Lab environments.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ __all__ = ["__version__", "build_info"]
 
 
 def build_info() -> dict[str, Any]:
-    """What this installation was built with; see :func:`zprl.native.build_info`."""
-    from zprl.native import build_info as native_build_info
+    """What this installation was built with; see :func:`zprl.policies.native.library.build_info`."""
+    from zprl.policies.native.library import build_info as native_build_info
 
     return native_build_info()

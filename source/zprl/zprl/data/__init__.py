@@ -3,6 +3,6 @@
 
 """Demonstration data sets."""
 
-from .demonstrations import Demonstrations, load_demonstrations
+from zprl.data.demonstrations import Demonstrations, load_demonstrations
 
 __all__ = ["Demonstrations", "load_demonstrations"]

@@ -18,9 +18,9 @@ from isaaclab.utils.datasets import HDF5DatasetFileHandler
 from isaaclab.utils.datasets.hdf5_dataset_file_handler import DATASET_FORMAT_VERSION
 from isaaclab.utils.string import string_to_callable
 
-from zprl.envs.layout import EnvLayout
-from zprl.errors import ZprlError
-from zprl.files import atomic_write
+from zprl.spec import EnvLayout
+from zprl.utils.errors import ZprlError
+from zprl.utils.files import atomic_write
 
 if TYPE_CHECKING:
     from isaaclab.envs import ManagerBasedRLEnv, ManagerBasedRLEnvCfg

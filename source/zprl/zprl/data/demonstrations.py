@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import h5py
 import numpy as np
 
-from zprl.errors import ZprlError
+from zprl.utils.errors import ZprlError
 
 if TYPE_CHECKING:
     from _typeshed import StrPath

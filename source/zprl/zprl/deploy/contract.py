@@ -14,11 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from zprl.errors import ZprlError
-from zprl.files import atomic_json_dump, checksum, load_json
-
-from .contract_parts import ActionDimension, BundleFile, Control, Joint, Latent, Observation, Provenance
-from .typed_json import read_typed
+from zprl.deploy.contract_parts import ActionDimension, BundleFile, Control, Joint, Latent, Observation, Provenance
+from zprl.deploy.typed_json import read_typed
+from zprl.utils.errors import ZprlError
+from zprl.utils.files import atomic_json_dump, checksum, load_json
 
 if TYPE_CHECKING:
     from _typeshed import StrPath

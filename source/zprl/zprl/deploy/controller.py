@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from zprl.errors import ZprlError
+from zprl.utils.errors import ZprlError
 
 if TYPE_CHECKING:
     from _typeshed import StrPath

@@ -8,7 +8,6 @@ from __future__ import annotations
 import importlib.metadata
 import math
 import platform
-import subprocess
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,11 +18,8 @@ import torch
 from torch import Tensor
 
 from zprl.data import load_demonstrations
-from zprl.errors import ZprlError
-from zprl.files import checksum
-
-from .contract import FORMAT, VERSION, Contract
-from .contract_parts import (
+from zprl.deploy.contract import FORMAT, VERSION, Contract
+from zprl.deploy.contract_parts import (
     ActionDimension,
     Control,
     InitialNoise,
@@ -33,15 +29,17 @@ from .contract_parts import (
     ObservationTerm,
     Provenance,
 )
+from zprl.utils.errors import ZprlError
+from zprl.utils.files import checksum
+from zprl.utils.provenance import git_commit
 
 if TYPE_CHECKING:
     from isaaclab.envs import ManagerBasedRLEnv
 
+    from zprl.deploy.golden import Recording
+    from zprl.deploy.steered import SteeredPolicy
     from zprl.envs import EnvLayout
-    from zprl.policy import FlowPolicy
-
-    from .golden import Recording
-    from .steered import SteeredPolicy
+    from zprl.policies import FlowPolicy
 
 _PACKAGES = ("zprl", "isaaclab", "newton", "mujoco", "torch", "rsl-rl-lib", "numpy")
 
@@ -140,21 +138,6 @@ def describe_origin(path: Path, environment_steps: int, physics: str | None) -> 
         packages={"python": platform.python_version(), **packages},
         git_commit=git_commit(),
     )
-
-
-def git_commit() -> str | None:
-    """Return the commit of the repository that this package lies in, with "-dirty" if tracked files were changed."""
-    folder = Path(__file__).parent
-
-    def git(*arguments: str) -> str | None:
-        try:
-            done = subprocess.run(["git", *arguments], cwd=folder, capture_output=True, text=True, timeout=20)
-        except (OSError, subprocess.TimeoutExpired):
-            return None
-        return done.stdout.strip() if done.returncode == 0 else None
-
-    commit = git("rev-parse", "HEAD")
-    return None if commit is None else commit + ("-dirty" if git("status", "--porcelain", "-uno") else "")
 
 
 def _observation_terms(

@@ -16,10 +16,9 @@ from dataclasses import dataclass
 
 import torch
 
-from zprl.errors import ZprlError
-
-from .contract import CONTRACT_FILE, NATIVE_FILE, Contract
-from .steered import PortableSteeredPolicy, SteeredPolicy
+from zprl.deploy.contract import CONTRACT_FILE, NATIVE_FILE, Contract
+from zprl.deploy.steered import PortableSteeredPolicy, SteeredPolicy
+from zprl.utils.errors import ZprlError
 
 METADATA_KEY = "zprl_contract"
 """Key of the contract, without its list of files, in the metadata of an ONNX model."""

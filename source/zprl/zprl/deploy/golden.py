@@ -25,14 +25,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from zprl.errors import ZprlError
+from zprl.utils.errors import ZprlError
 
 if TYPE_CHECKING:
     from _typeshed import StrPath
 
     from isaaclab.envs import ManagerBasedRLEnv
 
-    from .steered import SteeredPolicy
+    from zprl.deploy.steered import SteeredPolicy
 
 
 @dataclass(frozen=True)

@@ -15,11 +15,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from zprl.errors import ZprlError
-from zprl.native import load_torch_library
-
-from .contract import CONTRACT_FILE, Contract, read_contract, verify_file
-from .formats import FORMATS
+from zprl.deploy.contract import CONTRACT_FILE, Contract, read_contract, verify_file
+from zprl.deploy.formats import FORMATS
+from zprl.policies.native.library import load_torch_library
+from zprl.utils.errors import ZprlError
 
 if TYPE_CHECKING:
     from _typeshed import StrPath
@@ -53,7 +52,7 @@ class Bundle:
     @property
     def layout(self) -> EnvLayout:
         """Layout of the task that the policy was exported for."""
-        from zprl.envs.layout import EnvLayout
+        from zprl.spec import EnvLayout
 
         actions: dict[str, int] = {}
         for dimension in self.contract.action:

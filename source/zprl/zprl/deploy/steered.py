@@ -18,11 +18,11 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from zprl.errors import ZprlError
-from zprl.native import load_torch_library
-from zprl.policy import FlowPolicy
-from zprl.policy.native import pack_policy
-from zprl.profiling.hoisted import HoistedPolicy
+from zprl.policies import FlowPolicy
+from zprl.policies.flow.hoisted import HoistedPolicy
+from zprl.policies.native.blob import pack_policy
+from zprl.policies.native.library import load_torch_library
+from zprl.utils.errors import ZprlError
 
 if TYPE_CHECKING:
     from zprl.rl.checkpoint import SteeringCheckpoint

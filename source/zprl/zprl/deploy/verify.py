@@ -20,13 +20,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from zprl.errors import ZprlError, run_cli
+from zprl.deploy.contract import GOLDEN_FILE, Contract, read_contract
+from zprl.deploy.formats import FORMATS
+from zprl.deploy.golden import read_recording
+from zprl.deploy.load import open_bundle
 from zprl.evaluation.report import format_table
-
-from .contract import GOLDEN_FILE, Contract, read_contract
-from .formats import FORMATS
-from .golden import read_recording
-from .load import open_bundle
+from zprl.utils.errors import ZprlError, run_cli
 
 RELATIVE_TOLERANCE = 1.0e-5
 """Largest error of single precision, in units of the chunks' RMS."""

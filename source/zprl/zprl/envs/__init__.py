@@ -3,5 +3,5 @@
 
 """Environments as the learner sees them: one step is one action chunk."""
 
-from .chunked_env import ChunkedVecEnv as ChunkedVecEnv
-from .layout import EnvLayout as EnvLayout
+from zprl.envs.chunked_env import ChunkedVecEnv as ChunkedVecEnv
+from zprl.spec import EnvLayout as EnvLayout

@@ -15,9 +15,9 @@ from torch import Tensor
 
 from isaaclab.utils.seed import configure_seed
 
-from zprl import processes
-from zprl.errors import ZprlError
-from zprl.stopwatch import Stopwatch
+from zprl.utils import processes
+from zprl.utils.errors import ZprlError
+from zprl.utils.stopwatch import Stopwatch
 
 if TYPE_CHECKING:
     from isaaclab.envs import ManagerBasedRLEnv
@@ -63,9 +63,9 @@ class ChunkedVecEnv(VecEnv):
         self.max_episode_length = env.max_episode_length
         self.idle_action = torch.zeros(self.num_envs, env.action_manager.total_action_dim, device=self.device)
         """Action of a fresh episode until the next chunk: no motion, gripper open."""
-        self.simulation_time = Stopwatch(self.device, "zprl.simulation")
+        self.simulation_time = Stopwatch(self.device, "zprl.sim.isaaclab.launch")
         """Time spent in the simulator."""
-        self.planning_time = Stopwatch(self.device, "zprl.policy")
+        self.planning_time = Stopwatch(self.device, "zprl.policies")
         """Time spent in the policy."""
         # Episodes, successes, diverged worlds, and observed values that are NaN.
         self._counts = torch.zeros(4, dtype=torch.long, device=self.device)

@@ -17,7 +17,7 @@ from zprl.evaluation.rollout import ChunkPlanner, EpisodeResults, Evaluator
 from zprl.evaluation.statistics import paired_comparison
 
 if TYPE_CHECKING:
-    from zprl.policy import FlowPolicy
+    from zprl.policies import FlowPolicy
     from zprl.steering import Steering
 
 

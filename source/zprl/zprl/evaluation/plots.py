@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..files import atomic_write
-from .statistics import SuccessRate, wilson_interval
+from zprl.evaluation.statistics import SuccessRate, wilson_interval
+from zprl.utils.files import atomic_write
 
 if TYPE_CHECKING:
     from _typeshed import StrPath
@@ -58,7 +58,7 @@ def plot_learning_curve(path: StrPath, history: LearningHistory, base: SuccessRa
         title: Title of the figure, such as the task.
 
     Raises:
-        OSError: If the file cannot be written; see :func:`zprl.files.atomic_write`.
+        OSError: If the file cannot be written; see :func:`zprl.utils.files.atomic_write`.
     """
     plot_learning_curves(path, {"steered": history}, base, title)
 
@@ -78,7 +78,7 @@ def plot_learning_curves(
         title: Title of the figure, such as the task.
 
     Raises:
-        OSError: If the file cannot be written; see :func:`zprl.files.atomic_write`.
+        OSError: If the file cannot be written; see :func:`zprl.utils.files.atomic_write`.
     """
     from matplotlib.ticker import EngFormatter
 
@@ -131,7 +131,7 @@ def save_figure(figure: Figure, path: StrPath) -> None:
         path: PNG file to create or to replace.
 
     Raises:
-        OSError: If the file cannot be written; see :func:`zprl.files.atomic_write`.
+        OSError: If the file cannot be written; see :func:`zprl.utils.files.atomic_write`.
     """
     from PIL import Image
 

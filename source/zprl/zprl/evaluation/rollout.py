@@ -22,8 +22,8 @@ from torch import Tensor
 
 from isaaclab.utils.seed import configure_seed
 
-from zprl.envs.layout import EnvLayout
 from zprl.evaluation.statistics import policy_summary
+from zprl.spec import EnvLayout
 
 if TYPE_CHECKING:
     from isaaclab.envs import ManagerBasedRLEnv

@@ -9,10 +9,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from zprl.errors import ZprlError
 from zprl.evaluation.plots import LearningHistory, plot_learning_curves
 from zprl.evaluation.statistics import success_rate
-from zprl.files import load_json
+from zprl.utils.errors import ZprlError
+from zprl.utils.files import load_json
 
 _COLUMNS = (
     "run",

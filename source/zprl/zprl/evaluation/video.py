@@ -27,8 +27,8 @@ import numpy as np
 import torch
 from PIL import Image, ImageDraw, ImageFont
 
-from zprl.errors import ZprlError
-from zprl.files import atomic_write
+from zprl.utils.errors import ZprlError
+from zprl.utils.files import atomic_write
 
 if TYPE_CHECKING:
     from isaaclab.envs import ManagerBasedRLEnv, ManagerBasedRLEnvCfg

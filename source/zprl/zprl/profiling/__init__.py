@@ -3,12 +3,12 @@
 
 """Profiler of the policy step: its error first, then its speed beside other runtimes and the machine's limits."""
 
-from .accuracy import RULES, Errors, double_copy, measure_errors, quantised_copy
-from .hoisted import HoistedPolicy
-from .profiler import CellResult, ContenderResult, ProfileReport, ProfileSettings, profile_policy_step
-from .shapes import make_shape
-from .timing import Timing
-from .work import Work, count_work
+from zprl.policies.flow.hoisted import HoistedPolicy
+from zprl.profiling.accuracy import RULES, Errors, double_copy, measure_errors, quantised_copy
+from zprl.profiling.profiler import CellResult, ContenderResult, ProfileReport, ProfileSettings, profile_policy_step
+from zprl.profiling.shapes import make_shape
+from zprl.profiling.timing import Timing
+from zprl.profiling.work import Work, count_work
 
 __all__ = [
     "RULES",

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from zprl.policy import FlowPolicy
+from zprl.policies import FlowPolicy
 
 
 @dataclass(frozen=True)

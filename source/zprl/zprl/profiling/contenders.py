@@ -16,12 +16,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from zprl.errors import ZprlError
-from zprl.policy import FlowPolicy, NativePolicyStep
-
-from . import cuda
-from .hoisted import HoistedPolicy
-from .shapes import Inputs
+from zprl.policies import FlowPolicy, NativePolicyStep
+from zprl.policies.flow.hoisted import HoistedPolicy
+from zprl.profiling import cuda
+from zprl.profiling.shapes import Inputs
+from zprl.utils.errors import ZprlError
 
 NATIVE = "native"
 """Name of ours in every table."""

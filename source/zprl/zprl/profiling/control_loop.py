@@ -15,12 +15,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from zprl.policy import FlowPolicy
-
-from .contenders import UnavailableError, native_step
-from .machine import native_core
-from .shapes import random_inputs
-from .timing import Timing, take_turns
+from zprl.policies import FlowPolicy
+from zprl.profiling.contenders import UnavailableError, native_step
+from zprl.profiling.machine import native_core
+from zprl.profiling.shapes import random_inputs
+from zprl.profiling.timing import Timing, take_turns
 
 _SIZE = 64  # of a matrix product that stays in the level-1 cache
 

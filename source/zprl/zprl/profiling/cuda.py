@@ -13,8 +13,8 @@ from typing import Any
 
 import torch
 
-from zprl.errors import ZprlError
-from zprl.native import load_torch_library
+from zprl.policies.native.library import load_torch_library
+from zprl.utils.errors import ZprlError
 
 _MOST_INPUT_SETS = 64
 _WARM_UP_CALLS = 3

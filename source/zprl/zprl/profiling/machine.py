@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 
-from . import cuda
+from zprl.profiling import cuda
 
 _PEAK_SECONDS = 0.2
 _PACKAGES = ("zprl", "torch", "numpy", "onnx", "onnxruntime")

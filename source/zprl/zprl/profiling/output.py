@@ -9,13 +9,12 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
-from zprl.errors import ZprlError, describe_full_disk
-from zprl.files import atomic_json_dump
-
-from .profiler import ProfileReport
-from .report import report_to_dict
-from .roofline import plot_roofline
-from .stages import trace_events
+from zprl.profiling.profiler import ProfileReport
+from zprl.profiling.report import report_to_dict
+from zprl.profiling.roofline import plot_roofline
+from zprl.profiling.stages import trace_events
+from zprl.utils.errors import ZprlError, describe_full_disk
+from zprl.utils.files import atomic_json_dump
 
 
 def check_writable(files: Mapping[str, Path | None]) -> None:

@@ -11,18 +11,17 @@ from dataclasses import dataclass, field
 
 import torch
 
-from zprl.errors import ZprlError
-from zprl.policy import FlowPolicy
-
-from . import cuda
-from .accuracy import RULES, Errors, double_copy, measure_errors, quantised_copy
-from .contenders import NATIVE, OURS, RIVALS, Conditions, Contender, UnavailableError, build, native_step
-from .control_loop import ControlLoop, measure_control_loop
-from .machine import Limits, describe_machine, measure_peaks, measure_stream, note_load
-from .shapes import Inputs, Shape, make_shape, random_inputs
-from .stages import StageSplit, split_stages
-from .timing import Samples, Timing, take_turns
-from .work import Work, count_work
+from zprl.policies import FlowPolicy
+from zprl.profiling import cuda
+from zprl.profiling.accuracy import RULES, Errors, double_copy, measure_errors, quantised_copy
+from zprl.profiling.contenders import NATIVE, OURS, RIVALS, Conditions, Contender, UnavailableError, build, native_step
+from zprl.profiling.control_loop import ControlLoop, measure_control_loop
+from zprl.profiling.machine import Limits, describe_machine, measure_peaks, measure_stream, note_load
+from zprl.profiling.shapes import Inputs, Shape, make_shape, random_inputs
+from zprl.profiling.stages import StageSplit, split_stages
+from zprl.profiling.timing import Samples, Timing, take_turns
+from zprl.profiling.work import Work, count_work
+from zprl.utils.errors import ZprlError
 
 _CHECKED_ROWS = 16
 """Rows at least on which errors are measured: small batches are run several times."""

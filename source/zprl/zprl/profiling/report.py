@@ -12,12 +12,12 @@ from typing import Any
 
 from prettytable import PrettyTable
 
-from .accuracy import RULES, Errors
-from .contenders import NATIVE, OURS
-from .control_loop import ControlLoop
-from .machine import limits_to_dict
-from .profiler import DRAM_BYTES, CellResult, ContenderResult, ProfileReport, ShapeFacts
-from .stages import StageSplit
+from zprl.profiling.accuracy import RULES, Errors
+from zprl.profiling.contenders import NATIVE, OURS
+from zprl.profiling.control_loop import ControlLoop
+from zprl.profiling.machine import limits_to_dict
+from zprl.profiling.profiler import DRAM_BYTES, CellResult, ContenderResult, ProfileReport, ShapeFacts
+from zprl.profiling.stages import StageSplit
 
 _RULE_NAMES = {"max": "max", "rms": "rms", "cosine": "1-cos"}
 _NONE = "-"

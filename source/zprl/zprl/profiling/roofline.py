@@ -13,11 +13,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from zprl.evaluation.plots import COLORS
-from zprl.files import atomic_write
-
-from .contenders import NATIVE
-from .profiler import DRAM_BYTES, ProfileReport
-from .report import figures
+from zprl.profiling.contenders import NATIVE
+from zprl.profiling.profiler import DRAM_BYTES, ProfileReport
+from zprl.profiling.report import figures
+from zprl.utils.files import atomic_write
 
 if TYPE_CHECKING:
     from _typeshed import StrPath
@@ -40,7 +39,7 @@ def plot_roofline(path: StrPath, report: ProfileReport) -> None:
         report: Profile.
 
     Raises:
-        OSError: If the file cannot be written; see :func:`zprl.files.atomic_write`.
+        OSError: If the file cannot be written; see :func:`zprl.utils.files.atomic_write`.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure

@@ -22,9 +22,9 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
-from zprl.errors import ZprlError
-from zprl.policy import FlowPolicy, FlowPolicyCfg, load_policy
-from zprl.policy.flow_policy_cfg import check_cfg
+from zprl.policies import FlowPolicy, FlowPolicyCfg, load_policy
+from zprl.policies.flow.cfg import check_cfg
+from zprl.utils.errors import ZprlError
 
 TASK_PREFIX = "task:"
 
@@ -86,7 +86,7 @@ class Inputs:
         return Inputs(*(x.to(device, dtype) for x in self.astuple()))
 
     def astuple(self) -> tuple[Tensor, Tensor, Tensor]:
-        """Return the arguments in the order of :meth:`zprl.policy.FlowPolicy.act`."""
+        """Return the arguments in the order of :meth:`zprl.policies.FlowPolicy.act`."""
         return self.obs, self.residual, self.noise
 
 
@@ -104,9 +104,9 @@ def make_shape(name: str, solver: str | None = None, steps: int | None = None, s
     """
     given = "".join(f" {x}" for x in (solver, None if steps is None else f"K={steps}") if x is not None)
     if name.startswith(TASK_PREFIX):
-        from zprl import artifacts  # needs the simulator's packages, as trained policies do
+        from zprl.runs import paths  # needs the simulator's packages, as trained policies do
 
-        trained, _ = load_policy(artifacts.latest_base_policy(name.removeprefix(TASK_PREFIX)))
+        trained, _ = load_policy(paths.latest_base_policy(name.removeprefix(TASK_PREFIX)))
         trained = trained.float()
         _set_solver(trained.cfg, solver, steps)
         return Shape(name + given, _without_action_units(trained), trained)

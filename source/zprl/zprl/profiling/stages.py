@@ -9,11 +9,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from zprl.policy import FlowPolicy
-
-from .contenders import NATIVE, native_step
-from .machine import native_core
-from .timing import Samples
+from zprl.policies import FlowPolicy
+from zprl.profiling.contenders import NATIVE, native_step
+from zprl.profiling.machine import native_core
+from zprl.profiling.timing import Samples
 
 _STAGE_SECONDS = 0.3
 _MIN_REPEATS, _MAX_REPEATS = 5, 2000

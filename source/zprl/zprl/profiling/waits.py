@@ -15,15 +15,15 @@ from typing import TYPE_CHECKING
 import torch
 from torch.profiler import ProfilerActivity, profile, record_function
 
-from zprl.errors import ZprlError
-from zprl.files import atomic_write
+from zprl.utils.errors import ZprlError
+from zprl.utils.files import atomic_write
 
 if TYPE_CHECKING:
     from zprl.envs import ChunkedVecEnv
 
 CHUNK = "zprl.chunk"
-PARTS = ("zprl.policy", "zprl.simulation")
-"""Names of the ranges of :class:`zprl.stopwatch.Stopwatch` inside a chunk."""
+PARTS = ("zprl.policies", "zprl.sim.isaaclab.launch")
+"""Names of the ranges of :class:`zprl.utils.stopwatch.Stopwatch` inside a chunk."""
 REST = "between them"
 
 

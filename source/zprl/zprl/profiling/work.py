@@ -14,9 +14,9 @@ from dataclasses import dataclass
 
 from torch import nn
 
-from zprl.errors import ZprlError
-from zprl.policy import FlowPolicy, ResidualMLPVelocityField
-from zprl.policy.flow_matching import SOLVERS, evaluation_times
+from zprl.policies import FlowPolicy, ResidualMLPVelocityField
+from zprl.policies.flow.flow_matching import SOLVERS, evaluation_times
+from zprl.utils.errors import ZprlError
 
 WEIGHT_BYTES = {"float32": 4, "tf32": 4, "bfloat16": 2}
 """Bytes of one weight. Biases and time tables keep 4 bytes in every precision."""

@@ -14,7 +14,7 @@ from rsl_rl.utils import resolve_callable
 from tensordict import TensorDict
 from torch import Tensor, nn
 
-from zprl.errors import ZprlError
+from zprl.utils.errors import ZprlError
 
 if TYPE_CHECKING:
     from zprl.rl.checkpoint import SteeringCheckpoint

@@ -10,15 +10,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from zprl import simulation
-from zprl.artifacts import latest_base_policy, latest_checkpoint
-from zprl.envs.layout import EnvLayout
-from zprl.errors import ZprlError
-from zprl.files import load_torch
-from zprl.policy import FlowPolicy, PolicyStep, TorchPolicyStep, policy_from_dict
+from zprl.policies import FlowPolicy, PolicyStep, TorchPolicyStep, policy_from_dict
 from zprl.rl.methods import DEFAULT_ALGORITHM, DEFAULT_METHOD, steering_cfg
-from zprl.session import AGENT_ENTRY_POINT
+from zprl.runs.paths import latest_base_policy, latest_checkpoint
+from zprl.runs.session import AGENT_ENTRY_POINT
+from zprl.sim import isaaclab
+from zprl.spec import EnvLayout
 from zprl.steering import Steering, make_steering
+from zprl.utils.errors import ZprlError
+from zprl.utils.files import load_torch
 
 FORMAT = "zprl-steering-checkpoint"
 
@@ -106,7 +106,7 @@ def _experiment_of(task: str, overrides: Sequence[str]) -> str:
         ZprlError: If there is no such task.
     """
     given = [text.partition("=")[2] for text in overrides if text.startswith("agent.experiment_name=")]
-    return given[-1] if given else simulation.resolve_task(task, AGENT_ENTRY_POINT)[1].experiment_name
+    return given[-1] if given else isaaclab.resolve_task(task, AGENT_ENTRY_POINT)[1].experiment_name
 
 
 def find_checkpoint(selector: str, task: str, overrides: Sequence[str]) -> SteeringCheckpoint:

@@ -21,9 +21,9 @@ import torch
 from tensordict import TensorDict
 from torch import Tensor, nn
 
-from zprl.policy import FlowPolicy
-from zprl.policy.embedding import make_mlp
-from zprl.policy.flow_matching import SOLVERS, evaluation_times, time_features
+from zprl.policies import FlowPolicy
+from zprl.policies.flow.flow_matching import SOLVERS, evaluation_times, time_features
+from zprl.utils.modules import make_mlp
 
 _TIME_FEATURES = 16
 

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from isaaclab.utils import configclass
+from zprl.utils.configclass import configclass
 
 
 @configclass

@@ -14,8 +14,8 @@ from rsl_rl.utils.log_writer import LogWriter
 from rsl_rl.utils.logger import Logger
 from torch import Tensor
 
-from zprl import processes
 from zprl.evaluation.plots import LearningHistory
+from zprl.utils import processes
 
 
 class EnvStepWriter(LogWriter):

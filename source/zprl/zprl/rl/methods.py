@@ -9,7 +9,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from zprl.errors import ZprlError
 from zprl.rl.flow_actor_cfg import FlowActorCfg
 from zprl.rl.sac_cfg import use_sac
 from zprl.steering import (
@@ -22,6 +21,7 @@ from zprl.steering import (
     SteeringCfg,
     StepResidualCfg,
 )
+from zprl.utils.errors import ZprlError
 
 if TYPE_CHECKING:
     from zprl.rl.runner_cfg import ZprlRunnerCfg

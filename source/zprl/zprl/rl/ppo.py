@@ -13,10 +13,10 @@ from rsl_rl import algorithms
 from tensordict import TensorDict
 from torch import Tensor
 
-from isaaclab.utils import configclass
 from isaaclab_rl.rsl_rl import RslRlPpoAlgorithmCfg
 
-from zprl.policy.flow_policy import frozen
+from zprl.utils.configclass import configclass
+from zprl.utils.modules import frozen
 
 
 @configclass

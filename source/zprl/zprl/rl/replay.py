@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from zprl.errors import ZprlError
+from zprl.utils.errors import ZprlError
 
 
 @dataclass(frozen=True)

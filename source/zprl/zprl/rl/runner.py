@@ -16,10 +16,10 @@ from rsl_rl.runners import OnPolicyRunner
 from tensordict import TensorDict
 from torch import Tensor
 
-from zprl import processes
-from zprl.files import atomic_torch_save
 from zprl.rl.actor import row_by_row
 from zprl.rl.logger import SteeringLogger
+from zprl.utils import processes
+from zprl.utils.files import atomic_torch_save
 
 if TYPE_CHECKING:
     from zprl.envs import ChunkedVecEnv
@@ -33,7 +33,7 @@ class SteeringRunner(OnPolicyRunner):
     was not.
 
     Several processes learn by rsl_rl's own way for several GPUs, each in its share of the worlds; see
-    :mod:`zprl.processes`, which has joined them.
+    :mod:`zprl.utils.processes`, which has joined them.
 
     Args:
         env: The chunked environment.

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from isaaclab.utils import configclass
 from isaaclab_rl.rsl_rl import RslRlMLPModelCfg, RslRlOnPolicyRunnerCfg
 
-from zprl.policy import FlowPolicyCfg, PretrainCfg
+from zprl.policies import FlowPolicyCfg, PretrainCfg
 from zprl.rl.ppo import PPOCfg
 from zprl.steering import LatentResidualCfg, SteeringCfg
+from zprl.utils.configclass import configclass
 
 
 @configclass

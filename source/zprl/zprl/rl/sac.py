@@ -21,11 +21,11 @@ from rsl_rl.utils import resolve_class, resolve_obs_groups
 from tensordict import TensorDict
 from torch import Tensor, nn
 
-from zprl.errors import ZprlError
-from zprl.policy.flow_policy import frozen
 from zprl.rl.critic import EnsembleCritic
 from zprl.rl.distribution import SquashedGaussian
 from zprl.rl.replay import ReplayBuffer, Transitions
+from zprl.utils.errors import ZprlError
+from zprl.utils.modules import frozen
 
 
 class SAC:

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from isaaclab.utils import configclass
 from isaaclab_rl.rsl_rl import RslRlMLPModelCfg
 
-from zprl.errors import ZprlError
+from zprl.utils.configclass import configclass
+from zprl.utils.errors import ZprlError
 
 if TYPE_CHECKING:
     from zprl.rl.runner_cfg import ZprlRunnerCfg

@@ -11,12 +11,11 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from isaaclab.utils import configclass
-
 from zprl.steering.steering import Steering, SteeringCfg
+from zprl.utils.configclass import configclass
 
 if TYPE_CHECKING:
-    from zprl.policy import PolicyStep
+    from zprl.policies import PolicyStep
 
 
 @configclass
@@ -32,7 +31,7 @@ class EmbeddingResidualCfg(SteeringCfg):
 class EmbeddingResidual(Steering):
     """e' = e + lambda * de, with de in [-1, 1], and the flow conditioned on e' itself.
 
-    The base policy is the one without its bottleneck, :meth:`zprl.policy.FlowPolicy.act_plain`. It runs on torch.
+    The base policy is the one without its bottleneck, :meth:`zprl.policies.FlowPolicy.act_plain`. It runs on torch.
 
     Args:
         cfg: Settings.

@@ -10,13 +10,12 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from isaaclab.utils import configclass
-
-from zprl.errors import ZprlError
 from zprl.steering.steering import Steering, SteeringCfg
+from zprl.utils.configclass import configclass
+from zprl.utils.errors import ZprlError
 
 if TYPE_CHECKING:
-    from zprl.policy import PolicyStep
+    from zprl.policies import PolicyStep
 
 
 @configclass

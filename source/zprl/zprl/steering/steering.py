@@ -12,12 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
-from isaaclab.utils import configclass
-
-from zprl.policy.flow_policy_cfg import resolve_class
+from zprl.utils.configclass import configclass
+from zprl.utils.registry import resolve_class
 
 if TYPE_CHECKING:
-    from zprl.policy import PolicyStep
+    from zprl.policies import PolicyStep
 
 
 @configclass

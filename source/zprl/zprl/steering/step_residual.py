@@ -10,12 +10,11 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from isaaclab.utils import configclass
-
 from zprl.steering.steering import Steering, SteeringCfg
+from zprl.utils.configclass import configclass
 
 if TYPE_CHECKING:
-    from zprl.policy import PolicyStep
+    from zprl.policies import PolicyStep
 
 
 @configclass

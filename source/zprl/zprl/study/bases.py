@@ -9,11 +9,11 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from zprl import artifacts
-from zprl.errors import ZprlError
-from zprl.session import TaskSession
+from zprl.runs import paths
+from zprl.runs.session import TaskSession
 from zprl.study.planning import PlannedVariant
 from zprl.study.scheduler import Job, run_jobs
+from zprl.utils.errors import ZprlError
 
 
 def shared_base_policies(
@@ -72,7 +72,7 @@ def find_base_policy(session: TaskSession, dataset_file: str | None) -> Path | N
     dataset = _dataset(session, dataset_file)
     if not dataset.is_file():
         return None
-    path = artifacts.base_policy_path(session.task, session.agent_cfg, dataset)
+    path = paths.base_policy_path(session.task, session.agent_cfg, dataset)
     return path if path.is_file() else None
 
 
@@ -82,7 +82,7 @@ def _dataset(session: TaskSession, dataset_file: str | None) -> Path:
     if dataset_file is not None:
         return Path(dataset_file)
     cfg = session.agent_cfg.demonstrations
-    return artifacts.demonstrations_path(session.task, cfg, session.env_cfg, expert_cfg_of(session.task))
+    return paths.demonstrations_path(session.task, cfg, session.env_cfg, expert_cfg_of(session.task))
 
 
 def _pretraining(plan: PlannedVariant, dataset_file: str | None, scripts: Path, folder: Path) -> Job:

@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from zprl.errors import ZprlError
 from zprl.rl.methods import ALGORITHMS, DEFAULT_METHOD, METHODS
+from zprl.utils.errors import ZprlError
 
 
 @dataclass(frozen=True)

@@ -16,8 +16,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from zprl.policy import FlowPolicy
-from zprl.policy.flow_policy import rms
+from zprl.policies import FlowPolicy
+from zprl.utils.modules import rms
 
 SPACES = ("latent", "features", "actions")
 """Where a residual's effect is measured: z, its decoded embedding, and the normalised actions that are executed."""

@@ -9,9 +9,9 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from zprl.errors import ZprlError
-from zprl.files import atomic_json_dump, load_json
 from zprl.study.grid import Run, Variant, expand
+from zprl.utils.errors import ZprlError
+from zprl.utils.files import atomic_json_dump, load_json
 
 _VERSION = 1
 

@@ -9,11 +9,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from zprl.errors import ZprlError
-from zprl.policy.flow_policy_cfg import resolve_class
-from zprl.session import TaskSession
+from zprl.runs.session import TaskSession
 from zprl.study.budget import Budget, Schedule, common_budget, schedule
 from zprl.study.grid import Variant
+from zprl.utils.errors import ZprlError
+from zprl.utils.registry import resolve_class
 
 if TYPE_CHECKING:
     from zprl.rl.runner_cfg import ZprlRunnerCfg

@@ -9,7 +9,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from zprl.files import atomic_json_dump, atomic_write
 from zprl.study.grid import ABLATIONS
 from zprl.study.latent_plots import plot_maps, plot_shift
 from zprl.study.manifest import StudyManifest
@@ -18,6 +17,7 @@ from zprl.study.results import VariantResult, load_results
 from zprl.study.run_analysis import load_analyses
 from zprl.study.scheduler import last_line
 from zprl.study.tables import latent_table, results_table, settings_table, time_table
+from zprl.utils.files import atomic_json_dump, atomic_write
 
 
 def write_report(manifest: StudyManifest, folder: Path, output: Path) -> None:

@@ -13,12 +13,12 @@ from typing import Any
 
 import numpy as np
 
-from zprl.errors import ZprlError
 from zprl.evaluation.plots import LearningHistory
-from zprl.files import load_json
 from zprl.study.grid import Variant
 from zprl.study.manifest import StudyManifest
 from zprl.study.statistics import Estimate, area_under_curve, mean_interval, steps_to_reach
+from zprl.utils.errors import ZprlError
+from zprl.utils.files import load_json
 
 LEVELS = (0.8, 0.9)
 """Success rates whose first evaluation the report names."""

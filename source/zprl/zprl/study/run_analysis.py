@@ -14,18 +14,18 @@ import torch
 from tensordict import TensorDict
 from torch import Tensor
 
-from zprl import artifacts
+from zprl.commands.evaluate import LoadedPolicies
 from zprl.data import load_demonstrations
 from zprl.evaluation.comparison import noise_shape
-from zprl.evaluation.evaluate import LoadedPolicies
 from zprl.evaluation.rollout import ChunkPlanner, Evaluator
-from zprl.files import atomic_json_dump, load_json
-from zprl.progress import Progress
 from zprl.rl.actor import make_actor
 from zprl.rl.checkpoint import SteeringCheckpoint, load_checkpoint
-from zprl.session import TaskSession
+from zprl.runs import paths
+from zprl.runs.session import TaskSession
 from zprl.study.latent_analysis import Demonstrated, analyse
 from zprl.study.manifest import StudyManifest, VariantRecord
+from zprl.utils.files import atomic_json_dump, load_json
+from zprl.utils.progress import Progress
 
 if TYPE_CHECKING:
     from isaaclab.envs import ManagerBasedRLEnv
@@ -57,7 +57,7 @@ def analyse_runs(manifest: StudyManifest, folder: Path) -> None:
     with launcher.launched(), launcher.environment() as env, Progress(len(due), "analysing latents", "run") as progress:
         demonstrated: dict[str, Demonstrated] = {}
         for record, run_dir in due:
-            checkpoint = load_checkpoint(artifacts.checkpoints(run_dir)[-1])
+            checkpoint = load_checkpoint(paths.checkpoints(run_dir)[-1])
             overrides = (*manifest.pinned["overrides"], *record.variant.overrides)
             session = TaskSession(manifest.task, manifest.device, overrides, manifest.num_envs, checkpoint=checkpoint)
             policies = LoadedPolicies(session, env, checkpoint, None)

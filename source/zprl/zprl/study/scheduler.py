@@ -17,8 +17,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from zprl.errors import ZprlError
-from zprl.progress import Progress
+from zprl.utils.errors import ZprlError
+from zprl.utils.progress import Progress
 
 _PR_SET_PDEATHSIG = 1
 """From linux/prctl.h."""

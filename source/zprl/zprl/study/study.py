@@ -13,12 +13,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from zprl import artifacts
-from zprl.deploy.describe import git_commit
-from zprl.errors import ZprlError
-from zprl.files import checksum, load_json
-from zprl.policy import load_policy
+from zprl.policies import load_policy
 from zprl.profiling.machine import describe_machine
+from zprl.runs import paths
 from zprl.study.bases import shared_base_policies
 from zprl.study.budget import Budget
 from zprl.study.grid import ABLATIONS, Run, Variant, ablation_variants, expand, method_variants
@@ -27,11 +24,14 @@ from zprl.study.planning import PlannedVariant, plan_variants
 from zprl.study.report import write_report
 from zprl.study.run_analysis import analyse_runs
 from zprl.study.scheduler import Job, exclusive, run_jobs
+from zprl.utils.errors import ZprlError
+from zprl.utils.files import checksum, load_json
+from zprl.utils.provenance import git_commit
 
 
 def study_dir(task: str, name: str) -> Path:
     """Return the folder of a study's runs."""
-    return artifacts.LOGS / "studies" / task / name
+    return paths.LOGS / "studies" / task / name
 
 
 def run_study(args: argparse.Namespace, overrides: list[str], scripts: Path) -> int:
@@ -162,18 +162,18 @@ def _training(run: Run, plan: PlannedVariant, base: Path, args: argparse.Namespa
     ]
 
     def prepare() -> list[str]:
-        if found := artifacts.checkpoints(run_dir):
+        if found := paths.checkpoints(run_dir):
             return [*command, "--checkpoint", str(found[-1])]
         if run_dir.exists():
             shutil.rmtree(run_dir)  # it was stopped before its first checkpoint
         return [*command, "--run_dir", str(run_dir), "--base", str(base)]
 
     def segments_done() -> int:
-        found = artifacts.checkpoints(run_dir)
-        return artifacts.iteration_of(found[-1]) // timetable.save_interval if found else 0
+        found = paths.checkpoints(run_dir)
+        return paths.iteration_of(found[-1]) // timetable.save_interval if found else 0
 
     def keep_last_checkpoint() -> None:
-        for path in artifacts.checkpoints(run_dir)[:-1]:
+        for path in paths.checkpoints(run_dir)[:-1]:
             path.unlink()  # of SAC they hold the replay buffer, which is large
 
     return Job(run.name, prepare, run_dir / "train.log", timetable.num_segments, segments_done, keep_last_checkpoint)

@@ -1,0 +1,264 @@
+# Copyright (c) 2026, The ZPRL Project Developers.
+# SPDX-License-Identifier: BSD-3-Clause
+
+"""The base policy of ZPRL (arXiv 2605.19919): embedding, bottleneck and flow, from raw observation to raw action chunk.
+
+::
+
+    obs -> normalise -> embedding e -> bottleneck encoder -> N(mean, var)
+                                                              |
+                          residual of reinforcement learning  +
+                                                              |
+                        z' = mean + residual -> decoder -> condition
+                                                              |
+    noise ----------- K solver steps of v(x, t | condition) ----> un-normalise -> clamp -> chunk
+
+N is the batch, H the horizon, A the action dimension.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from zprl.policies.flow import flow_matching
+from zprl.policies.flow.bottleneck import VariationalBottleneck, kl_to_standard_normal, sample_latent
+from zprl.policies.flow.cfg import FlowPolicyCfg, check_cfg
+from zprl.policies.flow.normalizer import MIN_STD, Normalizer
+from zprl.policies.flow.velocity_field import VelocityField
+from zprl.utils.errors import ZprlError
+from zprl.utils.modules import frozen, rms
+from zprl.utils.registry import resolve_class
+
+
+class FlowPolicy(nn.Module):
+    """Flow-matching policy with a variational bottleneck in front of its velocity field.
+
+    Raw observations come in and raw actions go out: normalisers and action limits are buffers of the module, so a copy,
+    a checkpoint or an export of it cannot lose them.
+
+    Args:
+        cfg: Configuration.
+        obs_dim: Width of the observation.
+        action_dim: Width of an action A.
+
+    Raises:
+        ZprlError: If the configuration is not valid.
+    """
+
+    action_low: Tensor
+    action_high: Tensor
+    fixed_noise: Tensor
+    embedding: nn.Module
+    velocity_field: VelocityField
+
+    def __init__(self, cfg: FlowPolicyCfg, obs_dim: int, action_dim: int) -> None:
+        super().__init__()
+        check_cfg(cfg)
+        self.cfg = cfg
+        self.obs_dim = obs_dim
+        self.action_dim = action_dim
+        self.obs_normalizer = Normalizer(obs_dim)
+        self.action_normalizer = Normalizer(action_dim)
+        self.register_buffer("action_low", torch.full((action_dim,), -torch.inf))
+        self.register_buffer("action_high", torch.full((action_dim,), torch.inf))
+        self.embedding = resolve_class(cfg.embedding_class)(cfg, obs_dim)
+        self.bottleneck = VariationalBottleneck(cfg)
+        self.velocity_field = resolve_class(cfg.velocity_field_class)(cfg, action_dim)
+        if not isinstance(self.velocity_field, VelocityField):
+            raise ZprlError(f"{cfg.velocity_field_class} is not a subclass of zprl.policies.VelocityField.")
+        self.register_buffer("fixed_noise", torch.randn(cfg.horizon, action_dim))
+
+    @property
+    def num_parameters(self) -> int:
+        """Number of learned parameters."""
+        return sum(parameter.numel() for parameter in self.parameters())
+
+    @property
+    def chunk_shape(self) -> tuple[int, int]:
+        """Shape (H, A) of an action chunk."""
+        return self.cfg.horizon, self.action_dim
+
+    def set_normalizers(self, obs: Tensor, actions: Tensor) -> None:
+        """Fit both normalisers.
+
+        Args:
+            obs: Observations (M, obs_dim), in their own units.
+            actions: Actions (M, A), in their own units.
+
+        Raises:
+            ValueError: If the data is empty, has another width or is not finite.
+        """
+        self.obs_normalizer.fit(obs, constant_std=1.0)
+        self.action_normalizer.fit(actions, constant_std=MIN_STD)
+
+    @torch.no_grad()
+    def set_action_limits(self, low: Tensor, high: Tensor) -> None:
+        """Set the limits that :meth:`act` clamps actions to.
+
+        Args:
+            low: Lower limits (A,), in the actions' own units; infinite for none.
+            high: Upper limits (A,), likewise.
+
+        Raises:
+            ValueError: If a lower limit is not below its upper limit (this includes NaN).
+        """
+        low, high = torch.as_tensor(low), torch.as_tensor(high)
+        if low.shape != (self.action_dim,) or high.shape != (self.action_dim,) or not bool((low < high).all()):
+            raise ValueError(f"expected {self.action_dim} lower limits below {self.action_dim} upper limits.")
+        self.action_low.copy_(low)
+        self.action_high.copy_(high)
+
+    # -- parts of a policy step ----------------------------------------------------------------------------------------
+
+    def embed(self, obs: Tensor) -> Tensor:
+        """Embedding e (N, embed_dim) of raw observations (N, obs_dim)."""
+        return self.embedding(self.obs_normalizer(obs))
+
+    def encode(self, obs: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and log-variance of the latent, (N, latent_dim) each, of raw observations (N, obs_dim)."""
+        return self.bottleneck.encode(self.embed(obs))
+
+    def decode(self, z: Tensor) -> Tensor:
+        """Condition (N, embed_dim) of the velocity field for a latent (N, latent_dim)."""
+        return self.bottleneck.decode(z)
+
+    def integrate(self, condition: Tensor, noise: Tensor) -> Tensor:
+        """Solve the flow from noise to a normalised chunk.
+
+        Args:
+            condition: Embedding or decoded latent (N, embed_dim).
+            noise: State at t = 1 (N, H, A).
+
+        Returns:
+            Normalised chunk (N, H, A).
+        """
+        solver, field = flow_matching.SOLVERS[self.cfg.solver], self.velocity_field
+        times = flow_matching.evaluation_times(solver, self.cfg.num_flow_steps)
+        # Sent without waiting: a plain copy to a GPU would make the host wait for all work before it.
+        tables = field.time_tables(torch.tensor(times, dtype=noise.dtype).to(noise.device, non_blocking=True))
+        modulation = field.modulation(condition)
+        return flow_matching.integrate(
+            lambda x, row: field.velocity(x, modulation, tables[row]), noise, solver, self.cfg.num_flow_steps
+        )
+
+    def sample_noise(self, n: int, generator: torch.Generator | None = None) -> Tensor:
+        """Start (n, H, A) of the flow according to ``cfg.initial_noise``.
+
+        Args:
+            n: Number of chunks.
+            generator: Source of randomness for "sampled", on the policy's device; torch's default one if None.
+        """
+        like = self.fixed_noise
+        if self.cfg.initial_noise == "zero":
+            return like.new_zeros(n, *like.shape)
+        if self.cfg.initial_noise == "fixed":
+            return like.expand(n, *like.shape)
+        return torch.randn(n, *like.shape, generator=generator, device=like.device, dtype=like.dtype)
+
+    # -- acting --------------------------------------------------------------------------------------------------------
+
+    @torch.no_grad()
+    def act(self, obs: Tensor, residual: Tensor | None = None, noise: Tensor | None = None) -> Tensor:
+        """The whole policy step, through the bottleneck.
+
+        The base policy is ``residual = None``: it acts on the latent's mean, not on a sample.
+
+        Args:
+            obs: Raw observations (N, obs_dim).
+            residual: What to add to the latent's mean (N, latent_dim), already scaled; zero if None.
+            noise: Start of the flow (N, H, A); :meth:`sample_noise` if None.
+
+        Returns:
+            Raw action chunk (N, H, A), within the action limits.
+        """
+        mean, _ = self.encode(obs)
+        return self._chunk(self.decode(mean if residual is None else mean + residual), noise)
+
+    @torch.no_grad()
+    def act_plain(self, obs: Tensor, noise: Tensor | None = None, residual: Tensor | None = None) -> Tensor:
+        """The policy step without the bottleneck: the condition is the embedding itself.
+
+        Args:
+            obs: Raw observations (N, obs_dim).
+            noise: Start of the flow (N, H, A); :meth:`sample_noise` if None.
+            residual: What to add to the embedding (N, embed_dim), already scaled; zero if None.
+
+        Returns:
+            Raw action chunk (N, H, A), within the action limits.
+        """
+        e = self.embed(obs)
+        return self._chunk(e if residual is None else e + residual, noise)
+
+    def _chunk(self, condition: Tensor, noise: Tensor | None) -> Tensor:
+        noise = self.sample_noise(condition.shape[0]) if noise is None else noise
+        chunk = self.action_normalizer.inverse(self.integrate(condition, noise))
+        return chunk.clamp(self.action_low, self.action_high)
+
+    # -- training ------------------------------------------------------------------------------------------------------
+
+    def loss(
+        self,
+        obs: Tensor,
+        chunk: Tensor,
+        generator: torch.Generator | None = None,
+        vib_beta: float = 2.0e-4,
+        vib_recon: float = 0.01,
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """Dual-path loss: imitation through the embedding, and a bottleneck trained on top without touching it.
+
+        ::
+
+            total = flow(e) + [ flow_bottleneck(dec(z)) + vib_beta * kl + vib_recon * recon ]
+
+        The second path sees a detached embedding and a detached velocity field, so it trains the bottleneck alone and
+        cannot harm the policy that :meth:`act_plain` runs. Both paths regress the same points of the same lines: it
+        saves random numbers, and their difference then measures the bottleneck rather than chance.
+
+        Args:
+            obs: Raw observations (N, obs_dim).
+            chunk: Raw action chunks (N, H, A).
+            generator: Source of randomness, on the policy's device; torch's default one if None.
+            vib_beta: Weight of the KL divergence.
+            vib_recon: Weight of the reconstruction error.
+
+        Returns:
+            The total loss, of shape (), and its terms and the RMS values of the signals on the way, by name.
+        """
+        chunk = self.action_normalizer(chunk)
+        options = {"generator": generator, "device": chunk.device, "dtype": chunk.dtype}
+        t = torch.rand(chunk.shape[0], **options)
+        x, target = flow_matching.interpolate(chunk, torch.randn(chunk.shape, **options), t)
+
+        # Plain path: trains the embedding and the velocity field.
+        field = self.velocity_field
+        e = self.embed(obs)
+        time_rows = field.time_tables(t)
+        flow = functional.mse_loss(field.velocity(x, field.modulation(e), time_rows), target)
+
+        # Bottleneck path: trains the bottleneck.
+        e = e.detach()
+        mean, logvar = self.bottleneck.encode(e)
+        z = sample_latent(mean, logvar, generator)
+        condition = self.bottleneck.decode(z)
+        with frozen(field):
+            velocity = field.velocity(x, field.modulation(condition), time_rows.detach())
+        flow_bottleneck = functional.mse_loss(velocity, target)
+        kl = kl_to_standard_normal(mean, logvar)
+        recon = functional.mse_loss(condition, e)
+
+        total = flow + flow_bottleneck + vib_beta * kl + vib_recon * recon
+        diagnostics = {
+            "loss": total,
+            "flow": flow,
+            "flow_bottleneck": flow_bottleneck,
+            "kl": kl,
+            "recon": recon,
+            "embedding_rms": rms(e),
+            "recon_error_rms": recon.sqrt(),
+            "latent_mean_rms": rms(mean),
+            "latent_std_rms": rms((0.5 * logvar).exp()),
+            "latent_rms": rms(z),
+        }
+        return total, {name: value.detach() for name, value in diagnostics.items()}

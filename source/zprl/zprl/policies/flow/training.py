@@ -1,0 +1,187 @@
+# Copyright (c) 2026, The ZPRL Project Developers.
+# SPDX-License-Identifier: BSD-3-Clause
+
+"""Training of the base policy from demonstrations, as a function over tensors."""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import torch
+from numpy.typing import ArrayLike
+from torch import Tensor
+
+from zprl.policies.flow.cfg import FlowPolicyCfg, PretrainCfg
+from zprl.policies.flow.policy import FlowPolicy
+from zprl.utils.modules import rms
+
+ProgressCallback = Callable[[int, int, dict[str, float]], None]
+"""Called as ``(steps done, steps in total, metrics averaged since the call before)``."""
+
+
+class PretrainResult(NamedTuple):
+    """What :func:`train_policy` returns."""
+
+    policy: FlowPolicy
+    """Policy with the averaged weights, in evaluation mode."""
+
+    history: list[dict[str, float]]
+    """Step, learning rate and mean diagnostics of each log interval; see :meth:`FlowPolicy.loss`."""
+
+    latent_statistics: dict[str, Any]
+    """See :func:`latent_statistics`."""
+
+
+def make_chunks(obs_list: Sequence[Tensor], action_list: Sequence[Tensor], horizon: int) -> tuple[Tensor, Tensor]:
+    """Cut trajectories into training pairs: every observation with the next H actions.
+
+    A chunk that reaches past the end of its trajectory repeats the last action, so that the policy also learns how to
+    end.
+
+    Args:
+        obs_list: Observations (T_i, obs_dim) of each trajectory.
+        action_list: Actions (T_i, A) of each trajectory.
+        horizon: Chunk length H, in control steps.
+
+    Returns:
+        Observations (M, obs_dim) and chunks (M, H, A), with M the sum of all T_i.
+
+    Raises:
+        ValueError: If there is no trajectory, or if the lengths of one differ or are zero.
+    """
+    if not obs_list or len(obs_list) != len(action_list):
+        raise ValueError(f"expected as many trajectories of each kind, got {len(obs_list)} and {len(action_list)}.")
+    chunks = []
+    for index, (obs, actions) in enumerate(zip(obs_list, action_list, strict=True)):
+        if len(obs) != len(actions) or len(obs) == 0:
+            raise ValueError(f"trajectory {index} has {len(obs)} observations and {len(actions)} actions.")
+        padded = torch.cat([actions, actions[-1:].expand(horizon - 1, -1)])
+        chunks.append(padded.unfold(0, horizon, 1).transpose(1, 2))
+    return torch.cat(list(obs_list)), torch.cat(chunks)
+
+
+def train_policy(
+    obs_list: Sequence[ArrayLike],
+    action_list: Sequence[ArrayLike],
+    cfg: FlowPolicyCfg,
+    pretrain_cfg: PretrainCfg,
+    action_limits: tuple[Tensor, Tensor] | None = None,
+    device: str | torch.device = "cpu",
+    on_progress: ProgressCallback | None = None,
+) -> PretrainResult:
+    """Train a base policy. The result depends on the data, the configurations and the machine, not on global state.
+
+    Args:
+        obs_list: Observations (T_i, obs_dim) of each trajectory, in their own units.
+        action_list: Actions (T_i, A) of each trajectory, in their own units.
+        cfg: Configuration of the policy.
+        pretrain_cfg: Configuration of the training.
+        action_limits: Lower and upper limits (A,) of the actions, in their own units; none if None.
+        device: Device to train on. The policy stays there.
+        on_progress: Called after each log interval and at the end.
+
+    Returns:
+        The policy with averaged weights, the history and the latent's statistics; see :class:`PretrainResult`.
+
+    Raises:
+        ValueError: If the trajectories do not fit together or are not finite, or training diverged.
+        ZprlError: If the policy's configuration is not valid.
+    """
+    device = torch.device(device)
+    trajectories = [torch.as_tensor(obs, dtype=torch.float32) for obs in obs_list]
+    actions = [torch.as_tensor(action, dtype=torch.float32) for action in action_list]
+    obs, chunks = make_chunks(trajectories, actions, cfg.horizon)
+
+    # The initial weights come from torch's global generator: seed it for a moment, then put its state back. They are
+    # drawn on the CPU, so that they are the same on every device.
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(pretrain_cfg.seed)
+        policy = FlowPolicy(cfg, obs.shape[1], chunks.shape[2])
+    policy.set_normalizers(obs, torch.cat(actions))
+    if action_limits is not None:
+        policy.set_action_limits(*action_limits)
+    policy.to(device)
+    obs, chunks = obs.to(device), chunks.to(device)
+
+    average = copy.deepcopy(policy).eval().requires_grad_(False)
+    parameters, averages = list(policy.parameters()), list(average.parameters())
+    optimizer = torch.optim.AdamW(
+        parameters,
+        lr=pretrain_cfg.learning_rate,
+        betas=(pretrain_cfg.betas[0], pretrain_cfg.betas[1]),
+        weight_decay=pretrain_cfg.weight_decay,
+        fused=True,
+    )
+    generator = torch.Generator(device).manual_seed(pretrain_cfg.seed)
+
+    history: list[dict[str, float]] = []
+    sums: dict[str, Tensor] = {}
+    steps_in_sums = 0
+    for step in range(pretrain_cfg.num_steps):
+        learning_rate = _learning_rate(step, pretrain_cfg)
+        for group in optimizer.param_groups:
+            group["lr"] = learning_rate
+        rows = torch.randint(len(obs), (pretrain_cfg.batch_size,), generator=generator, device=device)
+        loss, diagnostics = policy.loss(
+            obs[rows], chunks[rows], generator, pretrain_cfg.vib_beta, pretrain_cfg.vib_recon
+        )
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+
+        decay = min(pretrain_cfg.ema_max_decay, 1.0 - (1.0 + step) ** -pretrain_cfg.ema_power)
+        with torch.no_grad():
+            for averaged, parameter in zip(averages, parameters, strict=True):
+                averaged.lerp_(parameter, 1.0 - decay)
+
+        # Sums stay on the device: reading a value at each step would make the CPU wait for the accelerator.
+        sums = {name: value + sums.get(name, 0.0) for name, value in diagnostics.items()}
+        steps_in_sums += 1
+        if (step + 1) % pretrain_cfg.log_interval == 0 or step + 1 == pretrain_cfg.num_steps:
+            metrics = {name: value.item() / steps_in_sums for name, value in sums.items()}
+            if not math.isfinite(metrics["loss"]):
+                raise ValueError(f"training diverged before step {step + 1}; lower PretrainCfg.learning_rate.")
+            sums, steps_in_sums = {}, 0
+            history.append({"step": step + 1, "learning_rate": learning_rate, **metrics})
+            if on_progress is not None:
+                on_progress(step + 1, pretrain_cfg.num_steps, metrics)
+
+    return PretrainResult(average, history, latent_statistics(average, obs))
+
+
+@torch.no_grad()
+def latent_statistics(policy: FlowPolicy, obs: Tensor) -> dict[str, Any]:
+    """RMS values of the latent over a data set, which set the scale of the latent residual.
+
+    A good residual has an RMS of about a tenth of the latent's.
+
+    Args:
+        policy: Policy.
+        obs: Raw observations (M, obs_dim), on the policy's device.
+
+    Returns:
+        Plain numbers and lists: ``latent_mean_rms`` and ``latent_std_rms`` over all dimensions, both also
+        ``..._per_dim``, ``embedding_rms`` and ``recon_error_rms`` (of the decoded mean against the embedding).
+    """
+    e = policy.embed(obs)
+    mean, logvar = policy.bottleneck.encode(e)
+    std = (0.5 * logvar).exp()
+    return {
+        "latent_mean_rms": rms(mean).item(),
+        "latent_std_rms": rms(std).item(),
+        "latent_mean_rms_per_dim": mean.square().mean(dim=0).sqrt().tolist(),
+        "latent_std_rms_per_dim": std.square().mean(dim=0).sqrt().tolist(),
+        "embedding_rms": rms(e).item(),
+        "recon_error_rms": rms(policy.decode(mean) - e).item(),
+    }
+
+
+def _learning_rate(step: int, cfg: PretrainCfg) -> float:
+    """Linear warm-up, then a half cosine down to zero at the last step."""
+    if step < cfg.warmup_steps:
+        return cfg.learning_rate * (step + 1) / cfg.warmup_steps
+    progress = (step - cfg.warmup_steps) / max(1, cfg.num_steps - cfg.warmup_steps)
+    return cfg.learning_rate * 0.5 * (1.0 + math.cos(math.pi * progress))

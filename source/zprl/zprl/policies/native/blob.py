@@ -1,0 +1,195 @@
+# Copyright (c) 2026, The ZPRL Project Developers.
+# SPDX-License-Identifier: BSD-3-Clause
+
+"""The blob: a flow policy packed for the native libraries."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from zprl.policies.flow import flow_matching
+from zprl.policies.flow.cfg import SOLVER_NAMES
+from zprl.policies.flow.encoders import ObservationEmbedding
+from zprl.policies.flow.policy import FlowPolicy
+from zprl.policies.flow.velocity_field import ResidualMLPVelocityField
+from zprl.utils.errors import ZprlError
+
+# Format of the blob. csrc/core/policy_blob.h describes it; change both together.
+_MAGIC = 0x4C52505A
+_VERSION = 4
+HEADER_INTS = 64
+_PANEL = 64
+_ALIGNMENT = 64
+MAX_HIDDEN_LAYERS = 8
+_EMBED_HIDDEN_FIELD = 16
+_VIB_HIDDEN_FIELD = _EMBED_HIDDEN_FIELD + MAX_HIDDEN_LAYERS
+_ACTOR_FIELD = _VIB_HIDDEN_FIELD + MAX_HIDDEN_LAYERS
+
+ACTIVATIONS: tuple[type[nn.Module], ...] = (nn.ELU, nn.ReLU, nn.Tanh, nn.SiLU, nn.GELU)
+"""Activations of an actor that the native libraries know, in the order of the blob's header."""
+
+OUTPUTS = ("clamp", "tanh")
+"""Ways to bound an actor's output to [-1, 1] that the native libraries know, in the order of the blob's header."""
+
+
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+"""Types of packed weights, in the order of the blob's header."""
+
+
+@dataclass(frozen=True)
+class PackedActor:
+    """What reinforcement learning trained, as the blob holds it.
+
+    It computes ``residual_scale * bound(mlp(([obs, z] - mean) / divisor))`` from the raw observation and the mean z of
+    the latent, where ``bound`` is a clamp to [-1, 1] or the hyperbolic tangent.
+    """
+
+    mean: Tensor
+    """Mean of the input normaliser (obs_dim + latent_dim,), float32."""
+
+    divisor: Tensor
+    """Its divisor (obs_dim + latent_dim,), float32."""
+
+    layers: tuple[nn.Linear, ...]
+    """Linear layers, in order."""
+
+    activation: type[nn.Module]
+    """Between the layers; one of :data:`ACTIVATIONS`."""
+
+    residual_scale: float
+    """Lambda [dimensionless]."""
+
+    output: str = "clamp"
+    """How the last layer's output is bounded; one of :data:`OUTPUTS`."""
+
+
+@torch.no_grad()
+def pack_policy(policy: FlowPolicy, dtype: str = "float32", actor: PackedActor | None = None) -> Tensor:
+    """Pack a policy into the blob that the native libraries read.
+
+    Args:
+        policy: Policy on any device.
+        dtype: Type of the weights of modulation and velocity field, "float32" or "bfloat16".
+        actor: What steers it, :meth:`PackedActor.from_model`. A policy step with such a blob adds the actor's bounded
+            output to the latent by itself. None packs the base policy.
+
+    Returns:
+        The blob: a one-dimensional uint8 tensor on the CPU.
+
+    Raises:
+        ZprlError: If the dtype is unknown, or the policy has an embedding or a velocity field of its own, too many
+            hidden layers, or weights that are not finite, or the actor does not fit it.
+    """
+    if dtype not in DTYPES:
+        raise ZprlError(f"unknown weight type {dtype!r}; choose one of {', '.join(DTYPES)}.")
+    cfg = policy.cfg
+    embedding = supported_module(policy.embedding, ObservationEmbedding)
+    field = supported_module(policy.velocity_field, ResidualMLPVelocityField)
+    if max(len(cfg.embed_hidden_dims), len(cfg.vib_hidden_dims)) > MAX_HIDDEN_LAYERS:
+        raise ZprlError(f"the native backend takes at most {MAX_HIDDEN_LAYERS} hidden layers; use the torch backend.")
+
+    weights = list(_sections(policy, embedding, field, DTYPES[dtype]))
+    limits = [policy.action_low.float(), policy.action_high.float()]  # they may be infinite
+    steering = [] if actor is None else list(_actor_sections(policy, actor))
+    finite = all(torch.isfinite(section).all() for section in weights + steering)
+    if not finite or any(torch.isnan(limit).any() for limit in limits):
+        raise ZprlError("the policy has weights that are not finite numbers; train it again or load another file.")
+    sections = [section.detach().cpu() for section in weights + limits + steering]
+    payload = torch.cat([_padded_to(s.contiguous().view(-1).view(torch.uint8), _ALIGNMENT) for s in sections])
+
+    header = torch.zeros(HEADER_INTS, dtype=torch.int32)
+    sizes = [policy.obs_dim, policy.action_dim, cfg.horizon, cfg.embed_dim, cfg.latent_dim, cfg.num_flow_steps]
+    sizes += [SOLVER_NAMES.index(cfg.solver), cfg.velocity_hidden_dim, cfg.velocity_num_blocks]
+    sizes += [len(cfg.embed_hidden_dims), len(cfg.vib_hidden_dims), list(DTYPES).index(dtype)]
+    for start, values in (
+        (0, [_MAGIC, _VERSION, 4 * HEADER_INTS + payload.numel(), *sizes]),
+        (_EMBED_HIDDEN_FIELD, cfg.embed_hidden_dims),
+        (_VIB_HIDDEN_FIELD, cfg.vib_hidden_dims),
+        (_ACTOR_FIELD, [] if actor is None else _actor_header(actor)),
+    ):
+        header[start : start + len(values)] = torch.tensor(list(values), dtype=torch.int32)
+    return torch.cat([header.view(torch.uint8), payload])
+
+
+def supported_module[M: nn.Module](module: nn.Module, supported: type[M], what: str = "the native backend") -> M:
+    """Return a module of exactly the given class: a subclass may compute something else."""
+    if type(module) is not supported:
+        raise ZprlError(
+            f"{what} runs {supported.__name__} only, and the policy has a {type(module).__name__}; "
+            "use the torch backend."
+        )
+    return module
+
+
+def _actor_header(actor: PackedActor) -> list[int]:
+    widths = [layer.out_features for layer in actor.layers[:-1]]
+    unused = [0] * (MAX_HIDDEN_LAYERS - len(widths))
+    return [1, ACTIVATIONS.index(actor.activation), len(widths), *widths, *unused, OUTPUTS.index(actor.output)]
+
+
+def _actor_sections(policy: FlowPolicy, actor: PackedActor) -> Iterator[Tensor]:
+    obs_dim, latent_dim = policy.obs_dim, policy.cfg.latent_dim
+    actual = actor.layers[0].in_features, actor.layers[-1].out_features
+    if actual != (obs_dim + latent_dim, latent_dim) or len(actor.mean) != obs_dim + latent_dim:
+        raise ZprlError(
+            f"the actor maps {actual[0]} numbers to {actual[1]}, and this policy needs one from {obs_dim + latent_dim} "
+            f"to {latent_dim}; take the actor that was trained on it."
+        )
+    yield from (actor.mean.float(), actor.divisor.float(), torch.tensor([actor.residual_scale]))
+    for layer in actor.layers:
+        yield from _packed(layer.weight, layer.bias, torch.float32)
+
+
+def _sections(
+    policy: FlowPolicy, embedding: ObservationEmbedding, field: ResidualMLPVelocityField, dtype: torch.dtype
+) -> Iterator[Tensor]:
+    """Sections of the blob up to the action limits, in the order of csrc/core/policy_blob.h."""
+    yield from (policy.obs_normalizer.mean.float(), policy.obs_normalizer.std.float())
+    for mlp in (embedding.mlp, policy.bottleneck.encoder, policy.bottleneck.decoder):
+        yield from _linear_layers(mlp, torch.float32)
+    modulation, hidden = field.condition_modulation, field.hidden_dim
+    # Its four parts begin at whole panels.
+    parts = modulation.weight.view(4, hidden, -1), modulation.bias.view(4, hidden)
+    weight, bias = (_padded_to(part, _PANEL, dim=1).flatten(0, 1) for part in parts)
+    yield from _packed(weight, bias, dtype)
+    yield from _packed(field.input.weight, field.input.bias, dtype)
+    times = flow_matching.evaluation_times(flow_matching.SOLVERS[policy.cfg.solver], policy.cfg.num_flow_steps)
+    # A table of rounded times would shift all of a chunk's evaluations: build it in double precision, and round once.
+    yield _padded_to(_double_time_tables(field, times).float().unflatten(1, (-1, hidden)), _PANEL, dim=2)
+    yield from _linear_layers(field.blocks, dtype)
+    yield from _packed(field.output.weight, field.output.bias, dtype)
+    yield from (policy.action_normalizer.mean.float(), policy.action_normalizer.std.float())
+
+
+def _double_time_tables(field: ResidualMLPVelocityField, times: list[float]) -> Tensor:
+    weights = {name: value.double().cpu() for name, value in field.time_mlp.state_dict().items()}
+    features = flow_matching.time_features(torch.tensor(times, dtype=torch.float64), field.time_embed_dim)
+    return torch.func.functional_call(field.time_mlp, weights, (features,))
+
+
+def _linear_layers(module: nn.Module, dtype: torch.dtype) -> Iterator[Tensor]:
+    """Packed weight and bias of each linear layer of a module, in order."""
+    for layer in module.modules():
+        if isinstance(layer, nn.Linear):
+            yield from _packed(layer.weight, layer.bias, dtype)
+
+
+def _packed(weight: Tensor, bias: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+    """Pack a layer's weight (out, in) in panels of outputs, and pad its bias (out,) to whole panels."""
+    panels = _padded_to(weight.float(), _PANEL, dim=0).unflatten(0, (-1, _PANEL)).to(dtype)
+    if dtype == torch.bfloat16:  # two inputs side by side
+        panels = _padded_to(panels, 2, dim=2).unflatten(2, (-1, 2)).transpose(1, 2)
+    else:
+        panels = panels.transpose(1, 2)
+    return panels, _padded_to(bias.float(), _PANEL)
+
+
+def _padded_to(values: Tensor, multiple: int, dim: int = 0) -> Tensor:
+    """Append zeros along a dimension up to a multiple."""
+    missing = -values.shape[dim] % multiple
+    shape = [*values.shape[:dim], missing, *values.shape[dim + 1 :]]
+    return torch.cat([values, values.new_zeros(shape)], dim=dim)

@@ -1,0 +1,130 @@
+# Copyright (c) 2026, The ZPRL Project Developers.
+# SPDX-License-Identifier: BSD-3-Clause
+
+"""Finding, loading and describing the native libraries.
+
+Two libraries lie in the package's folder: ``libzprl_torch.so`` registers the torch operators ``zprl::policy_step``,
+``zprl::encode`` and their like, and the module ``zprl._core`` serves NumPy programs. Nothing is loaded until it is
+asked for, and nothing is ever compiled at run time.
+"""
+
+from __future__ import annotations
+
+import functools
+import platform
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from zprl.utils.errors import ZprlError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+_INSTALL_HINT = "build it with `pip install --no-build-isolation -e .` in the ZPRL repository"
+
+
+def torch_library_path() -> Path:
+    """Path of the library with the torch operators, whether it exists or not.
+
+    A program without this package loads it with ``torch.ops.load_library``, or in C++ by linking to it.
+    """
+    return Path(__file__).parents[2] / "libzprl_torch.so"
+
+
+def load_torch_library() -> None:
+    """Register the operators ``torch.ops.zprl.*`` and their shape functions, once per process.
+
+    Raises:
+        ZprlError: If the library is missing or does not fit the installed torch.
+    """
+    path = torch_library_path()
+    if not path.exists():
+        raise ZprlError(f"the native library {path.name} is missing; {_INSTALL_HINT}.")
+    _register_operators(path)
+
+
+@functools.cache
+def _register_operators(path: Path) -> None:
+    import torch
+
+    try:
+        torch.ops.load_library(str(path))
+    except OSError as error:
+        raise ZprlError(f"the native library {path.name} does not load ({error}); {_INSTALL_HINT}.") from error
+
+    # torch.compile and torch.export run these instead of the kernels, on tensors that have a shape and no data.
+    @torch.library.register_fake("zprl::policy_step")
+    def _(obs: Tensor, residual: Tensor, noise: Tensor, blob: Tensor, header: Sequence[int] = ()) -> Tensor:
+        return torch.empty(noise.shape, dtype=noise.dtype, device=noise.device)
+
+    @torch.library.register_fake("zprl::sampled_policy_step")
+    def _(
+        obs: Tensor, residual: Tensor, noise: Tensor, latent_seed: Tensor, blob: Tensor, header: Sequence[int] = ()
+    ) -> Tensor:
+        return torch.empty(noise.shape, dtype=noise.dtype, device=noise.device)
+
+    @torch.library.register_fake("zprl::integrate")
+    def _(condition: Tensor, noise: Tensor, blob: Tensor, header: Sequence[int] = ()) -> Tensor:
+        return torch.empty(noise.shape, dtype=noise.dtype, device=noise.device)
+
+    @torch.library.register_fake("zprl::encode")
+    def _(obs: Tensor, blob: Tensor, latent_dim: int, header: Sequence[int] = ()) -> tuple[Tensor, Tensor]:
+        return obs.new_empty(obs.shape[0], latent_dim), obs.new_empty(obs.shape[0], latent_dim)
+
+
+def cpu_level() -> str:
+    """Return the instruction set that runs the policy step: "portable", "avx2", "avx512", "avx512_bf16" or "amx".
+
+    The environment variable ``ZPRL_CPU`` chooses another.
+
+    Raises:
+        ZprlError: If the core module does not load, or ``ZPRL_CPU`` names what this processor does not have.
+    """
+    return _ask_core("cpu_level")
+
+
+def multiplies_bfloat16() -> bool:
+    """Return whether the instruction set that runs the policy step takes weights in bfloat16.
+
+    Raises:
+        ZprlError: As :func:`cpu_level`.
+    """
+    return _ask_core("multiplies_bfloat16")
+
+
+def _ask_core(function: str) -> Any:
+    try:
+        from zprl import _core
+
+        return getattr(_core, function)()
+    except ImportError as error:
+        raise ZprlError(f"the native core module does not load ({error}); {_INSTALL_HINT}.") from error
+    except ValueError as error:
+        raise ZprlError(str(error)) from error
+
+
+def build_info() -> dict[str, Any]:
+    """What this installation is: versions, and what its native libraries were built with.
+
+    Returns:
+        ``version`` and ``python``; ``torch_library`` and ``core_module``, "ok" or why they do not load; and, if the
+        core module loads, ``build_type``, ``compiler``, ``built_with_torch`` and ``cuda`` (the toolkit's version
+        and the GPU architectures, such as "13.0 for 80 80+PTX 90a 100a"; None in a CPU build).
+    """
+    from zprl import __version__
+
+    info: dict[str, Any] = {"version": __version__, "python": platform.python_version()}
+    try:
+        load_torch_library()
+        info["torch_library"] = "ok"
+    except (ZprlError, ImportError) as error:
+        info["torch_library"] = str(error)
+    try:
+        from zprl import _core
+    except ImportError as error:
+        info["core_module"] = f"{error}; {_INSTALL_HINT}"
+    else:
+        info["core_module"] = "ok"
+        info.update(_core.build_info())
+    return info

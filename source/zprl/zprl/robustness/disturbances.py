@@ -1,0 +1,346 @@
+# Copyright (c) 2026, The ZPRL Project Developers.
+# SPDX-License-Identifier: BSD-3-Clause
+
+"""What a real robot does to a policy's signals that its simulator did not, with units and default strengths.
+
+A disturbance makes one :class:`Signal` per wave of episodes, which stands between the world and the policy. Everything
+random is drawn per episode, from the episode's own seed. What changes the world is in
+:mod:`zprl.robustness.disturbed_worlds`, the names of all are in :mod:`zprl.robustness.catalogue`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from abc import ABC, abstractmethod
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+import torch
+from torch import Tensor
+
+from isaaclab.managers import SceneEntityCfg
+
+from zprl.evaluation.rollout import episode_seed
+from zprl.spec import EE_POSE_TERM, EnvLayout
+from zprl.utils.errors import ZprlError
+
+if TYPE_CHECKING:
+    from isaaclab.envs import ManagerBasedRLEnv, ManagerBasedRLEnvCfg
+
+OBJECT_POSE_TERM = "object_pose"
+"""Observation term with the object's pose in the robot's root frame, as 9 numbers."""
+
+OBJECT_IN_EE_TERM = "object_in_ee_frame"
+"""Observation term with the object's position in the end effector's frame."""
+
+
+class Draws:
+    """Random numbers of the episodes of a wave. An episode's numbers depend on its seed and on no other episode.
+
+    Args:
+        seed: Seed of the evaluation.
+        episodes: Episode numbers.
+        num_envs: Number of worlds; rows beyond the episodes are zero.
+        steps: Control steps of the longest episode.
+        device: Device of the results.
+    """
+
+    def __init__(self, seed: int, episodes: range, num_envs: int, steps: int, device: str = "cpu") -> None:
+        self.steps = steps
+        self.num_envs = num_envs
+        self.device = device
+        self._generators = [torch.Generator().manual_seed(episode_seed(seed + 2, e)) for e in episodes]
+
+    def normal(self, *shape: int) -> Tensor:
+        """Standard normal numbers (num_envs, *shape)."""
+        return self._draw(lambda generator: torch.randn(shape, generator=generator), shape)
+
+    def uniform(self, *shape: int) -> Tensor:
+        """Numbers from [0, 1), (num_envs, *shape)."""
+        return self._draw(lambda generator: torch.rand(shape, generator=generator), shape)
+
+    def _draw(self, draw: Callable[[torch.Generator], Tensor], shape: tuple[int, ...]) -> Tensor:
+        rows = torch.zeros(self.num_envs, *shape)
+        for row, generator in enumerate(self._generators):
+            rows[row] = draw(generator)
+        return rows.to(self.device)
+
+
+class Signal:
+    """What stands between the worlds and the policy during a wave of episodes; without a subclass, nothing."""
+
+    def observe(self, obs: Tensor) -> Tensor:
+        """What the policy gets (N, D) of the observations (N, D) before a control step; called once per step."""
+        return obs
+
+    def act(self, action: Tensor) -> Tensor:
+        """What the robot gets (N, A) of the actions (N, A) of a control step; called once per step."""
+        return action
+
+    def disturb(self, env: ManagerBasedRLEnv) -> None:
+        """Change the worlds before a control step; called once per step."""
+
+
+class DelayLine:
+    """Hands out what was put in some steps ago; before that, what it was filled with.
+
+    Args:
+        steps: Delay [control steps].
+        fill: What comes out first, or None for the first value that is put in.
+    """
+
+    def __init__(self, steps: int, fill: Tensor | None = None) -> None:
+        self._steps = steps
+        self._fill = fill
+        self._values: deque[Tensor] = deque()
+
+    def __call__(self, value: Tensor) -> Tensor:
+        """Put a value in and take the delayed one out."""
+        if not self._values:
+            self._values.extend([value.clone() if self._fill is None else self._fill] * self._steps)
+        self._values.append(value.clone())
+        return self._values.popleft()
+
+
+@dataclass(frozen=True)
+class Disturbance(ABC):
+    """A disturbance. Its first field is its strength, which a command line can set; 0 disturbs nothing."""
+
+    unit: ClassVar[str] = "1"
+    """Unit of the strength."""
+
+    physics: ClassVar[str | None] = None
+    """Physics engine that it takes, or None for the session's."""
+
+    def strength(self) -> float:
+        """Return the strength."""
+        return getattr(self, dataclasses.fields(self)[0].name)
+
+    def with_strength(self, value: float) -> Disturbance:
+        """Return the same disturbance with another strength."""
+        return dataclasses.replace(self, **{dataclasses.fields(self)[0].name: value})
+
+    def configure(self, env_cfg: ManagerBasedRLEnvCfg) -> None:  # noqa: B027 - most change nothing
+        """Change the configuration of the environment before it is made."""
+
+    @property
+    def changes_world(self) -> bool:
+        """Whether it needs an environment of its own."""
+        return type(self).configure is not Disturbance.configure
+
+    @abstractmethod
+    def start(self, draws: Draws, layout: EnvLayout) -> Signal:
+        """Return what stands between worlds and policy for a wave of episodes.
+
+        Args:
+            draws: Random numbers of the episodes.
+            layout: The task's layout.
+
+        Raises:
+            ZprlError: If the task lacks what is disturbed.
+        """
+
+
+# -- signals ---------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Undisturbed(Disturbance):
+    """The reference."""
+
+    amount: float = 0.0
+    """Nothing."""
+
+    def start(self, draws: Draws, layout: EnvLayout) -> Signal:
+        """See :meth:`Disturbance.start`."""
+        return Signal()
+
+
+@dataclass(frozen=True)
+class ObservationNoise(Disturbance):
+    """White noise on every element of the observation."""
+
+    unit: ClassVar[str] = "of each unit"
+
+    std: float = 0.005
+    """Standard deviation, in each element's unit."""
+
+    def start(self, draws: Draws, layout: EnvLayout) -> Signal:
+        """See :meth:`Disturbance.start`."""
+        noise = iter((self.std * draws.normal(draws.steps + 1, layout.obs_dim)).unbind(dim=1))
+        return _Observing(lambda obs: obs + next(noise))
+
+
+@dataclass(frozen=True)
+class ObservationBias(Disturbance):
+    """A constant error of every element, uniform over both signs."""
+
+    unit: ClassVar[str] = "of each unit"
+
+    limit: float = 0.01
+    """Largest error, in each element's unit."""
+
+    def start(self, draws: Draws, layout: EnvLayout) -> Signal:
+        """See :meth:`Disturbance.start`."""
+        bias = self.limit * (2.0 * draws.uniform(layout.obs_dim) - 1.0)
+        return _Observing(lambda obs: obs + bias)
+
+
+@dataclass(frozen=True)
+class ObservationDelay(Disturbance):
+    """The policy sees the past; until there is one, the first observation."""
+
+    unit: ClassVar[str] = "control steps"
+
+    steps: float = 1
+    """Delay [control steps]."""
+
+    def start(self, draws: Draws, layout: EnvLayout) -> Signal:
+        """See :meth:`Disturbance.start`."""
+        return _Observing(DelayLine(_whole(self, self.steps)))
+
+
+@dataclass(frozen=True)
+class DroppedObservations(Disturbance):
+    """An observation does not arrive, and the last one that did is used again. The first one always arrives."""
+
+    probability: float = 0.2
+    """Probability that an observation is lost."""
+
+    def start(self, draws: Draws, layout: EnvLayout) -> Signal:
+        """See :meth:`Disturbance.start`."""
+        lost = iter((draws.uniform(draws.steps + 1, 1) < self.probability).unbind(dim=1))
+        last: list[Tensor] = []
+
+        def observe(obs: Tensor) -> Tensor:
+            missing = next(lost)
+            last[:] = [torch.where(missing, last[0], obs) if last else obs.clone()]
+            return last[0]
+
+        return _Observing(observe)
+
+
+@dataclass(frozen=True)
+class ActionDelay(Disturbance):
+    """The robot does what it was told in the past; until then, it idles."""
+
+    unit: ClassVar[str] = "control steps"
+
+    steps: float = 1
+    """Delay [control steps]."""
+
+    def start(self, draws: Draws, layout: EnvLayout) -> Signal:
+        """See :meth:`Disturbance.start`."""
+        idle = torch.zeros(draws.num_envs, layout.action_dim, device=draws.device)
+        return _Acting(DelayLine(_whole(self, self.steps), idle))
+
+
+@dataclass(frozen=True)
+class ObjectPoseError(Disturbance):
+    """A constant error of the estimated object pose: of its position in a random direction, and of its yaw.
+
+    Both terms that tell where the object is get the same error.
+    """
+
+    unit: ClassVar[str] = "m"
+
+    position: float = 0.01
+    """Error of the position [m]."""
+
+    yaw: float = 0.1
+    """Largest error of the angle about the vertical, of either sign [rad]."""
+
+    def start(self, draws: Draws, layout: EnvLayout) -> Signal:
+        """See :meth:`Disturbance.start`."""
+        terms = term_slices(layout)
+        if OBJECT_POSE_TERM not in terms:
+            raise ZprlError(f"task {layout.task} has no observation term {OBJECT_POSE_TERM}, whose error is asked for.")
+        direction = draws.normal(3)
+        shift = self.position * direction / direction.norm(dim=1, keepdim=True).clamp(min=1e-9)
+        angle = (self.yaw if self.position else 0.0) * (2.0 * draws.uniform() - 1.0)
+        turn = _about_vertical(angle)
+
+        def observe(obs: Tensor) -> Tensor:
+            obs = obs.clone()
+            pose = obs[:, terms[OBJECT_POSE_TERM]]
+            columns = pose[:, 3:9].unflatten(1, (2, 3))
+            obs[:, terms[OBJECT_POSE_TERM]] = torch.cat(
+                [pose[:, :3] + shift, torch.einsum("nij,nkj->nki", turn, columns).flatten(1)], dim=1
+            )
+            if OBJECT_IN_EE_TERM in terms and EE_POSE_TERM in terms:
+                x, y = obs[:, terms[EE_POSE_TERM]][:, 3:9].unflatten(1, (2, 3)).unbind(dim=1)
+                axes = torch.stack([x, y, torch.linalg.cross(x, y)], dim=1)  # the hand's axes in the root frame
+                obs[:, terms[OBJECT_IN_EE_TERM]] += torch.einsum("nij,nj->ni", axes, shift)
+            return obs
+
+        return _Observing(observe)
+
+
+@dataclass(frozen=True)
+class ObjectPush(Disturbance):
+    """The object is pushed once, horizontally in a random direction, between 0.25 and 1 s after the start."""
+
+    unit: ClassVar[str] = "m/s"
+
+    speed: float = 0.3
+    """Change of the object's velocity [m/s]."""
+
+    def start(self, draws: Draws, layout: EnvLayout) -> Signal:
+        """See :meth:`Disturbance.start`."""
+        when = ((0.25 + 0.75 * draws.uniform()) / layout.step_dt).long()
+        angle = 2.0 * math.pi * draws.uniform()
+        return _Pushing(when, self.speed * torch.stack([angle.cos(), angle.sin()], dim=1))
+
+
+class _Observing(Signal):
+    def __init__(self, observe: Callable[[Tensor], Tensor]) -> None:
+        self._observe = observe
+
+    def observe(self, obs: Tensor) -> Tensor:
+        return self._observe(obs)
+
+
+class _Acting(Signal):
+    def __init__(self, act: Callable[[Tensor], Tensor]) -> None:
+        self._act = act
+
+    def act(self, action: Tensor) -> Tensor:
+        return self._act(action)
+
+
+class _Pushing(Signal):
+    def __init__(self, when: Tensor, velocity: Tensor) -> None:
+        self._when, self._velocity, self._step = when, velocity, 0
+
+    def disturb(self, env: ManagerBasedRLEnv) -> None:
+        from isaaclab.envs.mdp import push_by_setting_velocity
+
+        for row in torch.nonzero(self._when == self._step).flatten().tolist():
+            x, y = self._velocity[row].tolist()
+            ids = torch.tensor([row], device=env.device, dtype=torch.int32)
+            push_by_setting_velocity(env, ids, {"x": (x, x), "y": (y, y)}, SceneEntityCfg("object"))
+        self._step += 1
+
+
+def term_slices(layout: EnvLayout) -> dict[str, slice]:
+    """Return where each term lies in the observation vector."""
+    slices, start = {}, 0
+    for name, size in layout.observation_terms:
+        slices[name] = slice(start, start + size)
+        start += size
+    return slices
+
+
+def _about_vertical(angle: Tensor) -> Tensor:
+    """Rotation matrices (N, 3, 3) about z by angles (N,) [rad]."""
+    cos, sin, zero, one = angle.cos(), angle.sin(), torch.zeros_like(angle), torch.ones_like(angle)
+    return torch.stack([cos, -sin, zero, sin, cos, zero, zero, zero, one], dim=1).unflatten(1, (3, 3))
+
+
+def _whole(disturbance: Disturbance, value: float) -> int:
+    if value != int(value):
+        raise ZprlError(f"the strength {value} of {type(disturbance).__name__} is no whole number of control steps.")
+    return int(value)

@@ -1,0 +1,124 @@
+# Copyright (c) 2026, The ZPRL Project Developers.
+# SPDX-License-Identifier: BSD-3-Clause
+
+"""Where files live, and the keys by which a run finds what an earlier one made.
+
+A key is a hash of all settings that shape the content, so a changed setting makes a new file and an unchanged one is
+reused, whatever else differs.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from isaaclab.utils import class_to_dict
+
+from zprl.policies import INFERENCE_FIELDS
+from zprl.utils.errors import ZprlError
+from zprl.utils.files import checksum, content_key, load_json
+
+if TYPE_CHECKING:
+    from zprl.rl.runner_cfg import DemonstrationsCfg, ZprlRunnerCfg
+
+DATASETS = Path("datasets")
+LOGS = Path("logs")
+
+_CHECKPOINT = re.compile(r"model_(\d+)\.pt")
+
+_NO_INFLUENCE = {
+    *("num_envs", "device", "seed", "log_dir", "recorders", "video_recorders", "viewer", "visualizer_cfgs"),
+    "threads",
+}
+"""Fields of an environment's configuration that do not change what a demonstration looks like."""
+
+
+def env_settings(env_cfg: Any) -> Any:
+    """Return an environment's configuration as plain values, without what has no influence on its episodes."""
+    values = class_to_dict(env_cfg)
+
+    def plain(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {str(k): plain(v) for k, v in sorted(value.items(), key=str) if k not in _NO_INFLUENCE}
+        if isinstance(value, list | tuple):
+            return [plain(v) for v in value]
+        if isinstance(value, bool | int | float | str) or value is None:
+            # The asset's folder depends on where the project lies; its content is what counts.
+            return Path(value).name if isinstance(value, str) and value.startswith("/") else value
+        if callable(value):
+            return f"{value.__module__}:{getattr(value, '__qualname__', type(value).__qualname__)}"
+        return type(value).__name__
+
+    return plain(values)
+
+
+def demonstrations_path(task: str, cfg: DemonstrationsCfg, env_cfg: Any, expert_cfg: Any) -> Path:
+    """Return the data set of some settings."""
+    key = content_key(
+        {"task": task, "demos": class_to_dict(cfg), "env": env_settings(env_cfg), "expert": class_to_dict(expert_cfg)}
+    )
+    return DATASETS / task / f"{cfg.quality}_{cfg.num_demos}_seed{cfg.seed}_{key}.hdf5"
+
+
+def base_policy_path(task: str, agent_cfg: ZprlRunnerCfg, dataset: Path) -> Path:
+    """Return the base policy that some settings train on a data set."""
+    policy = {name: value for name, value in class_to_dict(agent_cfg.policy).items() if name not in INFERENCE_FIELDS}
+    key = content_key({"dataset": checksum(dataset), "policy": policy, "pretrain": class_to_dict(agent_cfg.pretrain)})
+    return LOGS / "base_policy" / task / f"{dataset.stem.rsplit('_', 1)[0]}_{key}" / "base_policy.pt"
+
+
+def experiment_dir(experiment_name: str) -> Path:
+    """Return the folder of an experiment's runs, where Isaac Lab puts them."""
+    return LOGS / "rsl_rl" / experiment_name
+
+
+def new_run_dir(experiment_name: str, run_name: str = "") -> Path:
+    """Return the folder of a run that starts now; it does not exist yet."""
+    stamp = datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
+    name = f"{stamp}_{run_name}" if run_name else stamp
+    path, suffix = experiment_dir(experiment_name) / name, 1
+    while path.exists():
+        path, suffix = experiment_dir(experiment_name) / f"{name}-{suffix}", suffix + 1
+    return path
+
+
+def checkpoints(run_dir: Path) -> list[Path]:
+    """Return a run's checkpoints, oldest first."""
+    return sorted((path for path in run_dir.glob("model_*.pt") if _CHECKPOINT.fullmatch(path.name)), key=iteration_of)
+
+
+def iteration_of(checkpoint: Path) -> int:
+    """Return the iterations that a run had done when it wrote a checkpoint, by the file's name."""
+    match = _CHECKPOINT.fullmatch(checkpoint.name)
+    assert match is not None
+    return int(match[1])
+
+
+def latest_checkpoint(task: str, experiment_name: str) -> Path:
+    """Return the newest checkpoint of a task's newest run that has one.
+
+    Raises:
+        ZprlError: If there is none.
+    """
+    folder = experiment_dir(experiment_name)
+    for manifest in sorted(folder.glob("*/run.json"), key=lambda p: p.parent.name, reverse=True):
+        if load_json(manifest, "run manifest").get("task") == task and (found := checkpoints(manifest.parent)):
+            return found[-1]
+    raise ZprlError(
+        f"there is no checkpoint of task {task} below {folder}; train one with scripts/train.py --task {task}."
+    )
+
+
+def latest_base_policy(task: str) -> Path:
+    """Return the newest base policy of a task.
+
+    Raises:
+        ZprlError: If there is none.
+    """
+    folder = LOGS / "base_policy" / task
+    found = sorted(folder.glob("*/base_policy.pt"), key=lambda p: p.stat().st_mtime)
+    if not found:
+        raise ZprlError(f"there is no base policy of task {task} below {folder}; train one with scripts/pretrain.py.")
+    return found[-1]

@@ -1,0 +1,300 @@
+# Copyright (c) 2026, The ZPRL Project Developers.
+# SPDX-License-Identifier: BSD-3-Clause
+
+"""Newton's MuJoCo solver with MuJoCo's own CPU engine in place of MuJoCo-Warp."""
+
+# mujoco's compiled modules describe themselves to no type checker.
+# pyright: reportAttributeAccessIssue=false
+
+from __future__ import annotations
+
+import inspect
+import logging
+from importlib.metadata import version
+
+import mujoco
+import numpy as np
+import warp as wp
+from mujoco.rollout import Rollout
+from newton import BodyFlags, Contacts, Control, JointType, Model, ModelFlags, State
+from newton.solvers import SolverMuJoCo
+
+from zprl.sim.isaaclab.mujoco.world_models import WorldModels, free_positions
+from zprl.utils.errors import ZprlError
+from zprl.utils.processes import num_cores
+
+logger = logging.getLogger(__name__)
+
+LARGEST_VALUE = 1e10
+"""MuJoCo takes a position, velocity or acceleration beyond this for diverged (its ``mjMAXVAL``)."""
+
+_State = mujoco.mjtState
+
+
+class MujocoSolver(SolverMuJoCo):
+    """Steps all worlds with MuJoCo's CPU engine, on several threads.
+
+    Newton still builds the model and converts between its state and MuJoCo's coordinates; the arrays in between belong
+    to MuJoCo-Warp and lie in the CPU's memory, where NumPy sees them without a copy. Every world starts every call from
+    its state alone, so neither the number of threads nor the other worlds change a single bit of the result.
+
+    MuJoCo by itself would put a diverged world back to its initial state, unseen by the task. Here it becomes NaN, as
+    with MuJoCo-Warp, until the task resets it; :attr:`num_diverged` counts these worlds.
+
+    Args:
+        model: Newton's model, on the CPU.
+        threads: Number of threads, or 0 for one per core; several processes of a training share the cores.
+        **options: Options of :class:`newton.solvers.SolverMuJoCo`.
+    """
+
+    def __init__(self, model: Model, threads: int = 0, **options: object) -> None:
+        super().__init__(model, **options)  # type: ignore[arg-type]
+        if threads < 0:
+            raise ZprlError(f"physics=mujoco needs 0 threads (one per core) or more, not {threads}.")
+        self.num_threads = threads or num_cores()
+        self.num_diverged = 0
+        # A velocity target of a ball joint is turned with the joint's orientation, so it changes within a step.
+        self.inputs_are_constant = int(JointType.BALL) not in model.joint_type.numpy()  # type: ignore[union-attr]
+
+        template = self.mj_model
+        template.opt.disableflags |= int(mujoco.mjtDisableBit.mjDSBL_AUTORESET)
+        self._layout = _Layout(template)
+        self._changes = 0
+        # Newton locks kinematic bodies by an armature that the solver's mean inertia must not see.
+        self._has_kinematic_bodies = bool((self.model.body_flags.numpy() & int(BodyFlags.KINEMATIC)).any())  # type: ignore
+        # Nothing that MuJoCo-Warp would derive into fields which also hold what a user sets.
+        self._derives_alike = (
+            not self._has_kinematic_bodies
+            and template.neq == template.ntendon == 0
+            and not (self.mjw_model.actuator_biasprm.numpy()[..., 2] > 0.0).any()  # a damping ratio
+            and len(self.mjw_model.dof_invweight0) == self.mjw_data.nworld
+        )
+        self._models = WorldModels(template, self.mjw_data.nworld)
+        self._update_models()
+        self._data = [mujoco.MjData(template) for _ in range(self.num_threads)]
+        self._rollout = Rollout(nthread=self.num_threads if self.num_threads > 1 else 0)
+        self._buffers: tuple[np.ndarray, np.ndarray, np.ndarray] | None = None
+        # Otherwise MuJoCo appends each warning to a file in the working directory.
+        mujoco.set_mju_user_warning(logger.debug)
+
+    def advance(self, state: State, control: Control, dt: float, steps: int) -> None:
+        """Take several steps under the same command, forces and mocap poses.
+
+        Args:
+            state: Newton's state, replaced by the one after the steps.
+            control: Newton's command.
+            dt: Duration of a step [s].
+            steps: Number of steps.
+        """
+        with wp.ScopedDevice(self.model.device):
+            self._take_over_changes()
+            self._apply_mjc_control(self.model, state, control, self.mjw_data)
+            self._update_mjc_data(self.mjw_data, self.model, state)
+            self._step_worlds(dt, steps)
+            self._update_newton_state(self.model, state, self.mjw_data, state_prev=state)
+        self._step += steps
+
+    def step(self, state_in: State, state_out: State, control: Control, contacts: Contacts, dt: float) -> None:
+        """Take one step; see :class:`newton.solvers.SolverMuJoCo`."""
+        if state_out is not state_in:
+            state_out.assign(state_in)
+        self.advance(state_out, control, dt, steps=1)
+
+    def notify_model_changed(self, flags: ModelFlags | int) -> None:
+        """Take over changed masses, frictions, gains and the like; see :class:`newton.solvers.SolverMuJoCo`.
+
+        They are taken over at the next step, together: Isaac Lab reports each kind of change by itself, and deriving
+        what depends on them is dear.
+        """
+        if hasattr(self, "_models"):
+            self._changes |= int(flags)
+        else:  # Newton calls this during construction too.
+            super().notify_model_changed(flags)
+
+    def _take_over_changes(self) -> None:
+        if self._changes:
+            changes, self._changes = self._changes, 0
+            super().notify_model_changed(changes)
+            self._update_models()
+
+    def _update_models(self) -> None:
+        self._models.update(self.mjw_model)
+        if self._has_kinematic_bodies:
+            self._models.take_mean_inertia(self.mjw_model)
+
+    def _set_const_0_with_physical_meaninertia(self) -> None:
+        """Derive inertias at the reference posture, as a part of taking over changes.
+
+        MuJoCo-Warp would do so for all worlds, with hundreds of small launches; MuJoCo does so where something changed.
+        """
+        if hasattr(self, "_models") and self._derives_alike:
+            self._models.derive(self.mjw_model)
+        else:
+            super()._set_const_0_with_physical_meaninertia()
+
+    def _step_worlds(self, dt: float, steps: int) -> None:
+        """Take steps from the state in MuJoCo-Warp's arrays, and leave the new state there."""
+        data, layout, origins = self.mjw_data, self._layout, self._models.origins
+        coordinates = {name: getattr(data, name).numpy() for name in ("qpos", "qvel", "act")}
+        initial, control, states = self._buffers_for(steps)
+        initial[:, layout.time] = 0.0
+        for name, values in coordinates.items():
+            initial[:, layout.state[name]] = values
+        for name, part in layout.control.items():
+            control[:, :, part] = getattr(data, name).numpy().reshape(len(initial), 1, -1)
+        if origins is not None:
+            layout.move(initial, control, -origins)
+
+        healthy = _healthy(initial) & _healthy(control[:, 0])
+        if not healthy.all():
+            initial[~healthy] = layout.rest_state
+            control[~healthy] = layout.rest_control
+        final = self._roll_out(initial, control, states, dt)
+        healthy &= _healthy(final)
+        if not healthy.all():
+            self._report_diverged(~healthy & np.isfinite(coordinates["qpos"]).all(axis=1))
+            final[~healthy] = np.nan
+        if origins is not None:
+            layout.move(final, None, origins)
+        for name, values in coordinates.items():
+            values[:] = final[:, layout.state[name]]
+
+    def _buffers_for(self, steps: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return the initial states, the controls of all steps and the states after them, all of all worlds."""
+        if self._buffers is None or self._buffers[1].shape[1] != steps:
+            worlds, layout = self.mjw_data.nworld, self._layout
+            self._buffers = (
+                np.zeros((worlds, layout.state_size)),
+                np.zeros((worlds, steps, layout.control_size)),
+                np.zeros((worlds, steps, layout.state_size)),
+            )
+        return self._buffers
+
+    def _roll_out(self, initial: np.ndarray, control: np.ndarray, states: np.ndarray, dt: float) -> np.ndarray:
+        """Return the worlds' states after the steps, shape (worlds, state_size)."""
+        steps = control.shape[1]
+        models = self._models.of_worlds(dt)
+        self._call(models, initial, control, states)
+        final = states[:, -1]
+        # The engine holds a world still from its first warning on. Of a world that has not diverged, it means that a
+        # buffer was full or an inertia singular, where MuJoCo-Warp goes on, so this does too.
+        late = np.rint(steps - final[:, self._layout.time] / dt).astype(int)
+        for world in np.flatnonzero((late > 0) & _healthy(final)):
+            for step in range(steps - late[world], steps):
+                now, after = final[world : world + 1].copy(), states[world : world + 1, :1]
+                self._call([models[world]], now, control[world : world + 1, step : step + 1].copy(), after)
+                final[world] = after[0, 0]
+        return final
+
+    def _call(self, models: list, initial: np.ndarray, control: np.ndarray, states: np.ndarray) -> None:
+        self._rollout.rollout(
+            models,
+            self._data,
+            initial,
+            control,
+            control_spec=self._layout.control_spec,
+            skip_checks=True,
+            nstep=control.shape[1],
+            state=states,
+        )
+
+    def _report_diverged(self, new: np.ndarray) -> None:
+        """Count worlds that diverged in this call, and say so when the count doubles."""
+        before, self.num_diverged = self.num_diverged, self.num_diverged + int(new.sum())
+        if self.num_diverged.bit_length() > before.bit_length():
+            logger.warning(
+                "MuJoCo: %d world(s) diverged so far, last world %d; a diverged world is NaN until the task resets it.",
+                self.num_diverged,
+                np.flatnonzero(new)[-1],
+            )
+
+
+class _Layout:
+    """Where each quantity lies in the engine's state and control vectors, which are MuJoCo's mjtState in bit order.
+
+    Args:
+        model: MuJoCo's model.
+    """
+
+    _CONTROLS = {
+        "ctrl": _State.mjSTATE_CTRL,
+        "qfrc_applied": _State.mjSTATE_QFRC_APPLIED,
+        "xfrc_applied": _State.mjSTATE_XFRC_APPLIED,
+        "eq_active": _State.mjSTATE_EQ_ACTIVE,
+        "mocap_pos": _State.mjSTATE_MOCAP_POS,
+        "mocap_quat": _State.mjSTATE_MOCAP_QUAT,
+    }
+
+    def __init__(self, model: mujoco.MjModel) -> None:
+        self.time = 0
+        ends = np.cumsum([1, model.nq, model.nv, model.na])
+        self.state = {
+            name: slice(start, end)
+            for name, start, end in zip(("qpos", "qvel", "act"), ends[:-1], ends[1:], strict=True)
+        }
+        self.state_size = mujoco.mj_stateSize(model, int(_State.mjSTATE_FULLPHYSICS))
+        if self.state_size != ends[-1]:
+            raise ZprlError(
+                "physics=mujoco supports no MuJoCo plugins and no actuator delays; choose physics=newton_mjwarp."
+            )
+        self.control: dict[str, slice] = {}
+        self.control_spec, self.control_size = 0, 0
+        for name, bit in self._CONTROLS.items():
+            size = mujoco.mj_stateSize(model, int(bit))
+            if size:
+                self.control[name] = slice(self.control_size, self.control_size + size)
+                self.control_spec |= int(bit)
+                self.control_size += size
+
+        data = mujoco.MjData(model)
+        self.rest_state, self.rest_control = np.empty(self.state_size), np.empty(self.control_size)
+        mujoco.mj_getState(model, data, self.rest_state, int(_State.mjSTATE_FULLPHYSICS))
+        mujoco.mj_getState(model, data, self.rest_control, self.control_spec)
+
+        self._free_positions = ends[0] + free_positions(model)
+
+    def move(self, state: np.ndarray, control: np.ndarray | None, offset: np.ndarray) -> None:
+        """Move all positions that are given in world coordinates.
+
+        Args:
+            state: State vectors, shape (worlds, state_size), changed in place.
+            control: Control vectors, shape (worlds, steps, control_size), changed in place.
+            offset: Offset of each world [m], shape (worlds, 3).
+        """
+        for columns in self._free_positions:
+            state[:, columns] += offset
+        if control is not None and "mocap_pos" in self.control:
+            part = control[:, :, self.control["mocap_pos"]]
+            part += np.tile(offset, part.shape[-1] // 3)[:, None]
+
+
+def check_installed_versions() -> None:
+    """Check that Newton's solver is the one that :class:`MujocoSolver` fits into.
+
+    Raises:
+        ZprlError: If a function that it relies on is missing or takes other arguments.
+    """
+    for name, arguments in _SEAM.items():
+        function = getattr(SolverMuJoCo, name, None)
+        if function is None or list(inspect.signature(function).parameters) != arguments.split():
+            raise ZprlError(
+                f"physics=mujoco does not fit newton {version('newton')} with mujoco {version('mujoco')}, whose"
+                f" SolverMuJoCo.{name} has changed; install the versions in constraints.txt or choose"
+                " physics=newton_mjwarp."
+            )
+
+
+_SEAM = {
+    "_apply_mjc_control": "self model state control mj_data",
+    "_update_mjc_data": "self mj_data model state world_mask",
+    "_update_newton_state": "self model state mj_data state_prev",
+    "_set_const_0_with_physical_meaninertia": "self",
+    "notify_model_changed": "self flags",
+    "step": "self state_in state_out control contacts dt",
+}
+"""Private functions of Newton's solver, and their arguments."""
+
+
+def _healthy(vectors: np.ndarray) -> np.ndarray:
+    """Return which rows are finite and within MuJoCo's range; a comparison with NaN is false."""
+    return (np.abs(vectors) < LARGEST_VALUE).all(axis=1)

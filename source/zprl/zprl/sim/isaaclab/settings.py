@@ -1,0 +1,235 @@
+# Copyright (c) 2026, The ZPRL Project Developers.
+# SPDX-License-Identifier: BSD-3-Clause
+
+"""A task's configurations: presets and overrides applied, and every mistake in them said in one sentence."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from zprl.sim.isaaclab.quiet import no_garbage, quiet_simulator, simulator_speaks
+from zprl.utils.errors import ZprlError, did_you_mean, one_sentence
+
+SELECTORS = ("physics", "renderer", "presets")
+"""Override keys that choose among a task's presets instead of setting one option."""
+
+
+def resolve_task(
+    task: str,
+    agent_entry_point: str | None,
+    overrides: Sequence[str] = (),
+    play_mode: bool = False,
+    configure: Callable[[Any], None] | None = None,
+) -> tuple[Any, Any]:
+    """Return a task's configuration with presets and overrides applied.
+
+    Isaac Lab resolves the presets; the options are checked first, since it would add a misspelt option silently, and
+    never leave anything for Hydra, which reports a mistake over many lines and exits.
+
+    Args:
+        task: Task id, such as "Zprl-Lift-Franka".
+        agent_entry_point: Registry key of the learner's configuration, such as "zprl_cfg_entry_point", or None.
+        overrides: ``env.NAME=VALUE``, ``agent.NAME=VALUE``, ``physics=NAME``, ``renderer=NAME`` and
+            ``presets=NAME[,NAME]``.
+        play_mode: Whether to apply the configuration's settings for watching instead of training.
+        configure: Changes the learner's configuration before any override is applied.
+
+    Returns:
+        The environment's configuration and the learner's, which is None without ``agent_entry_point``.
+
+    Raises:
+        ZprlError: If the task, the learner, an option, its value's type or a preset does not exist.
+    """
+    with quiet_simulator(), no_garbage():
+        return _resolve_task(task, agent_entry_point, overrides, play_mode, configure)
+
+
+def _resolve_task(
+    task: str,
+    agent_entry_point: str | None,
+    overrides: Sequence[str],
+    play_mode: bool,
+    configure: Callable[[Any], None] | None,
+) -> Any:
+    import gymnasium
+
+    import isaaclab_tasks  # noqa: F401 - registers Isaac Lab's own tasks
+    from isaaclab_tasks.utils import resolve_task_config
+
+    import zprl.tasks  # noqa: F401 - registers this project's tasks
+
+    if task not in gymnasium.registry:
+        known = [name for name in gymnasium.registry if name.startswith(("Zprl-", "Isaac"))]
+        raise ZprlError(f"there is no task '{task}'{did_you_mean(task, known, 'scripts/list_tasks.py lists all')}.")
+    kwargs = gymnasium.registry[task].kwargs
+    if agent_entry_point and agent_entry_point not in kwargs:
+        agents = sorted(key for key in kwargs if key.endswith("_cfg_entry_point") and key != "env_cfg_entry_point")
+        raise ZprlError(f"task '{task}' has no '{agent_entry_point}'; it has {', '.join(agents) or 'no learner'}.")
+
+    parsed = [_split_override(override) for override in overrides]
+    try:
+        with simulator_speaks(), _configured(task, agent_entry_point, configure) as agent_entry_point:
+            preset_paths = _preset_paths(task, agent_entry_point)
+            choices = [
+                override
+                for override, (key, value) in zip(overrides, parsed, strict=True)
+                if key in SELECTORS or (key in preset_paths and isinstance(value, str))
+            ]
+            env_cfg, agent_cfg = resolve_task_config(task, agent_entry_point, overrides=choices)
+            reference = {"env": env_cfg, "agent": agent_cfg}
+            for override, (key, value) in zip(overrides, parsed, strict=True):
+                if override not in choices:
+                    _check_option(override, key, value, reference)
+            return resolve_task_config(task, agent_entry_point, play_mode=play_mode, overrides=list(overrides))
+    except ValueError as error:
+        raise ZprlError(_preset_problem(task, error, preset_paths)) from error
+
+
+@contextlib.contextmanager
+def _configured(
+    task: str, agent_entry_point: str | None, configure: Callable[[Any], None] | None
+) -> Iterator[str | None]:
+    """Register the learner's configuration as ``configure`` changes it, for a while, and give its registry key."""
+    import gymnasium
+
+    from isaaclab_tasks.utils import load_cfg_from_registry
+
+    if agent_entry_point is None or configure is None:
+        yield agent_entry_point
+        return
+
+    def make() -> Any:
+        cfg = load_cfg_from_registry(task, agent_entry_point)
+        configure(cfg)
+        return cfg
+
+    kwargs, key = gymnasium.registry[task].kwargs, f"configured_{agent_entry_point}"
+    kwargs[key] = make
+    try:
+        yield key
+    finally:
+        del kwargs[key]
+
+
+def list_tasks(keyword: str = "Zprl") -> str:
+    """Return a table of the tasks with a scripted expert or a ZPRL learner: id, robot, episode, learners and presets.
+
+    Args:
+        keyword: Part of the ids to list; case does not matter.
+
+    Raises:
+        ZprlError: If no task matches.
+    """
+    with quiet_simulator():
+        return _list_tasks(keyword)
+
+
+def _list_tasks(keyword: str) -> str:
+    import gymnasium
+    from prettytable import PrettyTable
+
+    import zprl.tasks  # noqa: F401 - registers this project's tasks
+
+    table = PrettyTable(["Task", "Robot", "Episode", "Agents (--agent)", "Presets"], align="l")
+    for spec in gymnasium.registry.values():
+        if keyword.lower() not in spec.id.lower() or "zprl_cfg_entry_point" not in spec.kwargs:
+            continue
+        env_cfg, _ = resolve_task(spec.id, None)
+        robot = getattr(env_cfg.scene, "robot", None)
+        with simulator_speaks():
+            presets = _preset_paths(spec.id, None).values()
+        table.add_row(
+            [
+                spec.id,
+                Path(robot.spawn.usd_path).stem if robot is not None else "-",
+                f"{env_cfg.episode_length_s:g} s at {1 / (env_cfg.sim.dt * env_cfg.decimation):g} Hz",
+                "\n".join(
+                    key for key in spec.kwargs if key.endswith("_cfg_entry_point") and key != "env_cfg_entry_point"
+                ),
+                "\n".join(sorted({name for names in presets for name in names} - {"default"})),
+            ]
+        )
+    if not table.rows:
+        raise ZprlError(f"no task of this project has '{keyword}' in its id.")
+    return table.get_string()
+
+
+def _split_override(override: str) -> tuple[str, Any]:
+    from isaaclab_tasks.utils.hydra import _parse_val
+
+    key, separator, value = override.partition("=")
+    if not separator or not value or not (key in SELECTORS or key.startswith(("env.", "agent."))):
+        raise ZprlError(
+            f"'{override}' is no override; write env.NAME=VALUE, agent.NAME=VALUE, physics=NAME, renderer=NAME or"
+            " presets=NAME."
+        )
+    return key, value if key in SELECTORS else _parse_val(value)
+
+
+def _preset_paths(task: str, agent_entry_point: str | None) -> dict[str, list[str]]:
+    """Return {dotted path: names of its presets} of everything that presets choose."""
+    from isaaclab_tasks.utils import load_cfg_from_registry
+    from isaaclab_tasks.utils.hydra import collect_presets
+
+    entry_points = {"env": "env_cfg_entry_point", "agent": agent_entry_point}
+    return {
+        f"{section}.{path}" if path else section: sorted(presets)
+        for section, entry_point in entry_points.items()
+        if entry_point
+        for path, presets in collect_presets(load_cfg_from_registry(task, entry_point)).items()
+    }
+
+
+def _check_option(override: str, key: str, value: Any, reference: Mapping[str, Any]) -> None:
+    """Raise a :class:`ZprlError` if an override sets an option that does not exist, or a value of the wrong type."""
+    section, *path = key.split(".")
+    node = reference[section]
+    if node is None:
+        raise ZprlError(f"'{override}' cannot be applied: no learner is configured here.")
+    walked = section
+    for name in path:
+        options = node if isinstance(node, Mapping) else getattr(node, "__dataclass_fields__", {})
+        if name not in options and name not in getattr(node, "__dict__", {}):
+            names = [str(option) for option in options]
+            raise ZprlError(f"'{override}': {walked} has no option '{name}'{did_you_mean(name, names)}.")
+        node = node[name] if isinstance(node, Mapping) else getattr(node, name)
+        walked = f"{walked}.{name}"
+    if not _same_type(node, value):
+        raise ZprlError(f"'{override}': {walked} must be {_kind(node)}.")
+
+
+def _same_type(old: Any, new: Any) -> bool:
+    if old is None or new is None:
+        return True
+    if isinstance(old, bool) or isinstance(new, bool):
+        return isinstance(old, bool) and isinstance(new, bool)
+    if isinstance(old, float):
+        return isinstance(new, int | float)
+    if isinstance(old, int):
+        return isinstance(new, int)
+    if isinstance(old, list | tuple):
+        return isinstance(new, list | tuple)
+    # A group of options is set option by option: replacing it would lose its defaults.
+    return not (isinstance(old, Mapping) or hasattr(old, "__dataclass_fields__"))
+
+
+def _kind(value: Any) -> str:
+    """Return what a value is, for a message."""
+    if isinstance(value, bool):
+        return "true or false"
+    if isinstance(value, int):
+        return f"an integer, such as {value}"
+    if isinstance(value, float):
+        return f"a number, such as {value}"
+    if isinstance(value, list | tuple):
+        return f"a list, such as {list(value)}"
+    return "set option by option"
+
+
+def _preset_problem(task: str, error: ValueError, preset_paths: Mapping[str, list[str]]) -> str:
+    """Reduce Isaac Lab's report on an unknown preset, which lists every path of the task, to one sentence."""
+    names = sorted({name for presets in preset_paths.values() for name in presets} - {"default"})
+    return f"task '{task}': {one_sentence(error)}; its presets are {', '.join(names) or 'none'}."

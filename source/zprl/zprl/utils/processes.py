@@ -1,0 +1,194 @@
+# Copyright (c) 2026, The ZPRL Project Developers.
+# SPDX-License-Identifier: BSD-3-Clause
+
+"""The processes of one training, as torchrun starts them: which one this is, and what they tell each other.
+
+A process that was started alone is the first and the only one, and no function here then does anything but return.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from typing import Any
+
+import torch
+
+from zprl.utils.errors import ZprlError
+
+LONGEST_WAIT = timedelta(days=7)
+"""How long a process waits for the others: the first may collect demonstrations and train a base policy meanwhile."""
+
+
+class LostProcessError(ZprlError):
+    """Another process of the training has ended, so that this one cannot go on."""
+
+
+def count() -> int:
+    """Return the number of processes, on all machines."""
+    return int(os.environ.get("WORLD_SIZE", "1"))
+
+
+def rank() -> int:
+    """Return the number of this process, from 0."""
+    return int(os.environ.get("RANK", "0"))
+
+
+def local_rank() -> int:
+    """Return the number of this process on its machine, from 0."""
+    return int(os.environ.get("LOCAL_RANK", "0"))
+
+
+def is_first() -> bool:
+    """Return whether this process is the one that prints and writes files."""
+    return rank() == 0
+
+
+def num_cores() -> int:
+    """Return the cores of the machine that fall to this process, at least one."""
+    return max(1, len(os.sched_getaffinity(0)) // _count_on_machine())
+
+
+def own_device(device: str) -> str:
+    """Return the device of this process: the CPU, or a GPU of its own.
+
+    Args:
+        device: What the user asks for.
+
+    Raises:
+        ZprlError: If several processes are to share a GPU.
+    """
+    if count() == 1 or not device.startswith("cuda"):
+        return device
+    if device != "cuda":
+        raise ZprlError(f"each of several processes takes a GPU of its own; pass --device cuda instead of {device}.")
+    if _count_on_machine() > torch.cuda.device_count():
+        raise ZprlError(
+            f"{_count_on_machine()} processes need as many GPUs, and PyTorch finds {torch.cuda.device_count()} on this "
+            "machine; lower --nproc_per_node or pass --device cpu."
+        )
+    return f"cuda:{local_rank()}"
+
+
+def share(number: int, name: str) -> int:
+    """Return this process's part of a number that is split evenly.
+
+    Args:
+        number: The whole.
+        name: What the user calls it.
+
+    Raises:
+        ZprlError: If it cannot be split evenly.
+    """
+    if number % count():
+        raise ZprlError(
+            f"{name} is {number}, which {count()} processes cannot share evenly; choose a multiple of {count()}."
+        )
+    return number // count()
+
+
+def share_of(numbers: range) -> range:
+    """Return this process's part of a range; the parts of all processes, in their order, are the range."""
+    first, last = (len(numbers) * edge // count() for edge in (rank(), rank() + 1))
+    return numbers[first:last]
+
+
+@contextlib.contextmanager
+def joined(device: str) -> Iterator[None]:
+    """Connect the processes while the block lasts: by gloo in the CPU's memory, by NCCL in the GPUs'.
+
+    Args:
+        device: Device of this process; see :func:`own_device`.
+
+    Raises:
+        LostProcessError: If another process ends inside its block.
+    """
+    if count() == 1:
+        yield
+        return
+    backend = "gloo"
+    if torch.device(device).type == "cuda":
+        torch.cuda.set_device(device)
+        backend = "cpu:gloo,cuda:nccl"
+    try:
+        torch.distributed.init_process_group(backend, timeout=LONGEST_WAIT)
+        yield
+    except RuntimeError as error:
+        if not (isinstance(error, torch.distributed.DistError) or "gloo" in str(error)):
+            raise
+        raise LostProcessError(
+            f"process {rank()} has lost another process of the training; run the same command again, with --checkpoint "
+            "latest if there is a checkpoint."
+        ) from error
+    torch.distributed.destroy_process_group()
+
+
+def gather(value: Any) -> list[Any]:
+    """Return what each process passed, in their order; all must call it."""
+    if count() == 1:
+        return [value]
+    values = [None] * count()
+    torch.distributed.all_gather_object(values, value)
+    return values
+
+
+def first_then_others[T](make: Callable[[], T]) -> T:
+    """Call a function in the first process, and in the others only when that is done, so that they find its files.
+
+    Args:
+        make: Returns an existing file, say, or makes it.
+
+    Raises:
+        SystemExit: In the other processes if the first one failed, which says why.
+    """
+    if count() == 1:
+        return make()
+    if not is_first():
+        _wait_for_first()
+        return make()
+    try:
+        value = make()
+    except BaseException:
+        with contextlib.suppress(RuntimeError):  # the others may have ended as well
+            torch.distributed.broadcast_object_list([False], src=0)
+        raise
+    torch.distributed.broadcast_object_list([True], src=0)
+    return value
+
+
+def _wait_for_first() -> None:
+    made = [False]
+    torch.distributed.broadcast_object_list(made, src=0)
+    if not made[0]:
+        raise SystemExit(1)
+
+
+@contextlib.contextmanager
+def one_voice() -> Iterator[None]:
+    """Let the first process alone speak while the block lasts: all of them refuse the same settings.
+
+    Raises:
+        SystemExit: In the other processes, where the first one says why it ends.
+    """
+    if is_first():
+        yield
+        return
+    try:
+        with (
+            open(os.devnull, "w") as nowhere,
+            contextlib.redirect_stdout(nowhere),
+            contextlib.redirect_stderr(nowhere),
+        ):
+            yield
+    except LostProcessError:
+        raise
+    except ZprlError as error:
+        raise SystemExit(2) from error
+    except KeyboardInterrupt as interrupt:
+        raise SystemExit(130) from interrupt
+
+
+def _count_on_machine() -> int:
+    return int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
