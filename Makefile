@@ -43,10 +43,11 @@ train: setup  ## Pretrain the policy and steer it with reinforcement learning
 test: setup  ## Run the tests
 	@$(PYTHON) -m pytest -n 2 --dist loadfile --no-loadscope-reorder --durations=10 $(ARGS)
 
-check: setup  ## Check style, formatting and types of all sources
+check: setup  ## Check style, formatting, types and imports of all sources
 	@$(VENV)/bin/ruff check
 	@$(VENV)/bin/ruff format --check
 	@$(VENV)/bin/pyright
+	@$(VENV)/bin/lint-imports --no-cache --no-logo >build/imports.log || { cat build/imports.log; exit 1; }
 	@$(VENV)/bin/clang-format --dry-run -Werror $(CPP)
 
 format: setup  ## Format all sources

@@ -31,3 +31,17 @@ def pytest_collection_modifyitems(items):
     slow = {item.path for item in items if item.get_closest_marker("slow")}
     count = collections.Counter(item.path for item in items)
     items.sort(key=lambda item: (item.path not in slow, -count[item.path], item.path))
+
+
+def pytest_terminal_summary(terminalreporter):
+    """Print where the time goes: by folder, set-up included, added up over the processes of a run."""
+    seconds = collections.Counter()
+    for reports in terminalreporter.stats.values():
+        for report in reports:
+            if hasattr(report, "duration"):
+                parts = report.nodeid.split("::")[0].split("/")
+                seconds["/".join(parts[:2])] += report.duration
+    if len(seconds) > 1:
+        terminalreporter.write_sep("=", f"{sum(seconds.values()):.0f} s of tests")
+        for name, duration in seconds.most_common():
+            terminalreporter.write_line(f"{duration:7.0f} s  {name}")

@@ -28,6 +28,8 @@ constexpr int kNumSolvers = sizeof(kSolvers) / sizeof(kSolvers[0]);
 // Far above any policy, and small enough that no product of two sizes below overflows 64 bits.
 constexpr int32_t kMaxSize = 1 << 20;
 
+constexpr int32_t kFirstVersionOfParts = 5;
+
 [[noreturn]] void fail(const std::string& sentence) {
     throw std::invalid_argument("invalid ZPRL policy blob: " + sentence);
 }
@@ -36,6 +38,15 @@ int read_size(const int32_t* header, int field, const char* name, int32_t max = 
     const int32_t value = header[field];
     if (value < 1 || value > max) fail(std::string(name) + " is " + std::to_string(value) + ".");
     return value;
+}
+
+// A size of a part, which is zero where the part is not there.
+int read_size_of_part(const int32_t* header, int field, const char* name, bool there) {
+    if (there) return read_size(header, field, name);
+    if (header[field] != 0) {
+        fail(std::string(name) + " is " + std::to_string(header[field]) + ", of a part that is not there.");
+    }
+    return 0;
 }
 
 // Hands out consecutive sections. It counts past the end as well; the caller compares the total with the blob's length
@@ -123,11 +134,22 @@ Policy parse_policy(const void* blob, size_t bytes) {
     }
 
     Policy p{};
-    p.obs_dim = read_size(header, kFieldObsDim, "the observation width");
+    const int32_t steered = header[kFieldSteered];
+    if (steered != 0 && steered != 1) fail("its number of actors is " + std::to_string(steered) + ".");
+    p.steered = steered == 1;
+    p.parts = kPartEncoder | kPartBottleneck | kPartFlow | (p.steered ? kPartActor : 0);  // before version 5
+    if (header[kFieldVersion] >= kFirstVersionOfParts) {
+        p.parts = header[kFieldParts];
+        if (const char* wrong = wrong_parts(p.parts)) fail(wrong);
+        if (p.steered != ((p.parts & kPartActor) != 0)) fail("its parts and its number of actors disagree.");
+    }
+    const bool has_encoder = (p.parts & kPartEncoder) != 0, has_bottleneck = (p.parts & kPartBottleneck) != 0;
+
+    p.obs_dim = read_size_of_part(header, kFieldObsDim, "the observation width", has_encoder);
     p.action_dim = read_size(header, kFieldActionDim, "the action width");
     p.horizon = read_size(header, kFieldHorizon, "the horizon", kMaxSize / p.action_dim);
     p.embed_dim = read_size(header, kFieldEmbedDim, "the embedding width");
-    p.latent_dim = read_size(header, kFieldLatentDim, "the latent width");
+    p.latent_dim = read_size_of_part(header, kFieldLatentDim, "the latent width", has_bottleneck);
     p.num_steps = read_size(header, kFieldNumSteps, "the number of solver steps", 1 << 16);
     p.hidden_dim = read_size(header, kFieldHiddenDim, "the hidden width");
     p.num_blocks = read_size(header, kFieldNumBlocks, "the number of blocks", 1 << 10);
@@ -141,12 +163,13 @@ Policy parse_policy(const void* blob, size_t bytes) {
     if (num_embed < 0 || num_embed > kMaxHiddenLayers || num_vib < 0 || num_vib > kMaxHiddenLayers) {
         fail("its number of hidden layers is not within 0 and " + std::to_string(kMaxHiddenLayers) + ".");
     }
+    if ((num_embed > 0 && !has_encoder) || (num_vib > 0 && !has_bottleneck)) {
+        fail("it has hidden layers of a part that is not there.");
+    }
     for (int i = 0; i < num_embed; ++i) read_size(header, kFieldEmbedHidden + i, "a hidden width of the embedding");
     for (int i = 0; i < num_vib; ++i) read_size(header, kFieldVibHidden + i, "a hidden width of the bottleneck");
 
-    const int32_t steered = header[kFieldSteered], num_actor = header[kFieldNumActorHidden];
-    if (steered != 0 && steered != 1) fail("its number of actors is " + std::to_string(steered) + ".");
-    p.steered = steered == 1;
+    const int32_t num_actor = header[kFieldNumActorHidden];
     if (p.steered) {
         const int32_t activation = header[kFieldActorActivation];
         if (activation < 0 || activation >= static_cast<int32_t>(Activation::kCount)) {
@@ -173,11 +196,15 @@ Policy parse_policy(const void* blob, size_t bytes) {
     p.blob = blob;
     p.bytes = bytes;
     Reader reader(blob);
-    p.obs_mean = reader.take(p.obs_dim);
-    p.obs_std = reader.take(p.obs_dim);
-    p.embedding = reader.take_mlp(p.obs_dim, header + kFieldEmbedHidden, num_embed, false, p.embed_dim);
-    p.encoder = reader.take_mlp(p.embed_dim, header + kFieldVibHidden, num_vib, false, 2 * p.latent_dim);
-    p.decoder = reader.take_mlp(p.latent_dim, header + kFieldVibHidden, num_vib, true, p.embed_dim);
+    if (has_encoder) {
+        p.obs_mean = reader.take(p.obs_dim);
+        p.obs_std = reader.take(p.obs_dim);
+        p.embedding = reader.take_mlp(p.obs_dim, header + kFieldEmbedHidden, num_embed, false, p.embed_dim);
+    }
+    if (has_bottleneck) {
+        p.encoder = reader.take_mlp(p.embed_dim, header + kFieldVibHidden, num_vib, false, 2 * p.latent_dim);
+        p.decoder = reader.take_mlp(p.latent_dim, header + kFieldVibHidden, num_vib, true, p.embed_dim);
+    }
     p.modulation = reader.take_linear(p.embed_dim, 4 * padded(p.hidden_dim), p.dtype);
     p.input = reader.take_linear(p.chunk_dim(), p.hidden_dim, p.dtype);
     p.time_table = reader.take((3 * static_cast<int64_t>(p.num_blocks) + 3) * padded(p.hidden_dim) * p.time_rows);
@@ -203,6 +230,28 @@ Policy parse_policy(const void* blob, size_t bytes) {
     }
     p.block_rows = plan_block_rows(p, level2_cache_bytes());
     return p;
+}
+
+const char* wrong_parts(int32_t parts) {
+    if (parts < 0 || parts >= 2 * kPartActor) return "it has parts that are unknown.";
+    if ((parts & kPartFlow) == 0) return "it has no flow.";
+    if ((parts & kPartEncoder) != 0 && (parts & kPartBottleneck) == 0) return "it has an encoder and no bottleneck.";
+    if ((parts & kPartActor) != 0 && (parts & kPartEncoder) == 0) return "it has an actor and no encoder.";
+    return nullptr;
+}
+
+void require_encoder(int32_t parts) {
+    require_bottleneck(parts);
+    if ((parts & kPartEncoder) == 0) {
+        throw std::invalid_argument("zprl: this policy has no encoder: give it a latent instead of an observation.");
+    }
+}
+
+void require_bottleneck(int32_t parts) {
+    if ((parts & kPartBottleneck) == 0) {
+        throw std::invalid_argument(
+            "zprl: this policy has no bottleneck: give it a condition instead of an observation or a latent.");
+    }
 }
 
 void require_finite_weights(const Policy& p) {

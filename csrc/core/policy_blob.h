@@ -9,12 +9,15 @@
 //
 // Layout, little-endian. Every section begins at a multiple of 64 bytes:
 //
-//   int32[64]  header: see HeaderField; unused fields are zero
+//   int32[64]  header: see HeaderField; unused fields, and those of parts that are not there, are zero
 //   sections, in this order, where a layer is its packed weights and then its bias:
+//     part encoder
 //                obs mean, obs std                      [D] each
 //                embedding layers                       D -> ... -> C
+//     part bottleneck
 //                encoder layers                         C -> ... -> 2 Z   (means, then log-variances)
 //                decoder layers                         Z -> ... -> C
+//     part flow
 //                modulation                             C -> 4 W'         (input bias, shift, scale, gate)
 //                input                                  H A -> W
 //                time table                             [rows][3 L + 3][W']
@@ -22,7 +25,7 @@
 //                blocks, two layers each                W -> W, W -> W
 //                output                                 W -> H A
 //                action mean, std, low, high            [A] each
-//                and, only in the blob of a steered policy,
+//     part actor, of a steered policy
 //                actor mean, divisor                    [D + Z] each
 //                lambda                                 [1]
 //                actor layers                           D + Z -> ... -> Z
@@ -36,11 +39,17 @@
 //
 // Embedding, encoder, decoder and actor are float32 always; the header's dtype is that of the other layers.
 //
+// Parts. A flow is there always. Without a bottleneck, a blob starts at the flow's condition (C numbers, which
+// something else computes); with a bottleneck alone, at a latent; with an encoder, which needs a bottleneck, at an
+// observation. An actor needs both. parse_policy() refuses other combinations.
+//
 // The actor is what reinforcement learning trained: from the raw observation and the latent's mean, normalised as
 // (x - mean) / divisor, to u, which ActorOutput bounds to [-1, 1], and lambda * u is added to the latent.
 //
-// The writer is zprl/policies/native/step.py. Change kVersion with any change of the layout, in both places. Version 3 is read
-// as well: it ends its header before kFieldActorOutput, whose zero stands for the one output that it had.
+// The writer is zprl/policies/native/blob.py. Change kVersion with any change of the layout, in both places. Read as
+// well are version 3, which ends its header before kFieldActorOutput, whose zero stands for the one output that it had,
+// and version 4, which ends it before kFieldParts: both have encoder, bottleneck and flow, and an actor if
+// kFieldSteered says so.
 
 #pragma once
 
@@ -50,7 +59,7 @@
 namespace zprl {
 
 constexpr int32_t kMagic = 0x4C52505A;  // "ZPRL"
-constexpr int32_t kVersion = 4;
+constexpr int32_t kVersion = 5;
 constexpr int32_t kOldestVersion = 3;  // that is read
 constexpr int kHeaderInts = 64;
 constexpr int kMaxHiddenLayers = 8;
@@ -86,16 +95,25 @@ enum HeaderField : int {
     kFieldNumActorHidden,
     kFieldActorHidden,                                         // kMaxHiddenLayers widths
     kFieldActorOutput = kFieldActorHidden + kMaxHiddenLayers,  // how it is bounded
+    kFieldParts,                                               // a bit mask of Part
     kFieldFirstUnused,
+};
+
+// Parts of a blob, as bits of kFieldParts.
+enum Part : int32_t {
+    kPartEncoder = 1,     // from an observation to its embedding: normaliser and embedding
+    kPartBottleneck = 2,  // from an embedding to a latent, and from a latent to a condition
+    kPartFlow = 4,        // from a condition to an action chunk
+    kPartActor = 8,       // from an observation and its latent to what is added to the latent
 };
 
 // Of the weights of modulation and velocity field.
 enum class Dtype : int32_t { kFloat32 = 0, kBfloat16 = 1 };
 
-// Between the actor's layers. Order as in ACTIVATIONS of zprl/policies/native/step.py.
+// Between the actor's layers. Order as in ACTIVATIONS of zprl/policies/native/blob.py.
 enum class Activation : int32_t { kElu = 0, kRelu, kTanh, kSilu, kGelu, kCount };
 
-// How the actor's last sums become u. Order as in OUTPUTS of zprl/policies/native/step.py.
+// How the actor's last sums become u. Order as in OUTPUTS of zprl/policies/native/blob.py.
 enum class ActorOutput : int32_t {
     kClamp = 0,  // clamp(x, -1, 1): the mean of PPO's Gaussian
     kTanh,       // tanh(x): the mean of SAC's squashed Gaussian
@@ -129,7 +147,10 @@ const Solver* find_solver(int32_t number);
 
 struct Policy {
     Dtype dtype;
-    int obs_dim, action_dim, horizon, embed_dim, latent_dim;
+    int32_t parts;   // a bit mask of Part; members of parts that are not there are zero
+    int obs_dim;     // 0 without an encoder
+    int latent_dim;  // 0 without a bottleneck
+    int action_dim, horizon, embed_dim;
     int num_steps, hidden_dim, num_blocks, time_rows;
     Solver solver;
 
@@ -141,7 +162,7 @@ struct Policy {
     size_t block_layer_bytes;
     const float *action_mean, *action_std, *action_low, *action_high;
 
-    bool steered;  // whether there is an actor, and with it the members below
+    bool steered;  // whether there is an actor (kPartActor), and with it the members below
     Activation actor_activation;
     ActorOutput actor_output;
     const float *actor_mean, *actor_divisor, *residual_scale;
@@ -168,6 +189,14 @@ struct Policy {
 
 // Check a blob and point into it. Throws std::invalid_argument with one sentence if it is not a whole, valid blob.
 Policy parse_policy(const void* blob, size_t bytes);
+
+// Throw std::invalid_argument with one sentence if a policy of these parts does not start at an observation, or at a
+// latent: each says what it starts at instead.
+void require_encoder(int32_t parts);
+void require_bottleneck(int32_t parts);
+
+// What is wrong with a blob's parts, as a sentence, or null if they go together.
+const char* wrong_parts(int32_t parts);
 
 // Throw std::invalid_argument if a weight is NaN or infinite. Reads the whole blob.
 void require_finite_weights(const Policy& policy);

@@ -97,6 +97,22 @@ const StepFunctions::OfDtype& of_dtype(const StepFunctions& functions, Dtype dty
 
 const StepFunctions::OfDtype& functions_of(const Policy& policy) noexcept { return of_dtype(*chosen(), policy.dtype); }
 
+// The call whose start `a` says.
+void run(const Policy& policy, StepArguments& a, const float* noise, int64_t rows, float* chunk,
+         float* workspace) noexcept {
+    a.noise = noise;
+    a.rows = rows;
+    a.chunk = chunk;
+    functions_of(policy).policy_step(policy, a, workspace);
+}
+
+template <typename Number>
+void explain_nan(const Policy& policy, const Number* result, int64_t count) {
+    for (int64_t i = 0; i < count; ++i) {
+        if (std::isnan(result[i])) return require_finite_weights(policy);
+    }
+}
+
 double seconds_now() {
     return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
 }
@@ -130,25 +146,55 @@ size_t workspace_floats(const Policy& policy, int64_t rows) {
 void policy_step(const Policy& policy, const float* obs, const float* residual, const float* noise,
                  const uint64_t* latent_seed, int64_t rows, float* chunk, float* workspace,
                  const LatentOutputs& latents) noexcept {
-    functions_of(policy).policy_step(
-        policy, {obs, residual, noise, latent_seed, rows, chunk, latents.mean, latents.decoded, nullptr}, workspace);
+    StepArguments arguments;
+    arguments.obs = obs;
+    arguments.residual = residual;
+    arguments.latent_seed = latent_seed;
+    arguments.latent_mean = latents.mean;
+    arguments.decoded_latent = latents.decoded;
+    run(policy, arguments, noise, rows, chunk, workspace);
 }
 
 void encode(const Policy& policy, const float* obs, int64_t rows, float* mean, float* logvar,
             float* workspace) noexcept {
-    functions_of(policy).encode(policy, obs, rows, mean, logvar, workspace);
+    functions_of(policy).encode(policy, {obs, rows, mean, logvar}, workspace);
+}
+
+void latent(const Policy& policy, const float* obs, int64_t rows, double* mean, float* workspace) noexcept {
+    functions_of(policy).encode(policy, {obs, rows, nullptr, nullptr, mean}, workspace);
+}
+
+void act(const Policy& policy, const double* latent, const float* noise, int64_t rows, float* chunk,
+         float* workspace) noexcept {
+    StepArguments arguments;
+    arguments.latent = latent;
+    run(policy, arguments, noise, rows, chunk, workspace);
+}
+
+void act(const Policy& policy, const float* latent, const float* noise, int64_t rows, float* chunk,
+         float* workspace) noexcept {
+    StepArguments arguments;
+    arguments.rounded_latent = latent;
+    run(policy, arguments, noise, rows, chunk, workspace);
+}
+
+void act_from_condition(const Policy& policy, const float* condition, const float* noise, int64_t rows, float* chunk,
+                        float* workspace) noexcept {
+    StepArguments arguments;
+    arguments.condition = condition;
+    run(policy, arguments, noise, rows, chunk, workspace);
 }
 
 void integrate(const Policy& policy, const float* condition, const float* noise, int64_t rows, float* chunk,
                float* workspace) noexcept {
-    functions_of(policy).integrate(policy, condition, noise, rows, chunk, workspace);
+    StepArguments arguments;
+    arguments.condition = condition;
+    arguments.normalised = true;
+    run(policy, arguments, noise, rows, chunk, workspace);
 }
 
-void check_result(const Policy& policy, const float* result, int64_t count) {
-    for (int64_t i = 0; i < count; ++i) {
-        if (std::isnan(result[i])) return require_finite_weights(policy);
-    }
-}
+void check_result(const Policy& policy, const float* result, int64_t count) { explain_nan(policy, result, count); }
+void check_result(const Policy& policy, const double* result, int64_t count) { explain_nan(policy, result, count); }
 
 std::vector<std::pair<std::string, double>> profile_step(const Policy& policy, int64_t rows, int repeats) {
     require_runnable(policy);
@@ -157,14 +203,18 @@ std::vector<std::pair<std::string, double>> profile_step(const Policy& policy, i
                                  "block_in", "block_out", "output", "solver",   "chunk"};
     static_assert(std::size(names) == kStages, "every stage has a name");
 
-    std::vector<float> obs(rows * policy.obs_dim, 0.0f), chunk(rows * policy.chunk_dim());
+    // From where this policy can start; the parts before take no time.
+    const bool encodes = (policy.parts & kPartEncoder) != 0, decodes = (policy.parts & kPartBottleneck) != 0;
+    const std::vector<float> start(rows * std::max({policy.obs_dim, policy.latent_dim, policy.embed_dim}), 0.0f);
+    std::vector<float> chunk(rows * policy.chunk_dim());
+    StepArguments arguments;
+    (encodes ? arguments.obs : decodes ? arguments.rounded_latent : arguments.condition) = start.data();
     std::vector<float> workspace(workspace_floats(policy, rows));
     std::vector<StageClock> clocks;
     for (int i = 0; i < repeats; ++i) {
         StageClock clock = {&seconds_now, seconds_now(), {}};
-        functions_of(policy).policy_step(
-            policy, {obs.data(), nullptr, nullptr, nullptr, rows, chunk.data(), nullptr, nullptr, &clock},
-            workspace.data());
+        arguments.clock = &clock;
+        run(policy, arguments, nullptr, rows, chunk.data(), workspace.data());
         clocks.push_back(clock);
     }
     const auto total = [](const StageClock& clock) {
@@ -175,7 +225,12 @@ std::vector<std::pair<std::string, double>> profile_step(const Policy& policy, i
                      [&](const StageClock& a, const StageClock& b) { return total(a) < total(b); });
     std::vector<std::pair<std::string, double>> result;
     for (int i = 0; i < kStages; ++i) {
-        if (policy.steered || static_cast<Stage>(i) != Stage::kActor) result.emplace_back(names[i], middle->seconds[i]);
+        const Stage stage = static_cast<Stage>(i);
+        const bool there = stage == Stage::kEncode   ? encodes
+                           : stage == Stage::kActor  ? policy.steered
+                           : stage == Stage::kDecode ? decodes
+                                                     : true;
+        if (there) result.emplace_back(names[i], middle->seconds[i]);
     }
     return result;
 }

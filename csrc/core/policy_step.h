@@ -30,6 +30,9 @@ struct LatentOutputs {
     float* decoded = nullptr;  // with all that was added to it
 };
 
+// The functions below need the parts that they run: observations an encoder, latents a bottleneck. Ask
+// require_encoder() or require_bottleneck() of policy_blob.h before.
+
 // Raw observations to raw action chunks: normalise, embed, encode, take the latent's mean (or a sample), add the
 // actor's bounded output (of a steered policy) and the residual, decode, integrate, un-normalise, clamp.
 //
@@ -47,6 +50,20 @@ void policy_step(const Policy& policy, const float* obs, const float* residual, 
 void encode(const Policy& policy, const float* obs, int64_t rows, float* mean, float* logvar,
             float* workspace) noexcept;
 
+// What encode() says of the mean alone, and not rounded: [rows][latent_dim].
+void latent(const Policy& policy, const float* obs, int64_t rows, double* mean, float* workspace) noexcept;
+
+// The rest of a step: given latents [rows][latent_dim], single precision or double, to raw chunks. An actor adds
+// nothing to them. act() of what latent() gives, plus a residual, is policy_step() to the last bit.
+void act(const Policy& policy, const double* latent, const float* noise, int64_t rows, float* chunk,
+         float* workspace) noexcept;
+void act(const Policy& policy, const float* latent, const float* noise, int64_t rows, float* chunk,
+         float* workspace) noexcept;
+
+// The same from given conditions [rows][embed_dim]: what integrate() does, and then to the action's units and limits.
+void act_from_condition(const Policy& policy, const float* condition, const float* noise, int64_t rows, float* chunk,
+                        float* workspace) noexcept;
+
 // Solve the flow alone: conditions [rows][embed_dim] and noise (or null) to normalised chunks, [rows][horizon *
 // action_dim] each.
 void integrate(const Policy& policy, const float* condition, const float* noise, int64_t rows, float* chunk,
@@ -55,6 +72,7 @@ void integrate(const Policy& policy, const float* condition, const float* noise,
 // Explain NaN in a result: throws std::invalid_argument if it comes from the weights. NaN from an observation is passed
 // on to that row alone, as in torch. Reads the result only, unless it holds NaN.
 void check_result(const Policy& policy, const float* result, int64_t count);
+void check_result(const Policy& policy, const double* result, int64_t count);
 
 // Name of the instruction set in use, and all that this processor has, best last. Throws std::invalid_argument if
 // ZPRL_CPU names one that does not exist or that this processor does not have.
@@ -67,7 +85,7 @@ bool multiplies_bfloat16();
 // -- for the profiler: these allocate
 
 // Seconds that each part of a step over a batch takes, by name: of that one of `repeats` >= 1 steps whose time is the
-// median. Their sum is the step's time.
+// median. Their sum is the step's time. A policy without an encoder is timed from where it starts.
 std::vector<std::pair<std::string, double>> profile_step(const Policy& policy, int64_t rows, int repeats);
 
 // Multiply-adds per second of this thread's core [GFLOP/s], best of measurements over `seconds`; 0 without bf16.

@@ -29,6 +29,7 @@ namespace {
 
 using Shape = std::vector<py::ssize_t>;
 using FloatArray = py::array_t<float, py::array::c_style>;
+using DoubleArray = py::array_t<double, py::array::c_style>;
 
 std::string shape_text(const py::ssize_t* shape, size_t count) {
     std::string text = "(";
@@ -37,9 +38,11 @@ std::string shape_text(const py::ssize_t* shape, size_t count) {
 }
 
 // Check an argument and make it contiguous. A conversion of the dtype would hide a mistake, so there is none.
-FloatArray checked(const py::array& array, const char* name, const Shape& shape) {
-    if (!py::isinstance<py::array_t<float>>(array)) {
-        throw py::type_error("zprl: " + std::string(name) + " must have the dtype float32.");
+template <typename Number = float>
+py::array_t<Number, py::array::c_style> checked(const py::array& array, const char* name, const Shape& shape,
+                                                const char* dtype = "float32") {
+    if (!py::isinstance<py::array_t<Number>>(array)) {
+        throw py::type_error("zprl: " + std::string(name) + " must have the dtype " + dtype + ".");
     }
     const size_t dims = static_cast<size_t>(array.ndim());
     if (Shape(array.shape(), array.shape() + dims) != shape) {
@@ -47,7 +50,7 @@ FloatArray checked(const py::array& array, const char* name, const Shape& shape)
                               shape_text(shape.data(), shape.size()) + ", got " + shape_text(array.shape(), dims) +
                               ".");
     }
-    return FloatArray::ensure(array);
+    return py::array_t<Number, py::array::c_style>::ensure(array);
 }
 
 using SeedArray = py::array_t<uint64_t, py::array::c_style>;
@@ -80,6 +83,7 @@ class PyPolicy {
 
     FloatArray act(const py::array& obs, const std::optional<py::array>& residual,
                    const std::optional<py::array>& noise, const std::optional<py::array>& latent_seed) {
+        zprl::require_encoder(policy_.parts);
         const py::ssize_t rows = num_rows(obs, "obs");
         const FloatArray obs_in = checked(obs, "obs", {rows, policy_.obs_dim});
         std::optional<FloatArray> residual_in, noise_in;
@@ -99,6 +103,7 @@ class PyPolicy {
 
     std::tuple<FloatArray, FloatArray, FloatArray> act_with_latents(const py::array& obs,
                                                                     const std::optional<py::array>& noise) {
+        zprl::require_encoder(policy_.parts);
         const py::ssize_t rows = num_rows(obs, "obs");
         const FloatArray obs_in = checked(obs, "obs", {rows, policy_.obs_dim});
         std::optional<FloatArray> noise_in;
@@ -114,16 +119,59 @@ class PyPolicy {
     }
 
     FloatArray integrate(const py::array& condition, const std::optional<py::array>& noise) {
-        const py::ssize_t rows = num_rows(condition, "condition");
-        const FloatArray condition_in = checked(condition, "condition", {rows, policy_.embed_dim});
-        std::optional<FloatArray> noise_in;
+        return run_from_condition(zprl::integrate, condition, noise);
+    }
+
+    FloatArray act_from_condition(const py::array& condition, const std::optional<py::array>& noise) {
+        return run_from_condition(zprl::act_from_condition, condition, noise);
+    }
+
+    FloatArray act_from_latent(const py::array& latent, const std::optional<py::array>& noise) {
+        zprl::require_bottleneck(policy_.parts);
+        const py::ssize_t rows = num_rows(latent, "latent");
+        const bool rounded = py::isinstance<py::array_t<float>>(latent);
+        std::optional<FloatArray> rounded_in, noise_in;
+        std::optional<DoubleArray> latent_in;
+        if (rounded) {
+            rounded_in = checked(latent, "latent", {rows, policy_.latent_dim});
+        } else {
+            latent_in = checked<double>(latent, "latent", {rows, policy_.latent_dim}, "float32 or float64");
+        }
         if (noise) noise_in = checked(*noise, "noise", {rows, policy_.horizon, policy_.action_dim});
         FloatArray chunk(Shape{rows, policy_.horizon, policy_.action_dim});
         const float* noise_data = noise_in ? noise_in->data() : nullptr;
-        run(condition_in.data(), [&, out = chunk.mutable_data()](const float* condition_data) {
-            zprl::integrate(policy_, condition_data, noise_data, rows, out, workspace_.data());
-        });
+        const auto act = [&, out = chunk.mutable_data()](const auto* latent_data) {
+            zprl::act(policy_, latent_data, noise_data, rows, out, workspace_.data());
+        };
+        if (rounded) {
+            run(rounded_in->data(), act);
+        } else {
+            run(latent_in->data(), act);
+        }
         return chunk;
+    }
+
+    DoubleArray latent(const py::array& obs) {
+        zprl::require_encoder(policy_.parts);
+        const py::ssize_t rows = num_rows(obs, "obs");
+        const FloatArray obs_in = checked(obs, "obs", {rows, policy_.obs_dim});
+        DoubleArray mean(Shape{rows, policy_.latent_dim});
+        run(obs_in.data(), [&, out = mean.mutable_data()](const float* obs_data) {
+            zprl::latent(policy_, obs_data, rows, out, workspace_.data());
+        });
+        return mean;
+    }
+
+    std::vector<std::string> parts() const {
+        const std::pair<zprl::Part, const char*> names[] = {{zprl::kPartEncoder, "encoder"},
+                                                            {zprl::kPartBottleneck, "bottleneck"},
+                                                            {zprl::kPartFlow, "flow"},
+                                                            {zprl::kPartActor, "actor"}};
+        std::vector<std::string> parts;
+        for (const auto& [part, name] : names) {
+            if ((policy_.parts & part) != 0) parts.emplace_back(name);
+        }
+        return parts;
     }
 
     py::dict profile(py::ssize_t rows, int repeats) const {
@@ -134,6 +182,7 @@ class PyPolicy {
     }
 
     std::pair<FloatArray, FloatArray> encode(const py::array& obs) {
+        zprl::require_encoder(policy_.parts);
         const py::ssize_t rows = num_rows(obs, "obs");
         const FloatArray obs_in = checked(obs, "obs", {rows, policy_.obs_dim});
         FloatArray mean(Shape{rows, policy_.latent_dim}), logvar(Shape{rows, policy_.latent_dim});
@@ -155,11 +204,25 @@ class PyPolicy {
         return array.shape(0);
     }
 
-    template <typename Work>
-    void run(const float* obs, const Work& work) {
+    template <typename Number, typename Work>
+    void run(const Number* input, const Work& work) {
         const py::gil_scoped_release release;
         const std::lock_guard<std::mutex> lock(mutex_);
-        work(obs);
+        work(input);
+    }
+
+    FloatArray run_from_condition(decltype(zprl::integrate)& of_core, const py::array& condition,
+                                  const std::optional<py::array>& noise) {
+        const py::ssize_t rows = num_rows(condition, "condition");
+        const FloatArray condition_in = checked(condition, "condition", {rows, policy_.embed_dim});
+        std::optional<FloatArray> noise_in;
+        if (noise) noise_in = checked(*noise, "noise", {rows, policy_.horizon, policy_.action_dim});
+        FloatArray chunk(Shape{rows, policy_.horizon, policy_.action_dim});
+        const float* noise_data = noise_in ? noise_in->data() : nullptr;
+        run(condition_in.data(), [&, out = chunk.mutable_data()](const float* condition_data) {
+            of_core(policy_, condition_data, noise_data, rows, out, workspace_.data());
+        });
+        return chunk;
     }
 
     std::vector<char> blob_;
@@ -217,6 +280,15 @@ PYBIND11_MODULE(_core, m) {
         .def_property_readonly("steered", [](const PyPolicy& self) { return self.policy().steered; })
         .def("encode", &PyPolicy::encode, py::arg("obs"),
              "Raw observations (N, obs_dim) to the latent's mean and log-variance, (N, latent_dim) each.")
+        .def("latent", &PyPolicy::latent, py::arg("obs"),
+             "Raw observations (N, obs_dim) to the latent's mean (N, latent_dim) as it is computed: float64.")
+        .def("act_from_latent", &PyPolicy::act_from_latent, py::arg("latent"), py::arg("noise") = py::none(),
+             "Latents (N, latent_dim), float32 or float64, and the flow's start (N, horizon, action_dim), zero if\n"
+             "None, to raw action chunks (N, horizon, action_dim). An actor adds nothing to them. With\n"
+             "latent(obs) + residual it is act(obs, residual) of a base policy, to the last bit.")
+        .def("act_from_condition", &PyPolicy::act_from_condition, py::arg("condition"), py::arg("noise") = py::none(),
+             "integrate(), and then to the action's units and limits.")
+        .def_property_readonly("parts", &PyPolicy::parts)
         .def("integrate", &PyPolicy::integrate, py::arg("condition"), py::arg("noise") = py::none(),
              "Conditions (N, embed_dim) and the flow's start (N, horizon, action_dim), zero if None, to normalised\n"
              "action chunks (N, horizon, action_dim).")

@@ -21,7 +21,7 @@ namespace {
 
 constexpr const char* kContractFile = "contract.json";
 constexpr const char* kFormat = "zprl-bundle";
-constexpr int kVersion = 1;
+constexpr int kVersion = 2;
 
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
 constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
@@ -54,23 +54,62 @@ void append(std::vector<float>& to, const std::vector<float>& values) {
     to.insert(to.end(), values.begin(), values.end());
 }
 
-void read_observation(const Json& observation, Contract& c) {
-    c.obs_dim = static_cast<int>(observation.at("size").integer(1, kMaxDims));
+// The features of a vector of `width` numbers, which go into the contract if it is the observation.
+void read_vector(const Json& features, long long width, bool is_observation, Contract& c) {
     long long next = 0;
-    for (const Json& term : observation.at("terms").items()) {
+    for (const Json& term : features.items()) {
         const std::string& name = term.at("name").string();
         const long long start = term.at("start").integer(0, kMaxDims), size = term.at("size").integer(1, kMaxDims);
-        if (start != next || next + size > c.obs_dim) {
+        if (start != next || next + size > width) {
             throw std::invalid_argument("observation term " + name + " does not begin where the one before it ends");
         }
         next += size;
-        append(c.obs_low, numbers_or(term.at("minimum"), size, -kInfinity));
-        append(c.obs_high, numbers_or(term.at("maximum"), size, kInfinity));
+        const std::vector<float> low = numbers_or(term.at("minimum"), size, -kInfinity),
+                                 high = numbers_or(term.at("maximum"), size, kInfinity);
+        if (!is_observation) continue;
+        append(c.obs_low, low);
+        append(c.obs_high, high);
         for (long long i = 0; i < size; ++i) c.obs_names.push_back(name + "[" + std::to_string(i) + "]");
     }
-    if (next != c.obs_dim) {
+    if (next != width) {
         throw std::invalid_argument("its observation terms have " + std::to_string(next) + " elements instead of " +
-                                    std::to_string(c.obs_dim));
+                                    std::to_string(width));
+    }
+    if (is_observation) c.obs_dim = static_cast<int>(width);
+}
+
+// Version 1 has one vector, without a name.
+void read_observation_of_version_1(const Json& observation, Contract& c) {
+    c.groups = {"policy (state)"};
+    c.one_state_group = true;
+    const long long width = observation.at("size").integer(1, kMaxDims);
+    read_vector(observation.at("terms"), width, true, c);
+}
+
+void read_observation(const Json& observation, Contract& c) {
+    const std::vector<Json>& groups = observation.at("groups").items();
+    if (groups.empty()) throw std::invalid_argument("observation.groups is empty");
+    for (const Json& group : groups) {
+        const std::string &name = group.at("name").string(), &kind = group.at("kind").string();
+        const bool is_image = kind == "image";
+        if (kind != "state" && kind != "privileged" && !is_image) {
+            throw std::invalid_argument("observation group " + name + " is of kind '" + kind +
+                                        "', not one of state, image, privileged");
+        }
+        const std::string& dtype = group.at("dtype").string();
+        if (dtype != "float32" && !(is_image && dtype == "uint8")) {
+            throw std::invalid_argument("observation group " + name + " has the dtype '" + dtype + "'");
+        }
+        group.at("history").integer(1, kMaxDims);
+        const std::vector<Json>& shape = group.at("shape").items();
+        for (const Json& width : shape) width.integer(1, kMaxDims);
+        c.groups.push_back(name + " (" + kind + ")");
+        c.one_state_group = kind == "state" && groups.size() == 1;
+        if (is_image) continue;
+        if (shape.size() != 1) {
+            throw std::invalid_argument("observation group " + name + " has not the shape of a vector");
+        }
+        read_vector(group.at("features"), shape[0].integer(1, kMaxDims), c.one_state_group, c);
     }
 }
 
@@ -114,6 +153,7 @@ void read_control(const Json& control, Contract& c) {
 }
 
 void read_latent(const Json& latent, Contract& c) {
+    if (latent.is_null()) return;
     c.latent_dim = static_cast<int>(latent.at("size").integer(1, kMaxDims));
     c.residual_scale = static_cast<float>(latent.at("residual_scale").number());
     c.latent_mean = numbers_or(latent.at("mean"), c.latent_dim, kNan);
@@ -149,15 +189,16 @@ Contract Contract::parse(const std::string& text) {
     Contract c;
     if (json.at("format").string() != kFormat) throw std::invalid_argument("its format is not " + std::string(kFormat));
     const double version = json.at("version").number();
-    if (version != kVersion) {
-        throw std::invalid_argument("its version is not " + std::to_string(kVersion) + ", which this library reads");
+    if (version != 1 && version != kVersion) {
+        throw std::invalid_argument("its version is not 1 or " + std::to_string(kVersion) +
+                                    ", which this library reads");
     }
     c.task = json.at("task").string();
     const std::string& policy = json.at("policy").string();
     c.steered = policy == "steered";
     if (!c.steered && policy != "base")
         throw std::invalid_argument("policy is '" + policy + "', neither steered nor base");
-    read_observation(json.at("observation"), c);
+    (version == 1 ? read_observation_of_version_1 : read_observation)(json.at("observation"), c);
     read_action(json.at("action"), c);
     read_control(json.at("control"), c);
     read_latent(json.at("latent"), c);
@@ -176,6 +217,12 @@ Bundle::Bundle(const std::string& folder) : folder_(folder) {
         contract_ = Contract::parse({bytes.begin(), bytes.end()});
     } catch (const std::invalid_argument& error) {
         fail(path + " is not a valid contract: " + error.what() + "; export the policy again.");
+    }
+    if (!contract_.one_state_group) {
+        std::string names;
+        for (const std::string& group : contract_.groups) names += (names.empty() ? "" : ", ") + group;
+        fail("the policy of the bundle " + folder + " reads the observations " + names +
+             ", and this runtime runs policies of one state group; run it in Python.");
     }
 }
 

@@ -18,7 +18,13 @@ struct Contract {
     std::string task;
     bool steered = false;
 
-    int obs_dim = 0, action_dim = 0, latent_dim = 0;
+    // The groups of observations, as "policy (state)". A Bundle is refused unless there is one state group alone.
+    std::vector<std::string> groups;
+    bool one_state_group = false;
+
+    int obs_dim = 0;  // of the state group, if it is the only group
+    int action_dim = 0;
+    int latent_dim = 0;                  // 0 without a latent
     int horizon = 0, execute_steps = 0;  // [control steps]
     double period = 0.0;                 // between two actions [s]
 
@@ -34,7 +40,7 @@ struct Contract {
 
     std::vector<float> noise;  // start of the flow [horizon * action_dim], or empty for zero
 
-    float residual_scale = 0.0f;                 // lambda
+    float residual_scale = 0.0f;                 // lambda; 0 without a latent
     std::vector<float> latent_mean, latent_std;  // over the observations of training
 
     struct File {
@@ -52,8 +58,8 @@ struct Contract {
 
 class Bundle {
  public:
-    // Read the contract. The other files are read, and compared with their checksums, when they are asked for: a robot
-    // needs the contract and the one file that it runs.
+    // Read the contract, of version 2 or 1. The other files are read, and compared with their checksums, when they are
+    // asked for: a robot needs the contract and the one file that it runs.
     explicit Bundle(const std::string& folder);
 
     const std::string& folder() const { return folder_; }

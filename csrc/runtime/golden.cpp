@@ -81,7 +81,8 @@ GoldenResult replay_golden(const Bundle& bundle, const std::string& file,
     const std::unique_ptr<Backend> backend = make_backend();
     std::vector<float> planned(c.chunk_dim()), mean(c.latent_dim), decoded(c.latent_dim);
     std::vector<bool> is_plan(steps, false);
-    const std::vector<double>& latent = recording.get("latent", plans, {c.latent_dim}).values;
+    const std::vector<double> none;
+    const std::vector<double>& latent = c.latent_dim > 0 ? recording.get("latent", plans, {c.latent_dim}).values : none;
     double squares = 0.0, latent_squares = 0.0;
     for (int64_t i = 0; i < plans; ++i) {
         if (!(plan_step[i] >= 0.0) || plan_step[i] >= static_cast<double>(steps)) recording.fail("a plan has no step");

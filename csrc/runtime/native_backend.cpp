@@ -29,6 +29,7 @@ class NativeBackend final : public Backend {
         try {
             policy_ = parse_policy(aligned, bytes.size());
             require_runnable(policy_);
+            require_encoder(policy_.parts);
             require_finite_weights(policy_);
         } catch (const std::invalid_argument& error) {
             throw std::invalid_argument("zprl: " + bundle.folder() + "/" + name + " cannot run: " + error.what());

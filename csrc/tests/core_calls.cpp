@@ -10,8 +10,16 @@ namespace core_check {
 namespace {
 
 const char* const kCallNames[] = {
-    "policy_step", "policy_step with seeds", "policy_step with nulls", "latents of policy_step", "encode",
-    "integrate",   "integrate with nulls",
+    "policy_step",
+    "policy_step with seeds",
+    "policy_step with nulls",
+    "latents of policy_step",
+    "encode",
+    "latent and act",
+    "act",
+    "act_from_condition",
+    "integrate",
+    "integrate with nulls",
 };
 
 }  // namespace
@@ -28,6 +36,30 @@ Batch random_batch(const Shape& s, int64_t rows, Random& random) {
 }
 
 const char* name(Call call) { return kCallNames[static_cast<int>(call)]; }
+
+Start start_of(Call call) {
+    switch (call) {
+        case Call::kAct:
+            return Start::kLatent;
+        case Call::kActFromCondition:
+        case Call::kIntegrate:
+        case Call::kPlainIntegrate:
+            return Start::kCondition;
+        default:
+            return Start::kObservation;
+    }
+}
+
+bool can(int32_t parts, Call call) {
+    switch (start_of(call)) {
+        case Start::kObservation:
+            return (parts & zprl::kPartEncoder) != 0;
+        case Start::kLatent:
+            return (parts & zprl::kPartBottleneck) != 0;
+        default:
+            return true;
+    }
+}
 
 bool gives_latents(Call call) { return call == Call::kEncode || call == Call::kLatents; }
 
@@ -51,6 +83,16 @@ Numbers reference_row(const Reference& reference, const Shape& s, const Batch& b
         }
         case Call::kEncode:
             return reference.encode(obs);
+        case Call::kHalves: {
+            Numbers latent = reference.encode(obs);
+            latent.resize(s.latent);
+            for (int i = 0; i < s.latent; ++i) latent[i] += static_cast<double>(residual[i]);
+            return reference.chunk_of(latent, noise);
+        }
+        case Call::kAct:
+            return reference.chunk_of({residual, residual + s.latent}, noise);
+        case Call::kActFromCondition:
+            return reference.in_units(reference.integrate({condition, condition + s.embed}, noise));
         case Call::kIntegrate:
             return reference.integrate({condition, condition + s.embed}, noise);
         default:

@@ -37,10 +37,27 @@ struct Batch {
 
 Batch random_batch(const Shape& shape, int64_t rows, Random& random);
 
-enum class Call { kStep, kSampledStep, kPlainStep, kLatents, kEncode, kIntegrate, kPlainIntegrate };
-constexpr Call kCalls[] = {Call::kStep,   Call::kSampledStep, Call::kPlainStep,     Call::kLatents,
-                           Call::kEncode, Call::kIntegrate,   Call::kPlainIntegrate};
+enum class Call {
+    kStep,
+    kSampledStep,
+    kPlainStep,
+    kLatents,
+    kEncode,
+    kHalves,  // latent(), plus the residual, and act() in double precision: kStep, but for an actor
+    kAct,     // act() on the residual
+    kActFromCondition,
+    kIntegrate,
+    kPlainIntegrate,
+};
+constexpr Call kCalls[] = {Call::kStep,      Call::kSampledStep,   Call::kPlainStep, Call::kLatents,
+                           Call::kEncode,    Call::kHalves,        Call::kAct,       Call::kActFromCondition,
+                           Call::kIntegrate, Call::kPlainIntegrate};
 const char* name(Call call);
+
+// What it starts at, and whether a policy of these parts starts there.
+enum class Start { kObservation, kLatent, kCondition };
+Start start_of(Call call);
+bool can(int32_t parts, Call call);
 
 // Whether its result is two latents per row, rather than a chunk.
 bool gives_latents(Call call);

@@ -118,7 +118,8 @@ Outcome attempt(const std::vector<char>& bytes, size_t shift, Random& random) {
             s.horizon = p.horizon;
             s.embed = p.embed_dim;
             s.latent = p.latent_dim;
-            const Call call = pick(kCalls, random);
+            Call call = pick(kCalls, random);
+            if (!can(p.parts, call)) call = Call::kActFromCondition;
             const std::vector<float> result = run(p, s, random_batch(s, kRows, random), call, 4);
             // Finite weights can be large enough to overflow. That is for the caller to see, not for check_result().
             zprl::check_result(p, result.data(), static_cast<int64_t>(result.size()));
@@ -156,7 +157,7 @@ bool give_wanted_length(std::vector<char>& blob, const std::string& refusal, Ran
 int fuzz(uint64_t seed, long count) {
     Random random(seed);
     std::vector<std::vector<char>> originals;
-    for (int i = 0; i < 8; ++i) {
+    for (int i = 0; i < 12; ++i) {
         Shape s;
         s.dtype = i % 2 == 0 ? Dtype::kFloat32 : Dtype::kBfloat16;
         s.obs = 1 + static_cast<int>(random.below(9));
@@ -166,11 +167,13 @@ int fuzz(uint64_t seed, long count) {
         s.latent = 1 + static_cast<int>(random.below(5));
         s.hidden = 1 + static_cast<int>(random.below(9));
         s.blocks = 1 + i % 2;
-        s.solver = i / 2;
+        s.solver = i / 2 % 4;
         s.steps = 1 + i % 3;
         for (int j = 0; j < i % 3; ++j) s.embed_hidden.push_back(1 + static_cast<int>(random.below(9)));
         for (int j = 0; j < (i + 1) % 3; ++j) s.vib_hidden.push_back(1 + static_cast<int>(random.below(9)));
-        if (i >= 4) {
+        if (i >= 8) {
+            s.parts = zprl::kPartFlow | (i < 10 ? zprl::kPartBottleneck : 0);
+        } else if (i >= 4) {
             s.steered = true;
             s.activation = i - 4;
             s.output = static_cast<zprl::ActorOutput>(i / 2 % 2);

@@ -11,7 +11,8 @@ std::string describe(const Shape& s) {
     std::string result =
         text("%s obs=%d action=%d horizon=%d embed=%d latent=%d hidden=%d blocks=%d solver=%d steps=%d",
              s.dtype == Dtype::kFloat32 ? "float32" : "bfloat16", s.obs, s.action, s.horizon, s.embed, s.latent,
-             s.hidden, s.blocks, s.solver, s.steps);
+             s.hidden, s.blocks, s.solver, s.steps) +
+        text(" parts=%d", s.parts);
     if (s.steered) result += text(" activation=%d output=%d", s.activation, static_cast<int>(s.output));
     for (const auto* widths : {&s.embed_hidden, &s.vib_hidden, &s.actor_hidden}) {
         result += widths == &s.embed_hidden ? " embed_hidden=("
@@ -175,11 +176,16 @@ std::vector<char> pack(const Model& m) {
     const Shape& s = m.shape;
     Writer writer;
     writer.bytes.resize(zprl::kHeaderInts * sizeof(int32_t), 0);
-    writer.numbers(m.obs_mean);
-    writer.numbers(m.obs_std);
-    writer.layers(m.embedding, Dtype::kFloat32);
-    writer.layers(m.encoder, Dtype::kFloat32);
-    writer.layers(m.decoder, Dtype::kFloat32);
+    const bool has_encoder = s.has(zprl::kPartEncoder), has_bottleneck = s.has(zprl::kPartBottleneck);
+    if (has_encoder) {
+        writer.numbers(m.obs_mean);
+        writer.numbers(m.obs_std);
+        writer.layers(m.embedding, Dtype::kFloat32);
+    }
+    if (has_bottleneck) {
+        writer.layers(m.encoder, Dtype::kFloat32);
+        writer.layers(m.decoder, Dtype::kFloat32);
+    }
     writer.layer(with_padded_parts(m.modulation, 4, s.hidden), s.dtype);
     writer.layer(m.input, s.dtype);
     const size_t parts = static_cast<size_t>(m.time_rows) * (3 * s.blocks + 3), stride = zprl::padded(s.hidden);
@@ -202,20 +208,25 @@ std::vector<char> pack(const Model& m) {
     header[zprl::kFieldMagic] = zprl::kMagic;
     header[zprl::kFieldVersion] = zprl::kVersion;
     header[zprl::kFieldBytes] = static_cast<int32_t>(writer.bytes.size());
-    header[zprl::kFieldObsDim] = s.obs;
+    header[zprl::kFieldObsDim] = has_encoder ? s.obs : 0;
     header[zprl::kFieldActionDim] = s.action;
     header[zprl::kFieldHorizon] = s.horizon;
     header[zprl::kFieldEmbedDim] = s.embed;
-    header[zprl::kFieldLatentDim] = s.latent;
+    header[zprl::kFieldLatentDim] = has_bottleneck ? s.latent : 0;
     header[zprl::kFieldNumSteps] = s.steps;
     header[zprl::kFieldSolver] = s.solver;
     header[zprl::kFieldHiddenDim] = s.hidden;
     header[zprl::kFieldNumBlocks] = s.blocks;
-    header[zprl::kFieldNumEmbedHidden] = static_cast<int32_t>(s.embed_hidden.size());
-    header[zprl::kFieldNumVibHidden] = static_cast<int32_t>(s.vib_hidden.size());
     header[zprl::kFieldDtype] = static_cast<int32_t>(s.dtype);
-    std::copy(s.embed_hidden.begin(), s.embed_hidden.end(), header + zprl::kFieldEmbedHidden);
-    std::copy(s.vib_hidden.begin(), s.vib_hidden.end(), header + zprl::kFieldVibHidden);
+    header[zprl::kFieldParts] = s.parts | (s.steered ? zprl::kPartActor : 0);
+    if (has_encoder) {
+        header[zprl::kFieldNumEmbedHidden] = static_cast<int32_t>(s.embed_hidden.size());
+        std::copy(s.embed_hidden.begin(), s.embed_hidden.end(), header + zprl::kFieldEmbedHidden);
+    }
+    if (has_bottleneck) {
+        header[zprl::kFieldNumVibHidden] = static_cast<int32_t>(s.vib_hidden.size());
+        std::copy(s.vib_hidden.begin(), s.vib_hidden.end(), header + zprl::kFieldVibHidden);
+    }
     if (s.steered) {
         header[zprl::kFieldSteered] = 1;
         header[zprl::kFieldActorActivation] = s.activation;

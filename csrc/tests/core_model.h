@@ -19,11 +19,13 @@ struct Shape {
     Dtype dtype = Dtype::kFloat32;
     int obs, action, horizon, embed, latent, hidden, blocks, solver, steps;
     std::vector<int> embed_hidden, vib_hidden;
+    int32_t parts = zprl::kPartEncoder | zprl::kPartBottleneck | zprl::kPartFlow;  // besides an actor
     bool steered = false;
     int activation = 0;
     zprl::ActorOutput output = zprl::ActorOutput::kClamp;
     std::vector<int> actor_hidden;
 
+    bool has(zprl::Part part) const { return (parts & part) != 0; }
     int chunk() const { return horizon * action; }
 };
 

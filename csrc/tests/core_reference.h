@@ -114,7 +114,11 @@ class Reference {
     }
 
     Numbers chunk_of(const Numbers& latent, const float* noise) const {
-        Numbers chunk = integrate(output_of(m_.decoder, latent), noise);
+        return in_units(integrate(output_of(m_.decoder, latent), noise));
+    }
+
+    // A normalised chunk in the action's units and limits.
+    Numbers in_units(Numbers chunk) const {
         for (int i = 0; i < s_.chunk(); ++i) {
             const int a = i % s_.action;
             chunk[i] = chunk[i] * static_cast<double>(m_.action_std[a]) + static_cast<double>(m_.action_mean[a]);

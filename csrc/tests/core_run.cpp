@@ -42,6 +42,23 @@ std::vector<float> run(const zprl::Policy& policy, const Shape& s, const Batch& 
                 zprl::policy_step(policy, obs.data(), nullptr, nullptr, nullptr, batch.rows, chunk.data(),
                                   workspace.data());
                 break;
+            case Call::kHalves: {
+                Memory<double> latent(batch.rows * s.latent, 0);
+                zprl::latent(policy, obs.data(), batch.rows, latent.data(), workspace.data());
+                latent.require_guards("the latent");
+                for (size_t i = 0; i < batch.residual.size(); ++i) {
+                    latent.data()[i] += static_cast<double>(batch.residual[i]);
+                }
+                zprl::act(policy, latent.data(), noise.data(), batch.rows, chunk.data(), workspace.data());
+                break;
+            }
+            case Call::kAct:
+                zprl::act(policy, residual.data(), noise.data(), batch.rows, chunk.data(), workspace.data());
+                break;
+            case Call::kActFromCondition:
+                zprl::act_from_condition(policy, condition.data(), noise.data(), batch.rows, chunk.data(),
+                                         workspace.data());
+                break;
             case Call::kIntegrate:
                 zprl::integrate(policy, condition.data(), noise.data(), batch.rows, chunk.data(), workspace.data());
                 break;

@@ -72,8 +72,10 @@ void check_nan_stays(const zprl::Policy& policy, const Shape& s, const Batch& ba
                      const std::vector<float>& clean, int64_t row) {
     constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
     Batch damaged = batch;
-    const bool integrates = call == Call::kIntegrate || call == Call::kPlainIntegrate;
-    (integrates ? damaged.condition[row * s.embed + s.embed / 2] : damaged.obs[row * s.obs + s.obs / 2]) = kNan;
+    const Start start = start_of(call);
+    (start == Start::kCondition ? damaged.condition[row * s.embed + s.embed / 2]
+     : start == Start::kLatent  ? damaged.residual[row * s.latent + s.latent / 2]
+                                : damaged.obs[row * s.obs + s.obs / 2]) = kNan;
     const std::vector<float> result = run(policy, s, damaged, call, 4);
     const int width = width_of(call, s);
     const size_t begin = row * width, end = begin + width;
@@ -102,13 +104,19 @@ void check_policy(const Shape& s, Random& random, Worst& worst) {
     // A batch within one block and, below, in blocks of a few rows.
     const int planned_rows = policy.block_rows;
 
+    std::vector<float> step;
     for (const Call call : kCalls) {
+        if (!can(policy.parts, call)) continue;
         policy.block_rows = planned_rows;
         const int width = width_of(call, s);
         const std::vector<float> together = run(policy, s, batch, call, 0);
         require(std::all_of(together.begin(), together.end(), [](float x) { return std::isfinite(x); }),
                 text("%s: a result is not finite", name(call)));
         check_accuracy(model, batch, call, together, row_cost, worst);
+        if (call == Call::kStep) step = together;
+        if (call == Call::kHalves && !s.steered) {
+            require(same_bits(together.data(), step.data(), step.size()), "the two halves are not the whole step");
+        }
         require(same_bits(run(policy, s, batch, call, 4).data(), together.data(), together.size()),
                 text("%s: a second run, at other addresses, differs", name(call)));
 
@@ -155,6 +163,8 @@ Shape random_shape(Dtype dtype, int index, Random& random) {
         s.activation = index / 2 % static_cast<int>(zprl::Activation::kCount);
         s.output = static_cast<zprl::ActorOutput>(index / 4 % static_cast<int>(zprl::ActorOutput::kCount));
         s.actor_hidden = random_widths(index / 2 % 3, random);
+    } else if (index % 6 > 0) {  // of three policies without an actor, one has all parts
+        s.parts = zprl::kPartFlow | (index % 6 == 2 ? zprl::kPartBottleneck : 0);
     }
     return s;
 }

@@ -136,7 +136,7 @@ void check_emulation() {
         uint64_t* const barrier = reinterpret_cast<uint64_t*>(number(200));
         if (device::thread_index() == 0) {
             device::init_arrivals(barrier, arrivals);
-            device::announce_bytes(barrier, 512);
+            device::expect_tx(barrier, 512);
             for (int i = 0; i < copies; ++i) device::copy_bulk(number(0), source, 512, barrier);
         }
         device::sync_block();

@@ -26,6 +26,7 @@ DevicePolicy device_policy(const Shape& s, Precision precision) {
     header[zprl::kFieldNumBlocks] = s.blocks;
     header[zprl::kFieldNumVibHidden] = 1;
     header[zprl::kFieldVibHidden] = s.vib_hidden[0];
+    header[zprl::kFieldParts] = s.parts;
     header[zprl::cuda::kFieldPrecision] = static_cast<int32_t>(precision);
     // The sentence about the size says what it ought to be.
     try {
@@ -84,18 +85,18 @@ void check_memory(const Shape& s, const DevicePolicy& policy, const Plan& plan) 
             pieces->push_back({"the ring", m.ring, int64_t{plan.stages} * plan.tile_outputs * 128});
             continue;
         }
-        int64_t staying = 0;
+        int64_t resident_bytes = 0;
         for (int i = 0; i < plan.resident; ++i) {
             const bool output = i == 2 * s.blocks + 1;
             const int64_t groups = (output ? chunk : hidden) / 16;
             const int64_t in = i == 0 ? s.chunk() : s.hidden;
             const int64_t per_slab = 128 / element, slabs = (in + per_slab - 1) / per_slab;
-            staying += slabs * ((groups + plan.cluster_size - 1) / plan.cluster_size) * 16 * 128;
+            resident_bytes += slabs * ((groups + plan.cluster_size - 1) / plan.cluster_size) * 16 * 128;
         }
         pieces->push_back({"the partial sums", m.partial, 8 * 16 * 8 * 4});
-        pieces->push_back({"the passing weights", m.passing, 8 * 3 * 2048});
+        pieces->push_back({"the streamed weights", m.streamed_weights, 8 * 3 * 2048});
         pieces->push_back({"the barriers", m.barrier, 24});
-        pieces->push_back({"the staying weights", m.staying, staying});
+        pieces->push_back({"the resident weights", m.resident_weights, resident_bytes});
     }
     const int64_t alignment = plan.kernel == Kernel::kWgmmaTile ? 1024 : 128;  // of what the swizzle depends on
     require_apart(early, plan.shared_bytes, alignment);

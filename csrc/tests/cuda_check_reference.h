@@ -112,15 +112,11 @@ class RoundedReference {
     }
 
     Numbers step(const float* obs, const float* residual, const float* noise, const uint64_t* seed) const {
-        Numbers chunk = integrate(output_of(m_.decoder, exact_.latents(obs, residual, seed)), noise);
-        for (int i = 0; i < s_.chunk(); ++i) {
-            const int a = i % s_.action;
-            const double value =
-                chunk[i] * static_cast<double>(m_.action_std[a]) + static_cast<double>(m_.action_mean[a]);
-            chunk[i] = std::min(std::max(value, static_cast<double>(m_.action_low[a])),
-                                static_cast<double>(m_.action_high[a]));
-        }
-        return chunk;
+        return act(exact_.latents(obs, residual, seed), noise);
+    }
+
+    Numbers act(const Numbers& latent, const float* noise) const {
+        return exact_.in_units(integrate(output_of(m_.decoder, latent), noise));
     }
 
     // As core_calls.h's reference_row(), of which encoding is all that nothing is rounded in.
@@ -136,6 +132,10 @@ class RoundedReference {
                 return step(obs, residual, noise, &batch.seeds[row]);
             case Call::kPlainStep:
                 return step(obs, nullptr, nullptr, nullptr);
+            case Call::kAct:
+                return act(Numbers(residual, residual + s_.latent), noise);
+            case Call::kActFromCondition:
+                return exact_.in_units(integrate(Numbers(condition, condition + s_.embed), noise));
             case Call::kIntegrate:
                 return integrate(Numbers(condition, condition + s_.embed), noise);
             case Call::kPlainIntegrate:

@@ -79,15 +79,19 @@ std::vector<float> run(Blob& blob, const Plan& plan, const Shape& s, const Batch
     KernelArguments arguments{policy, zprl::cuda::lay_out_memory(policy, plan), {}};
     zprl::cuda::Call& c = arguments.call;
     c.operation = call == Call::kEncode                                       ? zprl::cuda::Operation::kEncode
+                  : call == Call::kAct                                        ? zprl::cuda::Operation::kAct
+                  : call == Call::kActFromCondition                           ? zprl::cuda::Operation::kActFromCondition
                   : call == Call::kIntegrate || call == Call::kPlainIntegrate ? zprl::cuda::Operation::kIntegrate
                                                                               : zprl::cuda::Operation::kStep;
     c.blob = blob.data();
     c.rows = batch.rows;
     c.workspace = workspace.data();
-    c.obs = obs.data();
-    c.condition = condition.data();
+    const bool plain = call == Call::kPlainStep || call == Call::kPlainIntegrate;
+    if (start_of(call) == Start::kObservation) c.obs = obs.data();
+    if (start_of(call) == Start::kLatent) c.latent = residual.data();
+    if (start_of(call) == Start::kCondition) c.condition = condition.data();
     if (call == Call::kStep || call == Call::kSampledStep) c.residual = residual.data();
-    if (call == Call::kStep || call == Call::kSampledStep || call == Call::kIntegrate) c.noise = noise.data();
+    if (!plain && call != Call::kEncode) c.noise = noise.data();
     if (call == Call::kSampledStep) c.latent_seed = seeds.data();
     c.chunk = chunk.data();
     c.mean = mean.data();

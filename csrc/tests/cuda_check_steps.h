@@ -12,8 +12,8 @@ namespace core_check {
 namespace {
 
 // The calls that the GPU has.
-constexpr Call kCudaCalls[] = {Call::kStep,   Call::kSampledStep, Call::kPlainStep,
-                               Call::kEncode, Call::kIntegrate,   Call::kPlainIntegrate};
+constexpr Call kCudaCalls[] = {Call::kStep, Call::kSampledStep,      Call::kPlainStep, Call::kEncode,
+                               Call::kAct,  Call::kActFromCondition, Call::kIntegrate, Call::kPlainIntegrate};
 
 struct Case {
     const char* name;
@@ -136,9 +136,12 @@ void check_case(const Case& c, Random& random, Errors* worst) {
     const DevicePolicy policy = zprl::cuda::parse_header(blob.header(), blob.bytes);
     const Plan plan = plan_of(c, policy);
     const Batch batch = random_batch(c.shape, c.rows, random);
+    std::vector<float> step;
     for (const Call call : kCudaCalls) {
+        if (!can(policy.parts, call)) continue;
         // One call in full, the others in turns, so that every case stays short.
-        const bool thorough = call == Call::kSampledStep;
+        const bool thorough =
+            call == (can(policy.parts, Call::kSampledStep) ? Call::kSampledStep : Call::kActFromCondition);
         const std::vector<float> result = run(blob, plan, c.shape, batch, call, random.bits() | 1);
         const Errors errors = errors_of(model, c.precision, batch, call, result);
         worst->add(errors);
@@ -146,6 +149,15 @@ void check_case(const Case& c, Random& random, Errors* worst) {
         require(errors.rms <= rms_allowed && errors.rounded <= kMaxRoundedError && errors.excess <= 1.0,
                 text("%s: rms error %.2e, %.2e of the rounded step, %.2f of what its uncertain rows are allowed",
                      name(call), errors.rms, errors.rounded, errors.excess));
+        if (call == Call::kStep) step = result;
+        if (call == Call::kEncode && !c.shape.steered) {  // the rest of the step, from this latent on
+            Batch rest = batch;
+            for (int64_t i = 0; i < c.rows * c.shape.latent; ++i) {
+                rest.residual[i] += result[i / c.shape.latent * 2 * c.shape.latent + i % c.shape.latent];
+            }
+            const std::vector<float> chunk = run(blob, plan, c.shape, rest, Call::kAct, random.bits() | 1);
+            require(same_bits(chunk.data(), step.data(), step.size()), "the two halves are not the whole step");
+        }
         if (!thorough) continue;
 
         require(same_bits(run(blob, plan, c.shape, batch, call, 0).data(), result.data(), result.size()),
@@ -161,7 +173,9 @@ void check_case(const Case& c, Random& random, Errors* worst) {
         // NaN in one row reaches all of this row, and no other.
         const int64_t row = static_cast<int64_t>(random.below(c.rows));
         Batch damaged = batch;
-        damaged.obs[row * c.shape.obs + c.shape.obs / 2] = std::numeric_limits<float>::quiet_NaN();
+        (start_of(call) == Start::kCondition ? damaged.condition[row * c.shape.embed + c.shape.embed / 2]
+                                             : damaged.obs[row * c.shape.obs + c.shape.obs / 2]) =
+            std::numeric_limits<float>::quiet_NaN();
         const std::vector<float> nan = run(blob, plan, c.shape, damaged, call, random.bits() | 1);
         for (size_t i = 0; i < nan.size(); ++i) {
             const bool own = static_cast<int64_t>(i) / width == row;
@@ -185,6 +199,14 @@ int check_steps(const char* only) {
         s.output = zprl::ActorOutput::kTanh;
         return s;
     };
+    const auto without_encoder = [](Shape s) {
+        s.parts = zprl::kPartBottleneck | zprl::kPartFlow;
+        return s;
+    };
+    const auto flow_alone = [](Shape s) {
+        s.parts = zprl::kPartFlow;
+        return s;
+    };
     const Shape small = shape_of(32, 1, 0, 3, 3, 4, 10, 32, 8, {}, {32});
     const Shape odd = shape_of(40, 2, 1, 1, 7, 3, 37, 24, 5, {48}, {40, 20});
     const Shape heun = shape_of(64, 2, 2, 1, 7, 8, 40, 64, 16, {}, {64});
@@ -205,6 +227,8 @@ int check_steps(const char* only) {
         {"tile fp32 silu actor", kFp32, kTile, 16, 1, 2, steered(small, 3, {8})},
         {"tile fp32 gelu actor", kFp32, kTile, 16, 1, 2, steered(small, 4, {64})},
         {"tile fp32 squashed actor", kFp32, kTile, 16, 1, 9, squashed(steered(small, 0, {48, 20}))},
+        {"tile fp32 no encoder", kFp32, kTile, 16, 1, 17, without_encoder(odd)},
+        {"tile fp32 flow alone", kFp32, kTile, 16, 1, 9, flow_alone(rk4)},
         {"tile tf32 16", kTf32, kTile, 16, 1, 17, odd},
         {"tile tf32 32", kTf32, kTile, 32, 1, 7, heun, Placement::kWorkspace, 2},
         {"tile tf32 wide", kTf32, kTile, 16, 1, 2, wide},
@@ -227,6 +251,7 @@ int check_steps(const char* only) {
         {"wgmma bf16 wide", kBf16, kWgmma, 64, 2, 66, wide, Placement::kModulation, 4, 128},
         {"wgmma bf16 actor", kBf16, kWgmma, 64, 2, 65, steered(small, 0, {48, 20})},
         {"wgmma bf16 squashed", kBf16, kWgmma, 64, 1, 65, squashed(steered(small, 0, {48}))},
+        {"wgmma bf16 flow alone", kBf16, kWgmma, 64, 2, 65, flow_alone(heun)},
         {"wgmma tf32", kTf32, kWgmma, 64, 1, 64, small, Placement::kShared, 3, 64},
         {"wgmma tf32 tiny", kTf32, kWgmma, 64, 2, 129, rk4_twice, Placement::kShared, 3, 128},
         {"wgmma tf32 by 2", kTf32, kWgmma, 64, 2, 67, odd, Placement::kWorkspace, 4, 128},
@@ -238,6 +263,8 @@ int check_steps(const char* only) {
         {"cluster fp32 actor", kFp32, kCluster, 8, 4, 9, steered(small, 0, {48, 20})},
         {"cluster fp32 actor only", kFp32, kCluster, 8, 2, 3, steered(odd, 2, {})},
         {"cluster fp32 squashed", kFp32, kCluster, 8, 4, 9, squashed(steered(small, 4, {48, 20}))},
+        {"cluster fp32 no encoder", kFp32, kCluster, 8, 4, 9, without_encoder(small)},
+        {"cluster fp32 flow alone", kFp32, kCluster, 8, 2, 3, flow_alone(odd)},
         {"cluster tf32 4", kTf32, kCluster, 8, 4, 7, heun},
         {"cluster tf32 long chunk", kTf32, kCluster, 8, 2, 4, long_chunk},
         {"cluster bf16 4", kBf16, kCluster, 8, 4, 8, odd},

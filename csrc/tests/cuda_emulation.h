@@ -130,7 +130,7 @@ inline void init_arrivals(uint64_t* barrier, int arrivals) {
     machine().add_arrivals(barrier, arrivals);
 }
 
-inline void announce_bytes(uint64_t* barrier, uint32_t bytes) { machine().arrive(machine().arrivals(barrier), bytes); }
+inline void expect_tx(uint64_t* barrier, uint32_t bytes) { machine().arrive(machine().arrivals(barrier), bytes); }
 inline void arrive_at_peer(uint64_t* barrier, int rank) {
     machine().arrive(machine().arrivals(of_peer(barrier, rank)), 0);
 }
@@ -181,7 +181,7 @@ inline void wait_for_products() {
 }
 
 template <int kTiles>
-inline void settle(float (&)[kTiles][4]) {}
+inline void fence_operand(float (&)[kTiles][4]) {}
 
 template <int kTiles, int kAllTiles>
 inline void multiply_group_bf16(float (&c)[kAllTiles][4], uint64_t a, uint64_t b, bool accumulate) {

@@ -1,7 +1,8 @@
 // Copyright (c) 2026, The ZPRL Project Developers.
 // SPDX-License-Identifier: BSD-3-Clause
 //
-// gpu_driver BLOB...: runs the policies of some blob files (as zprl.policies.native.step.pack_policy makes them) on the GPU.
+// gpu_driver BLOB...: runs the policies of some blob files (as zprl.policies.native.step.pack_policy makes them) on the
+// GPU.
 //
 // A program for compute-sanitizer, which takes minutes for one that loads torch: every buffer is an allocation of
 // exactly its size, so that an access outside of it is seen, and results are memory that nobody has initialised. It
@@ -95,6 +96,7 @@ void run_rows(const cuda::DevicePolicy& policy, const Buffer& blob, int64_t rows
         first = values;
     }
     const Buffer sampled(sizeof(float) * rows * policy.chunk_dim()), solved(sizeof(float) * rows * policy.chunk_dim());
+    const Buffer rest(sizeof(float) * rows * policy.chunk_dim()), acted(sizeof(float) * rows * policy.chunk_dim());
     const Buffer mean(sizeof(float) * rows * policy.latent_dim), logvar(sizeof(float) * rows * policy.latent_dim);
     cuda::policy_step(policy, plan, blob.get(), obs.floats(), nullptr, nullptr, latent_seed, rows, sampled.floats(),
                       workspace.get(), nullptr);
@@ -102,7 +104,13 @@ void run_rows(const cuda::DevicePolicy& policy, const Buffer& blob, int64_t rows
                     workspace.get(), nullptr);
     cuda::encode(policy, plan, blob.get(), obs.floats(), rows, mean.floats(), logvar.floats(), workspace.get(),
                  nullptr);
-    check(cudaDeviceSynchronize(), "sampled step, integration and encoding");
+    cuda::act(policy, plan, blob.get(), residual.floats(), noise.floats(), rows, rest.floats(), workspace.get(),
+              nullptr);
+    cuda::act_from_condition(policy, plan, blob.get(), condition.floats(), noise.floats(), rows, acted.floats(),
+                             workspace.get(), nullptr);
+    check(cudaDeviceSynchronize(), "sampled step, integration, encoding, and steps from a latent and a condition");
+    require_finite(rest.read(), "a chunk of a latent");
+    require_finite(acted.read(), "a chunk of a condition");
     require_finite(sampled.read(), "a sampled chunk");
     require_finite(solved.read(), "an integrated chunk");
     require_finite(mean.read(), "a latent's mean");

@@ -84,6 +84,7 @@ Tensor cuda_policy_step(const Place& place, const Tensor& obs, const Tensor& res
                         const Tensor* latent_seed, const Tensor& blob, const Header& header) {
     const Tensor blob_in = checked_blob(place, blob);
     const cuda::DevicePolicy p = read_header(blob_in, header);
+    require_encoder(p.parts);
     const int64_t rows = num_rows(obs, "obs");
     const Tensor obs_in = checked_float(place, obs, "obs", {rows, p.obs_dim});
     const Tensor residual_in = checked_float(place, residual, "residual", {rows, p.latent_dim});
@@ -106,6 +107,7 @@ std::tuple<Tensor, Tensor> cuda_encode(const Place& place, const Tensor& obs, co
                                        const Header& header) {
     const Tensor blob_in = checked_blob(place, blob);
     const cuda::DevicePolicy p = read_header(blob_in, header);
+    require_encoder(p.parts);
     if (latent_dim != p.latent_dim) fail("the policy's latent has " + std::to_string(p.latent_dim) + " dimensions.");
     const int64_t rows = num_rows(obs, "obs");
     const Tensor obs_in = checked_float(place, obs, "obs", {rows, p.obs_dim});
@@ -118,8 +120,40 @@ std::tuple<Tensor, Tensor> cuda_encode(const Place& place, const Tensor& obs, co
     return {mean, logvar};
 }
 
-Tensor cuda_integrate(const Place& place, const Tensor& condition, const Tensor& noise, const Tensor& blob,
-                      const Header& header) {
+Tensor cuda_latent(const Place& place, const Tensor& obs, const Tensor& blob, int64_t latent_dim,
+                   const Header& header) {
+    const Tensor blob_in = checked_blob(place, blob);
+    const cuda::DevicePolicy p = read_header(blob_in, header);
+    require_encoder(p.parts);
+    if (latent_dim != p.latent_dim) fail("the policy's latent has " + std::to_string(p.latent_dim) + " dimensions.");
+    const int64_t rows = num_rows(obs, "obs");
+    const Tensor obs_in = checked_float(place, obs, "obs", {rows, p.obs_dim});
+    const DeviceGuard guard(place.cuda_index());
+    const Tensor mean = torch::stable::new_empty(obs_in, {rows, p.latent_dim});
+    const Preparation prepared(p, rows, blob_in);
+    cuda::encode(p, prepared.plan, blob_in.const_data_ptr(), data(obs_in), rows, mutable_data(mean), nullptr,
+                 prepared.workspace, current_stream(place));
+    return mean;
+}
+
+Tensor cuda_act(const Place& place, const Tensor& latent, const Tensor& noise, const Tensor& blob,
+                const Header& header) {
+    const Tensor blob_in = checked_blob(place, blob);
+    const cuda::DevicePolicy p = read_header(blob_in, header);
+    require_bottleneck(p.parts);
+    const int64_t rows = num_rows(latent, "latent");
+    const Tensor latent_in = checked_float(place, latent, "latent", {rows, p.latent_dim});
+    const Tensor noise_in = checked_float(place, noise, "noise", {rows, p.horizon, p.action_dim});
+    const DeviceGuard guard(place.cuda_index());
+    const Tensor chunk = torch::stable::new_empty(noise_in, {rows, p.horizon, p.action_dim});
+    const Preparation prepared(p, rows, blob_in);
+    cuda::act(p, prepared.plan, blob_in.const_data_ptr(), data(latent_in), data(noise_in), rows, mutable_data(chunk),
+              prepared.workspace, current_stream(place));
+    return chunk;
+}
+
+Tensor cuda_from_condition(const Place& place, const Tensor& condition, const Tensor& noise, const Tensor& blob,
+                           const Header& header, bool normalised) {
     const Tensor blob_in = checked_blob(place, blob);
     const cuda::DevicePolicy p = read_header(blob_in, header);
     const int64_t rows = num_rows(condition, "condition");
@@ -128,8 +162,9 @@ Tensor cuda_integrate(const Place& place, const Tensor& condition, const Tensor&
     const DeviceGuard guard(place.cuda_index());
     const Tensor chunk = torch::stable::new_empty(noise_in, {rows, p.horizon, p.action_dim});
     const Preparation prepared(p, rows, blob_in);
-    cuda::integrate(p, prepared.plan, blob_in.const_data_ptr(), data(condition_in), data(noise_in), rows,
-                    mutable_data(chunk), prepared.workspace, current_stream(place));
+    const auto run = normalised ? cuda::integrate : cuda::act_from_condition;
+    run(p, prepared.plan, blob_in.const_data_ptr(), data(condition_in), data(noise_in), rows, mutable_data(chunk),
+        prepared.workspace, current_stream(place));
     return chunk;
 }
 

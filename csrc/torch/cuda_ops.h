@@ -22,8 +22,14 @@ Tensor cuda_policy_step(const Place& place, const Tensor& obs, const Tensor& res
 std::tuple<Tensor, Tensor> cuda_encode(const Place& place, const Tensor& obs, const Tensor& blob, int64_t latent_dim,
                                        const Header& header);
 
-Tensor cuda_integrate(const Place& place, const Tensor& condition, const Tensor& noise, const Tensor& blob,
-                      const Header& header);
+Tensor cuda_latent(const Place& place, const Tensor& obs, const Tensor& blob, int64_t latent_dim, const Header& header);
+
+Tensor cuda_act(const Place& place, const Tensor& latent, const Tensor& noise, const Tensor& blob,
+                const Header& header);
+
+// integrate(), or, unless `normalised`, act_from_condition().
+Tensor cuda_from_condition(const Place& place, const Tensor& condition, const Tensor& noise, const Tensor& blob,
+                           const Header& header, bool normalised);
 
 // Repack a checked blob of the CPU (all on the host) for the GPU kernels.
 Tensor pack_for_cuda(const Tensor& blob, const std::string& precision);

@@ -23,7 +23,13 @@ std::tuple<Tensor, Tensor> cuda_encode(const Place&, const Tensor&, const Tensor
     fail_without_cuda();
 }
 
-Tensor cuda_integrate(const Place&, const Tensor&, const Tensor&, const Tensor&, const Header&) { fail_without_cuda(); }
+Tensor cuda_latent(const Place&, const Tensor&, const Tensor&, int64_t, const Header&) { fail_without_cuda(); }
+
+Tensor cuda_act(const Place&, const Tensor&, const Tensor&, const Tensor&, const Header&) { fail_without_cuda(); }
+
+Tensor cuda_from_condition(const Place&, const Tensor&, const Tensor&, const Tensor&, const Header&, bool) {
+    fail_without_cuda();
+}
 
 Tensor pack_for_cuda(const Tensor&, const std::string&) { fail_without_cuda(); }
 

@@ -3,7 +3,11 @@
 
 """Scripted experts that demonstrate the tasks."""
 
-from .waypoint_expert import ExpertNoiseCfg as ExpertNoiseCfg
-from .waypoint_expert import WaypointCfg as WaypointCfg
-from .waypoint_expert import WaypointExpert as WaypointExpert
-from .waypoint_expert import WaypointExpertCfg as WaypointExpertCfg
+from zprl.tasks.experts.expert import Expert as Expert
+from zprl.tasks.experts.expert import ExpertCfg as ExpertCfg
+from zprl.tasks.experts.expert import expert_cfg_of as expert_cfg_of
+from zprl.tasks.experts.expert import make_expert as make_expert
+from zprl.tasks.experts.waypoint_expert import ExpertNoiseCfg as ExpertNoiseCfg
+from zprl.tasks.experts.waypoint_expert import WaypointCfg as WaypointCfg
+from zprl.tasks.experts.waypoint_expert import WaypointExpert as WaypointExpert
+from zprl.tasks.experts.waypoint_expert import WaypointExpertCfg as WaypointExpertCfg

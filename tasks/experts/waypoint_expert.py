@@ -1,15 +1,16 @@
 # Copyright (c) 2026, The ZPRL Project Developers.
 # SPDX-License-Identifier: BSD-3-Clause
 
-"""An expert that follows waypoints: a task lists them, this drives the gripper from one to the next.
+"""An expert that follows waypoints: a task lists them, this drives a gripper from one to the next.
 
-The expert sees the simulator's true state and commands what the policy commands: pose changes of the end effector and
-the gripper. All environments run at once, each at its own waypoint. Imperfect demonstrations come from
-:class:`ExpertNoiseCfg`: a wrong grasp place and yaw per episode, a speed per episode, and noise on every action.
+The expert sees the simulator's true state and commands what the policy commands: pose changes of an end effector and
+its gripper, which points down. All environments run at once, each at its own waypoint. Imperfect demonstrations come
+from :class:`ExpertNoiseCfg`: a wrong grasp place and yaw per episode, a speed per episode, and noise on every action.
 """
 
 from __future__ import annotations
 
+import itertools
 import math
 from dataclasses import MISSING
 from typing import TYPE_CHECKING
@@ -27,10 +28,13 @@ from isaaclab.utils.math import (
     wrap_to_pi,
 )
 
-from zprl.tasks.mdp import DeltaPoseIKAction
+from zprl.tasks.experts.expert import Expert, ExpertCfg
 
 if TYPE_CHECKING:
     from isaaclab.envs import ManagerBasedRLEnv
+
+    from zprl.tasks.common import TaskEnvCfg
+    from zprl.tasks.mdp import DeltaPoseIKAction
 
 
 @configclass
@@ -81,8 +85,10 @@ class ExpertNoiseCfg:
 
 
 @configclass
-class WaypointExpertCfg:
+class WaypointExpertCfg(ExpertCfg):
     """A task's expert: its waypoints and its two qualities."""
+
+    class_type: type[Expert] | str = "{DIR}.waypoint_expert:WaypointExpert"
 
     waypoints: list[WaypointCfg] = MISSING  # type: ignore[assignment]
     """Waypoints in order; the last one is held until the episode ends."""
@@ -100,7 +106,10 @@ class WaypointExpertCfg:
     """Share of the remaining way that one action commands."""
 
     arm_action_name: str = "arm_action"
-    """The action term that moves the end effector."""
+    """The action term that moves the end effector, a :class:`zprl.tasks.mdp.DeltaPoseIKAction`."""
+
+    gripper_action_name: str = "gripper_action"
+    """The action term of the gripper; its upper limit opens, its lower limit closes."""
 
     def noise(self, quality: str) -> ExpertNoiseCfg:
         """Return the noise of a quality.
@@ -115,12 +124,12 @@ class WaypointExpertCfg:
         raise ValueError(f"Unknown quality '{quality}'; choose 'mixed' or 'expert'.")
 
 
-class WaypointExpert:
-    """Drives every environment along the task's waypoints.
+class WaypointExpert(Expert):
+    """Drives an arm of every environment along the task's waypoints; what else the robot has idles.
 
     Args:
         cfg: The task's expert.
-        env: The environment; its last action is the gripper's, positive opens.
+        env: The environment; its configuration is a :class:`zprl.tasks.common.TaskEnvCfg`.
         quality: "expert" or "mixed".
         seed: Seed of the expert's own noise, which draws from no other generator.
     """
@@ -129,8 +138,17 @@ class WaypointExpert:
         self.cfg = cfg
         self.noise = cfg.noise(quality)
         self._env = env
-        self._arm: DeltaPoseIKAction = env.action_manager.get_term(cfg.arm_action_name)  # type: ignore[assignment]
-        self._robot = self._arm._asset
+        actions = env.action_manager
+        self._arm: DeltaPoseIKAction = actions.get_term(cfg.arm_action_name)  # type: ignore[assignment]
+        self._robot = env.scene[self._arm.cfg.asset_name]
+        task: TaskEnvCfg = env.cfg  # type: ignore[assignment]
+        self._limits = task.action_limits[cfg.arm_action_name]
+        closed, opened = task.action_limits[cfg.gripper_action_name]
+        ends = itertools.accumulate(actions.action_term_dim)
+        parts = zip(actions.active_terms, ends, actions.action_term_dim, strict=True)
+        self._parts = {name: slice(end - size, end) for name, end, size in parts}
+        idle = [value for name in actions.active_terms for value in task.idle_action[name]]
+        self._idle = torch.tensor(idle, dtype=torch.float, device=env.device)
         self._generator = torch.Generator(device=env.device).manual_seed(seed)
         n, device = env.num_envs, env.device
         self._index = torch.zeros(n, dtype=torch.long, device=device)
@@ -143,7 +161,7 @@ class WaypointExpert:
         self._frames = sorted({p.frame for p in points if p.frame is not None})
         self._frame = torch.tensor([self._frames.index(p.frame) if p.frame else -1 for p in points], device=device)
         self._pos = torch.tensor([p.pos for p in points], device=device)
-        self._open = torch.tensor([1.0 if p.gripper_open else -1.0 for p in points], device=device)
+        self._open = torch.tensor([opened if p.gripper_open else closed for p in points], device=device)
         self._tolerance = torch.tensor([p.tolerance for p in points], device=device)
         self._hold = torch.tensor([p.hold_steps for p in points], device=device)
         self._max_speed = torch.tensor([p.max_speed for p in points], device=device)
@@ -154,11 +172,7 @@ class WaypointExpert:
         return torch.randn(*shape, generator=self._generator, device=self._env.device)
 
     def reset(self, env_ids: torch.Tensor) -> None:
-        """Start anew in some environments.
-
-        Args:
-            env_ids: Indices, shape (n,).
-        """
+        """See :meth:`Expert.reset`."""
         # Every environment draws, so that an episode's noise does not depend on which others end with it.
         n = self._env.num_envs
         bias = torch.cat([self._randn(n, 2) * self.noise.position_bias, self._randn(n, 1) * self.noise.yaw_bias], dim=1)
@@ -173,7 +187,7 @@ class WaypointExpert:
         self._anchor[env_ids] = self._arm._compute_frame_pose()[0][env_ids]
 
     def act(self) -> torch.Tensor:
-        """Return the next action, shape (num_envs, action_dim), and advance the waypoints that were reached."""
+        """Return the next action, shape (num_envs, action_dim), and advance from the waypoints that were reached."""
         ee_pos, ee_quat = self._arm._compute_frame_pose()
         root = self._robot.data
         frames = []
@@ -225,4 +239,7 @@ class WaypointExpert:
         fresh = self._randn(*self._action_noise.shape) * self.noise.action_std * math.sqrt(1 - rho * rho)
         self._action_noise = rho * self._action_noise + fresh
         arm = torch.cat([translation, rotation], dim=1) + self._action_noise
-        return torch.cat([arm.clamp(-1.0, 1.0), self._open[self._index, None]], dim=1)
+        action = self._idle.repeat(len(arm), 1)
+        action[:, self._parts[self.cfg.arm_action_name]] = arm.clamp(*self._limits)
+        action[:, self._parts[self.cfg.gripper_action_name]] = self._open[self._index, None]
+        return action

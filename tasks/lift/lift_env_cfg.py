@@ -9,24 +9,28 @@ from dataclasses import MISSING
 
 import isaaclab.sim as sim_utils
 from isaaclab.assets import ArticulationCfg, AssetBaseCfg, RigidObjectCfg
-from isaaclab.envs import ManagerBasedRLEnvCfg
 from isaaclab.managers import EventTermCfg, SceneEntityCfg
 from isaaclab.managers import ObservationGroupCfg as ObsGroup
 from isaaclab.managers import ObservationTermCfg as ObsTerm
 from isaaclab.managers import RewardTermCfg as RewTerm
 from isaaclab.managers import TerminationTermCfg as DoneTerm
-from isaaclab.physics import PhysxAutoCfg
-from isaaclab.scene import InteractiveSceneCfg
 from isaaclab.utils import configclass
 from isaaclab.utils.noise import UniformNoiseCfg
 from isaaclab.visualizers import VisualizerCfg
-from isaaclab_newton.physics import MJWarpSolverCfg, NewtonCfg
-from isaaclab_ov.physics import OvPhysxCfg
-from isaaclab_physx.physics import PhysxCfg
-from isaaclab_tasks.utils import PresetCfg, preset
+from isaaclab_tasks.utils import PresetCfg
 
-from zprl.sim.isaaclab.mujoco import with_mujoco
+from zprl.tasks.common import (
+    LIGHT,
+    TABLE,
+    DisturbanceTargetsCfg,
+    TaskEnvCfg,
+    TaskSceneCfg,
+    randomized_friction,
+    randomized_gains,
+    randomized_mass,
+)
 from zprl.tasks.lift import mdp
+from zprl.tasks.robots import RobotCfg
 
 CUBE_SIZE = 0.055
 """Edge length of the cube [m]."""
@@ -39,50 +43,12 @@ SUBSTEP = 0.01
 
 
 @configclass
-class PhysicsPresetsCfg(PresetCfg):
-    """Physics engines, chosen by ``physics=NAME``; by default MuJoCo's, its own on a CPU and MuJoCo-Warp on a GPU."""
-
-    # All substeps of a control step run in one engine call (num_substeps), as nothing in between needs Python.
-    newton_mjwarp = NewtonCfg(
-        solver_cfg=MJWarpSolverCfg(
-            solver="newton",
-            integrator="implicitfast",
-            cone="pyramidal",
-            impratio=1.0,
-            # With 5 the friction of a grasp has not converged, and cubes slip out of pads that would hold ten times
-            # their weight; from 10 on nothing changes. The CPU's engine stops as soon as it has converged.
-            iterations=20,
-            ls_iterations=50,
-            njmax=96,
-            nconmax=24,
-            disable_sensors=True,
-        ),
-        num_substeps=round(CONTROL_PERIOD / SUBSTEP),
-    )
-    mujoco = with_mujoco(newton_mjwarp)
-    isaacsim_physx = PhysxCfg(bounce_threshold_velocity=0.01)
-    ovphysx = OvPhysxCfg()
-    physx = PhysxAutoCfg(isaacsim_physx=isaacsim_physx, ovphysx=ovphysx)
-    default = with_mujoco(newton_mjwarp, mjwarp_on_cuda=True)
-
-
-@configclass
-class LiftSceneCfg(InteractiveSceneCfg):
-    """Robot, table and cube; the table's top is the plane z = 0, in which the robot's base stands."""
+class LiftSceneCfg(TaskSceneCfg):
+    """Robot, table and cube."""
 
     robot: ArticulationCfg = MISSING  # type: ignore[assignment]
-
-    table = AssetBaseCfg(
-        prim_path="{ENV_REGEX_NS}/Table",
-        init_state=AssetBaseCfg.InitialStateCfg(pos=(0.35, 0.0, -0.02)),
-        spawn=sim_utils.CuboidCfg(
-            size=(1.1, 1.0, 0.04),
-            collision_props=sim_utils.UsdPhysicsCollisionCfg(),
-            visual_material=sim_utils.PreviewSurfaceCfg(diffuse_color=(0.46, 0.38, 0.30), roughness=0.8),
-        ),
-    )
-
-    object = RigidObjectCfg(
+    table: AssetBaseCfg = TABLE
+    object: RigidObjectCfg = RigidObjectCfg(
         prim_path="{ENV_REGEX_NS}/Object",
         init_state=RigidObjectCfg.InitialStateCfg(pos=(0.5, 0.0, CUBE_SIZE / 2)),
         spawn=sim_utils.CuboidCfg(
@@ -94,18 +60,7 @@ class LiftSceneCfg(InteractiveSceneCfg):
             visual_material=sim_utils.PreviewSurfaceCfg(diffuse_color=(0.85, 0.25, 0.12), roughness=0.5),
         ),
     )
-
-    light = AssetBaseCfg(
-        prim_path="/World/Light", spawn=sim_utils.DomeLightCfg(intensity=2000.0, color=(0.95, 0.97, 1.0))
-    )
-
-
-@configclass
-class ActionsCfg:
-    """Actions, set by the robot."""
-
-    arm_action: mdp.DeltaPoseIKActionCfg = MISSING  # type: ignore[assignment]
-    gripper_action: mdp.BinaryJointPositionActionCfg = MISSING  # type: ignore[assignment]
+    light: AssetBaseCfg = LIGHT
 
 
 @configclass
@@ -114,19 +69,13 @@ class ObservationsCfg:
 
     @configclass
     class PolicyCfg(ObsGroup):
-        """What the policy sees; a real robot measures all of it."""
+        """What the policy sees; a real robot measures all of it. The end effector is the robot's."""
 
         joint_pos = ObsTerm(func=mdp.joint_pos_rel, noise=UniformNoiseCfg(n_min=-0.002, n_max=0.002))
-        ee_pose = ObsTerm(
-            func=mdp.body_pose_in_root_frame,
-            params={"asset_cfg": MISSING, "offset": MISSING},
-            noise=UniformNoiseCfg(n_min=-0.001, n_max=0.001),
-        )
+        ee_pose = ObsTerm(func=mdp.body_pose_in_root_frame, noise=UniformNoiseCfg(n_min=-0.001, n_max=0.001))
         object_pose = ObsTerm(func=mdp.object_pose_in_root_frame, noise=UniformNoiseCfg(n_min=-0.002, n_max=0.002))
         object_in_ee_frame = ObsTerm(
-            func=mdp.object_position_in_body_frame,
-            params={"asset_cfg": MISSING, "offset": MISSING},
-            noise=UniformNoiseCfg(n_min=-0.002, n_max=0.002),
+            func=mdp.object_position_in_body_frame, noise=UniformNoiseCfg(n_min=-0.002, n_max=0.002)
         )
 
         def __post_init__(self) -> None:
@@ -141,9 +90,7 @@ class EventCfg:
     """Initial states, drawn at every reset."""
 
     reset_robot = EventTermCfg(
-        func=mdp.reset_joints_around_default,
-        mode="reset",
-        params={"spread": 0.05, "asset_cfg": SceneEntityCfg("robot", joint_names=["panda_joint.*"])},
+        func=mdp.reset_joints_around_default, mode="reset", params={"spread": 0.05, "asset_cfg": MISSING}
     )
     reset_object = EventTermCfg(
         func=mdp.reset_object_pose_uniform,
@@ -161,65 +108,21 @@ class EventCfg:
 class RandomizedEventCfg(EventCfg):
     """Physics drawn anew at every reset, over what a real cube and a real arm may be; after the initial state."""
 
-    cube_mass = EventTermCfg(
-        func=mdp.randomize_rigid_body_mass,  # type: ignore[arg-type]
-        mode="reset",
-        params={
-            "asset_cfg": SceneEntityCfg("object"),
-            "mass_distribution_params": (0.33, 3.0),
-            "operation": "scale",
-            "distribution": "log_uniform",
-            "min_mass": 1.0e-3,
-        },
-    )
+    cube_mass = randomized_mass(SceneEntityCfg("object"), (0.33, 3.0))
     # The pads' parameters rule their contacts with the cube, and the cube's those with the table.
-    cube_friction = EventTermCfg(
-        func=mdp.randomize_rigid_body_material,  # type: ignore[arg-type]
-        mode="reset",
-        params={
-            "asset_cfg": SceneEntityCfg("object"),
-            "static_friction_range": (0.5, 1.5),
-            "dynamic_friction_range": (0.5, 1.5),
-            "restitution_range": (0.0, 0.0),
-            "num_buckets": 64,
-            "make_consistent": True,
-        },
-    )
-    finger_friction = EventTermCfg(
-        func=mdp.randomize_rigid_body_material,  # type: ignore[arg-type]
-        mode="reset",
-        params={
-            "asset_cfg": SceneEntityCfg("robot", body_names="panda_.*finger"),
-            "static_friction_range": (0.5, 1.8),
-            "dynamic_friction_range": (0.5, 1.8),
-            "restitution_range": (0.0, 0.0),
-            "num_buckets": 64,
-            "make_consistent": True,
-        },
-    )
-    arm_gains = EventTermCfg(
-        func=mdp.randomize_actuator_gains,  # type: ignore[arg-type]
-        mode="reset",
-        params={
-            "asset_cfg": SceneEntityCfg("robot", joint_names="panda_joint.*"),
-            "stiffness_distribution_params": (0.67, 1.5),
-            "damping_distribution_params": (0.67, 1.5),
-            "operation": "scale",
-            "distribution": "log_uniform",
-        },
-    )
+    cube_friction = randomized_friction(SceneEntityCfg("object"), (0.5, 1.5))
+    finger_friction = randomized_friction(MISSING, (0.5, 1.8))
+    arm_gains = randomized_gains(MISSING, (0.67, 1.5))
 
 
 @configclass
 class HeavilyRandomizedEventCfg(RandomizedEventCfg):
     """Physics beyond what a robot should meet."""
 
-    def __post_init__(self) -> None:
-        self.cube_mass.params["mass_distribution_params"] = (0.25, 4.0)
-        for term, friction in ((self.cube_friction, (0.3, 2.0)), (self.finger_friction, (0.3, 2.0))):
-            term.params["static_friction_range"] = term.params["dynamic_friction_range"] = friction
-        for gain in ("stiffness", "damping"):
-            self.arm_gains.params[f"{gain}_distribution_params"] = (0.55, 1.8)
+    cube_mass = randomized_mass(SceneEntityCfg("object"), (0.25, 4.0))
+    cube_friction = randomized_friction(SceneEntityCfg("object"), (0.3, 2.0))
+    finger_friction = randomized_friction(MISSING, (0.3, 2.0))
+    arm_gains = randomized_gains(MISSING, (0.55, 1.8))
 
 
 @configclass
@@ -250,27 +153,35 @@ class TerminationsCfg:
 
 
 @configclass
-class LiftEnvCfg(ManagerBasedRLEnvCfg):
+class LiftEnvCfg(TaskEnvCfg):
     """Lift a cube off the table, by its centre to 0.15 m, within 4 s."""
 
-    # Newton's worlds never touch, so they may share one origin, which makes an episode's outcome independent of the
-    # world it runs in to the last bit; PhysX needs them apart.
-    scene: LiftSceneCfg = LiftSceneCfg(
-        num_envs=256,
-        env_spacing=preset(default=0.0, isaacsim_physx=2.5, ovphysx=2.5, physx=2.5),  # type: ignore[arg-type]
-        replicate_physics=True,
-    )
+    scene: LiftSceneCfg = LiftSceneCfg()
     observations: ObservationsCfg = ObservationsCfg()
-    actions: ActionsCfg = ActionsCfg()
     rewards: RewardsCfg = RewardsCfg()
     terminations: TerminationsCfg = TerminationsCfg()
     events: EventPresetsCfg = EventPresetsCfg()
+    tracked_terms: list[str] = ["ee_pose"]
+    disturbance_targets: DisturbanceTargetsCfg = DisturbanceTargetsCfg(
+        object_name="object",
+        object_pose_terms=["object_pose"],
+        object_position_terms={"object_in_ee_frame": "ee_pose"},
+    )
 
     def __post_init__(self) -> None:
-        substeps = round(CONTROL_PERIOD / SUBSTEP)
-        self.decimation = preset(default=1, isaacsim_physx=substeps, ovphysx=substeps, physx=substeps)  # type: ignore
-        self.sim.dt = preset(default=CONTROL_PERIOD, isaacsim_physx=SUBSTEP, ovphysx=SUBSTEP, physx=SUBSTEP)  # type: ignore
-        self.sim.render_interval = 1
-        self.sim.physics = PhysicsPresetsCfg()  # type: ignore[assignment]
+        self.use_physics(CONTROL_PERIOD, SUBSTEP, njmax=96, nconmax=24)
         self.episode_length_s = 4.0
         self.sim.default_visualizer_cfg = VisualizerCfg(eye=(1.25, 0.95, 0.75), lookat=(0.35, 0.0, 0.2))
+
+    def use_robot(self, robot: RobotCfg) -> None:
+        """See :meth:`TaskEnvCfg.use_robot`; the robot has one arm."""
+        super().use_robot(robot)
+        arm = robot.only_arm()
+        for term in (self.observations.policy.ee_pose, self.observations.policy.object_in_ee_frame):
+            term.params.update(arm.end_effector())
+        joints, fingers = robot.arm_joints()[arm.asset_name], robot.fingers()[arm.asset_name]
+        for events in vars(self.events).values() if isinstance(self.events, PresetCfg) else [self.events]:
+            events.reset_robot.params["asset_cfg"] = SceneEntityCfg(arm.asset_name, joint_names=joints)
+            if isinstance(events, RandomizedEventCfg):
+                events.finger_friction.params["asset_cfg"] = SceneEntityCfg(arm.asset_name, body_names=fingers)
+                events.arm_gains.params["asset_cfg"] = SceneEntityCfg(arm.asset_name, joint_names=joints)

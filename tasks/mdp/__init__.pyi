@@ -9,7 +9,6 @@ from .events import reset_object_pose_uniform as reset_object_pose_uniform
 from .observations import body_pose_in_root_frame as body_pose_in_root_frame
 from .observations import object_pose_in_root_frame as object_pose_in_root_frame
 from .observations import object_position_in_body_frame as object_position_in_body_frame
-from .recorders import TaskRecorderManagerCfg as TaskRecorderManagerCfg
 from .terminations import non_finite_state as non_finite_state
 
 from isaaclab.envs.mdp import *  # noqa: F403

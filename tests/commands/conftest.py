@@ -149,6 +149,6 @@ def workshop(tmp_path_factory):
     outcome = call("train", arguments("train", "--max_iterations", 4), folder)
     assert outcome.status == 0, outcome.err
     (run,) = folder.glob(f"{EXPERIMENT}/*")
-    (base,) = folder.glob(f"logs/base_policy/{TASK}/*/base_policy.pt")
+    (base,) = folder.glob(f"logs/base_policy/{TASK}/*/base_policy.safetensors")
     (dataset,) = folder.glob(f"datasets/{TASK}/*.hdf5")
     return Workshop(folder, run.relative_to(folder), base.relative_to(folder), dataset.relative_to(folder), outcome)

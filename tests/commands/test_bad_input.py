@@ -8,7 +8,12 @@ import shutil
 
 import h5py
 import pytest
+import safetensors.torch
 import torch
+
+from zprl.policies import load_policy, save_policy
+from zprl.rl.runner import KIND, VERSION
+from zprl.utils.tensor_files import load_tensors, save_tensors
 
 from .conftest import SCRIPTS, TASK_SETTINGS, arguments, call, files_below, finish, spawn
 
@@ -68,10 +73,10 @@ def place(workshop, tmp_path):
         (["agent.demonstrations.quality=good"], ["quality", "mixed"]),
         (["agent.step_discount=1.5"], ["step_discount", "1.5"]),
         (["--dataset_file", "missing.hdf5"], ["missing.hdf5"]),
-        (["--base", "missing.pt"], ["missing.pt"]),
-        (["--checkpoint", "missing.pt"], ["missing.pt"]),
+        (["--base", "missing.safetensors"], ["missing.safetensors"]),
+        (["--checkpoint", "missing.safetensors"], ["missing.safetensors"]),
         (["--checkpoint", "latest"], ["no checkpoint", "scripts/train.py"]),
-        (["--checkpoint", "latest", "--base", "base.pt"], ["no checkpoint"]),
+        (["--checkpoint", "latest", "--base", "base.safetensors"], ["no checkpoint"]),
     ],
     ids=" ".join,
 )
@@ -88,8 +93,8 @@ def test_train_refuses_a_gpu_that_is_not_there(place):
     ("extra", "words"),
     [
         (["--checkpoint", "latest"], ["no checkpoint"]),
-        (["--checkpoint", "missing.pt"], ["missing.pt"]),
-        (["--checkpoint", "base", "--base", "missing.pt"], ["missing.pt"]),
+        (["--checkpoint", "missing.safetensors"], ["missing.safetensors"]),
+        (["--checkpoint", "base", "--base", "missing.safetensors"], ["missing.safetensors"]),
         (["--episodes", "0"], ["--episodes"]),
         (["--seed", "-1"], ["--seed", "-1"]),
     ],
@@ -129,52 +134,72 @@ def test_bad_dataset(script, bad_dataset, tmp_path):
 @pytest.fixture
 def bad_checkpoint(workshop, tmp_path, request):
     """Make a checkpoint that is spoilt in one way; return the words that the message should hold."""
-    path = tmp_path / "bad.pt"
-    original = workshop.folder / workshop.run / "model_4.pt"
+    path = tmp_path / "bad.safetensors"
+    original = workshop.folder / workshop.run / "model_4.safetensors"
     if request.param == "truncated":
         path.write_bytes(original.read_bytes()[: original.stat().st_size // 2])
-        return ["bad.pt", "truncated"]
+        return ["bad.safetensors", "truncated"]
     if request.param == "base policy":
         shutil.copy(workshop.folder / workshop.base, path)
-        return ["bad.pt", "base policy", "--base"]
-    content = torch.load(original, weights_only=False)
+        return ["bad.safetensors", "base policy", "--base"]
+    content = load_tensors(original, KIND, "checkpoint", VERSION)
     if request.param == "random":
-        content = {"weights": torch.zeros(3)}
-        words = ["bad.pt", "not a checkpoint"]
+        safetensors.torch.save_file({"weights": torch.zeros(3)}, path)
+        return ["bad.safetensors", "not a ZPRL file"]
+    shutil.copytree(original.parent / "base", tmp_path / "base")
+    if request.param == "no base policy":
+        (tmp_path / "base" / "base_policy.safetensors").unlink()
+        words = ["bad.safetensors", "base_policy.safetensors", "does not exist", content["infos"]["base"]["sha256"]]
+    elif request.param == "another base policy":
+        policy, meta = load_policy(workshop.folder / workshop.base)
+        save_policy(tmp_path / "base" / "base_policy.safetensors", policy, {**meta, "dataset": "another"})
+        words = ["bad.safetensors", "another base policy", content["infos"]["base"]["sha256"]]
+    elif request.param == "another class":
+        content["infos"]["settings"]["agent"]["critic"]["class_name"] = "os:system"
+        words = ["bad.safetensors", "'os:system'", "not registered"]
     elif request.param == "another task":
-        content["infos"]["layout"]["task"] = "Zprl-Push-Franka"
-        words = ["bad.pt", "Zprl-Push-Franka", "--task"]
-    elif request.param == "another layout":
-        content["infos"]["layout"]["observation_terms"][0][1] = 8
-        words = ["bad.pt", "joint_pos[8]", "joint_pos[9]"]
+        content["infos"]["spec"]["task"] = "Zprl-Push-Franka"
+        words = ["bad.safetensors", "Zprl-Push-Franka", "--task"]
+    elif request.param == "another shape":
+        content["infos"]["spec"]["groups"][0]["features"][0]["shape"] = [8]
+        words = ["bad.safetensors", "joint_pos[8]", "joint_pos[9]"]
+    elif request.param == "another group":
+        content["infos"]["spec"]["groups"][0]["name"] = "proprio"
+        words = ["bad.safetensors", "no observation group 'proprio'", "policy"]
+    elif request.param == "other limits":
+        content["infos"]["spec"]["actions"][1]["high"] = [0.04]
+        words = ["bad.safetensors", "gripper_action", "0.04", "1.0"]
     else:
         content["actor_state_dict"]["mlp.0.weight"] = torch.zeros(3, 3)
-        words = ["bad.pt"]
-    torch.save(content, path)
+        words = ["bad.safetensors"]
+    save_tensors(path, content, KIND, VERSION)
     return words
 
 
 @pytest.mark.parametrize(
     "bad_checkpoint",
-    ["truncated", "base policy", "random", "another task", "another layout", "wrong weights"],
+    [
+        *("truncated", "base policy", "random", "another task", "another shape", "wrong weights"),
+        *("another group", "other limits", "no base policy", "another base policy", "another class"),
+    ],
     indirect=True,
 )
 @pytest.mark.parametrize("script", ["train", "evaluate"])
 def test_bad_checkpoint(script, bad_checkpoint, tmp_path):
     before = files_below(tmp_path)
     settings = None if script == "train" else TASK_SETTINGS
-    outcome = call(script, arguments(script, "--checkpoint", "bad.pt", settings=settings), tmp_path)
+    outcome = call(script, arguments(script, "--checkpoint", "bad.safetensors", settings=settings), tmp_path)
     assert_refused(outcome, *bad_checkpoint)
     assert files_below(tmp_path) == before
 
 
 def test_a_checkpoint_is_no_base_policy(workshop, place):
-    checkpoint = workshop.folder / workshop.run / "model_4.pt"
-    assert_refused(refused_training(place, "--base", checkpoint), "model_4.pt", "not a ZPRL base policy")
+    checkpoint = workshop.folder / workshop.run / "model_4.safetensors"
+    assert_refused(refused_training(place, "--base", checkpoint), "model_4.safetensors", "not a ZPRL base policy")
 
 
 def test_a_run_is_continued_with_its_number_of_worlds(workshop, place):
-    checkpoint = workshop.folder / workshop.run / "model_4.pt"
+    checkpoint = workshop.folder / workshop.run / "model_4.safetensors"
     outcome = refused_training(place, "--checkpoint", checkpoint, "--num_envs", 8)
     assert_refused(outcome, "num_envs=16", "8")
 
@@ -189,18 +214,28 @@ def file_size_limit():
 
 def test_no_space_for_a_checkpoint(workshop, tmp_path, file_size_limit):
     workshop.stock(tmp_path)
+    (tmp_path / "mine" / "base").mkdir(parents=True)
+    shutil.copy(workshop.folder / workshop.base, tmp_path / "mine" / "base")
     file_size_limit(100_000)
-    outcome = call("train", arguments("train", "--max_iterations", 1), tmp_path)
-    assert_refused(outcome, "file size limit", "model_1.pt")
+    outcome = call("train", arguments("train", "--max_iterations", 1, "--run_dir", "mine"), tmp_path)
+    assert_refused(outcome, "file size limit", "mine/model_1.safetensors")
     assert not list(tmp_path.rglob("model_*")) + list(tmp_path.rglob(".model_*"))
+
+
+def test_no_space_for_the_copy_of_the_base_policy(workshop, tmp_path, file_size_limit):
+    workshop.stock(tmp_path)
+    file_size_limit(100_000)
+    outcome = call("train", arguments("train", "--max_iterations", 1, "--run_dir", "mine"), tmp_path)
+    assert_refused(outcome, "file size limit", "mine/base/base_policy.safetensors")
+    assert [path.name for path in (tmp_path / "mine" / "base").iterdir()] == []
 
 
 def test_no_space_for_the_base_policy(workshop, tmp_path, file_size_limit):
     shutil.copytree(workshop.folder / "datasets", tmp_path / "datasets")
     file_size_limit(50_000)
     outcome = call("train", [*arguments("train"), "agent.pretrain.num_steps=5"], tmp_path)
-    assert_refused(outcome, "file size limit", "base_policy.pt")
-    assert not list(tmp_path.rglob("*base_policy.pt*"))
+    assert_refused(outcome, "file size limit", "base_policy.safetensors")
+    assert not list(tmp_path.rglob("*base_policy.safetensors*"))
 
 
 def test_no_space_for_the_demonstrations(workshop, tmp_path, file_size_limit):

@@ -37,7 +37,7 @@ def test_a_study_from_its_runs_to_its_report(workshop, tmp_path):
         result = json.loads((run_dir / "result.json").read_text())
         assert (result["seed"], result["environment_steps"]) == (run["seed"], 4 * STEPS_PER_ITERATION)
         assert run["rates"][-1] == result["steered"]["rate"]
-        assert [path.name for path in run_dir.glob("model_*.pt")] == ["model_4.pt"]
+        assert [path.name for path in run_dir.glob("model_*.safetensors")] == ["model_4.safetensors"]
     # Seed 0 is the run that train.py does by itself, but for the evaluation on the way.
     assert variant["runs"][0]["final"]["rate"] == workshop.result["steered"]["rate"]
     assert [run["residual_scale"] for run in report["latent"]["zprl_ppo"]] == [workshop.result["residual_scale"]] * 2
@@ -61,7 +61,7 @@ def test_a_study_from_its_runs_to_its_report(workshop, tmp_path):
         (["--methods", "zprl", "--ablation", "lambda"], ["one of them"]),
         (["--methods", "zprl,nosie"], ["'nosie'", "noise"]),
         (["--ablation", "gamma"], ["'gamma'", "lambda"]),
-        (["--ablation", "z_dim", "--base", "base.pt"], ["z_dim", "drop --base"]),
+        (["--ablation", "z_dim", "--base", "base.safetensors"], ["z_dim", "drop --base"]),
         (["--methods", "zprl", "--values", "1,2"], ["--values"]),
         (["--methods", "zprl", "--seeds", "1,1"], ["--seeds"]),
         (["--methods", "zprl", "agent.save_interval=5"], ["agent.save_interval", "--evaluations"]),

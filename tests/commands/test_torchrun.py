@@ -10,8 +10,7 @@ import time
 import pytest
 import torch
 
-from zprl.rl.checkpoint import load_checkpoint
-from zprl.runs.paths import checkpoints
+from zprl.rl.checkpoint import checkpoints, load_checkpoint
 
 from .conftest import NUM_ENVS, SCRIPTS, STEPS_PER_ITERATION, TASK, arguments, call, files_below, finish, spawn
 from .test_train import EVALUATIONS, KILLED_IN_THE_MIDDLE, WALL_CLOCK, differences, load, only_run
@@ -49,7 +48,7 @@ def two(workshop, tmp_path_factory):
 def test_two_processes_make_one_run(workshop, two):
     folder, outcome = two
     run = only_run(folder)
-    assert [path.name for path in checkpoints(run)] == ["model_2.pt", "model_4.pt"]
+    assert [path.name for path in checkpoints(run)] == ["model_2.safetensors", "model_4.safetensors"]
     assert outcome.out.count("run: ") == outcome.out.count("files: ") == 1
     result = json.loads((run / "result.json").read_text())
     # The base policy meets the same episodes, half of them in each process, and does the same in every one.
@@ -59,13 +58,13 @@ def test_two_processes_make_one_run(workshop, two):
     assert result["history"]["evaluation_episodes"] == [NUM_ENVS]
     manifest = json.loads((run / "run.json").read_text())
     assert (manifest["num_envs"], manifest["num_processes"]) == (NUM_ENVS, 2)
-    checkpoint = load_checkpoint(run / "model_4.pt")
+    checkpoint = load_checkpoint(run / "model_4.safetensors")
     assert checkpoint.num_processes == 2
     assert checkpoint.settings["num_envs"] == NUM_ENVS
     assert checkpoint.content["infos"]["logger"]["tot_timesteps"] == 4 * STEPS_PER_ITERATION // 4
     # Each process counts its own 5 steps in 8 worlds; the statistics are those of both.
     assert checkpoint.content["actor_state_dict"]["obs_normalizer.count"] == 4 * STEPS_PER_ITERATION // 4
-    other = load_checkpoint(workshop.folder / workshop.run / "model_4.pt")
+    other = load_checkpoint(workshop.folder / workshop.run / "model_4.safetensors")
     weights = [c.content["actor_state_dict"]["mlp.0.weight"] for c in (checkpoint, other)]
     assert not torch.equal(*weights), "the worlds are others than those of one process"
 
@@ -78,12 +77,12 @@ def test_a_kill_and_ctrl_c_end_both_processes_and_the_run_continues_bit_for_bit(
     killed = run_two(tmp_path, script, SCRIPTS / "train.py", *arguments("train", "--max_iterations", 4))
     assert killed.status == 1, killed.err
     run = only_run(tmp_path)
-    assert [path.name for path in checkpoints(run)] == ["model_2.pt"]
+    assert [path.name for path in checkpoints(run)] == ["model_2.safetensors"]
 
     argv = arguments("train", "--max_iterations", 1000, "--checkpoint", "latest")
     process = spawn([*TWO, SCRIPTS / "train.py", *argv], tmp_path)
     deadline = time.monotonic() + 400
-    while process.poll() is None and not (run / "model_4.pt").exists():
+    while process.poll() is None and not (run / "model_4.safetensors").exists():
         assert time.monotonic() < deadline
         time.sleep(0.05)
     process.send_signal(signal.SIGINT)
@@ -93,7 +92,7 @@ def test_a_kill_and_ctrl_c_end_both_processes_and_the_run_continues_bit_for_bit(
     ]
     # The one that was to stop there has been evaluated.
     ignored = WALL_CLOCK | EVALUATIONS | {"max_iterations"}
-    assert differences(load(run / "model_4.pt"), load(only_run(two[0]) / "model_4.pt"), ignored) == []
+    assert differences(load(run / "model_4.safetensors"), load(only_run(two[0]) / "model_4.safetensors"), ignored) == []
     assert load_checkpoint(checkpoints(run)[-1]).num_processes == 2
 
 

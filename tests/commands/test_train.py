@@ -5,6 +5,7 @@
 
 import json
 import math
+import shutil
 import signal
 import time
 
@@ -12,8 +13,11 @@ import pytest
 import torch
 import yaml
 
-from zprl.rl.checkpoint import load_checkpoint
-from zprl.runs.paths import checkpoints
+from zprl.rl.checkpoint import checkpoints, load_checkpoint
+from zprl.rl.runner import KIND, VERSION
+from zprl.runs import steered
+from zprl.utils.files import checksum
+from zprl.utils.tensor_files import load_tensors, save_tensors
 
 from .conftest import (
     EXPERIMENT,
@@ -51,7 +55,7 @@ KILLED_IN_THE_MIDDLE = """
 import os, runpy, signal, sys
 replace = os.replace
 def die(source, target):
-    if str(target).endswith("model_4.pt"):
+    if str(target).endswith("model_4.safetensors"):
         os.truncate(source, os.path.getsize(source) // 2)
         os.kill(os.getpid(), signal.SIGKILL)
     replace(source, target)
@@ -81,7 +85,7 @@ def only_run(folder):
 
 
 def load(path):
-    return torch.load(path, weights_only=False)
+    return load_tensors(path, KIND, "checkpoint", VERSION)
 
 
 def test_run_folder(workshop):
@@ -94,8 +98,9 @@ def test_run_folder(workshop):
         "run.json",
         "params/env.yaml",
         "params/agent.yaml",
-        "model_2.pt",
-        "model_4.pt",
+        "base/base_policy.safetensors",
+        "model_2.safetensors",
+        "model_4.safetensors",
         "learning_curve.png",
         "result.json",
     }
@@ -137,7 +142,7 @@ def test_result(workshop):
     assert result["history"]["evaluation_successes"] == [result["steered"]["successes"]]
     assert result["history"]["evaluation_steps"] == [4 * STEPS_PER_ITERATION]
     assert sum(result["time_split"].values()) == pytest.approx(1.0)
-    checkpoint = load_checkpoint(workshop.folder / workshop.run / "model_2.pt")
+    checkpoint = load_checkpoint(workshop.folder / workshop.run / "model_2.safetensors")
     assert checkpoint.env_steps == 2 * STEPS_PER_ITERATION
     assert checkpoint.content["iter"] == 2
     # rsl_rl counts a chunk as one step.
@@ -145,12 +150,14 @@ def test_result(workshop):
 
 
 def test_checkpoints_hold_what_training_changed(workshop):
-    first, second = (load(workshop.folder / workshop.run / f"model_{i}.pt") for i in (2, 4))
+    first, second = (load(workshop.folder / workshop.run / f"model_{i}.safetensors") for i in (2, 4))
     changed = differences(first, second)
     assert any(name.startswith("/actor_state_dict/mlp") for name in changed)
     assert any(name.startswith("/actor_state_dict/obs_normalizer") for name in changed)
     assert any(name.startswith("/optimizer_state_dict") for name in changed)
-    assert not any(name.startswith("/infos/base_policy") for name in changed), "the base policy is frozen"
+    assert not any(name.startswith("/infos/base") for name in changed), "the base policy is frozen"
+    kept = workshop.folder / workshop.run / "base" / "base_policy.safetensors"
+    assert first["infos"]["base"]["sha256"] == checksum(kept) == checksum(workshop.folder / workshop.base)
 
 
 def test_evaluate_agrees_with_the_training(workshop):
@@ -159,7 +166,7 @@ def test_evaluate_agrees_with_the_training(workshop):
     results = {}
     for name, extra in (
         ("latest", ["--checkpoint", "latest"]),
-        ("path", ["--checkpoint", workshop.run / "model_4.pt"]),
+        ("path", ["--checkpoint", workshop.run / "model_4.safetensors"]),
         ("base", ["--checkpoint", "base"]),
     ):
         argv = arguments("evaluate", *extra, "--episodes", NUM_ENVS, "--json", f"{name}.json", settings=TASK_SETTINGS)
@@ -169,7 +176,7 @@ def test_evaluate_agrees_with_the_training(workshop):
         assert set(results[name]) == RESULT_KEYS
     assert results["path"] == results["latest"]
     latest, base = results["latest"], results["base"]
-    assert latest["checkpoint"] == str(workshop.run / "model_4.pt")
+    assert latest["checkpoint"] == str(workshop.run / "model_4.safetensors")
     assert latest["task"] == TASK
     assert (latest["episodes"], latest["seed"]) == (NUM_ENVS, 100000)
     assert latest["env_steps_trained"] == 4 * STEPS_PER_ITERATION
@@ -195,37 +202,30 @@ def test_a_rollout_is_traced(workshop, tmp_path):
     waits = "waits for the GPU in 2 chunks (8 environment steps): policy 0, simulation 0, between them 0"
     assert outcome.out.splitlines()[-2:] == ["policy step on native, mujoco, cpu", waits]
     names = [event.get("name") for event in json.loads((tmp_path / "new" / "trace.json").read_text())["traceEvents"]]
-    assert [names.count(name) for name in ("zprl.chunk", "zprl.sim.isaaclab.launch", "zprl.policies")] == [2, 2, 4]
+    assert [names.count(name) for name in ("zprl.chunk", "zprl.simulation", "zprl.policy")] == [2, 2, 4]
 
 
 def test_evaluation_keeps_the_settings_of_the_checkpoint(workshop, tmp_path):
     """A checkpoint that steers more strongly, in longer chunks, is evaluated so without being told."""
-    content = load(workshop.folder / workshop.run / "model_4.pt")
+    content = load(workshop.folder / workshop.run / "model_4.safetensors")
     content["infos"]["settings"]["agent"]["steering"]["scale"] = 0.1
-    content["infos"]["base_policy"]["cfg"]["execute_steps"] = 8
-    content["infos"]["base_policy"]["cfg"]["initial_noise"] = "sampled"
-    torch.save(content, tmp_path / "model_4.pt")
-    argv = arguments(
-        "evaluate", "--checkpoint", "model_4.pt", "--episodes", 2, "--json", "result.json", settings=TASK_SETTINGS
-    )
+    content["infos"]["settings"]["inference"]["execute_steps"] = 8
+    content["infos"]["settings"]["inference"]["initial_noise"] = "sampled"
+    save_tensors(tmp_path / "model_4.safetensors", content, KIND, VERSION)
+    shutil.copytree(workshop.folder / workshop.run / "base", tmp_path / "base")
+    options = ("--checkpoint", "model_4.safetensors", "--episodes", 2, "--json", "result.json")
+    argv = arguments("evaluate", *options, settings=TASK_SETTINGS)
     with pytest.MonkeyPatch.context() as patch:
-        made = []
-        from zprl.commands import evaluate
-
-        class Spy(evaluate.LoadedPolicies):
-            def __init__(self, *args):
-                super().__init__(*args)
-                made.append(self)
-
-        patch.setattr(evaluate, "LoadedPolicies", Spy)
+        made, load_policies = [], steered.load_policies
+        patch.setattr(steered, "load_policies", lambda *args: made.append(load_policies(*args)) or made[-1])
         assert call("evaluate", argv, tmp_path).status == 0
         assert call("evaluate", [*argv, "policy.execute_steps=2"], tmp_path).status == 0
     told_nothing, told = made
     assert told_nothing.steering.residual_scale == pytest.approx(0.1 * workshop.result["latent_rms"])
-    assert told_nothing.policy.cfg.execute_steps == 8
-    assert told_nothing.policy.cfg.initial_noise == "sampled"
-    assert told.policy.cfg.execute_steps == 2
-    assert told.policy.cfg.initial_noise == "sampled"
+    assert told_nothing.base_policy.execute_steps == 8
+    assert told_nothing.base_policy.initial_noise == "sampled"
+    assert told.base_policy.execute_steps == 2
+    assert told.base_policy.initial_noise == "sampled"
 
 
 def test_kill_during_a_checkpoint_write_costs_nothing_but_time(workshop, tmp_path):
@@ -235,15 +235,15 @@ def test_kill_during_a_checkpoint_write_costs_nothing_but_time(workshop, tmp_pat
     killed = finish(spawn(["-c", KILLED_IN_THE_MIDDLE, SCRIPTS / "train.py", *argv], tmp_path))
     assert killed.status == -signal.SIGKILL, killed.err
     run = only_run(tmp_path)
-    assert [path.name for path in checkpoints(run)] == ["model_2.pt"]
+    assert [path.name for path in checkpoints(run)] == ["model_2.safetensors"]
     assert not (run / "result.json").exists()
     uninterrupted = workshop.folder / workshop.run
-    assert differences(load(run / "model_2.pt"), load(uninterrupted / "model_2.pt")) == []
+    assert differences(load(run / "model_2.safetensors"), load(uninterrupted / "model_2.safetensors")) == []
 
     continued = finish(spawn([SCRIPTS / "train.py", *argv, "--checkpoint", "latest"], tmp_path))
     assert continued.status == 0, continued.err
     assert f"at {2 * STEPS_PER_ITERATION} env steps" in continued.out
-    assert differences(load(run / "model_4.pt"), load(uninterrupted / "model_4.pt")) == []
+    assert differences(load(run / "model_4.safetensors"), load(uninterrupted / "model_4.safetensors")) == []
     result = json.loads((run / "result.json").read_text())
     timed = {"evaluation_minutes", "time_split", "training_steps_per_second", "bare_steps_per_second", "total_minutes"}
     assert differences(result, workshop.result, WALL_CLOCK | timed) == []
@@ -259,12 +259,12 @@ def test_a_finished_run_can_be_extended(workshop, tmp_path):
     assert "demonstrations: found datasets/" in first.out
     assert "base policy: found logs/" in first.out
     run = only_run(tmp_path)
-    checkpoint = run / "model_2.pt"
+    checkpoint = run / "model_2.safetensors"
     second = call("train", arguments("train", "--max_iterations", 4, "--checkpoint", checkpoint), tmp_path)
     assert second.status == 0, second.err
     uninterrupted = workshop.folder / workshop.run
     ignored = WALL_CLOCK | EVALUATIONS
-    assert differences(load(run / "model_4.pt"), load(uninterrupted / "model_4.pt"), ignored) == []
+    assert differences(load(run / "model_4.safetensors"), load(uninterrupted / "model_4.safetensors"), ignored) == []
     history = json.loads((run / "result.json").read_text())["history"]
     assert history["evaluation_steps"] == [2 * STEPS_PER_ITERATION, 4 * STEPS_PER_ITERATION]
     assert history["evaluation_successes"][-1:] == workshop.result["history"]["evaluation_successes"]
@@ -286,7 +286,7 @@ def test_a_run_in_a_folder_of_its_own(workshop, tmp_path):
     assert result["history"]["evaluation_minutes"] == [pytest.approx(result["minutes"])]
     before = files_below(tmp_path)
     again = call("train", argv, tmp_path)
-    elsewhere = call("train", [*argv, "--checkpoint", "mine/model_2.pt", "--run_dir", "other"], tmp_path)
+    elsewhere = call("train", [*argv, "--checkpoint", "mine/model_2.safetensors", "--run_dir", "other"], tmp_path)
     for outcome, words in ((again, "--run_dir mine holds a run already"), (elsewhere, "run in mine, not in other")):
         assert outcome.status == 2
         (line,) = outcome.error_lines
@@ -301,14 +301,14 @@ def test_changed_pretraining_makes_a_new_base_policy(workshop, tmp_path):
     assert outcome.status == 0, outcome.err
     assert "demonstrations: found datasets/" in outcome.out
     assert "base policy: 20 steps in" in outcome.out
-    assert len(list(tmp_path.glob(f"logs/base_policy/{TASK}/*/base_policy.pt"))) == 2
+    assert len(list(tmp_path.glob(f"logs/base_policy/{TASK}/*/base_policy.safetensors"))) == 2
 
 
 def test_ctrl_c_leaves_a_checkpoint_to_continue_from(workshop, tmp_path):
     workshop.stock(tmp_path)
     process = spawn([SCRIPTS / "train.py", *arguments("train", "--max_iterations", 1000)], tmp_path)
     deadline = time.monotonic() + 200
-    while process.poll() is None and not list(tmp_path.glob(f"{EXPERIMENT}/*/model_2.pt")):
+    while process.poll() is None and not list(tmp_path.glob(f"{EXPERIMENT}/*/model_2.safetensors")):
         assert time.monotonic() < deadline
         time.sleep(0.05)
     process.send_signal(signal.SIGINT)
@@ -324,7 +324,7 @@ def test_ctrl_c_leaves_a_checkpoint_to_continue_from(workshop, tmp_path):
     argv = arguments("train", "--max_iterations", done + 1, "--checkpoint", "latest")
     continued = call("train", argv, tmp_path)
     assert continued.status == 0, continued.err
-    extended = load_checkpoint(latest.with_name(f"model_{done + 1}.pt"))
+    extended = load_checkpoint(latest.with_name(f"model_{done + 1}.safetensors"))
     assert extended.env_steps == (done + 1) * STEPS_PER_ITERATION
     assert math.isfinite(extended.content["actor_state_dict"]["mlp.0.weight"].sum().item())
 
@@ -346,7 +346,7 @@ def test_a_killed_off_policy_run_continues_bit_for_bit(workshop, tmp_path):
     assert killed.status == -signal.SIGKILL, killed.err
     run = only_run(tmp_path)
     assert run.name.endswith("_zprl_sac")
-    assert [path.name for path in checkpoints(run)] == ["model_2.pt"]
+    assert [path.name for path in checkpoints(run)] == ["model_2.safetensors"]
     (tmp_path / "whole").mkdir()
     whole = workshop.stock(tmp_path / "whole")
     uninterrupted = call("train", argv, whole)
@@ -354,10 +354,10 @@ def test_a_killed_off_policy_run_continues_bit_for_bit(workshop, tmp_path):
     # The method and the learner are those of the checkpoint; nobody has to name them.
     continued = call("train", [*sac_arguments("train", "--max_iterations", 4), "--checkpoint", "latest"], tmp_path)
     assert continued.status == 0, continued.err
-    ours, theirs = load(run / "model_4.pt"), load(only_run(whole) / "model_4.pt")
+    ours, theirs = load(run / "model_4.safetensors"), load(only_run(whole) / "model_4.safetensors")
     assert differences(ours, theirs) == []
     assert ours["replay"]["total"] == 4 * STEPS_PER_ITERATION // 4
-    assert ours["num_updates"] > load(run / "model_2.pt")["num_updates"] > 0
+    assert ours["num_updates"] > load(run / "model_2.safetensors")["num_updates"] > 0
 
 
 @pytest.mark.parametrize(
@@ -385,7 +385,7 @@ def test_every_method_trains_and_is_evaluated_as_itself(workshop, tmp_path, meth
         algorithm,
         2 * STEPS_PER_ITERATION,
     )
-    checkpoint = load_checkpoint(run / "model_2.pt")
+    checkpoint = load_checkpoint(run / "model_2.safetensors")
     assert (checkpoint.method, checkpoint.algorithm) == (method, algorithm)
     name, _, value = (extra or ["agent.steering.=None"])[0].removeprefix("agent.steering.").partition("=")
     if name in checkpoint.settings["agent"]["steering"]:

@@ -14,24 +14,26 @@ import numpy as np
 import pytest
 
 from zprl.data import load_demonstrations
+from zprl.spec import Group, TaskSpec
 
 pytestmark = pytest.mark.sim
 
 TASK = "Zprl-Lift-Franka"
-TERMS = [["joint_pos", 9], ["ee_pose", 9], ["object_pose", 9], ["object_in_ee_frame", 3]]
+TERMS = [("joint_pos", 9), ("ee_pose", 9), ("object_pose", 9), ("object_in_ee_frame", 3)]
 NUM_DEMOS = 6
 SCRIPT = Path(__file__).parents[2] / "scripts" / "collect_demos.py"
 
 
 def collect(path, seed=0, num_demos=NUM_DEMOS, worlds=4, report=lambda line: None):
     """Record demonstrations of the imperfect expert, ``worlds`` at a time."""
-    from zprl.data import collection
+    from zprl.runs import base_policy
     from zprl.runs.session import TaskSession
+    from zprl.sim.isaaclab import recording
 
     session = TaskSession(TASK)
     with pytest.MonkeyPatch.context() as patch, session.launched():
-        patch.setattr(collection, "MAX_PARALLEL_DEMOS", worlds)
-        return session.collect(path, num_demos, "mixed", seed, report)
+        patch.setattr(recording, "MAX_PARALLEL_DEMOS", worlds)
+        return base_policy.collect(session, path, num_demos, "mixed", seed, report)
 
 
 @pytest.fixture(scope="module")
@@ -60,30 +62,28 @@ def test_same_seed_same_file_and_another_seed_another_one(recording, tmp_path):
     assert content(tmp_path / "same.hdf5") == content(path)
     assert (tmp_path / "same.hdf5").read_bytes() == path.read_bytes()
     collect(tmp_path / "other.hdf5", seed=1, num_demos=1)
-    ours, other = load_demonstrations(path), load_demonstrations(tmp_path / "other.hdf5")
-    assert not np.array_equal(ours.observations[0][0], other.observations[0][0])
-    assert not np.array_equal(ours.actions[0][0], other.actions[0][0])
+    ours, other = (load_demonstrations(file).episodes[0] for file in (path, tmp_path / "other.hdf5"))
+    assert not np.array_equal(ours.observations["policy"][0], other.observations["policy"][0])
+    assert not np.array_equal(ours.actions[0], other.actions[0])
 
 
 def test_every_episode_is_kept_and_labelled(recording):
     path, result = recording
     demos = load_demonstrations(path)
     assert demos.num_demos == result["num_demos"] == NUM_DEMOS
-    assert sum(demos.success) == result["successes"]
+    assert demos.num_successes == result["successes"]
     assert 0 < result["successes"] < NUM_DEMOS, "the imperfect expert should fail at times"
     assert demos.num_steps == result["env_steps"]
-    for success, actions, rewards, dones, obs in zip(
-        demos.success, demos.actions, demos.rewards, demos.dones, demos.observations, strict=True
-    ):
+    for episode in demos.episodes:
         # One unit of reward in the step that succeeds, which is the last one; a failure runs into the time limit.
-        assert rewards.sum() == pytest.approx(float(success))
-        assert rewards[-1] == pytest.approx(float(success))
-        assert dones[-1]
-        assert not dones[:-1].any()
-        assert success == (len(actions) < 80)
-        assert len(obs) == len(actions)
+        assert episode.rewards.sum() == pytest.approx(float(episode.success))
+        assert episode.rewards[-1] == pytest.approx(float(episode.success))
+        assert episode.dones[-1]
+        assert not episode.dones[:-1].any()
+        assert episode.success == (len(episode.actions) < 80)
+        assert len(episode.observations["policy"]) == len(episode.actions)
     # Waves begin with other initial states, also in the same world.
-    assert len({obs[0].tobytes() for obs in demos.observations}) == NUM_DEMOS
+    assert len({episode.observations["policy"][0].tobytes() for episode in demos.episodes}) == NUM_DEMOS
 
 
 def test_file_opens_as_robomimic_opens_it(recording):
@@ -93,7 +93,9 @@ def test_file_opens_as_robomimic_opens_it(recording):
         assert isinstance(data, h5py.Group)
         assert sorted(data) == [f"demo_{i}" for i in range(NUM_DEMOS)]
         assert json.loads(str(data.attrs["env_args"]))["env_name"] == TASK
-        assert json.loads(str(data.attrs["zprl"]))["observation_terms"] == TERMS
+        spec = TaskSpec.from_dict(json.loads(str(data.attrs["zprl"]))["spec"])
+        assert spec.task == TASK
+        assert spec.group("policy") == Group.vector("policy", TERMS)
         lengths = [int(str(data[f"demo_{i}"].attrs["num_samples"])) for i in range(NUM_DEMOS)]
         assert data.attrs["total"] == sum(lengths)
         for i, length in enumerate(lengths):
@@ -114,10 +116,11 @@ def test_an_observation_is_what_was_seen_before_its_action(recording):
         seen = demo["obs/object_pose"][0, :3]  # pyright: ignore
         assert np.abs(seen - cube).max() <= 0.0021  # pyright: ignore
     demos = load_demonstrations(path)
-    for success, obs in zip(demos.success, demos.observations, strict=True):
-        if success:
+    place = demos.spec.group("policy").slices()["object_pose"]
+    for episode in demos.episodes:
+        if episode.success:
             # The cube passes 0.15 m in the last step, so it was below before.
-            height = obs[-1, 20]
+            height = episode.observations["policy"][-1, place.start + 2]
             assert 0.10 < height < 0.15 + 0.0021
 
 
@@ -135,7 +138,7 @@ def test_interrupted_collection_leaves_nothing_behind(tmp_path, monkeypatch):
 
 def test_killed_collection_leaves_no_data_set(tmp_path):
     process = subprocess.Popen(
-        [sys.executable, SCRIPT, "--task", TASK, "--num_demos", "512"],
+        [sys.executable, SCRIPT, "--task", TASK, "--num_demos", "2048"],
         cwd=tmp_path,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
         stdout=subprocess.DEVNULL,
@@ -143,8 +146,8 @@ def test_killed_collection_leaves_no_data_set(tmp_path):
         text=True,
     )
     assert process.stderr is not None
-    # Kill it when the first episodes are recorded; the others take two waves of worlds.
-    assert any("collecting" in line and "0/512" not in line for line in process.stderr)
+    # Kill it when the first episodes are recorded; the others take more waves of worlds.
+    assert any("collecting" in line and "0/2048" not in line for line in process.stderr)
     process.kill()
     process.wait()
     process.stderr.close()

@@ -1,18 +1,35 @@
 # Copyright (c) 2026, The ZPRL Project Developers.
 # SPDX-License-Identifier: BSD-3-Clause
 
-"""Reading of demonstrations, good and broken."""
+"""Reading of demonstrations, good and broken, and writing of those that others recorded."""
 
+import dataclasses
 import json
 
 import h5py
 import numpy as np
 import pytest
 
-from zprl.data import load_demonstrations
+from zprl.data import Demonstration, load_demonstrations, save_demonstrations
+from zprl.spec import ActionTerm, Feature, Group, TaskSpec
 from zprl.utils.errors import ZprlError
 
+SPEC = TaskSpec(
+    "Zprl-Lift-Franka",
+    (Group.vector("policy", [("joint_pos", 3), ("cube", 2)]),),
+    (ActionTerm.uniform("arm", 2), ActionTerm("gripper", (0.0,), (float("inf"),), (0.04,))),
+    0.02,
+    ("cube",),
+)
 META = {
+    "format_version": 2,
+    "spec": SPEC.to_dict(),
+    "quality": "expert",
+    "seed": 7,
+    "num_demos": 12,
+}
+
+META_OF_VERSION_1 = {
     "format_version": 1,
     "task": "Zprl-Lift-Franka",
     "observation_terms": [["joint_pos", 3], ["cube", 2]],
@@ -60,6 +77,14 @@ def edit_meta(**entries):
     return change
 
 
+def edit_spec(**entries):
+    return edit_meta(spec={name: v for name, v in (META["spec"] | entries).items() if v is not None})
+
+
+def edit_terms(*terms):
+    return edit_meta(spec=dataclasses.replace(SPEC, groups=(Group.vector("policy", terms),)).to_dict())
+
+
 def replace(name, value):
     def change(data):
         del data[name]
@@ -71,26 +96,32 @@ def replace(name, value):
 
 def test_a_good_file(path):
     demos = load_demonstrations(path)
-    assert (demos.task, demos.step_dt, demos.quality, demos.seed) == ("Zprl-Lift-Franka", 0.02, "expert", 7)
-    assert (demos.num_demos, demos.obs_dim, demos.action_dim) == (12, 5, 3)
+    assert (demos.task, demos.quality, demos.seed) == ("Zprl-Lift-Franka", "expert", 7)
+    assert demos.spec == SPEC
+    assert (demos.num_demos, demos.num_successes) == (12, 6)
     assert demos.num_steps == sum(index + 2 for index in range(12))
     assert demos.env_args == {"env_name": "lift"}
     # Demonstration 10 is the one with number 10, not the one after demo_1.
-    assert demos.actions[10][3].tolist() == [-1003.0] * 3
-    assert demos.observations[10][3].tolist() == [1003.0] * 3 + [1003.5] * 2
-    assert demos.observations[10].dtype == np.float32
-    assert demos.dones[2].tolist() == [False, False, False, True]
-    assert demos.success[:2] == [True, False]
+    tenth = demos.episodes[10]
+    assert tenth.actions[3].tolist() == [-1003.0] * 3
+    assert set(tenth.observations) == {"policy"}
+    assert tenth.observations["policy"][3].tolist() == [1003.0] * 3 + [1003.5] * 2
+    assert tenth.observations["policy"].dtype == np.float32
+    assert demos.episodes[2].dones.tolist() == [False, False, False, True]
+    assert [episode.success for episode in demos.episodes[:2]] == [True, False]
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (edit_meta(format_version=2), "format version 2"),
-        (edit_meta(task=None), "'task'"),
-        (edit_meta(observation_terms=[["cube"]]), "wrong entry"),
-        (edit_meta(observation_terms=[["cube", 2], ["force", 1]]), "obs/force"),
-        (edit_meta(observation_terms=[["joint_pos", 4], ["cube", 2]]), "obs/joint_pos"),
+        (edit_meta(format_version=3), "format version 3"),
+        (lambda data: data.attrs.__setitem__("zprl", json.dumps(META_OF_VERSION_1)), "version 1.* record it again"),
+        (edit_meta(spec=None), "'spec'"),
+        (edit_spec(task=None), "'task'"),
+        (edit_spec(groups=[["cube"]]), "wrong entry"),
+        (edit_spec(groups=[{"name": "policy", "features": []}]), "wrong entry"),
+        (edit_terms(("cube", 2), ("force", 1)), "obs/force"),
+        (edit_terms(("joint_pos", 4), ("cube", 2)), "obs/joint_pos"),
         (edit_meta(num_demos=13), "12 of 13"),
         (lambda data: data.attrs.__delitem__("zprl"), "not recorded by ZPRL"),
         (lambda data: data.attrs.__setitem__("zprl", "{"), "not JSON"),
@@ -141,3 +172,98 @@ def test_empty_hdf5_file(tmp_path):
     h5py.File(path, "w").close()
     with pytest.raises(ZprlError, match="group /data"):
         load_demonstrations(path)
+
+
+# -- images
+
+
+SEEING = dataclasses.replace(
+    SPEC,
+    groups=(
+        *SPEC.groups,
+        Group("front", (Feature("rgb", (4, 6, 3), "image", "uint8"),)),
+        Group("hidden", (Feature("mass", (1,), "privileged"), Feature("contact", (2, 3), "privileged", history=2))),
+        Group("film", (Feature("depth", (4, 6, 1), "image", "float32", history=2),)),
+    ),
+)
+
+
+def make_episode(length, seed=0):
+    rng = np.random.default_rng(seed)
+    return Demonstration(
+        {
+            "policy": rng.normal(size=(length, 5)).astype(np.float32),
+            "front": rng.integers(256, size=(length, 4, 6, 3), dtype=np.uint8),
+            "hidden": rng.normal(size=(length, 13)).astype(np.float32),
+            "film": rng.normal(size=(length, 2, 4, 6, 1)).astype(np.float32),
+        },
+        rng.normal(size=(length, 3)).astype(np.float32),
+        np.zeros(length, np.float32),
+        np.arange(length) == length - 1,
+        seed % 2 == 0,
+    )
+
+
+def test_what_is_saved_comes_back_images_included(tmp_path):
+    episodes = [make_episode(3 + i, i) for i in range(11)]
+    save_demonstrations(tmp_path / "demos.hdf5", SEEING, episodes, "by hand", 5)
+    demos = load_demonstrations(tmp_path / "demos.hdf5")
+    assert (demos.spec, demos.quality, demos.seed, demos.num_steps) == (SEEING, "by hand", 5, 88)
+    assert demos.env_args == {}
+    for ours, theirs in zip(demos.episodes, episodes, strict=True):
+        assert ours.success == theirs.success
+        for name in ("actions", "rewards", "dones"):
+            assert np.array_equal(getattr(ours, name), getattr(theirs, name)), name
+        assert ours.observations.keys() == theirs.observations.keys()
+        for group, values in theirs.observations.items():
+            assert ours.observations[group].dtype == values.dtype, group
+            assert np.array_equal(ours.observations[group], values), group
+    with h5py.File(tmp_path / "demos.hdf5") as file:
+        assert set(file["data/demo_0/obs"]) == {"joint_pos", "cube", "rgb", "mass", "contact", "depth"}  # pyright: ignore
+        assert file["data/demo_0/obs/rgb"].dtype == np.uint8  # pyright: ignore
+    save_demonstrations(tmp_path / "again.hdf5", SEEING, episodes, "by hand", 5)
+    assert (tmp_path / "again.hdf5").read_bytes() == (tmp_path / "demos.hdf5").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("group", "spoil", "words"),
+    [
+        (
+            "front",
+            lambda images: images[:, :3],
+            r"observations front of shape \(4, 3, 6, 3\); one of shape \(4, 6, 3\)",
+        ),
+        ("front", lambda images: images[1:], r"4 actions and observations front of shape \(3, "),
+        ("policy", lambda states: states[:, :4], r"observations policy of shape \(4, 4\); one of shape \(5,\)"),
+        ("front", lambda images: images / np.float32(255), "front.*float32.*uint8"),
+    ],
+)
+def test_episodes_that_do_not_fit_their_spec_are_not_saved(tmp_path, group, spoil, words):
+    episode = make_episode(4)
+    spoilt = dataclasses.replace(
+        episode, observations={**episode.observations, group: spoil(episode.observations[group])}
+    )
+    with pytest.raises(ZprlError, match=words) as error:
+        save_demonstrations(tmp_path / "demos.hdf5", SEEING, [episode, spoilt])
+    assert "demonstration 1" in str(error.value)
+    assert "\n" not in str(error.value)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (replace("demo_1/obs/rgb", np.zeros((5, 4, 5, 3), np.uint8)), r"uint8 of shape \(5, 4, 5, 3\).*\(5, 4, 6, 3\)"),
+        (replace("demo_1/obs/rgb", np.zeros((4, 4, 6, 3), np.uint8)), r"shape \(4, 4, 6, 3\) at /data/demo_1/obs/rgb"),
+        (replace("demo_1/obs/rgb", np.zeros((5, 4, 6, 3), np.float32)), "float32 of shape .* and uint8 of shape"),
+        (replace("demo_1/obs/rgb", None), "demo_1/obs/rgb"),
+    ],
+)
+def test_images_of_another_shape_or_type_are_refused(tmp_path, change, message):
+    path = tmp_path / "demos.hdf5"
+    save_demonstrations(path, SEEING, [make_episode(4), make_episode(5)])
+    edit(path, change)
+    with pytest.raises(ZprlError, match=message) as error:
+        load_demonstrations(path)
+    assert str(path) in str(error.value)
+    assert "\n" not in str(error.value)

@@ -15,9 +15,9 @@ from tests.deploy.conftest import (
     ACTION_DIM,
     ALL_KINDS,
     LATENT_DIM,
-    LAYOUT,
     OBS_DIM,
     SCALE,
+    SPEC,
     make_bundle,
     make_contract,
     make_recording,
@@ -26,8 +26,8 @@ from tests.deploy.conftest import (
 )
 
 from zprl.deploy import verify
-from zprl.deploy.bundle import check_output, runnable_kinds
-from zprl.deploy.contract import read_contract
+from zprl.deploy.bundle import check_output, runnable_kinds, write_bundle
+from zprl.deploy.contract import read_contract, sealed
 from zprl.deploy.formats import FORMATS, METADATA_KEY, parse_formats
 from zprl.deploy.golden import read_recording
 from zprl.deploy.load import is_bundle, open_bundle
@@ -35,7 +35,10 @@ from zprl.deploy.steered import PortableSteeredPolicy
 from zprl.policies import ObservationEmbedding
 from zprl.policies.native import library as native
 from zprl.rl.actor import load_actor, make_actor
+from zprl.spec import Group
+from zprl.steering import base_chunks
 from zprl.utils.errors import ZprlError
+from zprl.utils.registry import register
 
 
 def observations(n, seed=5):
@@ -96,7 +99,7 @@ def test_every_format_is_faithful_in_a_fresh_process(bundle, source):
     obs = observations(64)
     with torch.inference_mode():
         expected = truth(source, obs)
-    cases = verify.Cases(obs, expected, expected.float())
+    cases = verify.Cases({"policy": obs}, expected, expected.float())
     errors = verify.measure_in_fresh_process(folder, ALL_KINDS, cases)
     assert [error.kind for error in errors] == ALL_KINDS
     for error in errors:
@@ -111,7 +114,7 @@ def test_every_format_holds_the_squashed_actor_of_sac(tmp_path):
     obs = observations(64)
     with torch.inference_mode():
         expected = truth(source, obs)
-    cases = verify.Cases(obs, expected, expected.float())
+    cases = verify.Cases({"policy": obs}, expected, expected.float())
     for error in verify.measure_in_fresh_process(tmp_path / "bundle", ALL_KINDS, cases):
         assert error.max < 1e-5 * cases.rms, error
         assert error.rows < 1e-5 * cases.rms, error
@@ -130,24 +133,21 @@ def test_the_command_refuses_a_bundle_of_another_policy(bundle, tmp_path):
     make_bundle(other, make_source(tmp_path, seed=9), ["portable", "native"])
     shutil.copy(other / "policy_portable.pt", folder)
     values = json.loads((folder / "contract.json").read_text())
+    del values["sha256"]
     values["files"] = {
         "policy_portable.pt": json.loads((other / "contract.json").read_text())["files"]["policy_portable.pt"],
         "golden.npz": values["files"]["golden.npz"],
     }
-    (folder / "contract.json").write_text(json.dumps(values))
+    (folder / "contract.json").write_bytes(sealed(values))
     done = run_python("-m", "zprl.deploy.verify", folder)
     assert done.returncode == 2
     assert "policy_portable.pt is not faithful" in done.stderr
 
 
 def test_export_refuses_a_file_that_does_something_else_and_leaves_nothing(source, tmp_path, monkeypatch):
-    from zprl.deploy import bundle as export
-
     wrong = make_source(tmp_path, seed=9)
-    original = export.encode
-    monkeypatch.setattr(
-        export, "encode", lambda s, kind, *rest: original(wrong if kind == "portable" else s, kind, *rest)
-    )
+    original = FORMATS["portable"].write
+    monkeypatch.setattr(FORMATS["portable"], "write", lambda source, *rest: original(wrong, *rest))
     (tmp_path / "place").mkdir()
     with pytest.raises(ZprlError, match="the exported format portable does not reproduce the policy"):
         make_bundle(tmp_path / "place" / "bundle", source, ["portable"])
@@ -177,11 +177,10 @@ def test_a_failed_export_keeps_the_bundle_that_was_there(source, tmp_path, monke
 
 def test_the_torchscript_on_our_operators_is_the_evaluated_policy_bit_by_bit(bundle, source):
     obs = observations(40)
-    step = source.native("float32")
     loaded = open_bundle(bundle[0], "torchscript")
-    with torch.inference_mode():
-        expected = torch.cat([step(row[None]) for row in obs])
-        base = torch.cat([step.base(row[None]) for row in obs])
+    expected = source.python({"policy": obs})
+    base = base_chunks(source.steering)({"policy": obs})
+    assert source.base.backend == "native"
     assert torch.equal(loaded.act(obs), expected)
     assert torch.equal(loaded.act_base(obs), base)
 
@@ -268,7 +267,8 @@ def test_a_base_policy_is_exported_as_such(tmp_path):
     folder = tmp_path / "bundle"
     make_bundle(folder, source, ["torchscript", "native"])
     assert read_contract(folder).policy == "base"
-    assert read_contract(folder).latent.residual_scale == 0.0
+    latent = read_contract(folder).latent
+    assert latent is not None and latent.residual_scale == 0.0
     obs = observations(10)
     with torch.inference_mode():
         expected = source.policy.double().act(obs.double())
@@ -315,11 +315,63 @@ def test_rules_catch_what_they_should(source):
 # -- opening -----------------------------------------------------------------------------------------------------------
 
 
-def test_the_layout_is_the_tasks(bundle):
-    assert open_bundle(bundle[0], "native").layout == LAYOUT
-    other = dataclasses.replace(LAYOUT, observation_terms=LAYOUT.observation_terms[::-1])
-    with pytest.raises(ZprlError, match="observation terms"):
-        other.require_match(open_bundle(bundle[0], "native").layout, "the bundle")
+def gripper(**changes):
+    """The spec with another gripper."""
+    arm, term = SPEC.actions
+    return dataclasses.replace(SPEC, actions=(arm, dataclasses.replace(term, **changes)))
+
+
+def test_the_spec_is_the_tasks(bundle):
+    loaded = open_bundle(bundle[0], "native")
+    assert loaded.spec == dataclasses.replace(SPEC, tracked=())
+    loaded.require_match(SPEC)
+    # What a contract does not tell: how a feature's numbers are arranged, and which points are tracked.
+    joints, pose = SPEC.groups[0].features
+    arranged = Group("policy", (joints, dataclasses.replace(pose, shape=(3, 3))))
+    loaded.require_match(dataclasses.replace(SPEC, groups=(arranged,), tracked=("ee_pose",)))
+
+
+@pytest.mark.parametrize(
+    ("spec", "words"),
+    [
+        (dataclasses.replace(SPEC, groups=(Group("policy", SPEC.groups[0].features[::-1]),)), "observation terms"),
+        (dataclasses.replace(SPEC, groups=(Group("state", SPEC.groups[0].features),)), "no observation group 'policy'"),
+        (dataclasses.replace(SPEC, actions=SPEC.actions[::-1]), "action terms"),
+        (gripper(high=(2.0,)), "action terms"),
+        (gripper(idle=(0.5,)), "idling at"),
+        (dataclasses.replace(SPEC, step_dt=0.02), "control period"),
+        (dataclasses.replace(SPEC, task="Other"), "belongs to task Test-Task"),
+    ],
+)
+def test_a_task_of_another_spec_is_refused(bundle, spec, words):
+    with pytest.raises(ZprlError, match=words):
+        open_bundle(bundle[0], "native").planners(spec)
+
+
+def test_an_idle_value_that_the_contract_does_not_have_is_the_tasks(source, tmp_path):
+    contract = make_contract(source)
+    action = [*contract.action[:2], dataclasses.replace(contract.action[2], hold=None)]
+    write_bundle(tmp_path / "b", source, dataclasses.replace(contract, action=action), make_recording(source),
+                 ["native"], "float32")  # fmt: skip
+    loaded = open_bundle(tmp_path / "b")
+    assert loaded.contract.action[2].hold is None
+    for idle in (0.0, 1.0):
+        loaded.require_match(gripper(idle=(idle,)))
+    with pytest.raises(ZprlError, match="action terms"):
+        loaded.require_match(gripper(low=(-0.5,)))
+
+
+def test_planners_are_the_policies_and_fit_an_evaluation(bundle):
+    obs = {"policy": observations(3), "critic": torch.zeros(3, 1)}
+    loaded = open_bundle(bundle[0], "torchscript")
+    planners = loaded.planners(SPEC)
+    assert list(planners) == ["base", "steered"]
+    assert torch.equal(planners["steered"](obs), loaded.act(obs["policy"]))
+    assert torch.equal(planners["base"](obs, torch.ones(3, 6, 3)), loaded.act_base(obs))
+    assert [planner.execute_steps for planner in planners.values()] == [2, 2]
+    for planner in planners.values():
+        planner.begin_episodes()
+    assert list(open_bundle(bundle[0], "native").planners(SPEC)) == ["steered"]
 
 
 @pytest.mark.parametrize("shape", [(OBS_DIM,), (2, OBS_DIM + 1), (2, 1, OBS_DIM), (0, OBS_DIM)])
@@ -331,7 +383,9 @@ def test_observations_of_another_shape_are_refused(bundle, shape):
 def test_terms_are_put_in_order_by_name(bundle):
     loaded = open_bundle(bundle[0], "native")
     obs = observations(3)
-    assert torch.equal(loaded.observe(ee_pose=obs[:, 4:], joint_pos=obs[:, :4]), obs)
+    together = loaded.observe(ee_pose=obs[:, 4:], joint_pos=obs[:, :4])
+    assert list(together) == ["policy"]
+    assert torch.equal(together["policy"], obs)
     with pytest.raises(ZprlError, match="lacks ee_pose"):
         loaded.observe(joint_pos=obs[:, :4])
     with pytest.raises(ZprlError, match="unknown term speed"):
@@ -370,10 +424,11 @@ def test_a_file_with_the_right_checksum_and_no_policy_inside_is_refused(bundle, 
     content = (folder / name).read_bytes()[:1000]
     (folder / name).write_bytes(content)
     values = json.loads((folder / "contract.json").read_text())
+    del values["sha256"]
     import hashlib
 
     values["files"][name] |= {"size": len(content), "sha256": hashlib.sha256(content).hexdigest()}
-    (folder / "contract.json").write_text(json.dumps(values))
+    (folder / "contract.json").write_bytes(sealed(values))
     with pytest.raises(ZprlError, match=f"{name} does not load here"):
         open_bundle(folder, kind)
 
@@ -381,12 +436,15 @@ def test_a_file_with_the_right_checksum_and_no_policy_inside_is_refused(bundle, 
 def test_recordings_are_read_back_and_refused(source, tmp_path):
     recording = make_recording(source)
     (tmp_path / "golden.npz").write_bytes(recording.to_bytes())
-    again = read_recording(tmp_path / "golden.npz")
-    for field in dataclasses.fields(recording):
+    again = read_recording(tmp_path / "golden.npz", make_contract(source))
+    for field in dataclasses.fields(recording)[1:]:
         np.testing.assert_array_equal(getattr(again, field.name), getattr(recording, field.name))
+    assert list(again.obs) == ["policy"]
+    np.testing.assert_array_equal(again.obs["policy"], recording.obs["policy"])
+    assert list(read_recording(tmp_path / "golden.npz").obs) == ["obs"]  # as a robot without a contract reads it
     assert recording.num_episodes == 3
     assert [len(actions) for actions in recording.episode_actions()] == [7, 7, 7]
-    np.savez(tmp_path / "other.npz", obs=recording.obs)
+    np.savez(tmp_path / "other.npz", obs=recording.obs["policy"])
     for name in ("other.npz", "missing.npz"):
         with pytest.raises(ZprlError, match=f"{name} cannot be read"):
             read_recording(tmp_path / name)
@@ -412,6 +470,7 @@ class OwnEmbedding(ObservationEmbedding):
 
 
 def test_a_policy_with_parts_of_its_own_is_exported_in_portable_formats(tmp_path, capsys):
+    register("embedding", f"{__name__}:OwnEmbedding")
     source = make_source(tmp_path, embedding_class=f"{__name__}:OwnEmbedding")
     kinds = runnable_kinds(source, ["torchscript", "portable", "native"], "float32")
     assert kinds == ["portable"]

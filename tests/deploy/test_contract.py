@@ -12,7 +12,7 @@ import pytest
 from tests.deploy.conftest import make_contract
 
 from zprl.deploy.contract import Contract, read_contract, verify_file, write_contract
-from zprl.deploy.contract_parts import BundleFile
+from zprl.deploy.contract_parts import BundleFile, Observation, ObservationGroup, ObservationTerm
 from zprl.utils.errors import ZprlError
 from zprl.utils.files import checksum
 
@@ -25,26 +25,6 @@ def contract(source):
 def test_round_trip(contract, tmp_path):
     write_contract(tmp_path, contract)
     assert read_contract(tmp_path) == contract
-
-
-def test_every_field_is_documented():
-    """The classes are the format's documentation, so a field without a text under it is a hole in it."""
-    import inspect
-
-    from zprl.deploy import contract_parts
-
-    parts = [kind for _, kind in inspect.getmembers(contract_parts, inspect.isclass) if dataclasses.is_dataclass(kind)]
-    kinds = [Contract, *parts]
-    assert len(kinds) > 8
-    for kind in kinds:
-        lines = inspect.getsource(kind).splitlines()
-        for field in dataclasses.fields(kind):
-            index = next(i for i, line in enumerate(lines) if line.startswith(f"    {field.name}:"))
-            assert lines[index + 1].strip().startswith('"""'), f"{kind.__name__}.{field.name}"
-
-
-FIXED_TOO_SHORT = {"rule": "fixed", "seed": None, "values": [[0.0] * 3] * 5}
-EVIL = {"../evil": {"kind": "a", "needs": "", "precision": "", "tolerance": None, "size": 1, "sha256": ""}}
 
 
 def without(path):
@@ -67,14 +47,97 @@ def having(path, value):
     return change
 
 
+def camera_contract(contract):
+    """A policy that sees a camera besides the state, and steers no latent."""
+    image = ObservationTerm("camera", 0, 16 * 16 * 3, None, None, None, None, None, None, None, None)
+    group = ObservationGroup("camera", "image", "uint8", [16, 16, 3], 2, [image])
+    state = contract.observation.groups[0]
+    height = ObservationTerm("height", 0, 1, ["z"], ["m"], None, None, [0.0], [1.0], None, None)
+    hidden = ObservationGroup("critic", "privileged", "float32", [1], 1, [height])
+    return dataclasses.replace(contract, observation=Observation(None, [state, group, hidden]), latent=None)
+
+
+def test_a_camera_and_no_latent_make_the_round_trip(contract, tmp_path):
+    write_contract(tmp_path, camera_contract(contract))
+    read = read_contract(tmp_path)
+    assert read == camera_contract(contract)
+    assert [group.size for group in read.observation.groups] == [13, 768, 1]
+    with pytest.raises(ZprlError, match=r"policy \(state\), camera \(image\), critic \(privileged\), and this runs"):
+        _ = read.state_group
+
+
+def to_version_1(values):
+    (group,) = values["observation"]["groups"]
+    observation = {"size": group["shape"][0], "range_source": values["observation"]["range_source"]}
+    values["observation"] = observation | {"terms": group["features"]}
+    values["version"] = 1
+    return values
+
+
+def test_version_1_is_read_as_one_state_group(contract):
+    assert contract.state_group.name == "policy"
+    assert Contract.from_dict(to_version_1(copy.deepcopy(contract.to_dict()))) == contract
+
+
+def test_a_contract_of_version_1_has_no_checksum_of_its_own_and_one_of_version_2_does(contract, tmp_path):
+    values = contract.to_dict()
+    (tmp_path / "contract.json").write_text(json.dumps(values))
+    with pytest.raises(ZprlError, match="does not begin with its checksum"):
+        read_contract(tmp_path)
+    values = to_version_1(copy.deepcopy(values))
+    (tmp_path / "contract.json").write_text(json.dumps(values))
+    assert read_contract(tmp_path) == contract
+    (tmp_path / "contract.json").write_text(json.dumps({"sha256": "0" * 64, **values}))
+    with pytest.raises(ZprlError, match="checksum"):
+        read_contract(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (without("observation"), "lacks observation"),
+        (without("observation.terms.1.std"), r"lacks observation.terms\[1\].std"),
+        (having("observation.surprise", 1), "unknown observation.surprise"),
+        (having("observation.size", 14), "13 elements instead of 14"),
+        (having("observation", None), "observation is not a group of fields"),
+        (without("latent"), "lacks latent"),
+    ],
+)
+def test_a_contract_of_version_1_that_does_not_fit_is_refused(contract, change, words):
+    values = to_version_1(copy.deepcopy(contract.to_dict()))
+    change(values)
+    with pytest.raises(ZprlError, match=words):
+        Contract.from_dict(values, "contract.json")
+
+
+def test_every_field_is_documented():
+    """The classes are the format's documentation, so a field without a text under it is a hole in it."""
+    import inspect
+
+    from zprl.deploy import contract_parts
+
+    parts = [kind for _, kind in inspect.getmembers(contract_parts, inspect.isclass) if dataclasses.is_dataclass(kind)]
+    kinds = [Contract, *parts]
+    assert len(kinds) > 8
+    for kind in kinds:
+        lines = inspect.getsource(kind).splitlines()
+        for field in dataclasses.fields(kind):
+            index = next(i for i, line in enumerate(lines) if line.startswith(f"    {field.name}:"))
+            assert lines[index + 1].strip().startswith('"""'), f"{kind.__name__}.{field.name}"
+
+
+FIXED_TOO_SHORT = {"rule": "fixed", "seed": None, "values": [[0.0] * 3] * 5}
+EVIL = {"../evil": {"kind": "a", "needs": "", "precision": "", "tolerance": None, "size": 1, "sha256": ""}}
+
+
 @pytest.mark.parametrize(
     ("change", "words"),
     [
         (having("format", "other"), "is not the contract of a ZPRL bundle"),
-        (having("version", 2), "has version 2, and this ZPRL reads version 1"),
+        (having("version", 3), "has version 3, and this ZPRL reads versions 1 and 2"),
         (without("latent"), "lacks latent"),
         (without("control.horizon"), "lacks control.horizon"),
-        (without("observation.terms.1.std"), r"lacks observation.terms\[1\].std"),
+        (without("observation.groups.0.features.1.std"), r"lacks observation.groups\[0\].features\[1\].std"),
         (having("control.surprise", 1), "unknown control.surprise"),
         (having("control.horizon", 6.5), "control.horizon does not fit"),
         (having("control.horizon", True), "control.horizon does not fit"),
@@ -82,10 +145,21 @@ def having(path, value):
         (having("control.period", float("nan")), "control.period does not fit"),
         (having("control.period", 0), "control.period is not positive"),
         (having("control.execute_steps", 7), "control.execute_steps"),
-        (having("observation.terms.1.start", 3), "ee_pose does not begin where"),
-        (having("observation.size", 14), "13 elements instead of 14"),
-        (having("observation.terms.0.mean", [0.0]), "joint_pos has 1 values in mean instead of 4"),
-        (having("observation.terms.0.std", [1.0, 0.0, 1.0, 1.0]), "not positive"),
+        (having("observation.groups.0.features.1.start", 3), "ee_pose does not begin where"),
+        (having("observation.groups.0.shape", [14]), "13 elements instead of 14"),
+        (having("observation.groups.0.features.0.mean", [0.0]), "joint_pos has 1 values in mean instead of 4"),
+        (having("observation.groups.0.features.0.std", [1.0, 0.0, 1.0, 1.0]), "not positive"),
+        (having("observation.groups.0.features.0.std", None), "either a mean or a standard deviation"),
+        (having("observation.groups", []), "groups is empty"),
+        (lambda v: v["observation"]["groups"].append(v["observation"]["groups"][0]), "holds a name twice"),
+        (having("observation.groups.0.kind", "sound"), "of kind 'sound', not one of state, privileged, image"),
+        (having("observation.groups.0.dtype", "uint8"), "dtype 'uint8', which is none of its kind state"),
+        (having("observation.groups.0.dtype", "float64"), "dtype 'float64'"),
+        (having("observation.groups.0.shape", []), "a shape or a history that is not positive"),
+        (having("observation.groups.0.history", 0), "a shape or a history that is not positive"),
+        (having("observation.groups.0.shape", [13, 1]), "a shape of more than one number"),
+        (having("observation.groups.0.kind", "image"), "is an image, and has not one feature without lists"),
+        (having("observation.groups.0.features", []), "have 0 elements instead of 13"),
         (having("action", []), "no action"),
         (having("action.0.low", 1.0), "action dx has a lower limit"),
         (having("control.initial_noise.rule", "sampled"), "initial_noise"),

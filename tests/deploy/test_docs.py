@@ -32,7 +32,7 @@ class Robot:
         return self.steps <= 5
 
     def measure(self):
-        return {term.name: torch.tensor([term.mean]) for term in self.contract.observation.terms}
+        return {term.name: torch.tensor([term.mean]) for term in self.contract.state_group.features}
 
     def command(self, action):
         self.commands.append(np.asarray(action))

@@ -41,7 +41,7 @@ def test_the_contract_knows_the_task(workshop, exported):
     contract = read_contract(exported[0])
     assert contract.task == TASK
     assert contract.policy == "steered"
-    terms = {term.name: term for term in contract.observation.terms}
+    terms = {term.name: term for term in contract.state_group.features}
     assert list(terms) == ["joint_pos", "ee_pose", "object_pose", "object_in_ee_frame"]
     assert terms["joint_pos"].elements == [*(f"panda_joint{i}" for i in range(1, 8)), "panda_finger_joint1",
                                            "panda_finger_joint2"]  # fmt: skip
@@ -61,7 +61,7 @@ def test_the_contract_knows_the_task(workshop, exported):
     assert (contract.control.period, contract.control.horizon, contract.control.execute_steps) == (0.05, 8, 4)
     assert contract.observation.range_source == "16 demonstrations and 8 recorded episodes"
     result = workshop.result
-    assert contract.latent.residual_scale == pytest.approx(result["residual_scale"])
+    assert contract.latent is not None and contract.latent.residual_scale == pytest.approx(result["residual_scale"])
     assert contract.evaluation is not None
     assert contract.evaluation["steered"] == result["steered"]
     assert contract.provenance.environment_steps == result["environment_steps"]
@@ -69,12 +69,13 @@ def test_the_contract_knows_the_task(workshop, exported):
 
 def test_recorded_episodes_lie_in_the_contracts_ranges_and_are_long_enough(exported):
     recording, contract = read_recording(exported[0] / "golden.npz"), read_contract(exported[0])
-    assert len(recording.obs) >= 256
-    column = np.concatenate([term.maximum for term in contract.observation.terms])  # type: ignore[arg-type]
-    assert (recording.obs <= column.astype(np.float32)).all()
+    assert recording.num_steps >= 256
+    (obs,) = recording.obs.values()
+    column = np.concatenate([term.maximum for term in contract.state_group.features])  # type: ignore[arg-type]
+    assert (obs <= column.astype(np.float32)).all()
     # What is executed is the chunk, from its beginning, Ta actions at a time.
     for i, step in enumerate(recording.plan_step):
-        last = min(step + 4, len(recording.obs))
+        last = min(step + 4, recording.num_steps)
         same = recording.episode[step:last] == recording.episode[step]
         executed = recording.action[step:last][same]
         np.testing.assert_array_equal(executed, recording.chunk[i][: len(executed)])
@@ -122,7 +123,7 @@ def test_disturbances_in_the_simulator(workshop, exported):
     ("script", "argv", "words"),
     [
         ("export", ["--checkpoint", "latest", "--output", "bundle"], "not empty"),
-        ("export", ["--checkpoint", "missing.pt", "--output", "b"], "missing.pt"),
+        ("export", ["--checkpoint", "missing.safetensors", "--output", "b"], "missing.safetensors"),
         ("export", ["--checkpoint", "latest", "--output", "b", "--format", "tflite"], "'tflite' is unknown"),
         ("export", ["--checkpoint", "latest", "--output", "b", "policy.initial_noise=sampled"], "initial noise"),
         ("evaluate", ["--checkpoint", "latest", "--format", "onnx"], "--format chooses a file of a bundle"),
@@ -157,7 +158,7 @@ def test_a_killed_export_leaves_no_bundle(workshop, exported, tmp_path):
 
 
 def test_randomised_physics_is_drawn_at_every_reset_and_trains(workshop):
-    from tests.physics.conftest import lift_environment
+    from tests.sim.mujoco.conftest import lift_environment
 
     with lift_environment(num_envs=8, overrides=["presets=randomize_train"]) as env:
         cube, robot = env.scene["object"].data, env.scene["robot"].data

@@ -3,90 +3,33 @@
 
 """The chunked decision process, on an environment that plays back a script, and PPO's bootstrapping on its output."""
 
-import random
-from types import SimpleNamespace
-
-import numpy as np
 import pytest
 import torch
 from rsl_rl.algorithms import PPO
 from rsl_rl.models import MLPModel
 from rsl_rl.storage import RolloutStorage
 from tensordict import TensorDict
+from tests.fakes import NOTHING, CountingPolicy, CountingSteering, ScriptedEnv, make_base, make_spec, world
 
 from zprl.envs import ChunkedVecEnv
-from zprl.steering import Steering
+from zprl.rl.methods import METHODS
+from zprl.steering import make_steering
 from zprl.utils.errors import ZprlError
 
 GAMMA = 0.5
-CHUNK = 3
-NO = (False, False, False, False)
 
 
-class ScriptedEnv:
-    """Two worlds that hand out scripted rewards and ends, and reuse one buffer for all observations.
-
-    Args:
-        script: Per step, a row (reward, success, time_out, non_finite_state) for each world.
-    """
-
-    num_envs = 2
-    device = "cpu"
-    max_episode_length = 0  # so that every ended episode is counted
-
-    def __init__(self, *script):
-        self.script = list(script)
-        self.cfg = SimpleNamespace(seed=7)
-        self.action_manager = SimpleNamespace(total_action_dim=2)
-        self.ends = {name: torch.zeros(2, dtype=torch.bool) for name in ("success", "time_out", "non_finite_state")}
-        self.termination_manager = SimpleNamespace(active_terms=list(self.ends), get_term=lambda name: self.ends[name])
-        self.episode_length_buf = torch.zeros(2, dtype=torch.long)
-        self.received = []
-        self.observation = torch.zeros(2, 1)
-
-    def reset(self):
-        self.observation[:] = torch.rand(2, 1)
-        self.episode_length_buf = torch.zeros(2, dtype=torch.long)
-        return {"policy": self.observation}, {}
-
-    def step(self, action):
-        self.received.append(action.clone())
-        rows = self.script.pop(0)
-        for i, name in enumerate(self.ends):
-            self.ends[name] = torch.tensor([row[1 + i] for row in rows])
-        self.observation += 1.0
-        terminated = self.ends["success"] | self.ends["non_finite_state"]
-        reward = torch.tensor([float(row[0]) for row in rows])
-        ended = any(end.any() for end in self.ends.values())
-        extras = {"final_obs": {"policy": self.observation - 0.25}} if ended else {}
-        return {"policy": self.observation}, reward, terminated, self.ends["time_out"], extras
-
-
-class CountingSteering(Steering):
-    """Plans the actions 1, 2, 3, ... and shows the learner ten times the observation."""
-
-    num_dims = 4
-
-    def features(self, obs, noise=None):
-        return {"latent": 10.0 * obs}
-
-    def plan(self, obs, u=None, noise=None):
-        return torch.arange(1.0, 9.0)[None, :, None].expand(obs.shape[0], 8, 2)
-
-    def metrics(self, u):
-        return {"Steering/sum": u.sum()}
-
-
-def make(*script):
-    """Return the scripted environment and the chunked one around it, after the reset."""
-    env = ScriptedEnv(*script)
-    chunked = ChunkedVecEnv(env, CountingSteering(), CHUNK, GAMMA)  # pyright: ignore[reportArgumentType]
+def wrap(env, steering=None):
+    """Return the chunked environment around a scripted one, after the reset."""
+    chunked = ChunkedVecEnv(env, steering or CountingSteering(), ["policy"], GAMMA)
     chunked.restart(0)
-    return env, chunked
+    return chunked
 
 
-def world(reward=0.0, success=False, time_out=False, diverged=False):
-    return (reward, success, time_out, diverged)
+def make(*script, **settings):
+    """Return the scripted environment and the chunked one around it, after the reset."""
+    env = ScriptedEnv(*script, **settings)
+    return env, wrap(env)
 
 
 OUTPUT = torch.ones(2, 4)
@@ -106,7 +49,7 @@ def test_reward_is_the_discounted_sum_over_the_chunk():
 
 
 def test_only_the_first_actions_of_a_chunk_are_executed():
-    env, chunked = make(*[[world(), world()]] * 6)
+    env, chunked = make()
     chunked.step(OUTPUT)
     chunked.step(OUTPUT)
     assert [action[0, 0].item() for action in env.received] == [1.0, 2.0, 3.0] * 2
@@ -117,7 +60,7 @@ def test_an_end_inside_a_chunk_cuts_off_rewards_and_actions():
         [world(1.0), world(1.0)],
         [world(2.0, success=True), world(2.0)],
         [world(100.0), world(4.0)],
-        *[[world(), world()]] * 3,
+        *[NOTHING] * 3,
     )
     _, rewards, dones, _ = chunked.step(OUTPUT)
     # The reward of the step that ends the episode counts, the next one belongs to another episode.
@@ -144,19 +87,17 @@ def test_a_fresh_episode_that_ends_inside_the_same_chunk_changes_nothing():
 
 
 def test_the_last_observation_of_an_episode_is_kept_where_the_environment_gives_it():
-    env, chunked = make([world(), world()], [world(time_out=True), world()], [world(), world(success=True)])
-    chunked._keeps_last_observation = True
+    env, chunked = make(NOTHING, [world(time_out=True), world()], [world(), world(time_out=True)], final=True)
     start = env.observation.clone()
     _, _, dones, extras = chunked.step(OUTPUT)
     assert dones.tolist() == [1, 1]
     last = extras["final_observations"]
-    # The scripted environment's last observations lie 0.25 below those that follow.
     torch.testing.assert_close(last["policy"], start + torch.tensor([[2.0 - 0.25], [3.0 - 0.25]]))
     torch.testing.assert_close(last["latent"], 10.0 * last["policy"])
 
 
 def test_without_it_none_is_told():
-    _, chunked = make(*[[world(), world()]] * 3)
+    _, chunked = make([world(time_out=True), world()])
     assert "final_observations" not in chunked.step(OUTPUT)[3]
 
 
@@ -165,9 +106,7 @@ def test_the_steering_decides_what_is_executed_by_the_training_so_far():
         def explored(self, u, env_steps):
             return u * env_steps
 
-    env = ScriptedEnv(*[[world(), world()]] * 6)
-    chunked = ChunkedVecEnv(env, Growing(), CHUNK, GAMMA)  # pyright: ignore[reportArgumentType]
-    chunked.restart(0)
+    chunked = wrap(ScriptedEnv(), Growing())
     chunked.env_steps = 100
     assert chunked.step(OUTPUT)[3]["executed"].tolist() == (100.0 * OUTPUT).tolist()
     extras = chunked.step(OUTPUT)[3]
@@ -175,16 +114,14 @@ def test_the_steering_decides_what_is_executed_by_the_training_so_far():
     assert extras["log"]["Steering/sum"] == 8 * 106.0
 
 
-def test_the_steering_is_told_of_episodes_that_begin():
+def test_the_policy_is_told_of_episodes_that_begin():
     told = []
 
-    class Listening(CountingSteering):
+    class Listening(CountingPolicy):
         def begin_episodes(self, worlds=None):
             told.append(None if worlds is None else worlds.tolist())
 
-    env = ScriptedEnv([world(), world(success=True)], *[[world(), world()]] * 5)
-    chunked = ChunkedVecEnv(env, Listening(), CHUNK, GAMMA)  # pyright: ignore[reportArgumentType]
-    chunked.restart(0)
+    chunked = wrap(ScriptedEnv([world(), world(success=True)]), CountingSteering(Listening()))
     chunked.step(OUTPUT)
     chunked.step(OUTPUT)
     assert told == [None, [False, True], [False, False]]
@@ -200,7 +137,7 @@ def test_the_steering_is_told_of_episodes_that_begin():
     ],
 )
 def test_only_truncation_sets_time_outs(end, time_out):
-    _, chunked = make([world(), world()], [end, world()], [world(), world()])
+    _, chunked = make(NOTHING, [end, world()], NOTHING)
     _, _, dones, extras = chunked.step(OUTPUT)
     assert dones.tolist() == [1, 0]
     assert extras["time_outs"].tolist() == [time_out, False]
@@ -216,7 +153,7 @@ def test_the_reward_of_a_diverged_world_is_dropped(value):
 
 
 def test_an_observation_that_is_nan_after_a_chunk_is_an_error_once_per_iteration():
-    env, chunked = make(*[[world(), world()]] * 9)
+    env, chunked = make()
     env.observation[1] = torch.nan
     chunked.step(OUTPUT)
     chunked.step(OUTPUT)
@@ -231,9 +168,9 @@ def test_counts_leave_out_the_first_episode_length_after_a_restart():
     """Until then only short episodes, and ones that began with used-up time, can have ended."""
     env, chunked = make(
         [world(time_out=True), world(success=True)],
-        *[[world(), world()]] * 2,
+        *[NOTHING] * 2,
         [world(success=True), world(time_out=True)],
-        *[[world(), world()]] * 2,
+        *[NOTHING] * 2,
     )
     chunked.max_episode_length = env.max_episode_length = 3
     chunked.step(OUTPUT)
@@ -246,13 +183,13 @@ def test_counts_leave_out_the_first_episode_length_after_a_restart():
 def test_episode_lengths_are_those_of_the_environment():
     env, chunked = make()
     chunked.episode_length_buf = torch.tensor([3, 4])
-    assert env.episode_length_buf.tolist() == [3, 4]
+    assert env.elapsed.tolist() == [3, 4]
     chunked.restart(0)
     assert chunked.episode_length_buf.tolist() == [0, 0]
 
 
 def test_a_restart_starts_the_count_anew():
-    _, chunked = make(*[[world(success=True), world(success=True)], *[[world(), world()]] * 2] * 2)
+    _, chunked = make(*[[world(success=True), world(success=True)], *[NOTHING] * 2] * 2)
     chunked.max_episode_length = 3
     chunked.step(OUTPUT)
     chunked.restart(0)
@@ -260,22 +197,105 @@ def test_a_restart_starts_the_count_anew():
     assert chunked.pop_counts() == (0, 0, 0)
 
 
-def test_restart_seeds_the_observation_and_every_generator():
-    _, chunked = make()
+def test_a_restart_resets_the_environment_with_its_seed_and_shows_the_fresh_episodes():
+    env, chunked = make()
+    chunked.step(OUTPUT)
+    before = chunked.get_observations()["policy"]
+    chunked.restart(7)
+    assert env.seeds == [0, 7]
+    after = chunked.get_observations()["policy"]
+    assert not torch.equal(after, before)
+    assert torch.equal(after, env.observation)
 
-    def draws(seed):
-        chunked.restart(seed)
-        obs = chunked.get_observations()["policy"]
-        return obs.tolist(), random.random(), np.random.rand(), torch.rand(1).item()
 
-    first = draws(1)
-    assert draws(1) == first
-    other = draws(2)
-    assert all(a != b for a, b in zip(first, other, strict=True))
+def test_without_a_restart_the_first_look_begins_with_the_seed_it_was_made_with():
+    for look in (lambda chunked: chunked.get_observations(), lambda chunked: chunked.step(OUTPUT)):
+        env = ScriptedEnv()
+        look(ChunkedVecEnv(env, CountingSteering(), ["policy"], GAMMA, seed=5))
+        assert env.seeds == [5]
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [("camera", "to see the images camera, which would fill its storage"), ("depth", "no observation group 'depth'")],
+)
+def test_what_the_learner_cannot_see_is_refused(name, words):
+    env = ScriptedEnv(spec=make_spec(image=(4, 4, 3)))
+    with pytest.raises(ZprlError, match=words):
+        ChunkedVecEnv(env, CountingSteering(), ["policy", name], GAMMA)
+
+
+# -- how often the base policy encodes
+
+
+def count_rows(base):
+    """Return a list that gets the number of observations that are embedded from now on, a number per call."""
+    rows = []
+    base.policy.embedding.register_forward_hook(lambda module, inputs, output: rows.append(len(inputs[0])))
+    return rows
+
+
+def steered(method, *script):
+    """Return a chunked environment of a flow policy, and the rows that it embeds."""
+    base = make_base(obs_dim=1, action_dim=2, execute_steps=3)
+    rows = count_rows(base)
+    chunked = wrap(ScriptedEnv(*script, final=True), make_steering(METHODS[method].steering(), base))
+    return chunked, rows
+
+
+@pytest.mark.parametrize(
+    ("method", "encoded"),
+    [
+        ("zprl", 2),
+        ("embedding_residual", 2),
+        ("action_residual", 2),
+        ("noise", 2),
+        ("finetune", 0),  # the actor is a copy of the policy, and the base has no part in it
+        ("scratch", 0),
+    ],
+)
+def test_an_observation_is_encoded_once(method, encoded):
+    """What the learner sees of it, the chunk that follows, and what the learner is told afterwards share one plan."""
+    chunked, rows = steered(method, *[NOTHING] * 7, [world(success=True), world(diverged=True)])
+    for _ in range(3):
+        chunked.get_observations()
+        obs, *_ = chunked.step(torch.zeros(2, chunked.num_actions))
+        torch.testing.assert_close(chunked.get_observations(), obs)
+        chunked.get_observations()
+    features = bool(chunked.steering.features(chunked.steering.policy.encode({"policy": torch.zeros(1, 1)})))
+    if features:
+        assert rows.pop() == 1  # what has just been asked for here
+    # Three chunks, and where the learner sees something of it, the observation that the fourth would follow.
+    assert rows == [encoded] * (4 if features else 3) * bool(encoded)
+
+
+@pytest.mark.parametrize(("method", "feature"), [("zprl", "latent"), ("embedding_residual", "embedding")])
+def test_of_an_episodes_last_observation_only_the_worlds_that_ran_out_of_time_are_encoded(method, feature):
+    chunked, rows = steered(method, NOTHING, [world(success=True), world(time_out=True)], NOTHING)
+    chunked.get_observations()
+    base = chunked.steering.policy
+    start = chunked.get_observations()["policy"].clone()
+    output = torch.zeros(2, chunked.num_actions)
+    *_, extras = chunked.step(output)
+    assert sorted(rows) == [1, 2, 2]  # the first observation, the one after the chunk, and the second world's last one
+    last = {"policy": start + 2.0 - 0.25}
+    seen = extras["final_observations"]
+    torch.testing.assert_close(seen["policy"][1], last["policy"][1])
+    torch.testing.assert_close(seen[feature][1], getattr(base.encode(last), feature)[1])
+    rows.clear()
+    *_, extras = chunked.step(output)
+    assert rows == [2]  # no episode has ended
+
+
+def test_in_closed_loop_the_base_policy_plans_when_its_actions_are_used_up():
+    chunked, rows = steered("step_residual")
+    for _ in range(7):
+        chunked.step(torch.zeros(2, chunked.num_actions))
+    assert rows == [2, 2, 2]  # at the start and after three and six actions
 
 
 def test_stored_observations_survive_the_environments_reuse_of_its_buffer():
-    _, chunked = make(*[[world(), world()]] * 6)
+    _, chunked = make()
     start = chunked.get_observations()
     before = start["policy"].clone()
     first, *_ = chunked.step(OUTPUT)
@@ -301,7 +321,7 @@ def test_ppo_bootstraps_truncations_with_the_discount_of_a_chunk():
     actor = MLPModel(obs, groups, "actor", 4, hidden_dims=[8], distribution_cfg=gaussian)
     critic = MLPModel(obs, groups, "critic", 1, hidden_dims=[8])
     storage = RolloutStorage("rl", 2, 2, obs, [4], "cpu")
-    ppo = PPO(actor, critic, storage, gamma=GAMMA**CHUNK, lam=1.0)
+    ppo = PPO(actor, critic, storage, gamma=GAMMA**chunked.execute_steps, lam=1.0)
     # A critic that says 16 of everything.
     for parameter in critic.parameters():
         torch.nn.init.zeros_(parameter)

@@ -8,22 +8,22 @@ tolist, bool, nonzero, a boolean mask) raises on them, as do operations across d
 is caught here.
 """
 
-from types import SimpleNamespace
-
 import pytest
 import torch
 from rsl_rl.algorithms import PPO
 from rsl_rl.models import MLPModel
 from rsl_rl.storage import RolloutStorage
 from tensordict import TensorDict
+from tests.fakes import STATISTICS, make_spec
 from torch._subclasses.fake_tensor import DataDependentOutputException, FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from zprl.envs import ChunkedVecEnv
-from zprl.policies import FlowPolicy, FlowPolicyCfg, NativePolicyStep, TorchPolicyStep
+from zprl.envs import ChunkedVecEnv, Step
+from zprl.policies import FlowBasePolicy, FlowPolicy, FlowPolicyCfg, NativePolicyStep, TorchPolicyStep
 from zprl.policies.native import library as native
 from zprl.rl.logger import SteeringLogger
-from zprl.steering import LatentResidual, LatentResidualCfg
+from zprl.rl.methods import METHODS
+from zprl.steering import make_steering
 
 pytest.importorskip("zprl._core", reason="the native libraries are not built")
 pytestmark = pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU: tests/gpu looks at the real thing")
@@ -64,27 +64,32 @@ class FakeEvent:
 
 
 class FakeEnv:
-    """An environment whose tensors lie on the GPU."""
+    """A TaskEnv whose tensors lie on the GPU."""
 
     num_envs = WORLDS
     device = DEVICE
     max_episode_length = 1
+    staggers = True
 
-    def __init__(self, policy):
-        self.cfg = SimpleNamespace(seed=0)
-        self.obs_dim = policy.obs_dim
-        self.action_manager = SimpleNamespace(total_action_dim=policy.action_dim)
-        self.ends = {name: self.flags() for name in ("success", "time_out", "non_finite_state")}
-        self.termination_manager = SimpleNamespace(active_terms=list(self.ends), get_term=lambda name: self.ends[name])
-        self.episode_length_buf = torch.zeros(WORLDS, dtype=torch.long, device=DEVICE)
+    def __init__(self, spec, final):
+        self.spec = spec
+        self.tells_final_observations = final
+        self.elapsed = torch.zeros(WORLDS, dtype=torch.long, device=DEVICE)
 
     def flags(self):
         return torch.rand(WORLDS, device=DEVICE) < 0.5
 
+    def observe(self):
+        return {"policy": torch.randn(WORLDS, *self.spec.group("policy").shape, device=DEVICE)}
+
+    def reset(self, seed=None):
+        return self.observe()
+
     def step(self, action):
-        assert action.shape == (WORLDS, self.action_manager.total_action_dim) and action.device == torch.device(DEVICE)
-        obs = {"policy": torch.randn(WORLDS, self.obs_dim, device=DEVICE)}
-        return obs, torch.randn(WORLDS, device=DEVICE), self.flags(), self.flags(), {}
+        assert action.shape == (WORLDS, self.spec.action_dim) and action.device == torch.device(DEVICE)
+        final = self.observe() if self.tells_final_observations else None
+        reward = torch.randn(WORLDS, device=DEVICE)
+        return Step(self.observe(), reward, self.flags(), self.flags(), self.flags(), self.flags(), final)
 
 
 @pytest.fixture
@@ -104,29 +109,43 @@ def make_step(kind):
     if kind == "torch":
         return TorchPolicyStep(policy)
     step = NativePolicyStep.__new__(NativePolicyStep)  # packing reads the weights, and these have no values
-    step.policy, step.backend, step.device = policy, "native", torch.device(DEVICE)
+    step.policy, step.backend, step.device, step.has_encoder = policy, "native", torch.device(DEVICE), True
     step.blob, step.header = torch.zeros(1024, dtype=torch.uint8, device=DEVICE), [0] * 64
     return step
 
 
-def make_env(kind):
-    step = make_step(kind)
-    env = ChunkedVecEnv(FakeEnv(step.policy), LatentResidual(LatentResidualCfg(), step, 1.0), 3, 0.99)  # pyright: ignore
-    env._obs = torch.randn(WORLDS, step.policy.obs_dim, device=DEVICE)
+def make_env(kind, method="zprl", final=False):
+    step, spec = make_step(kind), make_spec(40, 7)
+    steering = make_steering(METHODS[method].steering(), FlowBasePolicy(step, spec, STATISTICS))
+    env = ChunkedVecEnv(FakeEnv(spec, final), steering, ["policy"], 0.99)  # pyright: ignore[reportArgumentType]
+    env.restart(0)
     return env
 
 
+@pytest.mark.parametrize("final", [False, True])
 @pytest.mark.parametrize("kind", ["native", "torch"])
-def test_a_chunk_of_the_environment_does_not_wait(fake_gpu, kind):
-    env = make_env(kind)
+def test_a_chunk_of_the_environment_does_not_wait(fake_gpu, kind, final):
+    env = make_env(kind, final=final)
     with torch.inference_mode(), NoTransfers():
         for _ in range(2):  # the second one counts episodes
             obs, rewards, dones, extras = env.step(torch.randn(WORLDS, env.num_actions, device=DEVICE))
     assert obs.device == rewards.device == dones.device == extras["time_outs"].device == torch.device(DEVICE)
     assert obs["latent"].shape == (WORLDS, env.num_actions)
-    assert env.planning_time.seconds == pytest.approx(4e-3) and env.simulation_time.seconds == pytest.approx(2e-3)
+    assert ("final_observations" in extras) == final
+    # A chunk is planned and what follows is observed; where episodes' last observations are told, so are two more.
+    assert env.planning_time.seconds == pytest.approx(8e-3 if final else 4e-3)
+    assert env.simulation_time.seconds == pytest.approx(2e-3)
     with pytest.raises(DataDependentOutputException):
         env.pop_counts()  # what must read values is once per iteration, and would be noticed
+
+
+@pytest.mark.parametrize("method", ["embedding_residual", "action_residual", "step_residual", "noise"])
+def test_no_method_waits(fake_gpu, method):
+    env = make_env("torch", method)
+    with torch.inference_mode(), NoTransfers():
+        for _ in range(2):
+            obs, *_ = env.step(torch.randn(WORLDS, env.num_actions, device=DEVICE))
+    assert obs.device == torch.device(DEVICE)
 
 
 def test_an_iteration_of_the_rollout_does_not_wait(fake_gpu):
@@ -140,15 +159,18 @@ def test_an_iteration_of_the_rollout_does_not_wait(fake_gpu):
         critic = MLPModel(obs, groups, "critic", 1, hidden_dims=[8])
     storage = RolloutStorage("rl", WORLDS, steps, obs, [env.num_actions], DEVICE)
     ppo = PPO(actor, critic, storage, device=DEVICE)
-    base = SimpleNamespace(
-        writer=object(),
-        cfg={"num_steps_per_env": steps},
+    logger = SteeringLogger(
+        1,
+        log_dir=None,
+        cfg={"num_steps_per_env": steps, "algorithm": {}},
+        env_cfg={},
+        num_envs=WORLDS,
+        is_distributed=False,
+        gpu_world_size=1,
+        gpu_global_rank=0,
         device=DEVICE,
-        ep_extras=[],
-        cur_reward_sum=torch.zeros(WORLDS, device=DEVICE),
-        cur_episode_length=torch.zeros(WORLDS, device=DEVICE),
     )
-    logger = SteeringLogger(base, 1)  # pyright: ignore[reportArgumentType]
+    logger.writer = object()  # pyright: ignore[reportAttributeAccessIssue]
     with torch.inference_mode(), NoTransfers():
         for _ in range(steps):
             obs, rewards, dones, extras = env.step(ppo.act(obs))

@@ -4,11 +4,16 @@
 """An episode's outcome depends on its own seed and on nothing beside it."""
 
 import random
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
+
+from zprl.envs.task_env import episode_seed
+from zprl.evaluation.rollout import EpisodeResults, Evaluator
+from zprl.policies import BasePolicy, Knob
+from zprl.steering import StepResidual, StepResidualCfg, steered_chunks
+from zprl.utils.processes import share_of
 
 pytestmark = pytest.mark.sim
 
@@ -20,8 +25,8 @@ CHUNK = 4
 NOISE_SHAPE = (8, 7)
 
 
-def grasp(obs, noise=None):
-    """Reach for the cube, close the gripper and lift: a planner that computes every row for itself.
+def reach(obs, noise=None):
+    """Reach for the cube, close the gripper and lift: a plan that computes every row for itself.
 
     The noise, if there is any, disturbs the arm; the outcome then depends on it.
     """
@@ -41,30 +46,55 @@ def grasp(obs, noise=None):
     return chunk
 
 
-def stay(obs, noise=None):
-    """Do nothing."""
-    return torch.zeros(len(obs), *NOISE_SHAPE)
+class Planner:
+    """A planner of a function of the state and the noise."""
+
+    execute_steps = CHUNK
+
+    def __init__(self, plan):
+        self.plan = plan
+
+    def begin_episodes(self):
+        pass
+
+    def __call__(self, obs, noise=None):
+        return self.plan(obs["policy"], noise)
 
 
-class Recorder:
+class Recorder(Planner):
     """A planner that remembers what it was given."""
 
     def __init__(self, planner):
-        self.planner = planner
+        super().__init__(planner.plan)
         self.observations = []
         self.noise = []
 
-    def __call__(self, obs, noise):
-        self.observations.append(obs.clone())
+    def __call__(self, obs, noise=None):
+        self.observations.append(obs["policy"].clone())
         self.noise.append(None if noise is None else noise.clone())
-        return self.planner(obs, noise)
+        return super().__call__(obs, noise)
 
 
-def make_evaluator(session, env):
-    from zprl.envs import EnvLayout
-    from zprl.evaluation.rollout import Evaluator
+grasp = Planner(reach)
+stay = Planner(lambda obs, noise: torch.zeros(len(obs), *NOISE_SHAPE))
 
-    return Evaluator(env, EnvLayout.of(TASK, env), CHUNK)
+
+class ReachingPolicy(BasePolicy):
+    """The same plan as a base policy."""
+
+    horizon, execute_steps = NOISE_SHAPE[0], CHUNK
+
+    def __init__(self, spec):
+        self.spec = spec
+        self.knobs = {"actions": Knob(self.horizon * self.action_dim, 1.0)}
+        limit = torch.full((self.action_dim,), torch.inf)
+        self.action_low, self.action_high = -limit, limit
+
+    def start(self, plan):
+        return torch.zeros(plan.batch_size, *NOISE_SHAPE)
+
+    def act(self, plan, *, latent=None, embedding=None, noise=None, actions=None):
+        return reach(plan.obs["policy"], plan.noise) if actions is None else self.bounded(actions)
 
 
 @pytest.fixture(scope="module")
@@ -80,7 +110,7 @@ def session():
 def five_worlds(session):
     """Give the outcomes in five worlds, in two waves, with and without noise; the environment is closed after that."""
     with session.environment(num_envs=5) as env:
-        evaluator = make_evaluator(session, env)
+        evaluator = Evaluator(env, CHUNK)
         return evaluator.run(grasp, EPISODES, SEED), evaluator.run(grasp, EPISODES, SEED, NOISE_SHAPE)
 
 
@@ -92,8 +122,8 @@ def env(session, five_worlds):
 
 
 @pytest.fixture(scope="module")
-def evaluator(session, env):
-    return make_evaluator(session, env)
+def evaluator(env):
+    return Evaluator(env, CHUNK)
 
 
 @pytest.fixture(scope="module")
@@ -130,9 +160,6 @@ def test_the_number_of_worlds_does_not_matter(five_worlds, eight_worlds):
 
 @pytest.mark.parametrize("processes", [2, 3, 11])
 def test_shares_of_several_processes_are_the_whole(evaluator, eight_worlds, monkeypatch, processes):
-    from zprl.evaluation.rollout import EpisodeResults
-    from zprl.utils.processes import share_of
-
     monkeypatch.setenv("WORLD_SIZE", str(processes))
     for whole, shape in zip(eight_worlds, (None, NOISE_SHAPE), strict=True):
         together = EpisodeResults(whole.step_dt)
@@ -185,8 +212,6 @@ def test_noise_belongs_to_the_episode_and_the_replan(evaluator):
 
 
 def test_global_random_state_is_preserved(env):
-    from zprl.evaluation.rollout import initial_states
-
     random.seed(1)
     np.random.seed(1)
     torch.manual_seed(1)
@@ -194,43 +219,49 @@ def test_global_random_state_is_preserved(env):
     random.seed(1)
     np.random.seed(1)
     torch.manual_seed(1)
-    initial_states(env, SEED, range(4))
+    env.reset_to([episode_seed(SEED + 100, episode) for episode in range(4)])
     assert (random.random(), np.random.rand(), torch.rand(1).item()) == expected
+
+
+def test_a_reset_seeds_the_observation_and_every_generator(env):
+    def draws(seed):
+        obs = env.reset(seed)["policy"]
+        return obs.tolist(), random.random(), np.random.rand(), torch.rand(1).item()
+
+    env.elapsed = torch.arange(8)
+    first = draws(1)
+    assert env.elapsed.tolist() == [0] * 8
+    assert draws(1) == first
+    other = draws(2)
+    assert all(a != b for a, b in zip(first, other, strict=True))
 
 
 def test_observations_carry_no_noise_during_an_evaluation(evaluator, env):
     def noiseless(obs):
         """Whether the observed joints are the simulator's."""
-        robot = env.scene["robot"].data
+        robot = env.unwrapped.scene["robot"].data
         return torch.equal(obs[:, :9], robot.joint_pos.torch - robot.default_joint_pos.torch)
 
-    def planner(obs, noise):
+    def plan(obs, noise):
         seen.append(noiseless(obs))
-        return stay(obs)
+        return stay.plan(obs, noise)
 
     seen = []
-    evaluator.run(planner, EPISODES, SEED)
+    evaluator.run(Planner(plan), EPISODES, SEED)
     assert len(seen) == 20
     assert all(seen)
     # Afterwards, also after a planner that failed, observations are as noisy as training wants them.
-    assert not noiseless(env.observation_manager.compute()["policy"])
+    assert not noiseless(env.unwrapped.observation_manager.compute()["policy"])
     with pytest.raises(ZeroDivisionError):
-        evaluator.run(lambda obs, noise: 1 / 0, EPISODES, SEED)
-    assert not noiseless(env.observation_manager.compute()["policy"])
+        evaluator.run(Planner(lambda obs, noise: 1 / 0), EPISODES, SEED)
+    assert not noiseless(env.unwrapped.observation_manager.compute()["policy"])
 
 
 @pytest.mark.parametrize("noise_shape", [None, NOISE_SHAPE])
 def test_a_closed_loop_of_zero_residuals_is_the_base_policy(evaluator, eight_worlds, noise_shape):
     """A planner that is asked in every step gets the noise of the base policy's chunks, and starts anew with a wave."""
-    from zprl.evaluation.comparison import steered_planner
-    from zprl.steering import StepResidual, StepResidualCfg
-
-    limit = torch.full((7,), torch.inf)
-    policy = SimpleNamespace(
-        action_dim=7, action_low=-limit, action_high=limit, cfg=SimpleNamespace(execute_steps=CHUNK)
-    )
-    step = SimpleNamespace(policy=policy, act=lambda obs, residual, noise: grasp(obs, noise))
-    steering = StepResidual(StepResidualCfg(), step)  # pyright: ignore[reportArgumentType]
-    planner = steered_planner(steering, lambda seen: torch.zeros(seen.batch_size[0], 7))
+    steering = StepResidual(StepResidualCfg(), ReachingPolicy(evaluator.env.spec))
+    planner = steered_chunks(steering, lambda seen: torch.zeros(seen.batch_size[0], 7), ["policy"])
+    assert planner.execute_steps == 1
     for _ in range(2):
         assert_same(evaluator.run(planner, EPISODES, SEED, noise_shape), eight_worlds[noise_shape is not None])

@@ -153,12 +153,22 @@ class TestSmoothness:
         measured = smoothness([np.zeros((3, 3)), np.zeros((1, 3))], dt=0.1, successes=[True, True])
         assert (measured.velocity, measured.acceleration, measured.jerk) == (0.0, 0.0, None)
 
+    def test_the_arms_of_a_robot_count_alike(self):
+        """One end effector rests and the other one moves by 1, 2 and 3 m in steps of 1 s."""
+        rest, moves = np.zeros((4, 3)), np.array([[0.0, 0, 0], [1, 0, 0], [3, 0, 0], [6, 0, 0]])
+        measured = smoothness([np.stack([rest, moves], axis=1)], dt=1.0, successes=[True])
+        assert (measured.velocity, measured.acceleration, measured.jerk) == pytest.approx((1.0, 0.5, 0.0))
+
+    def test_without_trajectories_nothing_is_known(self):
+        measured = smoothness([], dt=0.1, successes=[True, False])
+        assert (measured.velocity, measured.acceleration, measured.jerk, measured.trajectories) == (None, None, None, 0)
+
     def test_wrong_arguments(self):
         with pytest.raises(ValueError, match="1 trajectories but 2 outcomes"):
             smoothness([np.zeros((3, 3))], 0.1, [True, True])
         with pytest.raises(ValueError, match="dt must be positive"):
             smoothness([], 0.0, [])
-        with pytest.raises(ValueError, match=r"shape \(T, 3\), got \(3, 2\)"):
+        with pytest.raises(ValueError, match=r"shape \(T, 3\) or \(T, P, 3\), got \(3, 2\)"):
             smoothness([np.zeros((3, 2))], 0.1, [True])
 
 

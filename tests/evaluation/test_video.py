@@ -7,17 +7,17 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from tests.fakes import CountingPolicy, ScriptedEnv, world
 
 from zprl.evaluation.video import (
     FORMATS,
     Episode,
-    View,
-    add_video_camera,
     record_episodes,
     side_by_side,
     single,
     write_video,
 )
+from zprl.steering import ChunkPolicy
 from zprl.utils.errors import ZprlError
 
 
@@ -59,27 +59,42 @@ def test_columns_must_match():
         side_by_side([episode(3, True)], [], labels=["base", "steered"])
 
 
+def test_an_episode_is_recorded_until_the_state_before_its_end():
+    """The first world's episodes: one that succeeds with its fourth step, and one that runs out of time with its first.
+
+    A chunk has three actions; what the rest of the chunk does belongs to no episode.
+    """
+    nothing, end = [world(), world(success=True)], [world(success=True), world()]
+    env = ScriptedEnv(nothing, nothing, nothing, end, nothing, nothing, [world(time_out=True), world()], end)
+    policy = CountingPolicy()
+    pictures = (np.full((1, 1, 3), i, dtype=np.uint8) for i in range(100))
+    seeds = []
+    first, second = record_episodes(
+        env, ChunkPolicy(policy, policy.act), lambda: next(pictures), 2, seed=4, on_reset=seeds.append
+    )
+    assert (len(first.frames), first.success) == (1 + 3, True)
+    assert (len(second.frames), second.success) == (1, False)
+    assert [int(frame[0, 0, 0]) for frame in first.frames + second.frames] == list(range(5))
+    assert env.seeds == seeds == [4, 5]
+
+
 @pytest.mark.sim
 def test_recording_shows_robot_and_cube():
-    from zprl.sim.isaaclab import configure_runtime, launched, make_env, quiet_simulator, resolve_task
+    from zprl.runs.session import TaskSession
+    from zprl.sim.isaaclab.camera import View, add_video_camera, capture
 
     view = View(width=120, height=90, supersampling=1)
-    configure_runtime("cpu")
-    env_cfg, _ = resolve_task("Zprl-Lift-Franka", None, ["env.scene.num_envs=1"])
-    env_cfg.episode_length_s = 0.4
-    env_cfg.seed = 0
-    add_video_camera(env_cfg, view)
-    with quiet_simulator(), launched(env_cfg, "cpu"):
-        env = make_env("Zprl-Lift-Franka", env_cfg)
-        chunk = torch.zeros(1, 3, 7)
-        chunk[..., 0] = 1.0
+    session = TaskSession("Zprl-Lift-Franka", overrides=["env.episode_length_s=0.4"])
+    with session.launched(), session.environment(1, lambda cfg: add_video_camera(cfg, view)) as env:
+        right = torch.zeros(1, 3, 7)
+        right[..., 0] = 1.0
+        planner = ChunkPolicy(CountingPolicy(env.spec), lambda plan: right)
         starts = []
         episodes = [
-            record_episodes(env, lambda env: chunk, 2, seed=4, view=view, on_reset=lambda: starts.append(None))
+            record_episodes(env, planner, lambda: capture(env.unwrapped, view), 2, seed=4, on_reset=starts.append)
             for _ in range(2)
         ]
-        env.close()
-    assert len(starts) == 4
+    assert starts == [4, 5, 4, 5]
     first, again = episodes
     assert [len(e.frames) for e in first] == [8, 8]  # the initial state and 7 steps; the 8th ends the episode
     assert not any(e.success for e in first)

@@ -3,6 +3,8 @@
 
 """The policy step on a GPU against the policy in double precision, and against itself to the last bit."""
 
+import copy
+
 import pytest
 import torch
 from tests.native.test_policy_step import SHAPES, make_inputs, make_policy
@@ -157,6 +159,43 @@ def test_encode_and_integrate(policies, precision):
     expected = truth.integrate(condition.double(), noise.double())
     errors = measure_errors(step.integrate(condition.to(DEVICE), noise.to(DEVICE)), expected)
     assert errors.broken_rules(precision) == [], errors
+
+
+@pytest.mark.parametrize("rows", [1, 8, 65, 300])
+@pytest.mark.parametrize("kernel", ["tile", "mma", "cluster"])
+def test_the_two_halves_are_the_whole_bit_by_bit(policies, precision, rows, kernel, monkeypatch):
+    monkeypatch.setenv("ZPRL_CUDA_KERNEL", kernel)
+    policy, step = policies(precision)
+    obs, residual, noise = on_gpu(make_inputs(policy, rows))
+    z = torch.ops.zprl.latent(obs, step.blob, policy.cfg.latent_dim, step.header)
+    assert z.dtype == torch.float32 and torch.equal(z, step.encode(obs)[0])
+    chunk = torch.ops.zprl.act(z + residual, noise, step.blob, step.header)
+    assert torch.equal(chunk, step.act(obs, residual, noise))
+
+
+def test_a_flow_runs_behind_an_encoder_that_is_not_native(policies, precision):
+    policy, step = policies(precision)
+    _, residual, noise = on_gpu(make_inputs(policy, 70))
+    condition = torch.randn(70, policy.cfg.embed_dim, generator=torch.Generator().manual_seed(3)).to(DEVICE)
+    chunk = torch.ops.zprl.act_from_condition(condition, noise, step.blob, step.header)
+    expected = policy.action_normalizer.inverse(step.integrate(condition, noise).cpu())
+    torch.testing.assert_close(chunk.cpu(), expected.clamp(policy.action_low, policy.action_high), atol=1e-6, rtol=1e-6)
+    for has_bottleneck in (True, False):
+        part = copy.deepcopy(policy)
+        part.embedding = torch.nn.Identity()
+        if not has_bottleneck:
+            part.bottleneck = None
+        blob = torch.ops.zprl.pack_for_cuda(pack_policy(part, whole=False), precision)
+        blob, header = blob.to(DEVICE), blob[:256].view(torch.int32).tolist()
+        assert torch.equal(torch.ops.zprl.act_from_condition(condition, noise, blob, header), chunk)
+        if has_bottleneck:
+            rest = torch.ops.zprl.act(residual, noise, blob, header)
+            assert torch.equal(rest, torch.ops.zprl.act(residual, noise, step.blob, step.header))
+        else:
+            with pytest.raises((RuntimeError, ValueError), match="has no bottleneck: give it a condition"):
+                torch.ops.zprl.act(residual, noise, blob, header)
+        with pytest.raises((RuntimeError, ValueError), match="this policy has no"):
+            torch.ops.zprl.latent(torch.zeros(2, policy.obs_dim, device=DEVICE), blob, 16, header)
 
 
 def test_sampled_latents_are_those_of_the_cpu(policies):

@@ -32,13 +32,16 @@ def test_a_chunk_of_the_environment_does_not_wait(step_class):
     for package in ("isaaclab", "rsl_rl"):
         pytest.importorskip(package, reason="training needs Isaac Lab and RSL-RL")
     from tests.envs.test_no_synchronisation import WORLDS, FakeEnv
+    from tests.fakes import STATISTICS, make_spec
 
     from zprl.envs import ChunkedVecEnv
+    from zprl.policies import FlowBasePolicy
     from zprl.steering import LatentResidual, LatentResidualCfg
 
-    policy = FlowPolicy(FlowPolicyCfg(execute_steps=3), 40, 7).to(DEVICE)
-    env = ChunkedVecEnv(FakeEnv(policy), LatentResidual(LatentResidualCfg(), step_class(policy), 1.0), 3, 0.99)  # pyright: ignore
-    env._obs = torch.randn(WORLDS, policy.obs_dim, device=DEVICE)
+    policy, spec = FlowPolicy(FlowPolicyCfg(execute_steps=3), 40, 7).to(DEVICE), make_spec(40, 7)
+    steering = LatentResidual(LatentResidualCfg(), FlowBasePolicy(step_class(policy), spec, STATISTICS))
+    env = ChunkedVecEnv(FakeEnv(spec, True), steering, ["policy"], 0.99)  # pyright: ignore[reportArgumentType]
+    env.restart(0)
     actions = torch.randn(WORLDS, env.num_actions, device=DEVICE)
     with torch.inference_mode():
         env.step(actions)

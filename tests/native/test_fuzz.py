@@ -49,7 +49,7 @@ def test_damaged_arguments_end_in_a_result_or_a_sentence():
 class Target:
     """A small policy, its blob and arguments that fit it."""
 
-    def __init__(self, dtype):
+    def __init__(self, dtype, parts=("encoder", "bottleneck", "flow")):
         from zprl import _core
         from zprl.policies import FlowPolicy, FlowPolicyCfg
         from zprl.policies.native.blob import pack_policy
@@ -67,9 +67,20 @@ class Target:
             velocity_num_blocks=1,
         )
         policy = FlowPolicy(cfg, 4, 3)
-        self.blob = pack_policy(policy, dtype)
+        if "encoder" not in parts:
+            policy.embedding = torch.nn.Identity()
+        if "bottleneck" not in parts:
+            policy.bottleneck = None  # type: ignore[assignment]
+        self.blob = pack_policy(policy, dtype, whole=False)
         self.core = _core.Policy(self.blob.numpy())
-        self.widths = {"obs": (4,), "residual": (3,), "noise": (2, 3), "condition": (5,), "latent_seed": ()}
+        self.widths = {
+            "obs": (4,),
+            "residual": (3,),
+            "noise": (2, 3),
+            "condition": (5,),
+            "latent_seed": (),
+            "latent": (3,),
+        }
 
     def argument(self, name, rows):
         if name == "blob":
@@ -78,20 +89,31 @@ class Target:
             return 3
         if name == "latent_seed":
             return torch.randint(-(2**62), 2**62, (rows,))
-        return torch.randn(rows, *self.widths[name])
+        dtype = torch.float64 if name == "latent" and torch.rand(()) < 0.5 else torch.float32
+        return torch.randn(rows, *self.widths[name], dtype=dtype)
 
 
 CHUNK, LATENT = (2, 3), (3,)
+
+# As many targets with all parts as without one of them.
+WHOLE = ("encoder", "bottleneck", "flow")
+PARTS = (WHOLE, WHOLE, WHOLE[1:], WHOLE[2:])
 
 # Names of the arguments, and shapes of a row's results.
 CALLS = {
     "policy_step": (("obs", "residual", "noise", "blob"), (CHUNK,)),
     "sampled_policy_step": (("obs", "residual", "noise", "latent_seed", "blob"), (CHUNK,)),
     "encode": (("obs", "blob", "latent_dim"), (LATENT, LATENT)),
+    "latent": (("obs", "blob", "latent_dim"), (LATENT,)),
+    "act": (("latent", "noise", "blob"), (CHUNK,)),
+    "act_from_condition": (("condition", "noise", "blob"), (CHUNK,)),
     "integrate": (("condition", "noise", "blob"), (CHUNK,)),
     "Policy": (("blob",), ()),
     "Policy.act": (("obs", "residual", "noise", "latent_seed"), (CHUNK,)),
     "Policy.encode": (("obs",), (LATENT, LATENT)),
+    "Policy.latent": (("obs",), (LATENT,)),
+    "Policy.act_from_latent": (("latent", "noise"), (CHUNK,)),
+    "Policy.act_from_condition": (("condition", "noise"), (CHUNK,)),
     "Policy.integrate": (("condition", "noise"), (CHUNK,)),
 }
 
@@ -255,7 +277,8 @@ def check(rng, target, name):
         shapes = [tuple(x.shape) for x in results]
         assert shapes == [(arguments[0].shape[0], *shape) for shape in row_shapes], shapes
         for x in results:
-            assert x.dtype in (torch.float32, np.float32)
+            exact = row_shapes == (LATENT,)  # the mean as it is computed
+            assert x.dtype in ((torch.float64, np.float64) if exact else (torch.float32, np.float32))
     return "result"
 
 
@@ -268,7 +291,7 @@ def main():
     from zprl import _core
 
     dtypes = ["float32", "bfloat16"] if _core.multiplies_bfloat16() else ["float32"]
-    targets = [Target(dtype) for dtype in dtypes]
+    targets = [Target(dtype, parts) for dtype in dtypes for parts in PARTS]
     outcomes = Counter()
     for number in range(count):
         rng = random.Random(f"{seed} {number}")

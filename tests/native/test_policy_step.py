@@ -25,9 +25,11 @@ from zprl.policies import (
     make_policy_step_on,
 )
 from zprl.policies.flow.cfg import SOLVER_NAMES
+from zprl.policies.flow.velocity_field import ResidualMLPVelocityField
 from zprl.policies.native import library as native
 from zprl.policies.native.blob import pack_policy
 from zprl.utils.errors import ZprlError
+from zprl.utils.registry import register
 
 _core = pytest.importorskip("zprl._core", reason="the native libraries are not built")
 
@@ -317,7 +319,7 @@ def test_weights_that_are_not_finite_are_refused(value):
 class OtherEmbedding(nn.Module):
     """An embedding that the native backend does not know."""
 
-    def __init__(self, cfg, obs_dim):
+    def __init__(self, cfg, obs_dim, image_shapes):
         super().__init__()
         self.linear = nn.Linear(obs_dim, cfg.embed_dim)
 
@@ -338,15 +340,34 @@ def test_backends_agree():
         make_policy_step(policy, "cuda")
 
 
+class OtherField(ResidualMLPVelocityField):
+    """Might compute something else."""
+
+
 def test_an_unsupported_policy_falls_back_with_one_line(capsys):
-    sys.modules["zprl_test_embedding"] = sys.modules[__name__]
-    policy = make_policy(embedding_class="zprl_test_embedding:OtherEmbedding")
+    sys.modules["zprl_test_fields"] = sys.modules[__name__]
+    register("velocity field", "zprl_test_fields:OtherField")
+    policy = make_policy(velocity_field_class="zprl_test_fields:OtherField")
     assert make_policy_step(policy).backend == "torch"
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == 1
-    assert "OtherEmbedding" in lines[0]
-    with pytest.raises(ZprlError, match="OtherEmbedding"):
+    assert "OtherField" in lines[0]
+    with pytest.raises(ZprlError, match="OtherField"):
         make_policy_step(policy, "native")
+
+
+def test_an_encoder_of_the_users_own_runs_in_front_of_the_compiled_flow():
+    sys.modules["zprl_test_embedding"] = sys.modules[__name__]
+    register("embedding", "zprl_test_embedding:OtherEmbedding")
+    policy = make_policy(embedding_class="zprl_test_embedding:OtherEmbedding")
+    step, plain = make_policy_step(policy, "native"), TorchPolicyStep(policy)
+    assert isinstance(step, NativePolicyStep)
+    inputs = make_inputs(policy, 5)
+    assert not step.independent_rows  # torch's matrix products depend on the number of rows
+    torch.testing.assert_close(step.latent(inputs[0]), plain.latent(inputs[0]), atol=0.0, rtol=0.0)
+    torch.testing.assert_close(step.act(*inputs), plain.act(*inputs), atol=1e-4, rtol=0.0)
+    with pytest.raises(ValueError, match="this policy has no encoder"):
+        step.act_sampled(inputs[0], torch.zeros(5, dtype=torch.int64))
 
 
 def test_a_missing_library_falls_back_with_one_line(monkeypatch, capsys, tmp_path):

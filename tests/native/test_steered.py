@@ -12,10 +12,11 @@ import torch
 from tensordict import TensorDict
 from torch import nn
 
-from zprl.policies import FlowPolicy, FlowPolicyCfg, NativePolicyStep
+from zprl.policies import FlowBasePolicy, FlowPolicy, FlowPolicyCfg, NativePolicyStep
 from zprl.policies.native.blob import pack_policy
 from zprl.rl.distribution import SquashedGaussian
 from zprl.rl.packed_actor import pack_actor
+from zprl.spec import ActionTerm, Group, TaskSpec
 from zprl.steering import LatentResidual, LatentResidualCfg
 from zprl.utils.errors import ZprlError
 
@@ -25,7 +26,7 @@ TOLERANCE = 1e-5  # of the root mean square
 OBS, ACTION, LATENT = 40, 7, 16
 GAUSSIAN = {"class_name": "zprl.rl.distribution:ZeroMeanGaussian", "init_std": 0.5, "std_type": "log"}
 SQUASHED = {"class_name": "zprl.rl.distribution:SquashedGaussian"}
-OUTPUT_FIELD = 43  # kFieldActorOutput of the blob's header
+OUTPUT_FIELD, PARTS_FIELD = 43, 44  # kFieldActorOutput and kFieldParts of the blob's header
 
 
 def make_policy(seed=0, **settings):
@@ -134,12 +135,15 @@ def test_the_torch_operator_steers_and_still_adds_a_residual():
 
 def test_it_is_what_evaluation_runs():
     policy, actor = make_policy(), make_actor()
-    steering = LatentResidual(LatentResidualCfg(scale=0.8), NativePolicyStep(policy), latent_rms=0.9)
+    spec = TaskSpec("toy", (Group.vector("policy", [("state", OBS)]),), (ActionTerm.uniform("arm", ACTION),), 0.05)
+    base = FlowBasePolicy(NativePolicyStep(policy), spec, {"latent_mean_rms": 0.9, "embedding_rms": 1.0})
+    steering = LatentResidual(LatentResidualCfg(scale=0.8), base)
     obs = observations(9)
+    plan = base.encode({"policy": obs})
     with torch.no_grad():
-        u = actor(TensorDict({"policy": obs, **steering.features(obs)}, batch_size=[9]))
+        u = actor(steering.observe(plan, ["policy", "latent"]))
     core = _core.Policy(pack_policy(policy, actor=pack_actor(actor, steering.residual_scale)).numpy())
-    expected = steering.plan(obs, u)
+    expected = steering.act(plan, u)
     torch.testing.assert_close(torch.from_numpy(core.act(obs.numpy())), expected, atol=2e-5, rtol=0.0)
 
 
@@ -214,18 +218,20 @@ def test_an_actor_with_nan_is_refused():
         pack_policy(make_policy(), actor=pack_actor(actor, 0.5))
 
 
-@pytest.mark.parametrize("version", [2, 5])
+@pytest.mark.parametrize("version", [2, 6])
 def test_blobs_of_another_version_are_refused(version):
     blob = pack_policy(make_policy()).numpy().copy()
     blob.view(np.int32)[1] = version
-    with pytest.raises(ValueError, match=f"its version is {version}, and this library reads versions 3 to 4"):
+    with pytest.raises(ValueError, match=f"its version is {version}, and this library reads versions 3 to 5"):
         _core.Policy(blob)
 
 
-def test_a_blob_of_version_3_clamps():
+@pytest.mark.parametrize("version", [3, 4])
+def test_a_blob_of_an_older_version_has_all_parts_and_clamps(version):
     blob = pack_policy(make_policy(), actor=pack_actor(make_actor(), 0.5)).numpy()
     old, obs = blob.copy(), observations(3).numpy()
-    old.view(np.int32)[1] = 3
+    old.view(np.int32)[[1, PARTS_FIELD]] = version, 0
+    assert _core.Policy(old).parts == _core.Policy(blob).parts == ["encoder", "bottleneck", "flow", "actor"]
     assert np.array_equal(_core.Policy(old).act(obs), _core.Policy(blob).act(obs))
 
 

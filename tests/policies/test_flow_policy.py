@@ -12,7 +12,10 @@ from torch import nn
 from zprl.policies import FlowPolicy, FlowPolicyCfg, VelocityField, load_policy, save_policy
 from zprl.policies.flow import flow_matching
 from zprl.policies.flow.cfg import cfg_to_dict
+from zprl.policies.io import KIND, VERSION
 from zprl.utils.errors import ZprlError
+from zprl.utils.registry import register
+from zprl.utils.tensor_files import load_tensors, save_tensors
 
 OBS_DIM, ACTION_DIM = 9, 3
 
@@ -153,6 +156,9 @@ def test_a_field_with_forward_alone_runs():
     import sys
 
     sys.modules["zprl_test_fields"] = sys.modules[__name__]
+    with pytest.raises(ZprlError, match="ConstantVelocityField', which is not registered"):
+        make_policy(velocity_field_class="zprl_test_fields:ConstantVelocityField")
+    register("velocity field", "zprl_test_fields:ConstantVelocityField")
     policy = make_policy(velocity_field_class="zprl_test_fields:ConstantVelocityField")
     assert isinstance(policy.velocity_field, ConstantVelocityField)
     nn.init.constant_(policy.velocity_field.value, 0.25)
@@ -188,9 +194,9 @@ def test_double_precision_is_double_throughout():
 def test_saved_policy_comes_back_whole(tmp_path):
     policy = make_policy(initial_noise="fixed", solver="heun")
     policy.set_action_limits(torch.full((ACTION_DIM,), -0.5), torch.full((ACTION_DIM,), torch.inf))
-    save_policy(tmp_path / "base.pt", policy, {"task": "lift", "history": [1.0]})
+    save_policy(tmp_path / "base.safetensors", policy, {"task": "lift", "history": [1.0]})
     state = torch.get_rng_state()
-    loaded, meta = load_policy(tmp_path / "base.pt")
+    loaded, meta = load_policy(tmp_path / "base.safetensors")
     assert torch.equal(torch.get_rng_state(), state)
     assert meta == {"task": "lift", "history": [1.0]}
     assert cfg_to_dict(loaded.cfg) == cfg_to_dict(policy.cfg)
@@ -200,21 +206,24 @@ def test_saved_policy_comes_back_whole(tmp_path):
 
 
 def test_files_that_are_no_policy_are_refused(tmp_path):
-    path = tmp_path / "base.pt"
+    path = tmp_path / "base.safetensors"
     with pytest.raises(ZprlError, match="does not exist"):
         load_policy(path)
-    torch.save({"weights": 1}, path)
+    save_tensors(path, {"weights": 1}, "zprl-checkpoint", 1)
     with pytest.raises(ZprlError, match="not a ZPRL base policy"):
         load_policy(path)
-    save_policy(path, make_policy())
-    content = torch.load(path, weights_only=False)
-    torch.save(content | {"version": 99}, path)
-    with pytest.raises(ZprlError, match="version 99"):
-        load_policy(path)
-    torch.save(content | {"obs_dim": OBS_DIM + 1}, path)
+    save_tensors(path, {"weights": 1}, KIND, VERSION)
     with pytest.raises(ZprlError, match="damaged"):
         load_policy(path)
-    torch.save(content | {"cfg": content["cfg"] | {"new_setting": 1}}, path)
+    save_policy(path, make_policy())
+    content = load_tensors(path, KIND, "base policy", VERSION)
+    save_tensors(path, content, KIND, 99)
+    with pytest.raises(ZprlError, match="version 99"):
+        load_policy(path)
+    save_tensors(path, content | {"obs_dim": OBS_DIM + 1}, KIND, VERSION)
+    with pytest.raises(ZprlError, match="damaged"):
+        load_policy(path)
+    save_tensors(path, content | {"cfg": content["cfg"] | {"new_setting": 1}}, KIND, VERSION)
     with pytest.raises(ZprlError, match="new_setting"):
         load_policy(path)
     save_policy(path, make_policy())

@@ -3,13 +3,32 @@
 
 """Training from demonstrations."""
 
+from typing import Any
+
 import pytest
 import torch
 
-from zprl.policies import FlowPolicyCfg, PretrainCfg, make_chunks, train_policy
+from zprl.policies import (
+    FlowPolicy,
+    FlowPolicyCfg,
+    PretrainCfg,
+    load_policy,
+    make_chunks,
+    save_policy,
+    train_policy,
+)
+from zprl.policies.flow.encoders import ImageEmbedding
+from zprl.policies.flow.policy import STATE
+from zprl.policies.flow.training import ChunkDataset
+from zprl.utils.errors import ZprlError
 
 SMALL = {"horizon": 3, "execute_steps": 2, "embed_dim": 16, "embed_hidden_dims": (32,), "latent_dim": 4}
 SMALL |= {"vib_hidden_dims": (32,), "velocity_hidden_dim": 32, "velocity_num_blocks": 2, "time_embed_dim": 16}
+
+
+def named(arrays, group="policy"):
+    """Observations as a task gives them: by the name of their group."""
+    return [{group: array} for array in arrays]
 
 
 def make_data(num_trajectories=8, length=40):
@@ -22,7 +41,7 @@ def make_data(num_trajectories=8, length=40):
 def train(seed=0, num_steps=20, **settings):
     obs, actions = make_data()
     pretrain_cfg = PretrainCfg(num_steps=num_steps, batch_size=32, warmup_steps=5, log_interval=10, seed=seed)
-    return train_policy(obs, actions, FlowPolicyCfg(**SMALL), pretrain_cfg, **settings)
+    return train_policy(named(obs), actions, FlowPolicyCfg(**SMALL), pretrain_cfg, **settings)
 
 
 def test_chunks_start_everywhere_and_repeat_the_last_action():
@@ -74,6 +93,94 @@ def test_unusable_data_is_refused():
     with pytest.raises(ValueError, match="as many trajectories"):
         train_policy([], [], cfg, pretrain_cfg)
     with pytest.raises(ValueError, match="3 observations and 2 actions"):
-        train_policy([torch.zeros(3, 2)], [torch.zeros(2, 2)], cfg, pretrain_cfg)
+        train_policy(named([torch.zeros(3, 2)]), [torch.zeros(2, 2)], cfg, pretrain_cfg)
     with pytest.raises(ValueError, match="NaN"):
-        train_policy([torch.full((3, 2), float("nan"))], [torch.zeros(3, 2)], cfg, pretrain_cfg)
+        train_policy(named([torch.full((3, 2), float("nan"))]), [torch.zeros(3, 2)], cfg, pretrain_cfg)
+    with pytest.raises(ValueError, match="the observation group policy, and there are only proprio"):
+        train_policy(named([torch.zeros(3, 2)], "proprio"), [torch.zeros(3, 2)], cfg, pretrain_cfg)
+
+
+IMAGES = {"camera": (16, 12, 3)}
+SEEING: dict[str, Any] = SMALL | {"observation_groups": ("policy", "camera", "wrench")}
+SEEING |= {"embedding_class": "zprl.policies.flow.encoders:ImageEmbedding"}
+
+
+def make_seen_data(num_trajectories=4, length=20):
+    """Trajectories that only the image tells apart: a bright pixel column stands where the action goes."""
+    generator = torch.Generator().manual_seed(0)
+    obs, actions = [], []
+    for _ in range(num_trajectories):
+        columns = torch.randint(12, (length,), generator=generator)
+        images = torch.zeros(length, *IMAGES["camera"], dtype=torch.uint8)
+        images[torch.arange(length), :, columns] = 255
+        states = {"policy": torch.randn(length, 2, generator=generator), "wrench": torch.zeros(length, 3)}
+        obs.append({**states, "camera": images, "unseen": torch.full((length, 1), float("nan"))})
+        actions.append(columns[:, None].expand(length, 2) / 6.0 - 1.0)
+    return obs, actions
+
+
+def test_a_data_set_gives_states_side_by_side_and_images_as_they_are():
+    obs, actions = make_seen_data()
+    data = ChunkDataset(obs, actions, FlowPolicyCfg(**SEEING), IMAGES, torch.device("cpu"))
+    assert len(data) == 80
+    rows = torch.tensor([25, 3])
+    inputs = data.inputs(rows)
+    assert isinstance(inputs, dict)
+    assert inputs[STATE].shape == (2, 5)
+    assert torch.equal(inputs[STATE][0], torch.cat([obs[1]["policy"][5], obs[1]["wrench"][5]]))
+    assert torch.equal(inputs["camera"][0], obs[1]["camera"][5])
+    assert inputs["camera"].dtype == torch.uint8
+    for name, values in inputs.items():
+        assert torch.equal(data.inputs(slice(3, 4))[name][0], values[1]), name  # pyright: ignore
+    # Without images the state alone is what the policy takes, as the task orders it.
+    cfg = FlowPolicyCfg(**SMALL, observation_groups=("wrench", "policy"))
+    state = ChunkDataset(obs, actions, cfg, {}, torch.device("cpu")).inputs(rows)
+    assert torch.equal(state, inputs[STATE][:, [2, 3, 4, 0, 1]])  # pyright: ignore
+    short = [{**obs[0], "camera": obs[0]["camera"][1:]}]
+    with pytest.raises(ValueError, match="19 images camera for 20 observations"):
+        ChunkDataset(short, actions[:1], FlowPolicyCfg(**SEEING), IMAGES, torch.device("cpu"))
+
+
+def test_training_on_images_and_its_file(tmp_path):
+    obs, actions = make_seen_data()
+    pretrain_cfg = PretrainCfg(num_steps=20, batch_size=32, warmup_steps=5, log_interval=10)
+    # A camera that the policy does not look at is left alone.
+    shapes = IMAGES | {"other": (8, 8, 3)}
+    policy, history, statistics = train_policy(obs, actions, FlowPolicyCfg(**SEEING), pretrain_cfg, image_shapes=shapes)
+    assert history[-1]["loss"] < history[0]["loss"]
+    assert policy.image_shapes == IMAGES
+    assert policy.obs_dim == 5
+
+    together = {name: torch.cat([o[name] for o in obs]) for name in obs[0]}
+    inputs = policy.inputs(together)
+    chunk = policy.act(inputs)
+    assert chunk.shape == (80, 3, 2)
+    mean, _ = policy.encode(inputs)
+    assert statistics["latent_mean_rms"] == pytest.approx(mean.square().mean().sqrt().item(), rel=1e-5)
+    dark = policy.inputs({**together, "camera": torch.zeros_like(together["camera"])})
+    assert not torch.allclose(policy.embed(dark), policy.embed(inputs))
+    assert not torch.equal(policy.act(dark), chunk)
+
+    save_policy(tmp_path / "base.safetensors", policy)
+    loaded, _ = load_policy(tmp_path / "base.safetensors")
+    assert loaded.image_shapes == IMAGES
+    assert torch.equal(loaded.act(loaded.inputs(together)), chunk)
+
+
+def test_images_between_zero_and_one_are_bytes_divided_by_255():
+    torch.manual_seed(0)
+    encoder = ImageEmbedding(FlowPolicyCfg(**SEEING), 2, IMAGES)
+    images = torch.randint(256, (4, *IMAGES["camera"]), dtype=torch.uint8)
+    state = torch.randn(4, 2)
+    torch.testing.assert_close(encoder(state, {"camera": images}), encoder(state, {"camera": images.float() / 255.0}))
+
+
+def test_an_encoder_for_images_needs_some_and_another_one_takes_none():
+    with pytest.raises(ZprlError, match=r"ObservationEmbedding sees no images.*camera.*ImageEmbedding\.$") as error:
+        FlowPolicy(FlowPolicyCfg(**SMALL), 4, 2, IMAGES)
+    assert "\n" not in str(error.value)
+    with pytest.raises(ZprlError, match=r"ImageEmbedding needs images.* see none; .*observation_groups\.$") as error:
+        FlowPolicy(FlowPolicyCfg(**SEEING), 4, 2)
+    assert "\n" not in str(error.value)
+    with pytest.raises(ZprlError, match=r"needs images of shape \(height.*depth \(16, 12\)"):
+        FlowPolicy(FlowPolicyCfg(**SEEING), 4, 2, {"depth": (16, 12)})

@@ -6,6 +6,7 @@
 import importlib.util
 import json
 import re
+import runpy
 import sys
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,6 @@ from zprl.profiling.profiler import ProfileSettings
 from zprl.profiling.report import figures, report_text, report_to_dict
 from zprl.profiling.stages import StageSplit, trace_events
 from zprl.profiling.timing import Samples, Timing
-from zprl.utils.errors import run_cli
 
 pytest.importorskip("zprl._core", reason="the native libraries are not built")
 
@@ -73,13 +73,9 @@ def fake_core(monkeypatch):
 
 def run_script(monkeypatch, *arguments):
     """Run the script in this process and return its exit status."""
-    spec = importlib.util.spec_from_file_location("profile_kernels", SCRIPT)
-    assert spec is not None and spec.loader is not None
-    script = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(script)
     monkeypatch.setattr(sys, "argv", ["profile_kernels.py", "--threads", "1", "--budget", "0", *arguments])
     try:
-        run_cli(script.main)
+        runpy.run_path(str(SCRIPT), run_name="__main__")
     except SystemExit as exit_:
         return exit_.code
     return 0
@@ -205,7 +201,7 @@ def test_trained_policy(monkeypatch, tmp_path):
     policy = shapes.random_policy(FlowPolicyCfg(**settings), 7, 5)
     policy.set_normalizers(torch.randn(50, 7), 100.0 * torch.randn(50, 5))
     policy.set_action_limits(torch.full((5,), -50.0), torch.full((5,), 50.0))
-    save_policy(tmp_path / "logs/base_policy/Some-Task/key/base_policy.pt", policy)
+    save_policy(tmp_path / "logs/base_policy/Some-Task/key/base_policy.safetensors", policy)
     report = profile_policy_step(ProfileSettings(["task:Some-Task"], [16], ["float32"], ["eager"], budget=0.0))
     facts, cell = report.facts("task:Some-Task"), report.cells[0]
     assert facts.steps == 5
@@ -293,7 +289,7 @@ def test_a_rival_that_fails_is_a_note(monkeypatch):
 
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
-@pytest.mark.parametrize("name", ["eager", "jit", "onnx"])
+@pytest.mark.parametrize("name", ["eager", "jit", "onnx", "once", "twice"])
 def test_rivals_compute_the_same(name, dtype):
     if name == "onnx":
         pytest.importorskip("onnxruntime")
@@ -363,7 +359,10 @@ def test_trace_events_by_hand():
         (("--batch", "1,x"), "the batch size 'x' is no whole number"),
         (("--dtype", "float16"), "unknown precision 'float16'"),
         (("--dtype", "tf32"), "tf32 products exist on GPUs only"),
-        (("--rivals", "eager,tensorrt"), "unknown rival 'tensorrt'; choose among eager, graph, jit, onnx, compile."),
+        (
+            ("--rivals", "eager,tensorrt"),
+            "unknown rival 'tensorrt'; choose among eager, graph, jit, onnx, compile, once, twice.",
+        ),
         (("--threads", "0"), "the number of threads is 0"),
         (("--budget", "-1"), "the budget is -1.0 s"),
         (("--steps", "0"), "num_flow_steps is 0"),

@@ -8,9 +8,10 @@ import copy
 import pytest
 import torch
 from tensordict import TensorDict
+from tests import fakes
+from tests.fakes import base_of
 from torch.distributions import Normal, kl_divergence
 
-from zprl.policies import FlowPolicy, FlowPolicyCfg, TorchPolicyStep
 from zprl.rl.flow_actor import FlowActor
 from zprl.steering import FlowChain, FlowChainCfg
 from zprl.utils.errors import ZprlError
@@ -20,16 +21,10 @@ STEPS, HORIZON, ACTIONS = 4, 8, 3
 
 
 def make_policy(**settings):
-    torch.manual_seed(0)
-    sizes = {"latent_dim": 4, "embed_hidden_dims": (32,), "vib_hidden_dims": (32,), "velocity_hidden_dim": 32}
-    policy = FlowPolicy(FlowPolicyCfg(**sizes, num_flow_steps=STEPS, **settings), obs_dim=5, action_dim=ACTIONS).eval()
-    with torch.no_grad():
-        for parameter in policy.parameters():  # some start at zero, and an untrained policy would ignore everything
-            parameter.add_(0.1 * torch.randn_like(parameter))
+    policy = fakes.make_policy(obs_dim=5, action_dim=ACTIONS, num_flow_steps=STEPS, **settings)
     policy.action_normalizer.mean.fill_(0.3)
     policy.action_normalizer.std.fill_(4.0)
-    policy.set_action_limits(torch.full((ACTIONS,), -1.0), torch.full((ACTIONS,), 1.0))
-    return policy.double()
+    return policy.requires_grad_(True).double()
 
 
 def make_actor(policy, **settings):
@@ -48,12 +43,13 @@ def observe(count):
 def test_without_noise_it_is_the_base_policy(noise):
     policy, obs = make_policy(initial_noise=noise), observe(6)
     chain = make_actor(policy)(obs)
-    steering = FlowChain(FlowChainCfg(), TorchPolicyStep(policy))
+    steering = FlowChain(FlowChainCfg(), base_of(policy))
+    plan = steering.policy.encode(dict(obs))
     assert chain.shape == (6, steering.num_dims) == (6, 96)
     base = policy.act(obs["policy"])
     assert base.min() == -1.0 or base.max() == 1.0, "some action should be at its limit"
-    torch.testing.assert_close(steering.plan(obs["policy"], chain), base, rtol=1e-12, atol=1e-12)
-    torch.testing.assert_close(steering.plan(obs["policy"]), base, rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(steering.act(plan, chain), base, rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(steering.act(plan), base, rtol=1e-12, atol=1e-12)
 
 
 @pytest.mark.parametrize(("mean", "divisor"), [(False, 1), (True, STEPS * HORIZON * ACTIONS)])
@@ -129,4 +125,9 @@ def test_the_likelihood_trains_every_part_and_leaves_the_base_policy_alone():
 )
 def test_a_flow_that_cannot_be_fine_tuned_is_refused(settings, words):
     with pytest.raises(ZprlError, match=words):
-        FlowChain(FlowChainCfg(), TorchPolicyStep(make_policy(**settings)))
+        FlowChain(FlowChainCfg(), base_of(make_policy(**settings)))
+
+
+def test_another_base_policy_is_refused():
+    with pytest.raises(ZprlError, match="needs a flow policy of this project, not a CountingPolicy"):
+        FlowChain(FlowChainCfg(), fakes.CountingPolicy())

@@ -22,16 +22,22 @@ class Writer:
         self.scalars.setdefault(tag, []).append(float(value))
 
 
-def make_logger():
-    logger = Logger(None, CFG, {}, WORLDS, False, 1, 0, "cpu")
+ARGUMENTS = {
+    "log_dir": None, "cfg": CFG, "env_cfg": {}, "num_envs": WORLDS, "is_distributed": False, "gpu_world_size": 1,
+    "gpu_global_rank": 0, "device": "cpu",
+}  # fmt: skip
+
+
+def written(logger):
+    """Return a logger with a writer, and the scalars that it writes."""
     writer = Writer()
     logger.writer = writer  # pyright: ignore[reportAttributeAccessIssue]
     return logger, writer.scalars
 
 
 def test_episodes_are_those_of_rsl_rl_in_the_same_order():
-    (theirs, their_scalars), (base, our_scalars) = make_logger(), make_logger()
-    ours = SteeringLogger(base, env_steps_per_iteration=1)
+    theirs, their_scalars = written(Logger(**ARGUMENTS))
+    ours, our_scalars = written(SteeringLogger(env_steps_per_iteration=1, **ARGUMENTS))
     ours.pop_counts = lambda: (0, 0, 0)
     numbers = {"start_it": 0, "total_it": 3, "collect_time": 1.0, "learn_time": 1.0, "loss_dict": {"value": 1.0}}
     numbers |= {"learning_rate": 1e-3, "action_std": torch.ones(2), "rnd_weight": None}

@@ -5,10 +5,9 @@
 
 import pytest
 
-from isaaclab.utils import class_to_dict
-
 from zprl.rl.methods import ALGORITHMS, METHODS, configure, steering_cfg
 from zprl.rl.runner_cfg import ZprlRunnerCfg
+from zprl.utils.configclass import class_to_dict
 from zprl.utils.errors import ZprlError
 
 

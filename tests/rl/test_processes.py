@@ -142,7 +142,7 @@ def fail():
 def die():
     os.kill(os.getpid(), signal.SIGKILL)
 
-@processes.one_voice()
+@processes.only_first_process_prints()
 def main():
     with processes.joined("cpu"):
         print("speaks")
@@ -177,7 +177,8 @@ def test_who_loses_another_process_says_so_in_one_sentence(killed, survivor):
 
 def test_ctrl_c_is_answered_by_the_first_process_alone():
     waiting = "import time; from zprl.utils import processes; from zprl.utils.errors import run_cli\n"
-    waiting += "@processes.one_voice()\ndef main():\n    print('ready', flush=True)\n    time.sleep(100)\nrun_cli(main)"
+    waiting += "@processes.only_first_process_prints()\ndef main():\n    print('ready', flush=True)\n"
+    waiting += "    time.sleep(100)\nrun_cli(main)"
     started = start(["-c", waiting], 2)
     assert started[0].stdout is not None
     started[0].stdout.readline()

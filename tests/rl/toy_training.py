@@ -127,7 +127,7 @@ def counts_of_chunked_env():
 
 
 def main(folder):
-    with processes.one_voice(), processes.joined("cpu"):
+    with processes.only_first_process_prints(), processes.joined("cpu"):
         env = ToyEnv()
         runner = SteeringRunner(env, CFG, folder, "cpu", seed=5)  # pyright: ignore[reportArgumentType]
         if runner.is_distributed:

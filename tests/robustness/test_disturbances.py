@@ -3,12 +3,14 @@
 
 """Disturbances against sequences computed by hand; no simulator runs."""
 
+import contextlib
 import math
+from types import SimpleNamespace
 
 import pytest
 import torch
 
-from zprl.envs import EnvLayout
+from zprl.envs.task_env import Step
 from zprl.robustness.catalogue import DISTURBANCES, parse_disturbances
 from zprl.robustness.disturbances import (
     ActionDelay,
@@ -21,13 +23,24 @@ from zprl.robustness.disturbances import (
     ObservationDelay,
     ObservationNoise,
     Undisturbed,
-    term_slices,
+    state_places,
 )
 from zprl.robustness.disturbed_worlds import Friction, Gains, ObjectMass
+from zprl.robustness.evaluator import DisturbedEnv, DisturbedEvaluator
+from zprl.spec import ActionTerm, Feature, Group, TaskSpec
 from zprl.utils.errors import ZprlError
 
-LAYOUT = EnvLayout(
-    "Test", (("ee_pose", 9), ("object_pose", 9), ("object_in_ee_frame", 3)), (("arm", 2), ("gripper", 1)), 0.05
+ACTIONS = (ActionTerm.uniform("arm", 2), ActionTerm.uniform("gripper", 1, idle=0.5))
+STATE = Group.vector("policy", (("ee_pose", 9), ("object_pose", 9), ("object_in_ee_frame", 3)))
+CAMERA = Group("camera", (Feature("camera", (4, 4, 3), "image", "uint8"),))
+SPEC = TaskSpec("Test", (STATE,), ACTIONS, 0.05, ("ee_pose",))
+
+TARGETS = SimpleNamespace(
+    object_name="mug",
+    object_pose_terms=["object_pose"],
+    object_position_terms={"object_in_ee_frame": "ee_pose"},
+    fingers={"robot": ["tip.*"]},
+    arm_joints={"robot": ["joint.*"]},
 )
 
 
@@ -48,16 +61,18 @@ def first_row(tensors):
     ("steps", "expected"), [(0, [1, 2, 3, 4]), (1, [1, 1, 2, 3]), (2, [1, 1, 1, 2]), (3, [1, 1, 1, 1])]
 )
 def test_an_observation_comes_late_and_the_first_one_stands_in(steps, expected):
-    signal = ObservationDelay(steps).start(draws(), LAYOUT)
+    signal = ObservationDelay(steps).start(draws(), SPEC)
     seen = [signal.observe(obs) for obs in numbers(1, 2, 3, 4)]
     assert first_row(seen) == expected
     assert [float(t[2, 0]) for t in seen] == [v + 200 for v in expected]
 
 
-@pytest.mark.parametrize(("steps", "expected"), [(0, [1, 2, 3, 4]), (1, [0, 1, 2, 3]), (3, [0, 0, 0, 1])])
+@pytest.mark.parametrize(("steps", "expected"), [(0, [1, 2, 3, 4]), (1, [0.0, 1, 2, 3]), (3, [0.0, 0.0, 0.0, 1])])
 def test_an_action_comes_late_and_the_robot_idles_until_then(steps, expected):
-    signal = ActionDelay(steps).start(draws(), LAYOUT)
-    assert first_row([signal.act(action.expand(3, 3)) for action in numbers(1, 2, 3, 4)]) == expected
+    signal = ActionDelay(steps).start(draws(), SPEC)
+    done = [signal.act(action.expand(3, 3)) for action in numbers(1, 2, 3, 4)]
+    assert first_row(done) == expected
+    assert [float(action[0, 2]) for action in done] == [value or 0.5 for value in expected]  # how the gripper idles
 
 
 def test_a_delay_line_keeps_values_not_buffers():
@@ -70,13 +85,13 @@ def test_a_delay_line_keeps_values_not_buffers():
 
 def test_half_steps_are_refused():
     with pytest.raises(ZprlError, match="no whole number"):
-        ObservationDelay(1.5).start(draws(), LAYOUT)
+        ObservationDelay(1.5).start(draws(), SPEC)
 
 
 def test_a_lost_observation_is_the_last_one_that_arrived():
     steps, probability = 2000, 0.3
     lost = draws(steps=steps).uniform(steps + 1, 1)[:, :, 0] < probability
-    signal = DroppedObservations(probability).start(draws(steps=steps), LAYOUT)
+    signal = DroppedObservations(probability).start(draws(steps=steps), SPEC)
     expected, seen = [math.nan] * 3, []
     for t in range(steps):
         obs = torch.full((3, 1), float(t))
@@ -91,7 +106,7 @@ def test_a_lost_observation_is_the_last_one_that_arrived():
 
 
 def test_noise_has_its_standard_deviation_and_is_fresh_at_each_step():
-    signal = ObservationNoise(0.2).start(draws(steps=400), LAYOUT)
+    signal = ObservationNoise(0.2).start(draws(steps=400), SPEC)
     noise = torch.stack([signal.observe(torch.ones(3, 21)) - 1.0 for _ in range(400)])
     assert float(noise.std()) == pytest.approx(0.2, rel=0.02)
     assert float(noise.mean()) == pytest.approx(0.0, abs=0.01)
@@ -100,7 +115,7 @@ def test_noise_has_its_standard_deviation_and_is_fresh_at_each_step():
 
 
 def test_a_bias_stays_and_is_within_its_limit():
-    signal = ObservationBias(0.3).start(draws(range(200), 200), LAYOUT)
+    signal = ObservationBias(0.3).start(draws(range(200), 200), SPEC)
     first, second = (signal.observe(torch.zeros(200, 21)) for _ in range(2))
     assert torch.equal(first, second)
     assert float(first.abs().max()) <= 0.3
@@ -122,8 +137,8 @@ def test_an_object_pose_error_is_one_error_seen_from_two_frames():
     obs = torch.cat([hand_position, hand[:, 0], hand[:, 1], position, torch.eye(3)[0], torch.eye(3)[1]])
     obs = torch.cat([obs, hand.T @ (position - hand_position)]).expand(3, -1)
 
-    seen = ObjectPoseError(position=0.02, yaw=0.3).start(draws(), LAYOUT).observe(obs)
-    terms = term_slices(LAYOUT)
+    seen = ObjectPoseError(position=0.02, yaw=0.3).start(draws(), SPEC, TARGETS).observe(obs)
+    terms = dict(state_places(SPEC))
     assert torch.equal(seen[:, terms["ee_pose"]], obs[:, terms["ee_pose"]])
     moved = seen[:, terms["object_pose"]]
     shift = moved[:, :3] - position
@@ -140,9 +155,18 @@ def test_an_object_pose_error_is_one_error_seen_from_two_frames():
 
 
 def test_an_object_pose_error_needs_an_object():
-    layout = EnvLayout("Test", (("ee_pose", 9),), (("arm", 3),), 0.05)
+    spec = TaskSpec("Test", (Group.vector("policy", (("ee_pose", 9),)),), ACTIONS, 0.05)
     with pytest.raises(ZprlError, match="no observation term object_pose"):
-        ObjectPoseError().start(draws(), layout)
+        ObjectPoseError().start(draws(), spec, TARGETS)
+    with pytest.raises(ZprlError, match="no observation term with an object pose"):
+        ObjectPoseError().start(draws(), SPEC)
+
+
+def test_an_object_pose_error_needs_the_frame_that_the_object_is_seen_in():
+    terms = (("object_pose", 9), ("object_in_ee_frame", 3))
+    spec = TaskSpec("Test", (Group.vector("policy", terms),), ACTIONS, 0.05)
+    with pytest.raises(ZprlError, match="does not see ee_pose"):
+        ObjectPoseError().start(draws(), spec, TARGETS)
 
 
 def test_a_push_comes_once_between_a_quarter_and_a_whole_second(monkeypatch):
@@ -152,27 +176,30 @@ def test_a_push_comes_once_between_a_quarter_and_a_whole_second(monkeypatch):
 
     class Env:
         device = "cpu"
+        unwrapped = "the world"
 
     monkeypatch.setattr(
         mdp,
         "push_by_setting_velocity",
-        lambda env, ids, ranges, asset: pushes.append((now[0], int(ids[0]), ranges, asset.name)),
+        lambda env, ids, ranges, asset: pushes.append((now[0], int(ids[0]), ranges, f"{asset.name} of {env}")),
         raising=False,
     )
-    signal = ObjectPush(0.4).start(draws(range(40), 40), LAYOUT)
+    signal = ObjectPush(0.4).start(draws(range(40), 40), SPEC, TARGETS)
     for step in range(50):
         now[0] = step
         signal.disturb(Env())  # type: ignore[arg-type]
     assert sorted(row for _, row, _, _ in pushes) == list(range(40))
-    assert all(5 <= step < 20 and name == "object" for step, _, _, name in pushes)
+    assert all(5 <= step < 20 and name == "mug of the world" for step, _, _, name in pushes)
     for _, _, ranges, _ in pushes:
         assert math.hypot(ranges["x"][0], ranges["y"][0]) == pytest.approx(0.4, rel=1e-5)
         assert ranges["x"][0] == ranges["x"][1]
+    with pytest.raises(ZprlError, match="does not say which object could be pushed"):
+        ObjectPush().start(draws(), SPEC)
 
 
 @pytest.mark.parametrize("name", [n for n, d in DISTURBANCES.items() if not d.changes_world and d.physics is None])
 def test_no_strength_is_no_disturbance(name):
-    signal = DISTURBANCES[name].with_strength(0.0).start(draws(), LAYOUT)
+    signal = DISTURBANCES[name].with_strength(0.0).start(draws(), SPEC, TARGETS)
     generator = torch.Generator().manual_seed(0)
     for _ in range(6):
         obs, action = torch.randn(3, 21, generator=generator), torch.randn(3, 3, generator=generator)
@@ -181,13 +208,45 @@ def test_no_strength_is_no_disturbance(name):
 
 
 def test_factors_say_what_they_change():
-    (function, params), *_ = ObjectMass(4.0).events().values()
+    (function, params), *_ = ObjectMass(4.0).events(TARGETS).values()
     assert (function, params["mass_distribution_params"]) == ("randomize_rigid_body_mass", (0.25, 4.0))
-    assert [p["static_friction_range"] for _, p in Friction(0.3).events().values()] == [(0.3, 0.6)] * 2
-    ((_, params),) = Gains(2.0).events().values()
+    assert [p["static_friction_range"] for _, p in Friction(0.3).events(TARGETS).values()] == [(0.3, 0.6)] * 2
+    ((_, params),) = Gains(2.0).events(TARGETS).values()
     assert params["stiffness_distribution_params"] == params["damping_distribution_params"] == (0.5, 2.0)
     assert ObjectMass().changes_world
     assert not Undisturbed().changes_world
+
+
+def entities(disturbance, targets):
+    """Return what a disturbance changes as (name in the scene, bodies, joints), in order."""
+    changed = [params["asset_cfg"] for _, params in disturbance.events(targets).values()]
+    return [(entity.name, entity.body_names, entity.joint_names) for entity in changed]
+
+
+def test_the_task_says_what_is_changed():
+    assert entities(ObjectMass(), TARGETS) == [("mug", None, None)]
+    assert entities(Friction(), TARGETS) == [("mug", None, None), ("robot", ["tip.*"], None)]
+    assert entities(Gains(), TARGETS) == [("robot", None, ["joint.*"])]
+    two = SimpleNamespace(object_name="mug", fingers={}, arm_joints={"left": ["a"], "right": ["b", "c"]})
+    assert entities(Gains(), two) == [("left", None, ["a"]), ("right", None, ["b", "c"])]
+
+
+@pytest.mark.parametrize(
+    ("disturbance", "targets", "words"),
+    [
+        (ObjectMass(), {"object_name": None}, "has no object"),
+        (Friction(), {"object_name": "mug", "fingers": {}}, "has no fingers"),
+        (Gains(), {"arm_joints": {}}, "has no arm"),
+        (ObjectMass(), {"object_name": "mug"}, "has no mug"),
+        (ObjectMass(), None, "does not say what of it can be disturbed"),
+    ],
+)
+def test_a_task_that_lacks_what_is_changed_is_refused(disturbance, targets, words):
+    cfg = SimpleNamespace(scene=SimpleNamespace(), events=SimpleNamespace())
+    if targets is not None:
+        cfg.disturbance_targets = SimpleNamespace(**targets)
+    with pytest.raises(ZprlError, match=words):
+        disturbance.configure(cfg)
 
 
 def test_names_are_parsed_and_the_reference_comes_first():
@@ -211,3 +270,120 @@ def test_names_are_parsed_and_the_reference_comes_first():
 def test_names_and_strengths_that_make_no_sense_are_refused(text, words):
     with pytest.raises(ZprlError, match=words):
         parse_disturbances(text)
+
+
+# -- between environment and policy
+
+
+class Worlds:
+    """Two worlds that show the step's number in every element, and remember what they were told."""
+
+    num_envs, device, max_episode_length, staggers, tells_final_observations = 2, "cpu", 6, False, True
+    critic = Group.vector("critic", (("speed", 1),), "privileged")
+    spec = TaskSpec("Test", (STATE, CAMERA, critic), ACTIONS, 0.05, ("ee_pose",))
+
+    def __init__(self):
+        self.elapsed = torch.zeros(2, dtype=torch.long)
+        self.actions = []
+        self.seeds = None
+        self.buffers = self.spec.zeros(2)
+
+    def observations(self):
+        for buffer in self.buffers.values():
+            buffer.fill_(int(self.elapsed[0]))
+        return self.buffers
+
+    def reset(self, seed=None):
+        return self.reset_to([seed])
+
+    def reset_to(self, seeds):
+        self.seeds = seeds
+        self.elapsed.zero_()
+        return self.observations()
+
+    def step(self, action):
+        self.actions.append(action.clone())
+        self.elapsed += 1
+        done, no = self.elapsed >= self.max_episode_length, torch.zeros(2, dtype=torch.bool)
+        return Step(self.observations(), torch.zeros(2), no, done, no, no, self.buffers)
+
+    def noiseless(self):
+        return contextlib.nullcontext()
+
+    def close(self):
+        self.closed = True
+
+
+class Watcher:
+    """A policy that acts in chunks of two and remembers what it saw."""
+
+    execute_steps = 2
+
+    def __init__(self):
+        self.seen = []
+
+    def begin_episodes(self):
+        self.seen.clear()
+
+    def __call__(self, obs, noise=None):
+        self.seen.append({name: float(value.flatten()[0]) for name, value in obs.items()})
+        return torch.full((2, 3, 3), len(self.seen) / 10)
+
+
+def evaluate(disturbance, groups=("policy",), env=None):
+    env = env or Worlds()
+    watcher = Watcher()
+    results = DisturbedEvaluator(env, env.spec.seen_by(groups), 2, disturbance, TARGETS).run(watcher, 2, seed=0)
+    return env, watcher, results
+
+
+def test_only_what_the_policy_reads_is_disturbed_and_positions_are_the_true_ones():
+    _, watcher, results = evaluate(ObservationDelay(3))
+    assert watcher.seen == [
+        {"policy": 0.0, "camera": 0.0, "critic": 0.0},
+        {"policy": 0.0, "camera": 2.0, "critic": 2.0},
+        {"policy": 1.0, "camera": 4.0, "critic": 4.0},
+    ]
+    assert results.steps == [6, 6]
+    for trace in results.positions:
+        assert trace[:, 0, 0].tolist() == [0, 1, 2, 3, 4, 5]
+
+
+def test_all_state_groups_that_the_policy_reads_are_disturbed_as_one_vector():
+    noise = draws(range(2), 2, steps=8).normal(9, 22)
+    env, spec = Worlds(), Worlds.spec.seen_by(["policy", "critic"])
+    disturbed = DisturbedEnv(env, spec)
+    disturbed.signal = ObservationNoise(0.1).start(draws(range(2), 2, steps=8), spec)
+    seen = disturbed.reset_to([1, 2])
+    assert env.seeds == [1, 2]
+    torch.testing.assert_close(seen["policy"], 0.1 * noise[:, 0, :21])
+    torch.testing.assert_close(seen["critic"], 0.1 * noise[:, 0, 21:])
+    assert seen["camera"].dtype == torch.uint8
+
+
+def test_actions_are_delayed_and_the_environment_is_still_one():
+    env, _, _ = evaluate(ActionDelay(1), groups=("policy", "camera"))
+    assert [round(float(action[0, 0]), 3) for action in env.actions] == [0.0, 0.1, 0.1, 0.2, 0.2, 0.3]
+    assert float(env.actions[0][0, 2]) == 0.5
+    disturbed = DisturbedEnv(env, env.spec)
+    disturbed.elapsed = torch.ones(2)
+    assert env.elapsed.tolist() == [1, 1]
+    assert disturbed.spec is env.spec
+    step = disturbed.step(torch.zeros(2, 3))
+    assert step.final_observations is None and not disturbed.tells_final_observations
+    disturbed.close()
+    assert env.closed
+
+
+@pytest.mark.parametrize("name", [name for name, d in DISTURBANCES.items() if d.observes])
+def test_images_cannot_be_disturbed_yet(name):
+    with pytest.raises(ZprlError, match="images such as camera, which this policy sees, cannot be disturbed yet"):
+        evaluate(DISTURBANCES[name], groups=("policy", "camera"))
+    evaluate(DISTURBANCES[name], groups=("policy",))
+
+
+def test_what_changes_observations_says_so():
+    changing = {name for name, d in DISTURBANCES.items() if d.observes}
+    assert changing == {
+        "observation_noise", "observation_bias", "observation_delay", "dropped_observations", "object_pose_error",
+    }  # fmt: skip

@@ -95,19 +95,20 @@ def make_contract(policy, arrays):
          "high": high, "max_change": 5.0, "hold": hold}
         for name, low, high, hold in (("dx", -1.0, 1.0, 0.0), ("dy", -1.0, 1.0, 0.25), ("gripper", None, None, None))
     ]  # fmt: skip
+    group = {"name": "policy", "kind": "state", "dtype": "float32", "shape": [OBS], "history": 1, "features": terms}
     noise = {"rule": "fixed", "seed": None, "values": policy.fixed_noise.tolist()}
     return {
         "format": "zprl-bundle",
-        "version": 1,
+        "version": 2,
         "task": "Small",
         "policy": "steered",
-        "observation": {"size": OBS, "range_source": "the recording", "terms": terms},
+        "observation": {"range_source": "the recording", "groups": [group]},
         "action": action,
         "control": {"period": 0.02, "horizon": HORIZON, "execute_steps": EXECUTE, "replan": "", "initial_noise": noise},
         "joints": [],
         "latent": {"size": LATENT, "residual_scale": SCALE, "rms": float(np.sqrt(np.mean(latent**2))),
                    "mean": latent.mean(0).tolist(), "std": latent.std(0).tolist(), "source": "the recording"},
-        "provenance": {"created_at": "2026-01-01T00:00:00+00:00", "checkpoint": "model.pt", "checkpoint_sha256": "0",
+        "provenance": {"created_at": "2026-01-01T00:00:00+00:00", "checkpoint": "model", "checkpoint_sha256": "0",
                        "environment_steps": 1, "physics": None, "packages": {}, "git_commit": None},
         "evaluation": None,
         "files": {},
@@ -124,8 +125,11 @@ def write_bundle(folder, policy, packed_actor, arrays):
 
 
 def seal(folder, contract=None):
-    """Write the contract anew, with the sizes and checksums of the files as they are now."""
+    """Write the contract anew, with the sizes and checksums of the files as they are now, and its own."""
+    from zprl.deploy.contract import sealed
+
     contract = contract or json.loads((folder / "contract.json").read_text())
+    contract.pop("sha256", None)
     kinds = {
         "policy.zprl": "native",
         "golden.npz": "golden",
@@ -138,4 +142,4 @@ def seal(folder, contract=None):
             tolerance = None if kind == "golden" else [1e-5] * ACTION
             contract["files"][name] = {"kind": kind, "needs": "", "precision": "float32", "tolerance": tolerance,
                                        "size": len(content), "sha256": hashlib.sha256(content).hexdigest()}  # fmt: skip
-    (folder / "contract.json").write_text(json.dumps(contract))
+    (folder / "contract.json").write_bytes(sealed(contract))

@@ -3,6 +3,7 @@
 
 """The C++ runtime without torch and Python: its own checks, replay, timing, damaged bundles, and its installation."""
 
+import copy
 import dataclasses
 import json
 import shutil
@@ -95,6 +96,7 @@ def assert_refused(result, *parts):
 
 def edit(folder, change):
     contract = json.loads((folder / "contract.json").read_text())
+    contract.pop("sha256", None)
     change(contract)
     (folder / "contract.json").write_text(json.dumps(contract))
 
@@ -104,6 +106,10 @@ def damage_bytes(path):
     content[len(content) // 2] ^= 1
     path.write_bytes(content)
 
+
+CAMERA = {"name": "camera", "start": 0, "size": 768, "elements": None, "units": None, "frame": None,
+          "description": None, "minimum": None, "maximum": None, "mean": None, "std": None}  # fmt: skip
+IMAGE = {"name": "camera", "kind": "image", "dtype": "uint8", "shape": [16, 16, 3], "history": 1, "features": [CAMERA]}
 
 DAMAGES = {
     "no folder": (lambda f: shutil.rmtree(f), "there is no bundle"),
@@ -116,9 +122,43 @@ DAMAGES = {
         "is not a valid contract: it is not JSON: ",
     ),
     "another format": (lambda f: edit(f, lambda c: c.update(format="x")), "its format is not zprl-bundle"),
-    "another version": (lambda f: edit(f, lambda c: c.update(version=2)), "its version is not 1"),
+    "another version": (lambda f: edit(f, lambda c: c.update(version=3)), "its version is not 1 or 2, which this"),
+    "version 1 with groups": (lambda f: edit(f, lambda c: c.update(version=1)), "observation.size is missing"),
+    "no groups": (lambda f: edit(f, lambda c: c["observation"].update(groups=[])), "observation.groups is empty"),
+    "two groups": (
+        lambda f: edit(f, lambda c: c["observation"]["groups"].append(IMAGE)),
+        "reads the observations policy (state), camera (image), and this runtime runs policies of one state group",
+    ),
+    "an image alone": (
+        lambda f: edit(f, lambda c: c["observation"].update(groups=[IMAGE])),
+        "reads the observations camera (image), and this runtime runs policies of one state group",
+    ),
+    "a privileged group": (
+        lambda f: edit(f, lambda c: c["observation"]["groups"][0].update(kind="privileged")),
+        "reads the observations policy (privileged), and this runtime",
+    ),
+    "another kind": (
+        lambda f: edit(f, lambda c: c["observation"]["groups"][0].update(kind="sound")),
+        "observation group policy is of kind 'sound', not one of state, image, privileged",
+    ),
+    "another dtype": (
+        lambda f: edit(f, lambda c: c["observation"]["groups"][0].update(dtype="uint8")),
+        "observation group policy has the dtype 'uint8'",
+    ),
+    "another shape": (
+        lambda f: edit(f, lambda c: c["observation"]["groups"][0].update(shape=[OBS, 1])),
+        "observation group policy has not the shape of a vector",
+    ),
+    "no shape": (
+        lambda f: edit(f, lambda c: c["observation"]["groups"][0].update(shape=[0])),
+        "observation.groups[0].shape[0] is not a whole number",
+    ),
+    "no latent": (lambda f: edit(f, lambda c: c.update(latent=None)), "its latent width is 4"),
     "no period": (lambda f: edit(f, lambda c: c["control"].pop("period")), "control.period is missing"),
-    "a gap": (lambda f: edit(f, lambda c: c["observation"]["terms"].pop(0)), "does not begin where the one before"),
+    "a gap": (
+        lambda f: edit(f, lambda c: c["observation"]["groups"][0]["features"].pop(0)),
+        "does not begin where the one before",
+    ),
     "a limit": (lambda f: edit(f, lambda c: c["action"][0].update(low=1.0)), "a lower limit that is not below"),
     "a type": (lambda f: edit(f, lambda c: c["action"][0].update(low="1")), "action[0].low is not a number"),
     "a place": (
@@ -183,11 +223,60 @@ def test_options_end_in_a_sentence(zprl_run, intact_bundle, options, message):
     assert_refused(run(zprl_run, "--bundle", intact_bundle, "--golden", *options), message)
 
 
+def test_a_contract_of_version_1_is_that_of_version_2(zprl_run, intact_bundle, bundle):
+    """Both readers take its vector for one state group."""
+    from zprl.deploy.contract import read_contract
+
+    edit(bundle, to_version_1)
+    for folder in (intact_bundle, bundle):
+        result = run(zprl_run, "--bundle", folder, "--golden")
+        assert result.returncode == 0, result.stdout + result.stderr
+    assert read_contract(bundle) == read_contract(intact_bundle)
+
+
+def to_version_1(contract):
+    (group,) = contract["observation"]["groups"]
+    terms, size = group["features"], group["shape"][0]
+    contract["observation"] = {"size": size, "range_source": "the recording", "terms": terms}
+    contract["version"] = 1
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda o: o["terms"].pop(0), "does not begin where the one before"),
+        (lambda o: o.update(size=OBS + 1), "its observation terms have 6 elements instead of 7"),
+        (lambda o: o.pop("size"), "observation.size is missing"),
+    ],
+)
+def test_damage_to_a_contract_of_version_1_ends_in_a_sentence(zprl_run, bundle, change, message):
+    edit(bundle, to_version_1)
+    edit(bundle, lambda c: change(c["observation"]))
+    assert_refused(run(zprl_run, "--bundle", bundle, "--golden"), message)
+
+
+@pytest.mark.parametrize("missing", ["encoder", "bottleneck"])
+def test_a_policy_that_does_not_start_at_an_observation_is_refused(zprl_run, bundle, models, missing):
+    from torch import nn
+
+    from zprl.policies.native.blob import pack_policy
+
+    policy = copy.deepcopy(models[0])
+    if missing == "encoder":
+        policy.embedding = nn.Identity()
+    else:
+        policy.bottleneck = None  # type: ignore[assignment]
+    (bundle / "policy.zprl").write_bytes(pack_policy(policy, whole=False).numpy().tobytes())
+    edit(bundle, lambda c: c.update(policy="base"))
+    seal(bundle)
+    assert_refused(run(zprl_run, "--bundle", bundle, "--golden"), f"cannot run: zprl: this policy has no {missing}: ")
+
+
 def test_python_reads_the_same_contract(intact_bundle):
     from zprl.deploy.contract import read_contract
 
     contract = read_contract(intact_bundle)
-    assert (contract.observation.size, contract.action_size, contract.control.execute_steps) == (OBS, ACTION, EXECUTE)
+    assert (contract.state_group.size, contract.action_size, contract.control.execute_steps) == (OBS, ACTION, EXECUTE)
 
 
 # -- installation ------------------------------------------------------------------------------------------------------

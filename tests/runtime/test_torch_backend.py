@@ -38,7 +38,7 @@ def torch_bundle(intact_bundle, models, tmp_path_factory):
 
     policy, actor, _ = models
     folder = Path(shutil.copytree(intact_bundle, tmp_path_factory.mktemp("bundle") / "bundle"))
-    contract, example = read_contract(folder), torch.randn(2, policy.obs_dim)
+    contract, example = read_contract(folder), [torch.randn(2, policy.obs_dim)]
     for name, kind in (("policy.pt", NativeSteeredPolicy), ("policy_portable.pt", PortableSteeredPolicy)):
         module = kind(policy, actor.as_jit(), SCALE)
         (folder / name).write_bytes(write_torchscript(module, example, contract))

@@ -6,27 +6,19 @@
 import pytest
 import torch
 from rsl_rl.models import MLPModel
-from tensordict import TensorDict
+from tests.fakes import base_of, make_policy
 
-from zprl.policies import FlowPolicy, FlowPolicyCfg, make_policy_step
+from zprl.policies import make_policy_step
 from zprl.steering import LatentResidual, LatentResidualCfg
 from zprl.utils.errors import ZprlError
 
-RMS = 1.5
 SCALE = 0.6
 
 
 @pytest.fixture(params=["torch", "native"])
 def step(request):
     """Give a policy step with random weights, by both backends."""
-    torch.manual_seed(0)
-    cfg = FlowPolicyCfg(
-        latent_dim=4, embed_hidden_dims=(32,), vib_hidden_dims=(32,), velocity_hidden_dim=32, initial_noise="zero"
-    )
-    policy = FlowPolicy(cfg, obs_dim=5, action_dim=3).eval()
-    with torch.no_grad():
-        for parameter in policy.parameters():  # some start at zero, and an untrained policy would ignore everything
-            parameter.add_(0.1 * torch.randn_like(parameter))
+    policy = make_policy(initial_noise="zero")
     try:
         return make_policy_step(policy, request.param)
     except ZprlError as error:
@@ -35,7 +27,7 @@ def step(request):
 
 @pytest.fixture
 def steering(step):
-    return LatentResidual(LatentResidualCfg(scale=SCALE), step, RMS)
+    return LatentResidual(LatentResidualCfg(scale=SCALE), base_of(step.policy, step))
 
 
 @pytest.fixture
@@ -43,19 +35,28 @@ def obs():
     return torch.randn(6, 5, generator=torch.Generator().manual_seed(1))
 
 
+def plan(steering, obs, noise=None):
+    return steering.policy.encode({"policy": obs}, noise)
+
+
+def chunk(steering, obs, u=None, noise=None):
+    return steering.act(plan(steering, obs, noise), u)
+
+
 def test_no_output_and_zero_output_execute_the_base_policy(steering, step, obs):
     base = step.act(obs)
-    assert torch.equal(steering.plan(obs), base)
-    assert torch.equal(steering.plan(obs, torch.zeros(6, 4)), base)
-    assert not torch.equal(steering.plan(obs, torch.full((6, 4), 0.5)), base)
+    assert torch.equal(chunk(steering, obs), base)
+    assert torch.equal(chunk(steering, obs, torch.zeros(6, 4)), base)
+    assert not torch.equal(chunk(steering, obs, torch.full((6, 4), 0.5)), base)
 
 
 def test_base_policy_is_that_of_the_module(steering, step, obs):
     """What is steered is the policy through its bottleneck, on the latent's mean."""
     mean, _ = step.policy.encode(obs)
-    chunk = step.policy.integrate(step.policy.decode(mean), torch.zeros(6, 8, 3))
-    torch.testing.assert_close(steering.plan(obs), step.policy.action_normalizer.inverse(chunk), atol=1e-5, rtol=1e-5)
-    torch.testing.assert_close(steering.features(obs)["latent"], mean, atol=1e-5, rtol=1e-5)
+    normalised = step.policy.integrate(step.policy.decode(mean), torch.zeros(6, 8, 3))
+    expected = step.policy.action_normalizer.inverse(normalised).clamp(-1.0, 1.0)
+    torch.testing.assert_close(chunk(steering, obs), expected, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(steering.features(plan(steering, obs))["latent"], mean, atol=1e-5, rtol=1e-5)
 
 
 def test_residual_is_the_output_times_lambda(steering, step, obs):
@@ -63,20 +64,20 @@ def test_residual_is_the_output_times_lambda(steering, step, obs):
     assert steering.residual_scale == pytest.approx(0.9)
     u = torch.tensor([0.5, -1.0, 0.0, 0.25]).expand(6, 4)
     residual = torch.tensor([0.45, -0.9, 0.0, 0.225]).expand(6, 4)
-    torch.testing.assert_close(steering.plan(obs, u), step.act(obs, residual.contiguous()), atol=1e-6, rtol=1e-6)
+    torch.testing.assert_close(chunk(steering, obs, u), step.act(obs, residual.contiguous()), atol=1e-6, rtol=1e-6)
 
 
 def test_outputs_beyond_one_are_clipped(steering, obs):
     wild = torch.tensor([7.0, -3.0, 0.5, 1.0]).repeat(6, 1)
     tame = torch.tensor([1.0, -1.0, 0.5, 1.0]).repeat(6, 1)
-    assert torch.equal(steering.plan(obs, wild), steering.plan(obs, tame))
+    assert torch.equal(chunk(steering, obs, wild), chunk(steering, obs, tame))
     assert steering.metrics(wild) == steering.metrics(tame)
 
 
 def test_given_noise_is_passed_on(steering, step, obs):
     noise = torch.randn(6, 8, 3, generator=torch.Generator().manual_seed(2))
-    assert torch.equal(steering.plan(obs, None, noise), step.act(obs, None, noise))
-    assert not torch.equal(steering.plan(obs, None, noise), step.act(obs))
+    assert torch.equal(chunk(steering, obs, None, noise), step.act(obs, None, noise))
+    assert not torch.equal(chunk(steering, obs, None, noise), step.act(obs))
 
 
 def test_metrics(steering):
@@ -95,16 +96,17 @@ def test_metrics(steering):
 
 def test_the_first_actor_is_the_base_policy(steering, obs):
     """An actor with this project's distribution outputs zero for every observation, whatever its hidden layers are."""
-    from zprl.rl.runner_cfg import ZprlRunnerCfg, model_arguments
+    from zprl.rl.model_cfg import model_arguments
+    from zprl.rl.runner_cfg import ZprlRunnerCfg
 
     cfg = ZprlRunnerCfg()
     arguments = model_arguments(cfg.actor.to_dict())  # pyright: ignore[reportAttributeAccessIssue]
     arguments.pop("class_name")
-    seen = TensorDict({"policy": obs, **steering.features(obs)}, batch_size=[6])
+    seen = steering.observe(plan(steering, obs), cfg.obs_groups["actor"])
     actor = MLPModel(seen, cfg.obs_groups, "actor", steering.num_dims, **arguments)
     with torch.no_grad():
         assert torch.equal(actor(seen), torch.zeros(6, 4))
-        assert torch.equal(steering.plan(obs, actor(seen)), steering.plan(obs))
+        assert torch.equal(chunk(steering, obs, actor(seen)), chunk(steering, obs))
         # It does explore, with the configured standard deviation.
         actor(seen, stochastic_output=True)
     torch.testing.assert_close(actor.output_std, torch.full((6, 4), 0.5))

@@ -19,7 +19,8 @@ MARKS = [100_000, 200_000]
 
 def manifest_of(variants, seeds, **pinned):
     records = [
-        VariantRecord(v, "base.pt", "ab" * 32, "demos.hdf5", 20, {"agent.steering.scale": 0.8}) for v in variants
+        VariantRecord(v, "base.safetensors", "ab" * 32, "demos.hdf5", 20, {"agent.steering.scale": 0.8})
+        for v in variants
     ]
     values = {
         "task": "Zprl-Lift-Franka",

@@ -48,14 +48,14 @@ def hand_pose(joints):
 
 
 def test_file_is_what_the_generator_writes(tmp_path):
-    from zprl.tasks.assets import FRANKA_PANDA_USD, write_franka_panda
+    from zprl.tasks.robots.assets import FRANKA_PANDA_USD, write_franka_panda
 
     written = write_franka_panda(tmp_path / "franka_panda.usda")
-    assert written.read_text() == FRANKA_PANDA_USD.read_text(), "run `python tasks/assets/franka_panda.py`"
+    assert written.read_text() == FRANKA_PANDA_USD.read_text(), "run `python tasks/robots/assets/franka_panda.py`"
 
 
 def test_impossible_inertia_is_refused():
-    from zprl.tasks.assets.franka_panda import principal_inertia
+    from zprl.tasks.robots.assets.franka_panda import principal_inertia
 
     with pytest.raises(ValueError, match="No rigid body"):
         principal_inertia((1.0, 1.0, 3.0, 0.0, 0.0, 0.0))
@@ -64,7 +64,7 @@ def test_impossible_inertia_is_refused():
 def test_principal_axes_reproduce_the_inertia():
     from isaaclab.utils.math import matrix_from_quat
 
-    from zprl.tasks.assets.franka_panda import FRANKA_PANDA_LINKS, principal_inertia
+    from zprl.tasks.robots.assets.franka_panda import FRANKA_PANDA_LINKS, principal_inertia
 
     for link in FRANKA_PANDA_LINKS:
         moments, (w, x, y, z) = principal_inertia(link.inertia)
@@ -101,7 +101,7 @@ def test_forward_kinematics(fresh_env, joints):
 
 
 def test_masses(fresh_env):
-    from zprl.tasks.assets.franka_panda import FRANKA_PANDA_LINKS
+    from zprl.tasks.robots.assets.franka_panda import FRANKA_PANDA_LINKS
 
     robot = fresh_env.scene["robot"]
     masses = dict(zip(robot.body_names, robot.data.body_mass.torch[0].tolist(), strict=True))

@@ -4,13 +4,17 @@
 """What the lift task observes, commands, randomises, rewards and ends."""
 
 import contextlib
+import json
 
 import pytest
 import torch
 
 from isaaclab.utils.math import matrix_from_quat
 
-from .conftest import idle
+from zprl.sim.isaaclab.task_env import read_spec
+from zprl.spec import Group, TaskSpec
+
+from .conftest import TASK, idle
 
 pytestmark = pytest.mark.sim
 
@@ -43,6 +47,33 @@ def test_layout(lift_env):
     assert lift_env.action_manager.total_action_dim == 7
     assert lift_env.step_dt == pytest.approx(CONTROL_PERIOD)
     assert lift_env.max_episode_length == MAX_STEPS
+
+
+def test_spec(lift_env):
+    """What policies are told of it is what its managers do."""
+    spec = read_spec(TASK, lift_env)
+    assert spec.groups == (Group.vector("policy", TERMS.items()),)
+    assert spec.step_dt == pytest.approx(CONTROL_PERIOD)
+    assert spec.tracked == ("ee_pose",)
+    assert [(term.name, term.size) for term in spec.actions] == [("arm_action", 6), ("gripper_action", 1)]
+    low, high = spec.action_limits()
+    assert (low.tolist(), high.tolist()) == ([-1.0] * 7, [1.0] * 7)
+    assert TaskSpec.from_dict(json.loads(json.dumps(spec.to_dict()))) == spec
+    obs = lift_env.reset(seed=0)[0]
+    assert {name: tuple(value.shape[1:]) for name, value in obs.items()} == {g.name: g.shape for g in spec.groups}
+    torch.testing.assert_close(spec.positions(obs), observe(lift_env)["ee_pose"][:, None, :3])
+
+
+def test_idle_action_keeps_the_robot_as_it_is(fresh_env):
+    action = read_spec(TASK, fresh_env).idle_action().repeat(fresh_env.num_envs, 1)
+    for _ in range(10):
+        fresh_env.step(action)  # the arm settles under its weight
+    before = observe(fresh_env)
+    for _ in range(10):
+        fresh_env.step(action)
+    after = observe(fresh_env)
+    assert (after["ee_pose"][:, :3] - before["ee_pose"][:, :3]).abs().max() < 2e-3
+    torch.testing.assert_close(after["joint_pos"][:, 7:], before["joint_pos"][:, 7:], atol=1e-4, rtol=0.0)
 
 
 def test_observed_values(fresh_env):

@@ -47,9 +47,9 @@ def test_interrupt_says_how_to_continue(capsys):
 )
 def test_full_disk_is_one_sentence(capsys, number, problem):
     with pytest.raises(SystemExit) as exit_:
-        run_cli(fail(OSError(number, os.strerror(number), "/logs/model.pt")))
+        run_cli(fail(OSError(number, os.strerror(number), "/logs/model.safetensors")))
     assert exit_.value.code == 2
-    line = f"error: {problem} while writing /logs/model.pt; free some space and run the command again.\n"
+    line = f"error: {problem} while writing /logs/model.safetensors; free some space and run the command again.\n"
     assert capsys.readouterr().err == line
 
 

@@ -10,17 +10,14 @@ import sys
 import time
 
 import pytest
-import torch
 
 from zprl.utils.errors import ZprlError
 from zprl.utils.files import (
     atomic_json_dump,
-    atomic_torch_save,
     atomic_write,
     checksum,
     content_key,
     load_json,
-    load_torch,
 )
 
 
@@ -132,62 +129,6 @@ class TestAtomicWrite:
             content = load_json(path)
             assert len(content) == 1000
             assert len(set(content)) == 1
-
-
-class TestTorchFiles:
-    def test_round_trip(self, tmp_path):
-        path = tmp_path / "model.pt"
-        atomic_torch_save({"weights": torch.arange(3.0), "settings": {"beta": 1e-3}}, path)
-        loaded = load_torch(path)
-        assert torch.equal(loaded["weights"], torch.tensor([0.0, 1.0, 2.0]))
-        assert loaded["settings"] == {"beta": 1e-3}
-
-    def test_full_disk_keeps_the_old_checkpoint(self, tmp_path):
-        """The limit on the size of a file makes a real write fail half-way, as a full disk does."""
-        path = tmp_path / "model.pt"
-        atomic_torch_save({"iteration": 1}, path)
-        code = (
-            "import resource, signal, sys, torch\n"
-            "from zprl.utils.errors import run_cli; from zprl.utils.files import atomic_torch_save\n"
-            "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
-            "resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))\n"
-            "run_cli(lambda: atomic_torch_save(torch.zeros(1_000_000), sys.argv[1]))\n"
-        )
-        process = subprocess.run([sys.executable, "-c", code, path], capture_output=True, text=True, check=False)
-        assert process.returncode == 2
-        assert process.stderr.startswith(f"error: file size limit reached while writing {path};")
-        assert process.stderr.count("\n") == 1
-        assert load_torch(path) == {"iteration": 1}
-        assert names(tmp_path) == ["model.pt"]
-
-    @pytest.mark.parametrize("share", [0.0, 0.1, 0.5, 0.99])
-    def test_truncated_file(self, tmp_path, share):
-        path = tmp_path / "model.pt"
-        atomic_torch_save({"weights": torch.zeros(1000)}, path)
-        content = path.read_bytes()
-        path.write_bytes(content[: int(share * len(content))])
-        with pytest.raises(ZprlError, match=rf"the policy {path} is truncated or not a PyTorch file"):
-            load_torch(path, "policy")
-
-    @pytest.mark.parametrize("content", [b"hello\n", b"\x80", b"PK\x03\x04", b"\x89HDF\r\n\x1a\n" + bytes(99)])
-    def test_other_kind_of_file(self, tmp_path, content):
-        path = tmp_path / "model.pt"
-        path.write_bytes(content)
-        with pytest.raises(ZprlError, match="not a PyTorch file"):
-            load_torch(path)
-
-    def test_missing_file_and_folder(self, tmp_path):
-        with pytest.raises(ZprlError, match=r"the checkpoint .*/no\.pt does not exist"):
-            load_torch(tmp_path / "no.pt")
-        with pytest.raises(ZprlError, match="is a folder; give the file inside it"):
-            load_torch(tmp_path)
-
-    def test_reference_to_code_that_no_longer_exists(self, tmp_path):
-        path = tmp_path / "model.pt"
-        atomic_torch_save(checksum, path)
-        path.write_bytes(path.read_bytes().replace(b"checksum", b"checkers"))
-        with pytest.raises(ZprlError, match="saved by another version of the code"):
-            load_torch(path)
 
 
 class TestJsonFiles:

@@ -127,6 +127,15 @@ static void latent_block(const Policy& p, const StepArguments& a, int64_t first,
     }
 }
 
+// s.latent of given ones, [rows][latent_dim].
+template <typename W, typename Number>
+static void load_latent(const Policy& p, const Number* latent, int rows, const Scratch<W>& s) {
+    for (int row = 0; row < rows; ++row) {
+        double* to = s.latent + static_cast<size_t>(row) * s.latent_stride;
+        for (int i = 0; i < p.latent_dim; ++i) to[i] = static_cast<double>(latent[row * p.latent_dim + i]);
+    }
+}
+
 // s.condition of s.latent.
 template <typename W>
 static void decode_block(const Policy& p, int rows, const Scratch<W>& s) {

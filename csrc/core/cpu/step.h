@@ -43,17 +43,33 @@ ZPRL_ALWAYS_INLINE void end_stage(StageClock* clock, Stage stage) {
     clock->last = now;
 }
 
-// Arguments of a policy step; see policy_step.h.
+// Arguments of a policy step, or of its end; see policy_step.h. What is null is not there.
 struct StepArguments {
+    // Where it starts: one of these.
+    const float* obs = nullptr;
+    const double* latent = nullptr;
+    const float* rounded_latent = nullptr;
+    const float* condition = nullptr;
+
+    // Of a step that starts at observations.
+    const float* residual = nullptr;
+    const uint64_t* latent_seed = nullptr;
+    float* latent_mean = nullptr;
+    float* decoded_latent = nullptr;
+
+    const float* noise = nullptr;
+    int64_t rows = 0;
+    float* chunk = nullptr;
+    bool normalised = false;  // whether the chunk stays in the flow's units
+    StageClock* clock = nullptr;
+};
+
+// Arguments of an encoding: mean and log-variance of the latent, or the mean alone as it is computed.
+struct EncodeArguments {
     const float* obs;
-    const float* residual;        // or null
-    const float* noise;           // or null
-    const uint64_t* latent_seed;  // or null
     int64_t rows;
-    float* chunk;
-    float* latent_mean;     // or null
-    float* decoded_latent;  // or null
-    StageClock* clock;      // or null
+    float *mean = nullptr, *logvar = nullptr;  // both or none
+    double* exact_mean = nullptr;              // or null
 };
 
 // One instruction set's functions. Those of bf16 are null where the processor does not multiply it.
@@ -62,9 +78,7 @@ struct StepFunctions {
     struct OfDtype {
         size_t (*workspace_floats)(const Policy&, int64_t rows);
         void (*policy_step)(const Policy&, const StepArguments&, float* workspace);
-        void (*encode)(const Policy&, const float* obs, int64_t rows, float* mean, float* logvar, float* workspace);
-        void (*integrate)(const Policy&, const float* condition, const float* noise, int64_t rows, float* chunk,
-                          float* workspace);
+        void (*encode)(const Policy&, const EncodeArguments&, float* workspace);
         // As many dependent-free multiply-adds as a matrix product makes; returns their number of operations.
         double (*peak)(int repeats, float* result);
     } float32, bfloat16;

@@ -1,7 +1,8 @@
 // Copyright (c) 2026, The ZPRL Project Developers.
 // SPDX-License-Identifier: BSD-3-Clause
 //
-// The policy step, for the instruction set of the including file: condition.h, then flow.h.
+// The policy step, or its end from a latent or a condition on, for the instruction set of the including file:
+// condition.h, then flow.h.
 //
 // Memory plan: Policy::block_rows rows go through the whole step before the next ones, so that all activations stay in
 // the level-2 cache (see plan.h) and only weights are streamed: those of the velocity field once per block and
@@ -50,12 +51,16 @@ static size_t workspace_floats_of(const Policy& p, int64_t rows) {
     return Scratch<W>(p, nullptr, rows_at_once(p, rows)).floats + kAlignment / sizeof(float);
 }
 
-// Raw chunks [rows][chunk_dim] of s.x.
+// Chunks [rows][chunk_dim] of s.x, in the action's units and limits or as they are.
 template <typename W>
-static void write_chunks(const Policy& p, int rows, const Scratch<W>& s, float* chunks) {
+static void write_chunks(const Policy& p, int rows, bool normalised, const Scratch<W>& s, float* chunks) {
     for (int row = 0; row < rows; ++row) {
         const float* x = s.x + static_cast<size_t>(row) * s.chunk_stride;
         float* chunk = chunks + static_cast<size_t>(row) * p.chunk_dim();
+        if (normalised) {
+            for (int i = 0; i < p.chunk_dim(); ++i) chunk[i] = x[i];
+            continue;
+        }
         for (int step = 0; step < p.horizon; ++step) {
             for (int i = 0; i < p.action_dim; ++i) {
                 const int at = step * p.action_dim + i;
@@ -63,6 +68,26 @@ static void write_chunks(const Policy& p, int rows, const Scratch<W>& s, float* 
             }
         }
     }
+}
+
+// s.condition of rows [first, first + rows) of a batch, from where the call starts.
+template <typename W>
+static void condition_block(const Policy& p, const StepArguments& a, int64_t first, int rows, const Scratch<W>& s) {
+    if (a.condition != nullptr) return load_condition<W>(p, a.condition + first * p.embed_dim, rows, s);
+    if (a.obs != nullptr) {
+        const float* obs = a.obs + first * p.obs_dim;
+        encode_block<W>(p, obs, rows, s);
+        end_stage(a.clock, Stage::kEncode);
+        if (p.steered) steer_block<W>(p, obs, rows, s);
+        end_stage(a.clock, Stage::kActor);
+        latent_block<W>(p, a, first, rows, s);
+    } else if (a.latent != nullptr) {
+        load_latent<W>(p, a.latent + first * p.latent_dim, rows, s);
+    } else {
+        load_latent<W>(p, a.rounded_latent + first * p.latent_dim, rows, s);
+    }
+    decode_block<W>(p, rows, s);
+    end_stage(a.clock, Stage::kDecode);
 }
 
 template <typename W>
@@ -73,59 +98,34 @@ static void policy_step_of(const Policy& p, const StepArguments& a, float* works
         Scratch<W> s(p, workspace, rows_at_once(p, a.rows));
         const int rows = rows_at_once(p, a.rows - first);
         const typename W::Unit unit(rows);
-        const float* obs = a.obs + first * p.obs_dim;
-        encode_block<W>(p, obs, rows, s);
-        end_stage(a.clock, Stage::kEncode);
-        if (p.steered) steer_block<W>(p, obs, rows, s);
-        end_stage(a.clock, Stage::kActor);
-        latent_block<W>(p, a, first, rows, s);
-        decode_block<W>(p, rows, s);
-        end_stage(a.clock, Stage::kDecode);
+        condition_block<W>(p, a, first, rows, s);
         modulate_block<W>(p, rows, s);
         end_stage(a.clock, Stage::kModulate);
         load_noise<W>(p, a.noise == nullptr ? nullptr : a.noise + first * chunk_dim, rows, s);
         end_stage(a.clock, Stage::kChunk);
         integrate_block<W>(p, rows, s, a.clock);
-        write_chunks<W>(p, rows, s, a.chunk + first * chunk_dim);
+        write_chunks<W>(p, rows, a.normalised, s, a.chunk + first * chunk_dim);
         end_stage(a.clock, Stage::kChunk);
     }
 }
 
 template <typename W>
-static void encode_of(const Policy& p, const float* obs, int64_t rows, float* mean, float* logvar, float* workspace) {
+static void encode_of(const Policy& p, const EncodeArguments& a, float* workspace) {
     const FlushDenormals flush;
-    const Scratch<W> s(p, workspace, rows_at_once(p, rows));
+    const Scratch<W> s(p, workspace, rows_at_once(p, a.rows));
     const int latent = p.latent_dim;
-    for (int64_t first = 0; first < rows; first += p.block_rows) {
-        const int block = rows_at_once(p, rows - first);
-        encode_block<W>(p, obs + first * p.obs_dim, block, s);
+    for (int64_t first = 0; first < a.rows; first += p.block_rows) {
+        const int block = rows_at_once(p, a.rows - first);
+        encode_block<W>(p, a.obs + first * p.obs_dim, block, s);
         for (int row = 0; row < block; ++row) {
             const double* moments = s.moments + static_cast<size_t>(row) * s.moments_stride;
             const int64_t at = (first + row) * latent;
             for (int i = 0; i < latent; ++i) {
-                mean[at + i] = static_cast<float>(moments[i]);
-                logvar[at + i] = static_cast<float>(clamp(moments[latent + i], kLogvarMin, kLogvarMax));
+                if (a.exact_mean != nullptr) a.exact_mean[at + i] = moments[i];
+                if (a.mean == nullptr) continue;
+                a.mean[at + i] = static_cast<float>(moments[i]);
+                a.logvar[at + i] = static_cast<float>(clamp(moments[latent + i], kLogvarMin, kLogvarMax));
             }
-        }
-    }
-}
-
-template <typename W>
-static void integrate_of(const Policy& p, const float* condition, const float* noise, int64_t rows, float* chunk,
-                         float* workspace) {
-    const FlushDenormals flush;
-    const int chunk_dim = p.chunk_dim();
-    for (int64_t first = 0; first < rows; first += p.block_rows) {
-        Scratch<W> s(p, workspace, rows_at_once(p, rows));
-        const int block = rows_at_once(p, rows - first);
-        const typename W::Unit unit(block);
-        load_condition<W>(p, condition + first * p.embed_dim, block, s);
-        modulate_block<W>(p, block, s);
-        load_noise<W>(p, noise == nullptr ? nullptr : noise + first * chunk_dim, block, s);
-        integrate_block<W>(p, block, s, nullptr);
-        for (int row = 0; row < block; ++row) {
-            const float* x = s.x + static_cast<size_t>(row) * s.chunk_stride;
-            for (int i = 0; i < chunk_dim; ++i) chunk[(first + row) * chunk_dim + i] = x[i];
         }
     }
 }
@@ -169,7 +169,7 @@ static void stream_of(const float* data, size_t floats, float* result) {
 
 template <typename W>
 constexpr StepFunctions::OfDtype functions_of() {
-    return {&workspace_floats_of<W>, &policy_step_of<W>, &encode_of<W>, &integrate_of<W>, &peak_of<W>};
+    return {&workspace_floats_of<W>, &policy_step_of<W>, &encode_of<W>, &peak_of<W>};
 }
 
 }  // namespace

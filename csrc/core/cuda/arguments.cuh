@@ -12,13 +12,14 @@
 namespace zprl {
 namespace cuda {
 
-enum class Operation : int32_t { kStep, kEncode, kIntegrate };
+// Whole steps, or their end from a latent or a condition on; encoding alone; and the flow alone, in its own units.
+enum class Operation : int32_t { kStep, kAct, kActFromCondition, kEncode, kIntegrate };
 
 // What a call asks for; see policy_step.h. Pointers are the device's.
 struct Call {
     Operation operation;
     const char* blob;
-    const float *obs, *residual, *noise, *condition;
+    const float *obs, *residual, *noise, *latent, *condition;
     const uint64_t* latent_seed;
     float *chunk, *mean, *logvar;
     char* workspace;
@@ -35,6 +36,20 @@ struct KernelArguments {
 
 ZPRL_DEVICE int layers_to_moments(const DevicePolicy& p) { return p.num_embedding + p.num_encoder; }
 ZPRL_DEVICE int layers_once(const DevicePolicy& p) { return layers_to_moments(p) + p.num_actor + p.num_decoder; }
+
+// The first layer that an operation runs.
+ZPRL_DEVICE int first_layer(const DevicePolicy& p, Operation operation) {
+    switch (operation) {
+        case Operation::kAct:
+            return layers_to_moments(p) + p.num_actor;
+        case Operation::kActFromCondition:
+        case Operation::kIntegrate:
+            return layers_once(p);
+        default:
+            return 0;
+    }
+}
+
 ZPRL_DEVICE int layers_per_evaluation(const DevicePolicy& p) { return 2 * p.num_blocks + 2; }
 
 // Layer `index` of the velocity field: input, two per block, output.

@@ -55,7 +55,7 @@ class ClusterEngine {
           rank_(device::cluster_rank()) {
         if (device::thread_index() == 0) {
             for (int i = 0; i < 2; ++i) device::init_arrivals(exchanged(i), size_);
-            if (arguments.call.operation != Operation::kEncode) request_staying();
+            if (arguments.call.operation != Operation::kEncode) request_resident();
         }
         device::sync_cluster();  // nobody sends to a block that has not begun, or to a barrier that is not set up
     }
@@ -82,9 +82,9 @@ class ClusterEngine {
         const int share = groups_per_block(layer.out, size_), first = rank_ * share;
         const int left = outputs / kGroupOutputs - first;
         const int mine = left < 0 ? 0 : (left < share ? left : share);
-        const char* const staying = place_of_staying(index);
-        if (staying != nullptr) {
-            device::wait_for_phase(stayed(), 0);
+        const char* const resident = place_of_resident(index);
+        if (resident != nullptr) {
+            device::wait_for_phase(resident_full(), 0);
             device::sync_warp();
         }
         bytes *= outputs / 2 * kClusterRows;
@@ -97,13 +97,13 @@ class ClusterEngine {
             if (split < splits) {
                 float sum[1][1][4] = {};
                 const int begin = slabs * split / splits, end = slabs * (split + 1) / splits;
-                if (staying != nullptr) {
+                if (resident != nullptr) {
                     for (int slab = begin; slab < end; ++slab) {
-                        multiply<LayerUnit>(sum, staying + (slab * mine + base + group) * kGroupBytes, input, slab);
+                        multiply<LayerUnit>(sum, resident + (slab * mine + base + group) * kGroupBytes, input, slab);
                     }
                 } else {
                     const char* const weights = blob_ + layer.weight + (first + base + group) * kGroupBytes;
-                    multiply_passing<LayerUnit>(sum, weights, outputs * kSlabBytes, input, begin, end);
+                    multiply_streamed<LayerUnit>(sum, weights, outputs * kSlabBytes, input, begin, end);
                 }
                 // [split][group][output][row]
                 float* const to = partial + (split * groups + group) * (kGroupOutputs * kClusterRows);
@@ -137,15 +137,15 @@ class ClusterEngine {
  private:
     static_assert(kClusterRows == 8, "the rows are the 8 columns of mma.sync");
 
-    ZPRL_DEVICE uint64_t* stayed() const { return reinterpret_cast<uint64_t*>(shared_ + m_.barrier); }
-    ZPRL_DEVICE uint64_t* exchanged(int number) const { return stayed() + 1 + number % 2; }
+    ZPRL_DEVICE uint64_t* resident_full() const { return reinterpret_cast<uint64_t*>(shared_ + m_.barrier); }
+    ZPRL_DEVICE uint64_t* exchanged(int number) const { return resident_full() + 1 + number % 2; }
 
     // This block, whose threads have met, has read what it needs; it expects this many bytes.
     ZPRL_DEVICE void arrive(int bytes) const {
         const int thread = device::thread_index();
         if (thread >= size_) return;
         if (thread == rank_) {
-            device::announce_bytes(exchanged(number_), bytes);
+            device::expect_tx(exchanged(number_), bytes);
         } else {
             device::arrive_at_peer(exchanged(number_), thread);
         }
@@ -164,14 +164,14 @@ class ClusterEngine {
 
     // The same for slabs [begin, end) of weights that are in global memory, `stride` bytes apart.
     template <typename LayerUnit>
-    ZPRL_DEVICE void multiply_passing(float (&sum)[1][1][4], const char* weights, int stride, const char* input,
-                                      int begin, int end) const {
+    ZPRL_DEVICE void multiply_streamed(float (&sum)[1][1][4], const char* weights, int stride, const char* input,
+                                       int begin, int end) const {
         const int warp = device::thread_index() / 32, lane = device::thread_index() % 32;
-        char* const passing = shared_ + m_.passing + warp * (kGroupStages * kGroupBytes);
+        char* const streamed = shared_ + m_.streamed_weights + warp * (kGroupStages * kGroupBytes);
         const auto request = [&](int slab) {
             if (slab < end) {
                 const char* const from = weights + static_cast<int64_t>(slab) * stride;
-                char* const to = passing + (slab - begin) % kGroupStages * kGroupBytes;
+                char* const to = streamed + (slab - begin) % kGroupStages * kGroupBytes;
                 ZPRL_UNROLL
                 for (int i = 0; i < kGroupBytes / (32 * kPieceBytes); ++i) {
                     const int at = (i * 32 + lane) * kPieceBytes;
@@ -186,7 +186,7 @@ class ClusterEngine {
             device::wait_for_copies<kGroupStages - 2>();
             device::sync_warp();
             request(slab + kGroupStages - 1);
-            multiply<LayerUnit>(sum, passing + (slab - begin) % kGroupStages * kGroupBytes, input, slab);
+            multiply<LayerUnit>(sum, streamed + (slab - begin) % kGroupStages * kGroupBytes, input, slab);
         }
         device::wait_for_copies<0>();
     }
@@ -197,22 +197,22 @@ class ClusterEngine {
     }
 
     // Where the layer that is number `index` of the step stays, or null if it does not.
-    ZPRL_DEVICE const char* place_of_staying(int index) const {
+    ZPRL_DEVICE const char* place_of_resident(int index) const {
         const int first = layers_once(p_) + 1;
         if (index < first) return nullptr;
         const int layer = (index - first) % layers_per_evaluation(p_);
         if (layer >= m_.resident) return nullptr;
-        const char* const start = shared_ + m_.staying;
+        const char* const start = shared_ + m_.resident_weights;
         if (layer == 0) return start;
         return start + share_bytes(p_.input) + (layer - 1) * share_bytes(p_.first_block_layer);
     }
 
     // By one thread.
-    ZPRL_DEVICE void request_staying() const {
-        device::init_arrivals(stayed(), 1);
+    ZPRL_DEVICE void request_resident() const {
+        device::init_arrivals(resident_full(), 1);
         uint32_t bytes = 0;
         for (int pass = 0; pass < 2; ++pass) {  // count, announce, request
-            if (pass == 1) device::announce_bytes(stayed(), bytes);
+            if (pass == 1) device::expect_tx(resident_full(), bytes);
             for (int i = 0; i < m_.resident; ++i) {
                 const DeviceLayer layer = field_layer(p_, i);
                 const int outputs = padded_width(layer.out), share = groups_per_block(layer.out, size_);
@@ -224,10 +224,10 @@ class ClusterEngine {
                     bytes += slabs * mine * kGroupBytes;
                     continue;
                 }
-                char* to = const_cast<char*>(place_of_staying(layers_once(p_) + 1 + i));
+                char* to = const_cast<char*>(place_of_resident(layers_once(p_) + 1 + i));
                 const char* from = blob_ + layer.weight + rank_ * share * kGroupBytes;
                 for (int slab = 0; slab < slabs; ++slab) {
-                    device::copy_bulk(to, from, mine * kGroupBytes, stayed());
+                    device::copy_bulk(to, from, mine * kGroupBytes, resident_full());
                     to += mine * kGroupBytes;
                     from += static_cast<int64_t>(outputs) * kSlabBytes;
                 }

@@ -160,7 +160,7 @@ ZPRL_DEVICE void init_arrivals(uint64_t* barrier, int arrivals) {
 }
 
 // Arrives and announces bytes.
-ZPRL_DEVICE void announce_bytes(uint64_t* barrier, uint32_t bytes) {
+ZPRL_DEVICE void expect_tx(uint64_t* barrier, uint32_t bytes) {
     asm volatile("mbarrier.arrive.expect_tx.shared::cta.b64 _, [%0], %1;" ::"r"(shared_address(barrier)), "r"(bytes)
                  : "memory");
 }

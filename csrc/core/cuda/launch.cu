@@ -258,6 +258,20 @@ void launch(const DevicePolicy& policy, const Plan& plan, Call call, void* strea
           "the launch of the policy step");
 }
 
+void launch_from_condition(Operation operation, const DevicePolicy& policy, const Plan& plan, const void* blob,
+                           const float* condition, const float* noise, int64_t rows, float* chunk, void* workspace,
+                           void* stream) {
+    Call call{};
+    call.operation = operation;
+    call.blob = static_cast<const char*>(blob);
+    call.condition = condition;
+    call.noise = noise;
+    call.chunk = chunk;
+    call.workspace = static_cast<char*>(workspace);
+    call.rows = rows;
+    launch(policy, plan, call, stream);
+}
+
 KernelChoice wanted_kernels() {
     const char* const value = std::getenv("ZPRL_CUDA_KERNEL");
     const std::string wanted = value == nullptr ? "" : value;
@@ -313,17 +327,28 @@ void encode(const DevicePolicy& policy, const Plan& plan, const void* blob, cons
     launch(policy, plan, call, stream);
 }
 
-void integrate(const DevicePolicy& policy, const Plan& plan, const void* blob, const float* condition,
-               const float* noise, int64_t rows, float* chunk, void* workspace, void* stream) {
+void act(const DevicePolicy& policy, const Plan& plan, const void* blob, const float* latent, const float* noise,
+         int64_t rows, float* chunk, void* workspace, void* stream) {
     Call call{};
-    call.operation = Operation::kIntegrate;
+    call.operation = Operation::kAct;
     call.blob = static_cast<const char*>(blob);
-    call.condition = condition;
+    call.latent = latent;
     call.noise = noise;
     call.chunk = chunk;
     call.workspace = static_cast<char*>(workspace);
     call.rows = rows;
     launch(policy, plan, call, stream);
+}
+
+void act_from_condition(const DevicePolicy& policy, const Plan& plan, const void* blob, const float* condition,
+                        const float* noise, int64_t rows, float* chunk, void* workspace, void* stream) {
+    launch_from_condition(Operation::kActFromCondition, policy, plan, blob, condition, noise, rows, chunk, workspace,
+                          stream);
+}
+
+void integrate(const DevicePolicy& policy, const Plan& plan, const void* blob, const float* condition,
+               const float* noise, int64_t rows, float* chunk, void* workspace, void* stream) {
+    launch_from_condition(Operation::kIntegrate, policy, plan, blob, condition, noise, rows, chunk, workspace, stream);
 }
 
 std::vector<KernelResources> kernel_resources() {

@@ -17,6 +17,8 @@
 //   memory: a plain cp.async moves it, without a tensor map;
 // * it is the canonical K-major layout with 128-byte swizzle of Hopper's and Blackwell's matrix units.
 //
+// Parts that a policy lacks (Part in policy_blob.h) are left out here as well.
+//
 // Weights of embedding, encoder, actor and decoder are float32; the others are of the header's precision, tf32 being
 // float32 rounded to 10 bits of mantissa.
 
@@ -37,7 +39,7 @@ namespace zprl {
 namespace cuda {
 
 constexpr int32_t kCudaMagic = 0x4752505A;  // "ZPRG"
-constexpr int32_t kCudaVersion = 3;
+constexpr int32_t kCudaVersion = 4;
 
 // In the place of HeaderField's kFieldDtype the GPU's header holds the Precision; all else is the same.
 constexpr int kFieldPrecision = kFieldDtype;

@@ -13,8 +13,8 @@
 //   tile: barriers, ring      64, and stages of up to 32 KiB, per block
 //   cluster: barriers         24, per block
 //            partial sums     4 KiB, per block
-//            weights passing  8 warps x 3 stages of 2 KiB, per block
-//            weights staying  slices of the first `resident` layers, per block
+//            weights streamed 8 warps x 3 stages of 2 KiB, per block
+//            weights resident slices of the first `resident` layers, per block
 //
 // with Z the width of the latent, W' and C' the padded ones of a block's layer and of the chunk. The 8 numbers at the
 // end of a row shift the next one by 8 banks, so that the threads of an accumulator (8 rows, 4 pairs of columns) do not
@@ -56,7 +56,7 @@ struct Memory {
     int32_t modulation_stride, stream_stride, state_stride;
     // Bytes from the start of shared memory, or of the block's part of the workspace.
     int32_t modulation, once[2], latent, stream, branch, inner, state, end;
-    int32_t ring, partial, passing, barrier, staying;
+    int32_t ring, partial, streamed_weights, barrier, resident_weights;
     int32_t stages, tile_outputs, resident;
     uint8_t modulation_in_workspace, rest_in_workspace;
     int64_t shared_bytes, workspace_bytes;  // of a block

@@ -24,6 +24,13 @@ int read_size(const int32_t* header, int field, const char* what, int32_t max = 
     return value;
 }
 
+// A size of a part, which is zero where the part is not there.
+int read_size_of_part(const int32_t* header, int field, const char* what, bool there) {
+    if (there) return read_size(header, field, what);
+    if (header[field] != 0) fail(std::string(what) + " is that of a part that is not there.");
+    return 0;
+}
+
 int bytes_of(Precision precision) { return precision == Precision::kBfloat16 ? 2 : 4; }
 
 // Hands out consecutive sections. Their offsets mean something only once the total turns out to be small enough.
@@ -56,11 +63,17 @@ DevicePolicy lay_out(const int32_t* header) {
         fail("its precision is number " + std::to_string(precision) + ".");
     }
     p.precision = static_cast<Precision>(precision);
-    p.obs_dim = read_size(header, kFieldObsDim, "the observation width");
+    const int32_t steered = header[kFieldSteered];
+    if (steered != 0 && steered != 1) fail("its number of actors is " + std::to_string(steered) + ".");
+    p.parts = header[kFieldParts];
+    if (const char* wrong = wrong_parts(p.parts)) fail(wrong);
+    if ((steered == 1) != ((p.parts & kPartActor) != 0)) fail("its parts and its number of actors disagree.");
+    const bool has_encoder = (p.parts & kPartEncoder) != 0, has_bottleneck = (p.parts & kPartBottleneck) != 0;
+    p.obs_dim = read_size_of_part(header, kFieldObsDim, "the observation width", has_encoder);
     p.action_dim = read_size(header, kFieldActionDim, "the action width");
     p.horizon = read_size(header, kFieldHorizon, "the horizon", kMaxSize / p.action_dim);
     p.embed_dim = read_size(header, kFieldEmbedDim, "the embedding width");
-    p.latent_dim = read_size(header, kFieldLatentDim, "the latent width");
+    p.latent_dim = read_size_of_part(header, kFieldLatentDim, "the latent width", has_bottleneck);
     p.num_steps = read_size(header, kFieldNumSteps, "the number of solver steps", 1 << 16);
     p.hidden_dim = read_size(header, kFieldHiddenDim, "the hidden width");
     p.num_blocks = read_size(header, kFieldNumBlocks, "the number of blocks", 1 << 10);
@@ -70,12 +83,14 @@ DevicePolicy lay_out(const int32_t* header) {
     p.time_rows =
         static_cast<int>(p.solver.rows_per_step * (p.num_steps - 1 + p.solver.nodes[p.solver.stages - 1]) + 1);
     const int32_t num_embed = header[kFieldNumEmbedHidden], num_vib = header[kFieldNumVibHidden];
-    const int32_t steered = header[kFieldSteered], num_actor = steered != 0 ? header[kFieldNumActorHidden] : 0;
-    if (steered != 0 && steered != 1) fail("its number of actors is " + std::to_string(steered) + ".");
+    const int32_t num_actor = steered != 0 ? header[kFieldNumActorHidden] : 0;
     for (const int32_t number : {num_embed, num_vib, num_actor}) {
         if (number < 0 || number > kMaxHiddenLayers) {
             fail("its number of hidden layers is not within 0 and " + std::to_string(kMaxHiddenLayers) + ".");
         }
+    }
+    if ((num_embed > 0 && !has_encoder) || (num_vib > 0 && !has_bottleneck)) {
+        fail("it has hidden layers of a part that is not there.");
     }
 
     Sections sections;
@@ -89,10 +104,14 @@ DevicePolicy lay_out(const int32_t* header) {
         p.once[count++] = sections.take_layer(in, out, sizeof(float));
         return hidden + 1;
     };
-    p.obs_mean = sections.take_floats(p.obs_dim);
-    p.obs_std = sections.take_floats(p.obs_dim);
-    p.num_embedding = take_mlp(p.obs_dim, kFieldEmbedHidden, num_embed, false, p.embed_dim);
-    p.num_encoder = take_mlp(p.embed_dim, kFieldVibHidden, num_vib, false, 2 * p.latent_dim);
+    if (has_encoder) {
+        p.obs_mean = sections.take_floats(p.obs_dim);
+        p.obs_std = sections.take_floats(p.obs_dim);
+        p.num_embedding = take_mlp(p.obs_dim, kFieldEmbedHidden, num_embed, false, p.embed_dim);
+    }
+    if (has_bottleneck) {
+        p.num_encoder = take_mlp(p.embed_dim, kFieldVibHidden, num_vib, false, 2 * p.latent_dim);
+    }
     if (steered == 1) {
         const int32_t activation = header[kFieldActorActivation];
         if (activation < 0 || activation >= static_cast<int32_t>(Activation::kCount)) {
@@ -110,7 +129,7 @@ DevicePolicy lay_out(const int32_t* header) {
         p.residual_scale = sections.take_floats(1);
         p.num_actor = take_mlp(width, kFieldActorHidden, num_actor, false, p.latent_dim);
     }
-    p.num_decoder = take_mlp(p.latent_dim, kFieldVibHidden, num_vib, true, p.embed_dim);
+    if (has_bottleneck) p.num_decoder = take_mlp(p.latent_dim, kFieldVibHidden, num_vib, true, p.embed_dim);
 
     const int element = bytes_of(p.precision), hidden = padded_width(p.hidden_dim);
     p.modulation = sections.take_layer(p.embed_dim, 4 * hidden, element);
@@ -146,6 +165,7 @@ void make_header(const Policy& policy, Precision precision, int32_t* header) {
     header[kFieldMagic] = kCudaMagic;
     header[kFieldVersion] = kCudaVersion;
     header[kFieldPrecision] = static_cast<int32_t>(precision);
+    header[kFieldParts] = policy.parts;  // older blobs do not say them
 }
 
 DevicePolicy lay_out(const Policy& policy, Precision precision, int32_t* header) {
@@ -240,8 +260,10 @@ void pack(const Policy& policy, Precision precision, void* blob) {
     const auto copy = [&](uint32_t offset, const float* values, size_t count) {
         std::memcpy(bytes + offset, values, count * sizeof(float));
     };
-    copy(p.obs_mean, policy.obs_mean, p.obs_dim);
-    copy(p.obs_std, policy.obs_std, p.obs_dim);
+    if ((p.parts & kPartEncoder) != 0) {
+        copy(p.obs_mean, policy.obs_mean, p.obs_dim);
+        copy(p.obs_std, policy.obs_std, p.obs_dim);
+    }
     const DeviceLayer* to = p.once;
     for (const Mlp* mlp : {&policy.embedding, &policy.encoder, &policy.actor, &policy.decoder}) {
         for (int i = 0; i < mlp->count; ++i) {

@@ -25,7 +25,7 @@ int element_bytes(Precision precision) { return precision == Precision::kBfloat1
 int layers_once(const DevicePolicy& p) { return p.num_embedding + p.num_encoder + p.num_actor + p.num_decoder; }
 
 int widest_once(const DevicePolicy& p) {
-    int width = 1;
+    int width = p.embed_dim;  // of the condition, which may be all there is
     for (int i = 0; i < layers_once(p); ++i) width = std::max({width, p.once[i].in, p.once[i].out});
     return padded_width(width);
 }
@@ -158,7 +158,7 @@ Plan plan_tile(const DevicePolicy& policy, int64_t rows, const DeviceProperties&
     return best;
 }
 
-// The cluster plan for this size, with as many layers staying as fit; blocks = -1 if not even the rest fits.
+// The cluster plan for this size, with as many layers resident as fit; blocks = -1 if not even the rest fits.
 Plan plan_cluster(const DevicePolicy& policy, int64_t rows, const DeviceProperties& device, int size) {
     Plan plan{Kernel::kCluster, kClusterRows, size, kThreads, 0, 0, 0, Placement::kShared, 0, 0, 0};
     finish(policy, rows, &plan);
@@ -217,11 +217,11 @@ Memory lay_out_memory(const DevicePolicy& p, const Plan& plan) {
     } else {
         m.resident = plan.resident;
         m.partial = shared.take(kPartialBytes);
-        m.passing = shared.take(kWarps * kGroupStages * kGroupBytes);
+        m.streamed_weights = shared.take(kWarps * kGroupStages * kGroupBytes);
         m.barrier = shared.take(kClusterBarriers * sizeof(uint64_t));
-        int64_t staying = 0;
-        for (int i = 0; i < plan.resident; ++i) staying += slice_bytes(p, i, plan.cluster_size);
-        m.staying = shared.take(staying);
+        int64_t resident_bytes = 0;
+        for (int i = 0; i < plan.resident; ++i) resident_bytes += slice_bytes(p, i, plan.cluster_size);
+        m.resident_weights = shared.take(resident_bytes);
     }
     m.shared_bytes = shared.position();
     m.workspace_bytes = workspace.position();

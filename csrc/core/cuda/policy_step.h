@@ -53,11 +53,12 @@ struct DeviceLayer {
 // by value.
 struct DevicePolicy {
     Precision precision;
+    int32_t parts;  // a bit mask of Part, as the CPU's; layers and offsets of parts that are not there are zero
     int32_t obs_dim, action_dim, horizon, embed_dim, latent_dim;
     int32_t num_steps, hidden_dim, num_blocks, time_rows;
     Solver solver;
 
-    // Embedding, encoder, actor and decoder, one after the other. Without an actor it has no layers.
+    // Embedding, encoder, actor and decoder, one after the other. Those that are not there have no layers.
     DeviceLayer once[4 * (kMaxHiddenLayers + 1)];
     int32_t num_embedding, num_encoder, num_actor, num_decoder;  // layers
     Activation actor_activation;
@@ -146,9 +147,17 @@ void policy_step(const DevicePolicy& policy, const Plan& plan, const void* blob,
                  const float* residual, const float* noise, const uint64_t* latent_seed, int64_t rows, float* chunk,
                  void* workspace, void* stream);
 
-// As zprl::encode(): latent mean and log-variance.
+// As zprl::encode(): latent mean and log-variance, which may be null.
 void encode(const DevicePolicy& policy, const Plan& plan, const void* blob, const float* obs, int64_t rows, float* mean,
             float* logvar, void* workspace, void* stream);
+
+// As zprl::act(), from given latents on, in single precision.
+void act(const DevicePolicy& policy, const Plan& plan, const void* blob, const float* latent, const float* noise,
+         int64_t rows, float* chunk, void* workspace, void* stream);
+
+// As zprl::act_from_condition().
+void act_from_condition(const DevicePolicy& policy, const Plan& plan, const void* blob, const float* condition,
+                        const float* noise, int64_t rows, float* chunk, void* workspace, void* stream);
 
 // As zprl::integrate(): conditions and noise (or null) to normalised chunks.
 void integrate(const DevicePolicy& policy, const Plan& plan, const void* blob, const float* condition,

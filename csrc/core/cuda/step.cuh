@@ -89,17 +89,19 @@ class Step {
     }
 
     ZPRL_DEVICE void run() {
-        if (c_.operation != Operation::kIntegrate) {
-            load_observations();
-            e_.sync();
-            run_once();
-            if (c_.operation == Operation::kEncode) {
-                write_moments();
-                return;
-            }
-        } else {
+        const int first = first_layer(p_, c_.operation);
+        if (first == layers_once(p_)) {
             load_conditions();
-            e_.sync();
+        } else if (first > 0) {
+            load_latents();
+        } else {
+            load_observations();
+        }
+        e_.sync();
+        run_once(first);
+        if (c_.operation == Operation::kEncode) {
+            write_moments();
+            return;
         }
         field(p_.modulation, layers_once(p_), once_, Finish::kModulation);
         load_state();
@@ -159,6 +161,12 @@ class Step {
         });
     }
 
+    ZPRL_DEVICE void load_latents() {
+        for_each(padded_width(p_.latent_dim), [&](int row, int column) {
+            *float_at(once_, row, column) = number(c_.latent, row, p_.latent_dim, column);
+        });
+    }
+
     ZPRL_DEVICE void load_conditions() {
         for_pairs(padded_width(p_.embed_dim), [&](int row, int column) {
             const float x = number(c_.condition, row, p_.embed_dim, column);
@@ -173,7 +181,8 @@ class Step {
             if (!exists(row) || !e_.writes()) return;
             const int64_t at = (first_ + row) * latent + column;
             c_.mean[at] = *float_at(once_, row, column);
-            c_.logvar[at] = clamp(*float_at(once_, row, latent + column), kLogvarMin, kLogvarMax);
+            if (c_.logvar != nullptr)
+                c_.logvar[at] = clamp(*float_at(once_, row, latent + column), kLogvarMin, kLogvarMax);
         });
     }
 
@@ -254,16 +263,16 @@ class Step {
 
     // -- embedding, encoder, actor, decoder: float32, from once_ to other_ and back
 
-    // From observations to moments, or on to the condition, after its SiLU.
-    ZPRL_DEVICE void run_once() {
+    // Layers from `first` on, of what is in once_: to moments, or on to the condition, after its SiLU.
+    ZPRL_DEVICE void run_once(int first) {
         const int moments = layers_to_moments(p_), latents = moments + p_.num_actor;
         const int end = c_.operation == Operation::kEncode ? moments : layers_once(p_);
-        for (int i = 0; i < end; ++i) {
-            if (i == moments) {
+        for (int i = first; i < end; ++i) {
+            if (i == moments && first == 0) {
                 take_latents();
                 e_.exchange();
             }
-            if (i == latents && latents > moments) {
+            if (i == latents && latents > moments && first == 0) {
                 steer_latents();
                 e_.exchange();
             }
@@ -391,7 +400,7 @@ class Step {
     ZPRL_DEVICE void write_action(int row, int column, float value) {
         const int width = chunk_dim();
         if (column >= width) return;
-        if (c_.operation == Operation::kStep) {
+        if (c_.operation != Operation::kIntegrate) {
             const int i = column % p_.action_dim;
             value = clamp(value * floats(p_.action_std)[i] + floats(p_.action_mean)[i], floats(p_.action_low)[i],
                           floats(p_.action_high)[i]);

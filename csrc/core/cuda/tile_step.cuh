@@ -89,7 +89,7 @@ ZPRL_DEVICE void run_tile(const KernelArguments& arguments, int cluster_size) {
     const DevicePolicy& p = arguments.policy;
     const Operation operation = arguments.call.operation;
     const int once = layers_once(p);
-    const int begin = operation == Operation::kIntegrate ? once : 0;
+    const int begin = first_layer(p, operation);
     const int end = operation == Operation::kEncode
                         ? layers_to_moments(p)
                         : once + 1 + p.num_steps * p.solver.stages * layers_per_evaluation(p);

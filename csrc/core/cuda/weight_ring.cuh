@@ -197,7 +197,7 @@ class MulticastRing {
         const int stage = asking_.stage;
         if (asking_.round > 0) device::wait_for_phase(empty_ + stage, (asking_.round - 1) % 2);
         const int bytes = cursor_.bytes(), part = bytes / size_, first = rank_ * part;
-        device::announce_bytes(full_ + stage, bytes);
+        device::expect_tx(full_ + stage, bytes);
         char* const to = ring_ + stage * stage_bytes_ + first;
         const char* const from = blob_ + cursor_.offset() + first;
         if (size_ > 1) {

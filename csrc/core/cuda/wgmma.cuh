@@ -9,7 +9,7 @@
 //   multiply_group_*(c, a, b, ..)  asynchronous: c += a b, or c = a b
 //   commit_products()              ends a batch
 //   wait_for_products<n>()         all batches but the last n are through: their operands may be overwritten
-//   settle(c)                      after the wait for the last one: only now may the sums be read
+//   fence_operand(c)                      after the wait for the last one: only now may the sums be read
 //
 // Operands are 64 rows, or kTiles times 8 rows, of 32 bytes (16 bf16 or 8 tf32 numbers) of slabs as in layout.h. The
 // sums of warp w of the group are those of its rows 16 w to 16 w + 15, each tile's four as in unit.cuh.
@@ -60,7 +60,7 @@ ZPRL_DEVICE void wait_for_products() {
 
 // Keeps the compiler from reading the sums earlier.
 template <int kTiles>
-ZPRL_DEVICE void settle(float (&c)[kTiles][4]) {
+ZPRL_DEVICE void fence_operand(float (&c)[kTiles][4]) {
     ZPRL_UNROLL
     for (int n = 0; n < kTiles; ++n) {
         asm volatile("" : "+f"(c[n][0]), "+f"(c[n][1]), "+f"(c[n][2]), "+f"(c[n][3])::"memory");

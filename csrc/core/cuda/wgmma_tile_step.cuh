@@ -99,7 +99,7 @@ class WgmmaTileEngine : public TileEngine<MulticastRing<Unit, 0>, kWgmmaRows / 1
                 default:
                     multiply_slabs<16>(sum, input, slabs);
             }
-            device::settle(sum);
+            device::fence_operand(sum);
             ZPRL_UNROLL
             for (int n = 0; n < kAllTiles; ++n) {
                 if (n >= tiles) continue;

@@ -1,124 +1,353 @@
 # Copyright (c) 2026, The ZPRL Project Developers.
 # SPDX-License-Identifier: BSD-3-Clause
 
-"""Names and sizes of a task's observations and actions, by which files and tasks are matched."""
+"""What a task's policies see and do: named observations and actions, by which files, policies and tasks are matched.
+
+At run time an observation is a dictionary from the groups' names to tensors, :data:`Observations`.
+"""
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from zprl.utils.errors import ZprlError
 
-if TYPE_CHECKING:
-    from isaaclab.envs import ManagerBasedRLEnv
+Observations = dict[str, Tensor]
+"""Observations by the names of a spec's groups: (N, D) float32 of features side by side, or an image (N, ...)."""
 
-EE_POSE_TERM = "ee_pose"
-"""The observation term whose first three numbers are the end effector's position [m]; smoothness is measured on it."""
+KINDS = ("state", "image", "privileged")
+"""Kinds of features: what a robot measures, what its cameras see, and what only a simulator knows."""
 
 
 @dataclass(frozen=True)
-class EnvLayout:
-    """What a policy of a task reads and writes.
+class Feature:
+    """A named part of an observation.
+
+    Attributes:
+        name: Name.
+        shape: Shape of one value, without batch and history.
+        kind: One of :data:`KINDS`.
+        dtype: Type of its numbers, such as "float32", or "uint8" for an image.
+        history: Number of values, oldest first, that an observation holds.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    kind: str = "state"
+    dtype: str = "float32"
+    history: int = 1
+
+    @property
+    def size(self) -> int:
+        """Number of its numbers in an observation."""
+        return math.prod(self.shape) * self.history
+
+    def __str__(self) -> str:
+        shape = "x".join(map(str, self.shape))
+        dtype = "" if self.dtype == "float32" else f" {self.dtype}"
+        history = f", {self.history} steps" if self.history > 1 else ""
+        return f"{self.name}[{shape}{dtype}{history}{'' if self.kind == 'state' else f', {self.kind}'}]"
+
+
+@dataclass(frozen=True)
+class Group:
+    """What stands under one name in an observation: state features side by side in one vector, or one image.
+
+    Attributes:
+        name: Name of the group.
+        features: Its features, in order; those of a group are of one kind, and an image is alone.
+    """
+
+    name: str
+    features: tuple[Feature, ...]
+
+    def __post_init__(self) -> None:
+        kinds = {feature.kind for feature in self.features}
+        if len(kinds) != 1 or not kinds <= set(KINDS) or (self.is_image and len(self.features) > 1):
+            raise ZprlError(
+                f"the observation group {self.name} must hold one image or features that are all of kind state or "
+                f"privileged; it holds {', '.join(f'{f.name} ({f.kind})' for f in self.features) or 'none'}."
+            )
+
+    @classmethod
+    def vector(cls, name: str, terms: Iterable[tuple[str, int]], kind: str = "state") -> Group:
+        """Return a group of flat features, given by name and size."""
+        return cls(name, tuple(Feature(term, (int(size),), kind) for term, size in terms))
+
+    @property
+    def kind(self) -> str:
+        """Kind of its features."""
+        return self.features[0].kind
+
+    @property
+    def is_image(self) -> bool:
+        """Whether it holds an image."""
+        return bool(self.features) and self.kind == "image"
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of its tensors without the batch; an image of several steps has the steps in front."""
+        if not self.is_image:
+            return (sum(feature.size for feature in self.features),)
+        (feature,) = self.features
+        return (feature.history, *feature.shape) if feature.history > 1 else feature.shape
+
+    def slices(self) -> dict[str, slice]:
+        """Return where each feature lies in the group's vector."""
+        places, start = {}, 0
+        for feature in self.features:
+            places[feature.name] = slice(start, start + feature.size)
+            start += feature.size
+        return places
+
+
+@dataclass(frozen=True)
+class ActionTerm:
+    """A named part of the action vector.
+
+    Attributes:
+        name: Name.
+        low: Lower limit of each element; -inf for none.
+        high: Upper limit of each element; inf for none.
+        idle: What keeps the robot as it is when no policy acts.
+    """
+
+    name: str
+    low: tuple[float, ...]
+    high: tuple[float, ...]
+    idle: tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        if not len(self.low) == len(self.high) == len(self.idle):
+            raise ZprlError(
+                f"the action term {self.name} has {len(self.low)} lower limits, {len(self.high)} upper limits and "
+                f"{len(self.idle)} idle values; give one of each per element."
+            )
+
+    @classmethod
+    def uniform(cls, name: str, size: int, low: float = -1.0, high: float = 1.0, idle: float = 0.0) -> ActionTerm:
+        """Return a term whose elements have the same limits and idle value."""
+        return cls(name, (low,) * size, (high,) * size, (idle,) * size)
+
+    @property
+    def size(self) -> int:
+        """Number of elements."""
+        return len(self.idle)
+
+    def __str__(self) -> str:
+        return f"{self.name}[{self.size}]"
+
+
+@dataclass(frozen=True)
+class TaskSpec:
+    """What the policies of a task see and do.
 
     Attributes:
         task: Task id.
-        observation_terms: Name and size of the policy group's terms, in order.
-        action_terms: Name and size of the action terms, in order.
+        groups: Observation groups.
+        actions: Action terms, in the order of the action vector.
         step_dt: Control period [s].
+        tracked: Names of the features whose first three numbers are the position [m] of a point whose smoothness is
+            measured: one end effector per arm.
     """
 
     task: str
-    observation_terms: tuple[tuple[str, int], ...]
-    action_terms: tuple[tuple[str, int], ...]
+    groups: tuple[Group, ...]
+    actions: tuple[ActionTerm, ...]
     step_dt: float
+    tracked: tuple[str, ...] = ()
 
-    @classmethod
-    def of(cls, task: str, env: ManagerBasedRLEnv) -> EnvLayout:
-        """Read the layout of an environment.
+    # -- observations
+
+    def group(self, name: str, who: str = "") -> Group:
+        """Return a group.
+
+        Args:
+            name: Its name.
+            who: Who needs it, for the error message.
 
         Raises:
-            ZprlError: If its policy observations are not one flat vector.
+            ZprlError: If there is none of that name.
         """
-        manager = env.observation_manager
-        if "policy" not in manager.active_terms or not manager.group_obs_concatenate["policy"]:
-            raise ZprlError(
-                f"task {task} has no concatenated observation group 'policy'; set concatenate_terms=True in its "
-                "configuration."
-            )
-        dims = [int(torch.Size(shape).numel()) for shape in manager.group_obs_term_dim["policy"]]
-        actions = env.action_manager
-        return cls(
-            task=task,
-            observation_terms=tuple(zip(manager.active_terms["policy"], dims, strict=True)),
-            action_terms=tuple(zip(actions.active_terms, actions.action_term_dim, strict=True)),
-            step_dt=float(env.step_dt),
+        for group in self.groups:
+            if group.name == name:
+                return group
+        known = ", ".join(group.name for group in self.groups) or "none"
+        raise ZprlError(
+            f"task {self.task} has no observation group '{name}'{who and f', which {who} needs'}; it has {known}."
         )
 
-    @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> EnvLayout:
-        """Read what :meth:`to_dict` wrote."""
-        return cls(
-            task=values["task"],
-            observation_terms=tuple((name, int(dim)) for name, dim in values["observation_terms"]),
-            action_terms=tuple((name, int(dim)) for name, dim in values["action_terms"]),
-            step_dt=float(values["step_dt"]),
-        )
+    def seen_by(self, groups: Iterable[str]) -> TaskSpec:
+        """Return the spec of a policy that sees only some groups.
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain lists and numbers, for JSON."""
-        values = asdict(self)
-        values["observation_terms"] = [list(term) for term in self.observation_terms]
-        values["action_terms"] = [list(term) for term in self.action_terms]
-        return values
+        Raises:
+            ZprlError: If there is none of a name.
+        """
+        return replace(self, groups=tuple(self.group(name, who="the policy") for name in groups))
 
-    @property
-    def obs_dim(self) -> int:
-        """Length of the observation vector."""
-        return sum(dim for _, dim in self.observation_terms)
+    def find(self, feature: str) -> tuple[str, slice] | None:
+        """Return the group that holds a state or privileged feature and its place there, or None."""
+        for group in self.groups:
+            if not group.is_image and feature in (places := group.slices()):
+                return group.name, places[feature]
+        return None
+
+    def positions(self, obs: Mapping[str, Tensor]) -> Tensor | None:
+        """Return the positions of the tracked points [m], shape (N, P, 3), or None if there are none."""
+        points = []
+        for name in self.tracked:
+            found = self.find(name)
+            if found is None:
+                raise ZprlError(f"task {self.task} tracks the feature {name}, which it does not observe.")
+            group, place = found
+            points.append(obs[group][:, place.start : place.start + 3])
+        return torch.stack(points, dim=1) if points else None
+
+    def zeros(self, num_envs: int = 1) -> Observations:
+        """Return observations that are all zero, to try something out on their shapes."""
+        return {
+            group.name: torch.zeros(num_envs, *group.shape, dtype=getattr(torch, group.features[0].dtype))
+            for group in self.groups
+        }
+
+    # -- actions
 
     @property
     def action_dim(self) -> int:
-        """Length of the action vector."""
-        return sum(dim for _, dim in self.action_terms)
+        """Length of the action vector A."""
+        return sum(term.size for term in self.actions)
 
-    def ee_position(self, obs: Tensor) -> Tensor | None:
-        """Return the end effector's position [m], shape (N, 3), or None if the task does not observe it."""
-        start = 0
-        for name, dim in self.observation_terms:
-            if name == EE_POSE_TERM:
-                return obs[:, start : start + 3]
-            start += dim
-        return None
+    def action_limits(self) -> tuple[Tensor, Tensor]:
+        """Return the lower and the upper limits of the action vector, (A,) each."""
+        return self._over_actions("low"), self._over_actions("high")
 
-    def require_match(self, other: EnvLayout, what: str) -> None:
-        """Check that something made for ``other`` fits this layout.
+    def idle_action(self, device: str | torch.device = "cpu") -> Tensor:
+        """Return the action that keeps the robot as it is (A,)."""
+        return self._over_actions("idle").to(device)
+
+    def random_actions(self, num_envs: int, generator: torch.Generator) -> Tensor:
+        """Draw actions (N, A) uniformly within the limits, on the generator's device; within [-1, 1] where none are."""
+        low, high = (limit.to(generator.device) for limit in self.action_limits())
+        low, high = torch.where(low.isinf(), -1.0, low), torch.where(high.isinf(), 1.0, high)
+        share = torch.rand(num_envs, self.action_dim, generator=generator, device=generator.device)
+        return low + (high - low) * share
+
+    def _over_actions(self, name: str) -> Tensor:
+        return torch.tensor([value for term in self.actions for value in getattr(term, name)], dtype=torch.float32)
+
+    # -- files
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values, for JSON; a limit that does not exist is None."""
+        return {
+            "task": self.task,
+            "groups": [
+                {
+                    "name": group.name,
+                    "features": [{**vars(feature), "shape": list(feature.shape)} for feature in group.features],
+                }
+                for group in self.groups
+            ],
+            "actions": [
+                {
+                    "name": term.name,
+                    "low": [_finite_or_none(value) for value in term.low],
+                    "high": [_finite_or_none(value) for value in term.high],
+                    "idle": list(term.idle),
+                }
+                for term in self.actions
+            ],
+            "step_dt": self.step_dt,
+            "tracked": list(self.tracked),
+        }
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> TaskSpec:
+        """Read what :meth:`to_dict` returned.
+
+        Raises:
+            KeyError: If an entry is missing.
+            TypeError: If an entry has a wrong type.
+            ValueError: If an entry has a wrong value.
+        """
+        groups = tuple(
+            Group(
+                str(group["name"]),
+                tuple(
+                    Feature(
+                        str(f["name"]),
+                        tuple(int(n) for n in f["shape"]),
+                        str(f["kind"]),
+                        str(f["dtype"]),
+                        int(f["history"]),
+                    )
+                    for f in group["features"]
+                ),
+            )
+            for group in values["groups"]
+        )
+        actions = tuple(
+            ActionTerm(
+                str(term["name"]),
+                tuple(-math.inf if value is None else float(value) for value in term["low"]),
+                tuple(math.inf if value is None else float(value) for value in term["high"]),
+                tuple(float(value) for value in term["idle"]),
+            )
+            for term in values["actions"]
+        )
+        return cls(str(values["task"]), groups, actions, float(values["step_dt"]), tuple(map(str, values["tracked"])))
+
+    # -- matching
+
+    def require_match(self, other: TaskSpec, what: str) -> None:
+        """Check that something made for another spec fits this one.
+
+        Only the groups that it was made for have to be there: a task may observe more.
 
         Args:
-            other: The layout that ``what`` was made for.
-            what: What it is, for the error message, such as "the checkpoint model_10.pt".
+            other: The spec that ``what`` was made for.
+            what: What it is, for the error message, such as "the checkpoint run/model_10.safetensors".
 
         Raises:
             ZprlError: If the tasks, the observations, the actions or the control periods differ.
         """
         if other.task != self.task:
             raise ZprlError(f"{what} belongs to task {other.task}, not to {self.task}; pass --task {other.task}.")
-        for kind in ("observation_terms", "action_terms"):
-            ours, theirs = getattr(self, kind), getattr(other, kind)
+        hint = "use the configuration it was made with or make it anew."
+        for theirs in other.groups:
+            ours = self.group(theirs.name, who=what)
             if ours != theirs:
                 raise ZprlError(
-                    f"{what} was made for {kind.replace('_', ' ')} {_describe(theirs)}, but task {self.task} has "
-                    f"{_describe(ours)}; use the configuration it was made with or make it anew."
+                    f"{what} was made for observation terms {_listed(theirs.features)} of group {theirs.name}, but "
+                    f"task {self.task} has {_listed(ours.features)}; {hint}"
                 )
+        if other.actions != self.actions:
+            alike = [str(term) for term in other.actions] == [str(term) for term in self.actions]
+            describe = _limits if alike else _listed
+            raise ZprlError(
+                f"{what} was made for action terms {describe(other.actions)}, but task {self.task} has "
+                f"{describe(self.actions)}; {hint}"
+            )
         if abs(other.step_dt - self.step_dt) > 1e-9:
             raise ZprlError(
                 f"{what} was made for a control period of {other.step_dt} s, but task {self.task} runs at "
-                f"{self.step_dt} s; use the configuration it was made with or make it anew."
+                f"{self.step_dt} s; {hint}"
             )
 
 
-def _describe(terms: tuple[tuple[str, int], ...]) -> str:
-    return ", ".join(f"{name}[{dim}]" for name, dim in terms)
+def _listed(parts: Iterable[Feature | ActionTerm]) -> str:
+    return ", ".join(map(str, parts))
+
+
+def _limits(terms: Iterable[ActionTerm]) -> str:
+    return ", ".join(f"{t} in [{list(t.low)}, {list(t.high)}] idling at {list(t.idle)}" for t in terms)
+
+
+def _finite_or_none(value: float) -> float | None:
+    return value if math.isfinite(value) else None

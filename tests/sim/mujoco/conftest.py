@@ -15,14 +15,14 @@ TASK = "Zprl-Lift-Franka"
 def lift_environment(physics="mujoco", num_envs=4, overrides=(), configure=None):
     """Make a noiseless environment on the CPU."""
     from zprl.sim.isaaclab import close_env, configure_runtime, launched, make_env, quiet_simulator, resolve_task
-    from zprl.sim.isaaclab.mujoco import settle_physics
+    from zprl.sim.isaaclab.mujoco import choose_engine
 
     configure_runtime("cpu")
     noiseless = "env.observations.policy.enable_corruption=False"
     with quiet_simulator():
         env_cfg, _ = resolve_task(TASK, None, [f"physics={physics}", noiseless, *overrides])
         env_cfg.seed, env_cfg.scene.num_envs = 0, num_envs
-        settle_physics(env_cfg, "cpu")
+        choose_engine(env_cfg, "cpu")
         if configure is not None:
             configure(env_cfg)
         with launched(env_cfg, "cpu"):

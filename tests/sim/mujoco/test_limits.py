@@ -114,10 +114,10 @@ def test_another_mujoco_warp_is_refused():
 
 def resolved(overrides=(), device="cpu"):
     from zprl.sim.isaaclab import resolve_task
-    from zprl.sim.isaaclab.mujoco import settle_physics
+    from zprl.sim.isaaclab.mujoco import choose_engine
 
     env_cfg, _ = resolve_task(TASK, None, overrides)
-    return settle_physics(env_cfg, device), env_cfg.sim.physics
+    return choose_engine(env_cfg, device), env_cfg.sim.physics
 
 
 @pytest.mark.parametrize(

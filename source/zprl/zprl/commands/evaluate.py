@@ -1,127 +1,107 @@
 # Copyright (c) 2026, The ZPRL Project Developers.
 # SPDX-License-Identifier: BSD-3-Clause
 
-"""Evaluation of a checkpoint, or of the bundle exported from it, against its own base policy."""
+"""Evaluate a checkpoint or an exported bundle: it and its base policy on the same initial states, deterministic.
+
+Example: python scripts/evaluate.py --task Zprl-Lift-Franka --checkpoint latest --episodes 200 --json result.json
+"""
 
 from __future__ import annotations
 
 import argparse
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from zprl.deploy.load import Bundle, is_bundle, open_bundle
-from zprl.envs import EnvLayout
-from zprl.evaluation.comparison import base_planner, compare, noise_shape, steered_planner
-from zprl.evaluation.report import result_table
-from zprl.evaluation.rollout import ChunkPlanner, EpisodeResults, Evaluator
-from zprl.policies import FlowPolicy, make_policy_step_on
-from zprl.rl.actor import load_actor
-from zprl.rl.checkpoint import SteeringCheckpoint, find_checkpoint, resolve_base
-from zprl.runs.session import TaskSession
-from zprl.steering import make_steering
+from zprl.commands.options import Command, TaskOptions, add_task_arguments, check_writable, positive_int
 from zprl.utils.errors import ZprlError
-from zprl.utils.files import atomic_json_dump
-from zprl.utils.progress import Progress
-
-if TYPE_CHECKING:
-    from isaaclab.envs import ManagerBasedRLEnv
 
 
-class LoadedPolicies:
-    """The base policy and, of a checkpoint, the steered one, ready to act in an environment.
+@dataclass(frozen=True, kw_only=True)
+class EvaluateOptions(TaskOptions):
+    """Options of the command."""
 
-    Args:
-        session: The task.
-        env: An environment of it.
-        checkpoint: The checkpoint, or None for a base policy alone.
-        base: File of the base policy, if there is no checkpoint.
-    """
-
-    def __init__(
-        self, session: TaskSession, env: ManagerBasedRLEnv, checkpoint: SteeringCheckpoint | None, base: Path | None
-    ) -> None:
-        self.layout = EnvLayout.of(session.task, env)
-        if checkpoint is not None:
-            self.layout.require_match(checkpoint.layout, f"the checkpoint {checkpoint.path}")
-            self.policy: FlowPolicy = session.adopt(checkpoint)
-            meta = checkpoint.policy_meta
-        else:
-            assert base is not None
-            self.policy, meta = session.load_base(base, self.layout)
-        self.step = make_policy_step_on(self.policy, session.device)
-        self.steering = make_steering(session.agent_cfg.steering, self.step, meta)
-        self.base: ChunkPlanner = base_planner(self.steering)
-        self.steered: ChunkPlanner | None = None
-        if checkpoint is not None:
-            self.steered = steered_planner(self.steering, load_actor(checkpoint, session.device))
+    num_envs: int | None = None
+    """Number of worlds, or None for the task's own."""
+    checkpoint: str = "latest"
+    """What to evaluate: "latest", "base", a checkpoint, or the folder of a bundle."""
+    format: str | None = None
+    """Of a bundle, the format to run, or None for its first."""
+    base: Path | None = None
+    """With checkpoint "base": which one, or None for the newest."""
+    episodes: int = 200
+    """Number of episodes."""
+    json: Path | None = None
+    """File for the result, or None."""
 
 
-class BundlePolicies:
-    """The policies of an exported bundle, ready to act in an environment: the files themselves, not their model.
-
-    Args:
-        session: The task.
-        env: An environment of it.
-        bundle: The bundle.
-    """
-
-    def __init__(self, session: TaskSession, env: ManagerBasedRLEnv, bundle: Bundle) -> None:
-        self.layout = EnvLayout.of(session.task, env)
-        self.layout.require_match(bundle.layout, f"the bundle {bundle.folder}")
-        steered = bundle.contract.policy == "steered"
-        self.steered: ChunkPlanner | None = (lambda obs, noise: bundle.act(obs)) if steered else None
-        self.base: ChunkPlanner | None = None
-        if not steered:
-            self.base = lambda obs, noise: bundle.act(obs)
-        elif bundle.has_base:
-            self.base = lambda obs, noise: bundle.act_base(obs)
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add an argument for each of :class:`EvaluateOptions`."""
+    add_task_arguments(parser)
+    parser.add_argument("--num_envs", type=positive_int, help="number of parallel worlds")
+    parser.add_argument(
+        "--checkpoint", metavar="latest|base|PATH|BUNDLE", help="what to evaluate (default: %(default)s)"
+    )
+    parser.add_argument("--format", metavar="NAME", help="of a bundle, the format to run (default: its first)")
+    parser.add_argument("--base", type=Path, metavar="PATH", help="with --checkpoint base: which (default: the newest)")
+    parser.add_argument("--episodes", type=positive_int, help="episodes (default: %(default)s)")
+    parser.add_argument("--json", type=Path, metavar="F", help="file to write the result to")
 
 
-def evaluate_checkpoint(args: argparse.Namespace, overrides: list[str]) -> dict[str, Any]:
-    """Evaluate ``args.checkpoint`` (``latest``, ``base``, a file or a bundle's folder) and print the table.
-
-    Args:
-        args: ``task``, ``device``, ``num_envs``, ``checkpoint``, ``format``, ``base``, ``episodes``, ``seed``,
-            ``json``, ``viz``.
-        overrides: Hydra overrides.
+def run(options: EvaluateOptions, overrides: list[str]) -> dict[str, Any]:
+    """Evaluate and print the table.
 
     Returns:
         What ``--json`` writes.
+
+    Raises:
+        ZprlError: If what is to be evaluated does not exist or belongs to another task, or the file cannot be written.
     """
-    if args.json and (Path(args.json).is_dir() or not Path(args.json).absolute().parent.is_dir()):
-        raise ZprlError(f"--json {args.json} is not a file in an existing folder; name a file to write.")
+    from zprl.deploy.load import is_bundle, open_bundle
+    from zprl.evaluation.comparison import compare
+    from zprl.evaluation.report import flat_result, result_table
+    from zprl.evaluation.rollout import Evaluator, run_all
+    from zprl.runs.find import find_checkpoint, resolve_base
+    from zprl.runs.session import TaskSession
+    from zprl.runs.steered import load_policies
+    from zprl.utils.files import atomic_json_dump
+
+    check_writable("--json", options.json)
     bundle = None
-    if is_bundle(args.checkpoint):
-        bundle = open_bundle(args.checkpoint, args.format)
-    elif args.format is not None:
-        raise ZprlError(f"--format chooses a file of a bundle, and {args.checkpoint} is none; name a bundle's folder.")
+    if is_bundle(options.checkpoint):
+        bundle = open_bundle(options.checkpoint, options.format)
+    elif options.format is not None:
+        raise ZprlError(
+            f"--format chooses a file of a bundle, and {options.checkpoint} is none; name a bundle's folder."
+        )
     checkpoint, base = None, None
-    if bundle is None and args.checkpoint != "base":
-        checkpoint = find_checkpoint(args.checkpoint, args.task, overrides)
-    session = TaskSession(args.task, args.device, overrides, args.num_envs, checkpoint=checkpoint)
-    seed = session.agent_cfg.evaluation.seed if args.seed is None else args.seed
+    if bundle is None and options.checkpoint != "base":
+        checkpoint = find_checkpoint(options.checkpoint, options.task, overrides)
+    session = TaskSession(options.task, options.device, overrides, options.num_envs, checkpoint=checkpoint)
+    seed = session.agent_cfg.evaluation.seed if options.seed is None else options.seed
     if bundle is not None:
-        if bundle.contract.task != args.task:
+        if bundle.contract.task != options.task:
             raise ZprlError(
-                f"the bundle {bundle.folder} belongs to task {bundle.contract.task}, not to {args.task}; pass --task "
-                f"{bundle.contract.task}."
+                f"the bundle {bundle.folder} belongs to task {bundle.contract.task}, not to {options.task}; pass "
+                f"--task {bundle.contract.task}."
             )
-    elif args.checkpoint == "base":
-        base = resolve_base(args.base, args.task)
-    with session.launched(args.viz), session.environment() as env:
+    elif options.checkpoint == "base":
+        base = resolve_base(options.base, options.task)
+    with session.launched(options.viz), session.environment() as env:
         if bundle is not None:
-            loaded = BundlePolicies(session, env, bundle)
+            planners = bundle.planners(env.spec)
             execute_steps, shape = bundle.contract.control.execute_steps, None
             backend, noise = f"bundle/{bundle.kind}", bundle.contract.control.initial_noise.rule
             source, env_steps = str(bundle.folder), bundle.contract.provenance.environment_steps
         else:
-            loaded = LoadedPolicies(session, env, checkpoint, base)
-            execute_steps, shape = loaded.policy.cfg.execute_steps, noise_shape(loaded.policy)
-            backend, noise = loaded.step.backend, loaded.policy.cfg.initial_noise
+            loaded = load_policies(session, env.spec, checkpoint, base)
+            planners = (
+                {"base": loaded.base} if loaded.steered is None else {"base": loaded.base, "steered": loaded.steered}
+            )
+            execute_steps, shape = loaded.base_policy.execute_steps, loaded.noise_shape
+            backend, noise = loaded.base_policy.backend, loaded.base_policy.initial_noise
             source, env_steps = str(checkpoint.path if checkpoint else base), checkpoint.env_steps if checkpoint else 0
-        evaluator = Evaluator(env, loaded.layout, execute_steps)
-        planners = {"base": loaded.base, "steered": loaded.steered}
-        outcomes = run_all(evaluator, {k: p for k, p in planners.items() if p is not None}, args.episodes, seed, shape)
+        outcomes = run_all(Evaluator(env, execute_steps), planners, options.episodes, seed, shape)
     report: dict[str, Any] = {
         **{name: results.summary() for name, results in outcomes.items()},
         "environment_steps": env_steps,
@@ -132,74 +112,14 @@ def evaluate_checkpoint(args: argparse.Namespace, overrides: list[str]) -> dict[
     if len(outcomes) == 2:
         report.update(compare(outcomes["base"], outcomes["steered"]))
     print(result_table(report))
-    result = flat_result(report, args.task, source, args.episodes, seed)
+    result = flat_result(report, options.task, source, options.episodes, seed)
     result["initial_noise"] = noise
     for key, results in (("outcomes", [*outcomes.values()][-1]), ("base_outcomes", outcomes.get("base"))):
         result[key] = results and {"success": results.successes, "steps": results.steps}
-    if args.json:
-        atomic_json_dump(result, Path(args.json))
-        print(f"written to {args.json}")
+    if options.json is not None:
+        atomic_json_dump(result, options.json)
+        print(f"written to {options.json}")
     return result
 
 
-def run_all(
-    evaluator: Evaluator,
-    planners: dict[str, ChunkPlanner],
-    episodes: int,
-    seed: int,
-    noise_shape: tuple[int, int] | None = None,
-) -> dict[str, EpisodeResults]:
-    """Evaluate policies one after another on the same episodes, and show how far it is.
-
-    Args:
-        evaluator: The evaluator.
-        planners: The policies by name.
-        episodes: Number of episodes.
-        seed: Seed of the initial states.
-        noise_shape: See :meth:`Evaluator.run`.
-    """
-    outcomes = {}
-    with Progress(len(planners) * episodes, "evaluating", "episode") as progress:
-        for index, (name, planner) in enumerate(planners.items()):
-            offset = index * episodes
-
-            def advance(done: int, offset: int = offset) -> None:
-                progress.advance(offset + done - progress.done)
-
-            outcomes[name] = evaluator.run(planner, episodes, seed, noise_shape, advance)
-    return outcomes
-
-
-def flat_result(report: dict[str, Any], task: str, checkpoint: str, episodes: int, seed: int) -> dict[str, Any]:
-    """Return an evaluation as the flat keys of ``--json``; of a base policy alone both halves are the same.
-
-    The base policy's numbers are None where a bundle's format does not hold it.
-
-    Args:
-        report: Summaries ``base`` and, if there are both, ``steered``; steps, backend, physics and device.
-        task: Task id.
-        checkpoint: File that was evaluated.
-        episodes: Number of episodes.
-        seed: Seed of the initial states.
-    """
-    base = report.get("base", {})
-    steered = report.get("steered", base)
-    return {
-        "task": task,
-        "checkpoint": checkpoint,
-        "episodes": episodes,
-        "seed": seed,
-        "success_rate": steered["rate"],
-        "success_ci95": [steered["low"], steered["high"]],
-        "base_success_rate": base.get("rate"),
-        "base_success_ci95": [base["low"], base["high"]] if base else None,
-        "mean_steps": steered["mean_steps"],
-        "base_mean_steps": base.get("mean_steps"),
-        "env_steps_trained": report["environment_steps"],
-        **{name: steered[name] for name in ("velocity", "acceleration", "jerk")},
-        **{f"base_{name}": base.get(name) for name in ("velocity", "acceleration", "jerk")},
-        "comparison": report.get("comparison"),
-        "backend": report["backend"],
-        "device": report["device"],
-        "physics": report["physics"],
-    }
+COMMAND = Command(__doc__, EvaluateOptions, add_arguments, run)

@@ -1,44 +1,125 @@
 # Copyright (c) 2026, The ZPRL Project Developers.
 # SPDX-License-Identifier: BSD-3-Clause
 
-"""What the scripts do, as functions of their parsed arguments."""
+"""What the commands' options have in common, and how a command line becomes them."""
 
 from __future__ import annotations
 
 import argparse
+import dataclasses
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from zprl.runs import paths
-from zprl.runs.session import TaskSession
 from zprl.utils.errors import ZprlError
 
-if TYPE_CHECKING:
-    pass
+
+@dataclass(frozen=True, kw_only=True)
+class TaskOptions:
+    """Options of every command that runs a task, in Isaac Lab's style."""
+
+    task: str
+    """Task id."""
+    device: str = "cpu"
+    """Device: "cpu" or "cuda[:N]"."""
+    seed: int | None = None
+    """Seed, or None for the configuration's."""
+    headless: bool = False
+    """Without effect: no window is the default."""
+    viz: str | None = None
+    """Isaac Lab visualizer to open, or None."""
 
 
 def add_task_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the arguments that all commands share, in Isaac Lab's style; what is left over are Hydra overrides."""
+    """Add the arguments of :class:`TaskOptions`."""
     parser.add_argument("--task", required=True, help="task id, such as Zprl-Lift-Franka")
-    parser.add_argument("--device", default="cpu", help="cpu or cuda[:N] (default: %(default)s)")
-    parser.add_argument("--seed", type=seed_int, default=None, help="seed of the run")
+    parser.add_argument("--device", help="cpu or cuda[:N] (default: %(default)s)")
+    parser.add_argument("--seed", type=seed_int, help="seed of the run")
     parser.add_argument(
         "--headless", action="store_true", help="accepted for Isaac Lab's sake: no window is the default"
     )
-    parser.add_argument("--viz", "--visualizer", default=None, metavar="NAME", help="Isaac Lab visualizer to open")
+    parser.add_argument("--viz", "--visualizer", metavar="NAME", help="Isaac Lab visualizer to open")
 
 
-def parse(parser: argparse.ArgumentParser, argv: list[str] | None = None) -> tuple[argparse.Namespace, list[str]]:
-    """Parse arguments and Hydra overrides.
+@dataclass(frozen=True)
+class Command[Options]:
+    """A command; every module of a command has one, ``COMMAND``.
 
-    Returns:
-        The arguments and the overrides (``env.x=1``, ``agent.y=2``, ``physics=NAME``).
+    Attributes:
+        description: Text of ``--help``; the beginning of its first line stands in the list of all commands.
+        options: Dataclass of its options. Its defaults are the parser's.
+        add_arguments: Adds an argument for every field of the options.
+        run: The body. It takes the options and, unless it takes no overrides, a list of Hydra overrides.
+        takes_overrides: Whether what is left over of the command line are Hydra overrides.
+        after_interrupt: See :func:`zprl.utils.errors.run_cli`.
+        in_several_processes: Whether torchrun may start it several times.
     """
-    args, rest = parser.parse_known_args(argv)
-    for text in rest:
-        if text.startswith("-") or "=" not in text:
-            parser.error(f"unrecognized argument: {text} (options start with --, overrides read name=value)")
-    return args, rest
+
+    description: str | None
+    options: type[Options]
+    add_arguments: Callable[[argparse.ArgumentParser], None]
+    run: Callable[..., object]
+    takes_overrides: bool = True
+    after_interrupt: str = "run the same command again"
+    in_several_processes: bool = False
+
+    @property
+    def summary(self) -> str:
+        """First line of the description, up to what it explains after a colon or a semicolon."""
+        return re.split(r"[:;]|\.?\n", (self.description or "").strip(), maxsplit=1)[0]
+
+    def parser(self, program: str | None = None) -> argparse.ArgumentParser:
+        """Return the command's parser.
+
+        Args:
+            program: What its messages call the program, or None for the name of the script.
+        """
+        parser = argparse.ArgumentParser(
+            prog=program, description=self.description, formatter_class=argparse.RawDescriptionHelpFormatter
+        )
+        self.add_arguments(parser)
+        parser.set_defaults(**_defaults(self.options))
+        return parser
+
+    def parse(self, argv: Sequence[str] | None = None, program: str | None = None) -> tuple[Options, list[str]]:
+        """Parse a command line.
+
+        Args:
+            argv: The arguments, or None for this process's.
+            program: See :meth:`parser`.
+
+        Returns:
+            The options and the overrides (``env.x=1``, ``agent.y=2``, ``physics=NAME``).
+        """
+        parser = self.parser(program)
+        if self.takes_overrides:
+            args, overrides = parser.parse_known_args(argv)
+        else:
+            args, overrides = parser.parse_args(argv), []
+        for text in overrides:
+            if text.startswith("-") or "=" not in text:
+                parser.error(f"unrecognized argument: {text} (options start with --, overrides read name=value)")
+        values = {name: tuple(value) if isinstance(value, list) else value for name, value in vars(args).items()}
+        return self.options(**values), overrides
+
+    def __call__(self, argv: Sequence[str] | None = None, program: str | None = None) -> None:
+        """Parse a command line and run the command; see :meth:`parse`."""
+        options, overrides = self.parse(argv, program)
+        arguments = (options, overrides) if self.takes_overrides else (options,)
+        self.run(*arguments)
+
+
+def _defaults(options: type) -> dict[str, Any]:
+    """Return the defaults of the fields that have one."""
+    defaults = {}
+    for field in dataclasses.fields(options):
+        if field.default_factory is not dataclasses.MISSING:
+            defaults[field.name] = field.default_factory()
+        elif field.default is not dataclasses.MISSING:
+            defaults[field.name] = field.default
+    return defaults
 
 
 def positive_int(text: str) -> int:
@@ -57,99 +138,25 @@ def seed_int(text: str) -> int:
     return value
 
 
-def collect_demos(args: argparse.Namespace, overrides: list[str]) -> Path:
-    """Run ``scripts/collect_demos.py``; return the data set."""
-    session = TaskSession(args.task, args.device, overrides, seed=args.seed)
-    from zprl.data.collection import expert_cfg_of
+def comma_separated[T](parse: Callable[[str], T]) -> Callable[[str], tuple[T, ...]]:
+    """Return what parses a list such as "0,1,2", for argparse."""
 
-    cfg = session.agent_cfg.demonstrations
-    cfg.num_demos, cfg.quality, cfg.seed = args.num_demos, args.quality, args.seed
-    if args.dataset_file is None:
-        path = paths.demonstrations_path(args.task, cfg, session.env_cfg, expert_cfg_of(args.task))
-    else:
-        path = Path(args.dataset_file)
-    with session.launched(args.viz):
-        session.collect(path, args.num_demos, args.quality, args.seed)
-    return path
+    def values(text: str) -> tuple[T, ...]:
+        return tuple(parse(part.strip()) for part in text.split(","))
+
+    values.__name__ = f"list of {parse.__name__}"  # for argparse's message
+    return values
 
 
-def pretrain(args: argparse.Namespace, overrides: list[str]) -> Path:
-    """Run ``scripts/pretrain.py``; return the base policy."""
-    session = TaskSession(args.task, args.device, overrides)
-    if args.seed is not None:
-        session.agent_cfg.pretrain.seed = args.seed
-    with session.launched(args.viz):
-        dataset = session.demonstrations(args.dataset_file)
-        path = Path(args.output) if args.output else paths.base_policy_path(args.task, session.agent_cfg, dataset)
-        session.pretrain(dataset, path)
-        with session.environment() as env:
-            session.check_bottleneck(env, path)
-    return path
-
-
-def train(args: argparse.Namespace, overrides: list[str]) -> dict[str, Any]:
-    """Run ``scripts/train.py``; return what ``result.json`` holds."""
-    from zprl.commands.train import train as run_training
-
-    return run_training(args, overrides)
-
-
-def study(args: argparse.Namespace, overrides: list[str], scripts: Path) -> int:
-    """Run ``scripts/study.py``; return how many runs are missing.
+def check_writable(option: str, path: Path | None) -> None:
+    """Check before a command begins that what an option names can become a file.
 
     Args:
-        args: The script's arguments.
-        overrides: Hydra overrides of all runs.
-        scripts: Folder of the scripts that the runs' processes are started with.
+        option: The option.
+        path: What it names, or None if it was not given.
+
+    Raises:
+        ZprlError: If it is a folder, or lies in one that does not exist.
     """
-    from zprl.study.study import run_study
-
-    return run_study(args, overrides, scripts)
-
-
-def evaluate(args: argparse.Namespace, overrides: list[str]) -> dict[str, Any]:
-    """Run ``scripts/evaluate.py``; return what its JSON holds."""
-    from zprl.commands.evaluate import evaluate_checkpoint
-
-    return evaluate_checkpoint(args, overrides)
-
-
-def export(args: argparse.Namespace, overrides: list[str]) -> Path:
-    """Run ``scripts/export.py``; return the bundle."""
-    from zprl.commands.export import export as export_bundle
-
-    return export_bundle(args, overrides)
-
-
-def sim2real(args: argparse.Namespace, overrides: list[str]) -> list[dict[str, Any]]:
-    """Run ``scripts/sim2real.py``; return its rows."""
-    from zprl.commands.sim2real import sim2real as run_bundle
-
-    return run_bundle(args, overrides)
-
-
-def trace_rollout(args: argparse.Namespace, overrides: list[str]) -> dict[str, int]:
-    """Run ``scripts/trace_rollout.py``; return the number of waits by part of a chunk."""
-    session = TaskSession(args.task, args.device, overrides, args.num_envs, args.seed)
-    from zprl.envs import ChunkedVecEnv, EnvLayout
-    from zprl.policies import make_policy_step_on
-    from zprl.profiling.output import check_writable
-    from zprl.profiling.waits import trace_rollout as trace
-    from zprl.steering import make_steering
-
-    check_writable({"trace": args.trace})
-    base = Path(args.base) if args.base else paths.latest_base_policy(args.task)
-    with session.launched(args.viz), session.environment() as env:
-        policy, meta = session.load_base(base, EnvLayout.of(args.task, env))
-        step = make_policy_step_on(policy, session.device)
-        steering = make_steering(session.agent_cfg.steering, step, meta)
-        chunked = ChunkedVecEnv(env, steering, policy.cfg.execute_steps, session.agent_cfg.step_discount)
-        chunked.restart(session.agent_cfg.seed)
-        waits = trace(chunked, args.chunks, args.trace)
-    steps = args.chunks * policy.cfg.execute_steps
-    where = ", ".join(f"{name.removeprefix('zprl.')} {count}" for name, count in waits.items())
-    print(f"policy step on {step.backend}, {session.physics}, {session.device}")
-    print(f"waits for the GPU in {args.chunks} chunks ({steps} environment steps): {where}")
-    if sum(waits.values()) > waits["zprl.sim.isaaclab.launch"]:
-        raise ZprlError("the host waits for the GPU outside of the simulator; the trace shows where.")
-    return waits
+    if path is not None and (path.is_dir() or not path.absolute().parent.is_dir()):
+        raise ZprlError(f"{option} {path} is not a file in an existing folder; name a file to write.")

@@ -1,7 +1,10 @@
 # Copyright (c) 2026, The ZPRL Project Developers.
 # SPDX-License-Identifier: BSD-3-Clause
 
-"""An exported bundle under the disturbances of a real robot, in the simulator: success and smoothness of each."""
+"""Run an exported bundle in the simulator under what a real robot would do to it: base against steered policy.
+
+Example: python scripts/sim2real.py --task Zprl-Lift-Franka --bundle lift_bundle --episodes 200 --plot sim2real.png
+"""
 
 from __future__ import annotations
 
@@ -13,173 +16,135 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import torch
-from torch import Tensor
-
-from isaaclab.utils.seed import configure_seed
-
-from zprl.commands.evaluate import BundlePolicies, run_all
-from zprl.deploy.load import Bundle, open_bundle
-from zprl.evaluation.report import format_table
-from zprl.evaluation.rollout import Evaluator, episode_seed, preserved_random_state
-from zprl.robustness.catalogue import DEFAULT_NAMES, parse_disturbances
-from zprl.robustness.disturbances import Disturbance, Draws, Signal
-from zprl.robustness.disturbed_worlds import EVENT_MODE
-from zprl.robustness.plots import plot_robustness
-from zprl.runs.session import TaskSession
+from zprl.commands.options import Command, TaskOptions, add_task_arguments, check_writable, positive_int
 from zprl.utils.errors import ZprlError, run_cli
-from zprl.utils.files import atomic_json_dump, load_json
 
 if TYPE_CHECKING:
-    from isaaclab.envs import ManagerBasedRLEnv
-
-    from zprl.envs import EnvLayout
+    from zprl.deploy.load import Bundle
+    from zprl.robustness.disturbances import Disturbance
+    from zprl.spec import TaskSpec
 
 Row = dict[str, Any]
 """Result of one disturbance: ``name``, ``strength``, ``unit``, ``physics``, and the summaries ``base`` (None if the
 format does not hold it) and ``steered``."""
 
 
-class DisturbedEnv:
-    """An environment whose signals are disturbed; everything else is the environment's.
+@dataclass(frozen=True, kw_only=True)
+class Sim2RealOptions(TaskOptions):
+    """Options of the command."""
 
-    Args:
-        env: The environment.
-    """
-
-    def __init__(self, env: ManagerBasedRLEnv) -> None:
-        self._env = env
-        self.signal = Signal()
-        self.true_obs = torch.empty(0)
-        """Undisturbed observations (N, D)."""
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._env, name)
-
-    def reset_to(self, state: Any, **options: Any) -> tuple[dict[str, Tensor], dict]:
-        """See :meth:`ManagerBasedRLEnv.reset_to`."""
-        obs, extras = self._env.reset_to(state, **options)
-        return self._observed(obs), extras
-
-    def step(self, action: Tensor) -> tuple[dict[str, Tensor], Tensor, Tensor, Tensor, dict]:
-        """See :meth:`ManagerBasedRLEnv.step`."""
-        self.signal.disturb(self._env)
-        obs, *rest = self._env.step(self.signal.act(action))
-        return self._observed(obs), *rest  # type: ignore[return-value]
-
-    def _observed(self, obs: Any) -> dict[str, Tensor]:
-        self.true_obs = obs["policy"].clone()
-        return {"policy": self.signal.observe(self.true_obs)}
+    bundle: Path
+    """Folder of the bundle."""
+    format: str | None = None
+    """Format to run, or None for the bundle's first."""
+    num_envs: int | None = None
+    """Number of worlds, or None for one per episode."""
+    episodes: int = 200
+    """Number of episodes."""
+    disturbances: str | None = None
+    """Disturbances, "NAME" or "NAME=STRENGTH", separated by commas, or None for all of them."""
+    json: Path | None = None
+    """File for the result, or None."""
+    plot: Path | None = None
+    """PNG for the result, or None."""
 
 
-class DisturbedEvaluator(Evaluator):
-    """Evaluates policies on the evaluation's initial states under a disturbance.
-
-    Args:
-        env: The environment, made with the disturbance's configuration.
-        layout: The task's layout.
-        execute_steps: Environment steps executed of each chunk.
-        disturbance: The disturbance.
-    """
-
-    def __init__(self, env: ManagerBasedRLEnv, layout: EnvLayout, execute_steps: int, disturbance: Disturbance) -> None:
-        self.disturbed = DisturbedEnv(env)
-        super().__init__(self.disturbed, layout, execute_steps)  # type: ignore[arg-type]
-        self.disturbance = disturbance
-
-    def begin_wave(self, seed: int, episodes: range) -> None:
-        """Draw the disturbance of each episode."""
-        env = self.env
-        steps = env.max_episode_length + self.execute_steps
-        draws = Draws(seed, episodes, env.num_envs, steps, str(env.device))
-        self.disturbed.signal = self.disturbance.start(draws, self.layout)
-        if self.disturbance.changes_world:
-            with preserved_random_state():
-                for row, episode in enumerate(episodes):
-                    configure_seed(episode_seed(seed + 3, episode))
-                    ids = torch.tensor([row], device=env.device, dtype=torch.int32)
-                    env.event_manager.apply(mode=EVENT_MODE, env_ids=ids)
-
-    def ee_position(self, obs: Tensor) -> Tensor | None:
-        """Return where the end effector is, not where a disturbed observation says it is."""
-        return self.layout.ee_position(self.disturbed.true_obs)
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add an argument for each of :class:`Sim2RealOptions`."""
+    add_task_arguments(parser)
+    parser.add_argument("--bundle", type=Path, required=True, metavar="DIR", help="bundle that scripts/export.py wrote")
+    parser.add_argument("--format", metavar="NAME", help="format to run (default: the bundle's first)")
+    parser.add_argument("--num_envs", type=positive_int, help="number of parallel worlds")
+    parser.add_argument("--episodes", type=positive_int, help="episodes (default: %(default)s)")
+    parser.add_argument(
+        "--disturbances",
+        metavar="NAME[=STRENGTH],...",
+        help="disturbances, see zprl/robustness/catalogue.py (default: all of them)",
+    )
+    parser.add_argument("--json", type=Path, metavar="F", help="file to write the result to")
+    parser.add_argument("--plot", type=Path, metavar="F", help="PNG file to draw the result into")
 
 
-def sim2real(args: argparse.Namespace, overrides: list[str]) -> list[Row]:
-    """Run ``scripts/sim2real.py``: print the table, and write JSON and figure.
-
-    Args:
-        args: ``task``, ``device``, ``num_envs``, ``seed``, ``viz``, ``bundle``, ``format``, ``episodes``,
-            ``disturbances``, ``json``, ``plot``.
-        overrides: Hydra overrides.
+def run(options: Sim2RealOptions, overrides: list[str]) -> list[Row]:
+    """Print the table, write JSON and figure, and return the rows.
 
     Raises:
         ZprlError: If the bundle does not fit the task, a disturbance is unknown, or an engine is not installed.
     """
-    names = DEFAULT_NAMES if args.disturbances is None else args.disturbances
+    from zprl.deploy.load import open_bundle
+    from zprl.robustness.catalogue import DEFAULT_NAMES, parse_disturbances
+    from zprl.robustness.plots import plot_robustness
+    from zprl.utils.files import atomic_json_dump
+
+    names = DEFAULT_NAMES if options.disturbances is None else options.disturbances
     chosen = parse_disturbances(names)
-    for option in ("json", "plot"):
-        path = getattr(args, option)
-        if path and (Path(path).is_dir() or not Path(path).absolute().parent.is_dir()):
-            raise ZprlError(f"--{option} {path} is not a file in an existing folder; name a file to write.")
-    bundle = open_bundle(args.bundle, args.format)
-    if bundle.contract.task != args.task:
+    check_writable("--json", options.json)
+    check_writable("--plot", options.plot)
+    bundle = open_bundle(options.bundle, options.format)
+    if bundle.contract.task != options.task:
         raise ZprlError(
-            f"the bundle {bundle.folder} belongs to task {bundle.contract.task}, not to {args.task}; pass --task "
+            f"the bundle {bundle.folder} belongs to task {bundle.contract.task}, not to {options.task}; pass --task "
             f"{bundle.contract.task}."
         )
-    chosen = _installed(chosen, explicit=args.disturbances is not None)
+    chosen = _installed(chosen, explicit=options.disturbances is not None)
+    chosen = _reaching(chosen, bundle.spec, explicit=options.disturbances is not None)
     here = {name: d for name, d in chosen.items() if d.physics is None}
-    rows = run_disturbances(args, overrides, bundle, here)
+    rows = run_disturbances(options, overrides, bundle, here)
     for name, disturbance in chosen.items():
         if disturbance.physics is not None:
-            rows.append(_in_other_process(args, overrides, name, disturbance))
+            rows.append(_in_other_process(options, overrides, name, disturbance))
     print(robustness_table(rows))
     result = {
-        "task": args.task,
-        "bundle": str(args.bundle),
+        "task": options.task,
+        "bundle": str(options.bundle),
         "format": bundle.kind,
-        "episodes": args.episodes,
+        "episodes": options.episodes,
         "seed": rows[0]["seed"],
         "rows": rows,
     }
-    if args.json:
-        atomic_json_dump(result, args.json)
-        print(f"written to {args.json}")
-    if args.plot:
-        plot_robustness(args.plot, rows, f"{args.task}, {args.episodes} episodes per bar")
-        print(f"written to {args.plot}")
+    if options.json is not None:
+        atomic_json_dump(result, options.json)
+        print(f"written to {options.json}")
+    if options.plot is not None:
+        plot_robustness(options.plot, rows, f"{options.task}, {options.episodes} episodes per bar")
+        print(f"written to {options.plot}")
     return rows
 
 
 def run_disturbances(
-    args: argparse.Namespace, overrides: list[str], bundle: Bundle, chosen: dict[str, Disturbance]
+    options: Sim2RealOptions, overrides: list[str], bundle: Bundle, chosen: dict[str, Disturbance]
 ) -> list[Row]:
     """Evaluate a bundle under disturbances, in this process and on one engine.
 
     Args:
-        args: See :func:`sim2real`.
+        options: Task, device, episodes and the like.
         overrides: Hydra overrides.
         bundle: The bundle.
         chosen: Disturbances by name.
     """
-    session = TaskSession(args.task, args.device, overrides, min(args.num_envs or args.episodes, args.episodes))
-    seed = session.agent_cfg.evaluation.seed if args.seed is None else args.seed
+    from zprl.evaluation.rollout import run_all
+    from zprl.robustness.evaluator import DisturbedEvaluator
+    from zprl.runs.session import TaskSession
+
+    session = TaskSession(
+        options.task, options.device, overrides, min(options.num_envs or options.episodes, options.episodes)
+    )
+    seed = session.agent_cfg.evaluation.seed if options.seed is None else options.seed
+    targets, taken = getattr(session.env_cfg, "disturbance_targets", None), bundle.contract.control.execute_steps
     rows = []
-    with session.launched(args.viz):
+    with session.launched(options.viz):
         for group in _by_world(chosen):
             with session.environment(configure=next(iter(group.values())).configure) as env:
-                policies = BundlePolicies(session, env, bundle)
-                planners = {k: p for k, p in (("base", policies.base), ("steered", policies.steered)) if p is not None}
+                planners = bundle.planners(env.spec)
+                spec = env.spec.seen_by(observed.name for observed in bundle.spec.groups)
                 for name, disturbance in group.items():
                     print(f"{name}:", file=sys.stderr, flush=True)
-                    evaluator = DisturbedEvaluator(
-                        env, policies.layout, bundle.contract.control.execute_steps, disturbance
-                    )
-                    outcomes = run_all(evaluator, planners, args.episodes, seed)
+                    evaluator = DisturbedEvaluator(env, spec, taken, disturbance, targets)
+                    outcomes = run_all(evaluator, planners, options.episodes, seed)
                     rows.append(
                         {
                             "name": name,
@@ -196,6 +161,8 @@ def run_disturbances(
 
 def robustness_table(rows: list[Row]) -> str:
     """Return the table of all disturbances."""
+    from zprl.evaluation.report import format_table
+
     cells: list[list[str]] = [
         ["disturbance", "strength", "base (95% interval)", "steered (95% interval)", "jerk base", "jerk steered"]
     ]
@@ -239,13 +206,32 @@ def _installed(chosen: dict[str, Disturbance], explicit: bool) -> dict[str, Dist
     return {name: d for name, d in chosen.items() if name not in missing}
 
 
-def _in_other_process(args: argparse.Namespace, overrides: list[str], name: str, disturbance: Disturbance) -> Row:
+def _reaching(chosen: dict[str, Disturbance], spec: TaskSpec, explicit: bool) -> dict[str, Disturbance]:
+    """Leave out what does not reach all that a policy observes, with one line, or refuse it if it was asked for."""
+    from zprl.robustness.disturbances import require_disturbable
+
+    left = {}
+    for name, disturbance in chosen.items():
+        try:
+            require_disturbable(disturbance, spec)
+            left[name] = disturbance
+        except ZprlError as error:
+            if explicit:
+                raise
+            print(f"left out: {name} ({error})", file=sys.stderr, flush=True)
+    return left
+
+
+def _in_other_process(options: Sim2RealOptions, overrides: list[str], name: str, disturbance: Disturbance) -> Row:
     """Evaluate a bundle on another engine; two engines do not share a process."""
+    from zprl.utils.files import load_json
+
     overrides = [text for text in overrides if not text.startswith("physics=")] + [f"physics={disturbance.physics}"]
     with tempfile.TemporaryDirectory() as place:
         job, out = Path(place) / "job.json", Path(place) / "rows.json"
-        job.write_text(json.dumps({"args": vars(args), "overrides": overrides, "name": name}))
-        done = subprocess.run([sys.executable, "-m", __name__, str(job), str(out)])
+        values = asdict(replace(options, disturbances=name, json=out, plot=None))
+        job.write_text(json.dumps({"options": values, "overrides": overrides}, default=str))
+        done = subprocess.run([sys.executable, "-P", "-m", __name__, str(job)])
         if done.returncode != 0:
             raise ZprlError(f"the disturbance {name} could not be run; see the message above.")
         return load_json(out, "result")
@@ -253,15 +239,22 @@ def _in_other_process(args: argparse.Namespace, overrides: list[str], name: str,
 
 def main() -> None:
     """Run one disturbance for :func:`_in_other_process`."""
-    job = json.loads(Path(sys.argv[1]).read_text())
-    args = argparse.Namespace(**job["args"])
-    with contextlib.redirect_stdout(sys.stderr):
-        name = job["name"]
-        rows = run_disturbances(
-            args, job["overrides"], open_bundle(args.bundle, args.format), {name: parse_disturbances(name)[name]}
-        )
-    atomic_json_dump(rows[0], sys.argv[2])
+    from zprl.deploy.load import open_bundle
+    from zprl.robustness.catalogue import parse_disturbances
+    from zprl.utils.files import atomic_json_dump
 
+    job = json.loads(Path(sys.argv[1]).read_text())
+    options = Sim2RealOptions(**job["options"])
+    options = replace(options, bundle=Path(options.bundle))
+    name, out = options.disturbances, options.json
+    assert name is not None and out is not None
+    with contextlib.redirect_stdout(sys.stderr):
+        chosen = {name: parse_disturbances(name)[name]}
+        (row,) = run_disturbances(options, job["overrides"], open_bundle(options.bundle, options.format), chosen)
+    atomic_json_dump(row, out)
+
+
+COMMAND = Command(__doc__, Sim2RealOptions, add_arguments, run)
 
 if __name__ == "__main__":
     run_cli(main)

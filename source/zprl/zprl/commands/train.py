@@ -1,33 +1,70 @@
 # Copyright (c) 2026, The ZPRL Project Developers.
 # SPDX-License-Identifier: BSD-3-Clause
 
-"""What ``scripts/train.py`` does: makes what is missing, and trains in one process or as one of several."""
+"""Train a steered policy: demonstrations, base policy and reinforcement learning, whatever is missing.
+
+Example: python scripts/train.py --task Zprl-Lift-Franka --seed 1 agent.steering.scale=0.6
+In several processes: torchrun --nproc_per_node=2 scripts/train.py --task Zprl-Lift-Franka
+"""
 
 from __future__ import annotations
 
 import argparse
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from zprl.runs import paths
-from zprl.runs.session import TaskSession
+from zprl.commands.options import Command, TaskOptions, add_task_arguments, positive_int
 from zprl.utils import processes
 from zprl.utils.errors import ZprlError
 
 if TYPE_CHECKING:
-    from isaaclab.envs import ManagerBasedRLEnv, ManagerBasedRLEnvCfg
+    from isaaclab.envs import ManagerBasedRLEnvCfg
 
     from zprl.rl.checkpoint import SteeringCheckpoint
+    from zprl.runs.session import TaskSession
 
 
-def train(args: argparse.Namespace, overrides: list[str]) -> dict[str, Any]:
-    """Run ``scripts/train.py``.
+@dataclass(frozen=True, kw_only=True)
+class TrainOptions(TaskOptions):
+    """Options of the command."""
 
-    Args:
-        args: ``task``, ``device``, ``seed``, ``viz``, ``method``, ``algo``, ``num_envs``, ``max_iterations``, ``base``,
-            ``dataset_file``, ``checkpoint``, ``run_dir``.
-        overrides: Hydra overrides.
+    method: str | None = None
+    """What is learned, or None for the default or the checkpoint's."""
+    algo: str | None = None
+    """The learner, "ppo" or "sac", or None for the default or the checkpoint's."""
+    num_envs: int | None = None
+    """Number of worlds of all processes, or None for the task's own."""
+    max_iterations: int | None = None
+    """Iterations in total, or None for the configuration's."""
+    base: Path | None = None
+    """Base policy to steer, or None to train it if it is not there."""
+    dataset_file: Path | None = None
+    """Demonstrations, or None to collect them if they are not there."""
+    run_dir: Path | None = None
+    """Folder of the run, or None for a new one below logs/rsl_rl/."""
+    checkpoint: str | None = None
+    """Checkpoint to continue from, "latest" or a file, or None."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add an argument for each of :class:`TrainOptions`."""
+    add_task_arguments(parser)
+    parser.add_argument("--method", metavar="NAME", help="what is learned (default: zprl); docs/methods.md")
+    parser.add_argument("--algo", metavar="ppo|sac", help="the learner (default: ppo)")
+    parser.add_argument("--num_envs", type=positive_int, help="number of worlds, of all processes")
+    parser.add_argument("--max_iterations", type=positive_int, help="iterations in total, also when continuing")
+    parser.add_argument("--base", type=Path, metavar="PATH", help="base policy to steer instead of training one")
+    parser.add_argument("--dataset_file", type=Path, metavar="F", help="demonstrations instead of collecting them")
+    parser.add_argument(
+        "--run_dir", type=Path, metavar="DIR", help="folder of the run (default: a new one below logs/rsl_rl/)"
+    )
+    parser.add_argument("--checkpoint", metavar="latest|PATH", help="checkpoint to continue from")
+
+
+def run(options: TrainOptions, overrides: list[str]) -> dict[str, Any]:
+    """Make what is missing, and train in one process or as one of several.
 
     Returns:
         What ``result.json`` holds.
@@ -35,17 +72,18 @@ def train(args: argparse.Namespace, overrides: list[str]) -> dict[str, Any]:
     Raises:
         ZprlError: If the options do not go together, or do not fit the checkpoint or the number of processes.
     """
-    from zprl.rl.checkpoint import find_checkpoint
     from zprl.rl.methods import DEFAULT_ALGORITHM, DEFAULT_METHOD
+    from zprl.runs.find import find_checkpoint
+    from zprl.runs.session import TaskSession
 
     start = time.perf_counter()
-    method, algorithm = args.method or DEFAULT_METHOD, args.algo or DEFAULT_ALGORITHM
+    method, algorithm = options.method or DEFAULT_METHOD, options.algo or DEFAULT_ALGORITHM
     checkpoint = None
-    if args.checkpoint is not None:
-        checkpoint = find_checkpoint(args.checkpoint, args.task, overrides)
+    if options.checkpoint is not None:
+        checkpoint = find_checkpoint(options.checkpoint, options.task, overrides)
         for option, given, theirs in (
-            ("--method", args.method, checkpoint.method),
-            ("--algo", args.algo, checkpoint.algorithm),
+            ("--method", options.method, checkpoint.method),
+            ("--algo", options.algo, checkpoint.algorithm),
         ):
             if given not in (None, theirs):
                 raise ZprlError(
@@ -53,47 +91,52 @@ def train(args: argparse.Namespace, overrides: list[str]) -> dict[str, Any]:
                 )
         algorithm = checkpoint.algorithm
     _check_processes(algorithm, checkpoint)
-    device = processes.own_device(args.device)
-    session = TaskSession(args.task, device, overrides, args.num_envs, args.seed, method, algorithm, checkpoint)
+    device = processes.own_device(options.device)
+    session = TaskSession(
+        options.task, device, overrides, options.num_envs, options.seed, method, algorithm, checkpoint
+    )
     if checkpoint is not None:
         path = checkpoint.path
-        if checkpoint.layout.task != args.task:
+        if checkpoint.spec.task != options.task:
             raise ZprlError(
-                f"the checkpoint {path} belongs to task {checkpoint.layout.task}, not to {args.task}; pass --task "
-                f"{checkpoint.layout.task}."
+                f"the checkpoint {path} belongs to task {checkpoint.spec.task}, not to {options.task}; pass --task "
+                f"{checkpoint.spec.task}."
             )
-        if args.base is not None or args.dataset_file is not None:
+        if options.base is not None or options.dataset_file is not None:
             raise ZprlError("--checkpoint continues a run with its own base policy; drop --base and --dataset_file.")
-        session.adopt_run(checkpoint)
-        if args.seed is not None:
-            session.agent_cfg.seed = session.env_cfg.seed = args.seed
-    if args.max_iterations is not None:
-        session.agent_cfg.max_iterations = args.max_iterations
+        session.take_over_run(checkpoint)
+        if options.seed is not None:
+            session.agent_cfg.seed = session.env_cfg.seed = options.seed
+    if options.max_iterations is not None:
+        session.agent_cfg.max_iterations = options.max_iterations
     _check_shares(session)
-    run_dir = _chosen_run_dir(args.run_dir, checkpoint)
-    with session.launched(args.viz), processes.joined(session.device):
+    run_dir = _chosen_run_dir(options.run_dir, checkpoint)
+    with session.launched(options.viz), processes.joined(session.device):
         base = None
         if checkpoint is None:
-            base = processes.first_then_others(lambda: _base_policy(session, args.base, args.dataset_file))
+            base = processes.first_then_others(lambda: _base_policy(session, options.base, options.dataset_file))
         return _train(session, base, checkpoint, run_dir, start)
 
 
-def _chosen_run_dir(run_dir: str | None, checkpoint: SteeringCheckpoint | None) -> Path | None:
+def _chosen_run_dir(run_dir: Path | None, checkpoint: SteeringCheckpoint | None) -> Path | None:
     """Return the folder that a run goes on in or that ``--run_dir`` names, or None for a new one."""
+    from zprl.rl.checkpoint import checkpoints
+
     if checkpoint is not None:
-        if run_dir is not None and Path(run_dir).resolve() != checkpoint.path.parent.resolve():
+        if run_dir is not None and run_dir.resolve() != checkpoint.path.parent.resolve():
             raise ZprlError(
                 f"--checkpoint continues the run in {checkpoint.path.parent}, not in {run_dir}; drop --run_dir."
             )
         return checkpoint.path.parent
     if run_dir is None:
         return None
-    path = Path(run_dir)
-    if path.exists() and not path.is_dir():
-        raise ZprlError(f"--run_dir {path} is a file; name a folder.")
-    if (path / "run.json").exists() or paths.checkpoints(path):
-        raise ZprlError(f"--run_dir {path} holds a run already; continue it with --checkpoint, or name another folder.")
-    return path
+    if run_dir.exists() and not run_dir.is_dir():
+        raise ZprlError(f"--run_dir {run_dir} is a file; name a folder.")
+    if (run_dir / "run.json").exists() or checkpoints(run_dir):
+        raise ZprlError(
+            f"--run_dir {run_dir} holds a run already; continue it with --checkpoint, or name another folder."
+        )
+    return run_dir
 
 
 def _check_processes(algorithm: str, checkpoint: SteeringCheckpoint | None) -> None:
@@ -127,22 +170,16 @@ def _check_shares(session: TaskSession) -> None:
         )
 
 
-def _base_policy(session: TaskSession, base: str | None, dataset_file: str | None) -> Path:
+def _base_policy(session: TaskSession, base: Path | None, dataset_file: Path | None) -> Path:
     """Return the base policy to steer, training it first if it is not there."""
     from zprl.policies import load_policy
+    from zprl.runs.base_policy import find_or_collect, find_or_train
 
-    if base is not None:
-        path = Path(base)
-        load_policy(path)
-        print(f"base policy: given {path}")
-        return path
-    dataset = session.demonstrations(dataset_file)
-    path = paths.base_policy_path(session.task, session.agent_cfg, dataset)
-    if path.is_file():
-        print(f"base policy: found {path}")
-    else:
-        session.pretrain(dataset, path)
-    return path
+    if base is None:
+        return find_or_train(session, find_or_collect(session, dataset_file))
+    load_policy(base)
+    print(f"base policy: given {base}")
+    return base
 
 
 def _configure_worlds(cfg: ManagerBasedRLEnvCfg, algorithm: str) -> None:
@@ -161,34 +198,34 @@ def _train(
     start: float,
 ) -> dict[str, Any]:
     from zprl.evaluation.report import result_table
+    from zprl.policies import make_base_policy
     from zprl.rl.trainer import SteeringTrainer
+    from zprl.runs import paths
+    from zprl.runs.base_policy import check_bottleneck, load_base
     from zprl.runs.manifest import write_run_files
-    from zprl.spec import EnvLayout
 
     num_envs = processes.share(session.env_cfg.scene.num_envs, "--num_envs")
     with session.environment(num_envs, lambda cfg: _configure_worlds(cfg, session.agent_cfg.algo)) as env:
-        layout = EnvLayout.of(session.task, env)
         if checkpoint is not None:
-            layout.require_match(checkpoint.layout, f"the checkpoint {checkpoint.path}")
-            policy, meta = session.adopt(checkpoint), checkpoint.policy_meta
+            env.spec.require_match(checkpoint.spec, f"the checkpoint {checkpoint.path}")
+            policy, meta, file = session.take_over_policy(checkpoint), checkpoint.policy_meta, checkpoint.base
         else:
             assert base is not None
-            policy, meta = session.load_base(base, layout)
-            processes.first_then_others(lambda: _check_bottleneck_once(session, env, base))
+            (policy, meta), file = load_base(session, base, env.spec), base
+
+            def check_once() -> None:
+                if not file.with_suffix(".json").is_file():
+                    check_bottleneck(env, policy, meta, session.agent_cfg.evaluation, file)
+
+            processes.first_then_others(check_once)
         if run_dir is None:
             new = paths.new_run_dir(session.agent_cfg.experiment_name, session.agent_cfg.run_name)
             folder: Path = processes.gather(new)[0]
         else:
             folder = run_dir
-        trainer = SteeringTrainer(
-            env,
-            layout,
-            policy,
-            meta,
-            session.agent_cfg,
-            folder,
-            {"physics": session.physics, "device": session.device},
-        )
+        base_policy = make_base_policy(policy, meta, session.device)
+        settings = {"physics": session.physics, "device": session.device}
+        trainer = SteeringTrainer(env, base_policy, file, session.agent_cfg, folder, settings)
         if checkpoint is not None:
             trainer.resume(checkpoint)
             print(f"continuing {checkpoint.path} at {trainer.runner.env_steps:,} env steps")
@@ -198,7 +235,7 @@ def _train(
             print(f"run: {folder}")
         print(
             f"{session.agent_cfg.algo.upper()} learns {trainer.steering.describe()}; policy step on "
-            f"{trainer.step.backend}, initial noise {policy.cfg.initial_noise}"
+            f"{base_policy.backend}, initial noise {base_policy.initial_noise}"
         )
         steered = trainer.train()
         result = trainer.result(steered)
@@ -211,11 +248,6 @@ def _train(
     return result
 
 
-def _check_bottleneck_once(session: TaskSession, env: ManagerBasedRLEnv, base: Path) -> None:
-    if not base.with_suffix(".json").is_file():
-        session.check_bottleneck(env, base)
-
-
 def time_table(result: dict[str, Any]) -> str:
     """Return two lines on where the time went."""
     split = ", ".join(f"{name} {100 * share:.1f}%" for name, share in result["time_split"].items())
@@ -225,3 +257,13 @@ def time_table(result: dict[str, Any]) -> str:
         f"min; everything {result['total_minutes']:.1f} min\n"
         f"training {rate:,.0f} env steps/s, bare environment with random actions {bare:,.0f} ({100 * rate / bare:.0f}%)"
     )
+
+
+COMMAND = Command(
+    __doc__,
+    TrainOptions,
+    add_arguments,
+    run,
+    after_interrupt="continue with --checkpoint latest",
+    in_several_processes=True,
+)

@@ -3,6 +3,7 @@
 
 """Demonstration data sets."""
 
-from zprl.data.demonstrations import Demonstrations, load_demonstrations
-
-__all__ = ["Demonstrations", "load_demonstrations"]
+from zprl.data.demonstrations import Demonstration as Demonstration
+from zprl.data.demonstrations import Demonstrations as Demonstrations
+from zprl.data.demonstrations import load_demonstrations as load_demonstrations
+from zprl.data.demonstrations import save_demonstrations as save_demonstrations

@@ -1,104 +1,161 @@
 # Copyright (c) 2026, The ZPRL Project Developers.
 # SPDX-License-Identifier: BSD-3-Clause
 
-"""Reading of demonstrations from HDF5 files in the form that Isaac Lab and robomimic share.
+"""Demonstrations in HDF5 files of the form that Isaac Lab and robomimic share.
 
 ::
 
-    data                      attributes: total (number of steps), env_args (JSON), zprl (JSON, see below)
-    data/demo_0               attributes: num_samples (T), success (bool)
-    data/demo_0/obs/<term>    (T, width), one data set per observation term
-    data/demo_0/actions       (T, A)
-    data/demo_0/rewards       (T,)
-    data/demo_0/dones         (T,)
+    data                        attributes: total (number of steps), env_args (JSON), zprl (JSON, see below)
+    data/demo_0                 attributes: num_samples (T), success (bool)
+    data/demo_0/obs/<feature>   (T, size) or of an image (T, ...), one data set per feature
+    data/demo_0/actions         (T, A)
+    data/demo_0/rewards         (T,)
+    data/demo_0/dones           (T,)
 
-The attribute ``zprl`` says how the terms make up a vector, which the form itself leaves open::
+The attribute ``zprl`` says how the features make up observations, which the form itself leaves open::
 
-    {"format_version": 1, "task": "...", "step_dt": 0.02, "quality": "...", "seed": 0, "num_demos": 100,
-     "observation_terms": [["joint_pos", 9], ...], "action_terms": [["arm_action", 6], ...]}
+    {"format_version": 2, "spec": {...}, "quality": "...", "seed": 0, "num_demos": 100}
+
+where ``spec`` is what :meth:`zprl.spec.TaskSpec.to_dict` returns.
 """
 
 from __future__ import annotations
 
+import io
 import json
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import h5py
 import numpy as np
 
+from zprl.spec import Feature, TaskSpec
 from zprl.utils.errors import ZprlError
+from zprl.utils.files import atomic_write
 
 if TYPE_CHECKING:
     from _typeshed import StrPath
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 """Version of the attribute ``zprl``."""
 
 
 @dataclass(frozen=True)
+class Demonstration:
+    """A recorded episode of T control steps.
+
+    Attributes:
+        observations: Observations before each action by group: (T, D) float32, or of an image (T, ...).
+        actions: Actions (T, A), float32.
+        rewards: Rewards (T,), float32.
+        dones: Whether the episode ended after the step (T,), bool.
+        success: Whether it reached the task's goal.
+    """
+
+    observations: Mapping[str, np.ndarray]
+    actions: np.ndarray
+    rewards: np.ndarray
+    dones: np.ndarray
+    success: bool
+
+
+@dataclass(frozen=True)
 class Demonstrations:
-    """Demonstrations of one task. Entry i of every list belongs to demonstration i, of T_i control steps."""
+    """Demonstrations of one task.
+
+    Attributes:
+        path: File that they were read from.
+        spec: What was observed and done.
+        quality: Which demonstrator recorded them.
+        seed: Seed of the recording.
+        episodes: The demonstrations.
+        env_args: Environment arguments that Isaac Lab and robomimic keep; empty if the file has none.
+    """
 
     path: Path
-    """File that they were read from."""
-
-    task: str
-    """Name of the task."""
-
-    step_dt: float
-    """Duration of a control step, in s."""
-
+    spec: TaskSpec
     quality: str
-    """Which demonstrator recorded them."""
-
     seed: int
-    """Seed of the recording."""
+    episodes: list[Demonstration] = field(default_factory=list)
+    env_args: dict[str, Any] = field(default_factory=dict)
 
-    observation_terms: tuple[tuple[str, int], ...]
-    """Name and width of each observation term, in the order of the observation vector."""
-
-    action_terms: tuple[tuple[str, int], ...]
-    """Name and width of each action term, in the order of the action vector."""
-
-    env_args: dict[str, Any]
-    """Environment arguments that Isaac Lab and robomimic keep; empty if the file has none."""
-
-    observations: list[np.ndarray]
-    """Observations (T_i, obs_dim), float32."""
-
-    actions: list[np.ndarray]
-    """Actions (T_i, action_dim), float32."""
-
-    rewards: list[np.ndarray]
-    """Rewards (T_i,), float32."""
-
-    dones: list[np.ndarray]
-    """Whether the episode ended after the step (T_i,), bool."""
-
-    success: list[bool]
-    """Whether the demonstration reached the task's goal."""
+    @property
+    def task(self) -> str:
+        """Task id."""
+        return self.spec.task
 
     @property
     def num_demos(self) -> int:
         """Number of demonstrations."""
-        return len(self.actions)
+        return len(self.episodes)
 
     @property
     def num_steps(self) -> int:
         """Number of control steps of all demonstrations together."""
-        return sum(len(actions) for actions in self.actions)
+        return sum(len(episode.actions) for episode in self.episodes)
 
     @property
-    def obs_dim(self) -> int:
-        """Width of the observation vector."""
-        return sum(width for _, width in self.observation_terms)
+    def num_successes(self) -> int:
+        """Number of demonstrations that reached the goal."""
+        return sum(episode.success for episode in self.episodes)
 
-    @property
-    def action_dim(self) -> int:
-        """Width of the action vector."""
-        return sum(width for _, width in self.action_terms)
+
+def metadata(spec: TaskSpec, quality: str, seed: int, num_demos: int) -> str:
+    """Return the attribute ``zprl`` of a file."""
+    values = {"format_version": FORMAT_VERSION, "spec": spec.to_dict()}
+    return json.dumps({**values, "quality": quality, "seed": seed, "num_demos": num_demos}, allow_nan=False)
+
+
+def save_demonstrations(
+    path: StrPath, spec: TaskSpec, episodes: Sequence[Demonstration], quality: str = "given", seed: int = 0
+) -> None:
+    """Write demonstrations that did not come from a task's expert, complete or not at all.
+
+    Args:
+        path: File to create or to replace.
+        spec: What was observed and done.
+        episodes: The demonstrations.
+        quality: Which demonstrator recorded them.
+        seed: Seed of the recording.
+
+    Raises:
+        ZprlError: If an episode's arrays do not fit the spec.
+        OSError: If the file cannot be written.
+    """
+    # In memory: the HDF5 library crashes the process when the disk is full.
+    content = io.BytesIO()
+    with h5py.File(content, "w") as file:
+        data = file.create_group("data")
+        data.attrs["total"] = sum(len(episode.actions) for episode in episodes)
+        data.attrs["zprl"] = metadata(spec, quality, seed, len(episodes))
+        for index, episode in enumerate(episodes):
+            demo = data.create_group(f"demo_{index}")
+            demo.attrs["num_samples"] = len(episode.actions)
+            demo.attrs["success"] = bool(episode.success)
+            for group in spec.groups:
+                values = episode.observations[group.name]
+                if values.shape != (len(episode.actions), *group.shape):
+                    raise ZprlError(
+                        f"demonstration {index} holds {len(episode.actions)} actions and observations {group.name} of "
+                        f"shape {values.shape}; one of shape {group.shape} belongs to each action."
+                    )
+                if group.is_image and values.dtype != np.dtype(group.features[0].dtype):
+                    raise ZprlError(
+                        f"demonstration {index} holds images {group.name} of {values.dtype}, and the spec says "
+                        f"{group.features[0].dtype}."
+                    )
+                if group.is_image:
+                    demo[f"obs/{group.features[0].name}"] = values
+                    continue
+                for name, place in group.slices().items():
+                    demo[f"obs/{name}"] = values[:, place].astype(np.float32)
+            demo["actions"] = np.asarray(episode.actions, dtype=np.float32)
+            demo["rewards"] = np.asarray(episode.rewards, dtype=np.float32)
+            demo["dones"] = np.asarray(episode.dones, dtype=np.uint8)
+    with atomic_write(path) as file:
+        file.write(content.getbuffer())
 
 
 def load_demonstrations(path: StrPath) -> Demonstrations:
@@ -140,29 +197,22 @@ class _Reader:
         data = self._member(self.file, "data", h5py.Group)
         meta = self._json_attribute(data, "zprl")
         if meta.get("format_version") != FORMAT_VERSION:
-            self._fail(f"has format version {meta.get('format_version')}, and this ZPRL reads version {FORMAT_VERSION}")
+            self._fail(
+                f"has format version {meta.get('format_version')}, and this ZPRL reads version {FORMAT_VERSION}; "
+                "record it again or install a matching version"
+            )
         try:
-            observation_terms = tuple((str(name), int(width)) for name, width in meta["observation_terms"])
-            action_terms = tuple((str(name), int(width)) for name, width in meta["action_terms"])
             demonstrations = Demonstrations(
                 path=self.path,
-                task=str(meta["task"]),
-                step_dt=float(meta["step_dt"]),
+                spec=TaskSpec.from_dict(meta["spec"]),
                 quality=str(meta["quality"]),
                 seed=int(meta["seed"]),
-                observation_terms=observation_terms,
-                action_terms=action_terms,
                 env_args=self._json_attribute(data, "env_args") if "env_args" in data.attrs else {},
-                observations=[],
-                actions=[],
-                rewards=[],
-                dones=[],
-                success=[],
             )
             expected_demos = int(meta["num_demos"])
         except KeyError as error:
             self._fail(f"lacks the entry {error} in the attribute 'zprl' of the group 'data'")
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, ZprlError) as error:
             self._fail(f"has a wrong entry in the attribute 'zprl' of the group 'data' ({error})")
 
         names = [name for name in data if name.startswith("demo_") and name.removeprefix("demo_").isdecimal()]
@@ -172,25 +222,39 @@ class _Reader:
             self._fail(f"holds {len(names)} of {expected_demos} demonstrations: its recording was cut short")
         # By number: the names in order of the alphabet would put demo_10 before demo_2.
         for name in sorted(names, key=lambda name: int(name.removeprefix("demo_"))):
-            self._read_demo(self._member(data, name, h5py.Group), demonstrations)
+            demonstrations.episodes.append(self._read_demo(self._member(data, name, h5py.Group), demonstrations.spec))
         return demonstrations
 
-    def _read_demo(self, demo: h5py.Group, demonstrations: Demonstrations) -> None:
-        actions = self._array(demo, "actions", demonstrations.action_dim)
+    def _read_demo(self, demo: h5py.Group, spec: TaskSpec) -> Demonstration:
+        actions = self._array(demo, "actions", spec.action_dim)
         length = len(actions)
         if length == 0:
             self._fail(f"has no steps in {demo.name}")
         if int(demo.attrs.get("num_samples", length)) != length:
             self._fail(f"has {length} actions in {demo.name}, which should have {demo.attrs['num_samples']}")
         obs = self._member(demo, "obs", h5py.Group)
-        terms = [self._array(obs, name, width, length) for name, width in demonstrations.observation_terms]
-        demonstrations.observations.append(np.concatenate(terms, axis=1))
-        demonstrations.actions.append(actions)
-        demonstrations.rewards.append(self._array(demo, "rewards", None, length))
-        demonstrations.dones.append(self._array(demo, "dones", None, length).astype(bool))
+        observations = {}
+        for group in spec.groups:
+            if group.is_image:
+                observations[group.name] = self._image(obs, group.features[0], (length, *group.shape))
+            else:
+                parts = [self._array(obs, feature.name, feature.size, length) for feature in group.features]
+                observations[group.name] = np.concatenate(parts, axis=1)
+        rewards = self._array(demo, "rewards", None, length)
+        dones = self._array(demo, "dones", None, length).astype(bool)
         if "success" not in demo.attrs:
             self._fail(f"lacks the attribute 'success' of {demo.name}")
-        demonstrations.success.append(bool(demo.attrs["success"]))
+        return Demonstration(observations, actions, rewards, dones, bool(demo.attrs["success"]))
+
+    def _image(self, group: h5py.Group, feature: Feature, shape: tuple[int, ...]) -> np.ndarray:
+        """Read the images of a camera, in the type that they were recorded in."""
+        dataset = self._member(group, feature.name, h5py.Dataset)
+        if dataset.shape != shape or dataset.dtype != np.dtype(feature.dtype):
+            self._fail(
+                f"has {dataset.dtype} of shape {dataset.shape} at {dataset.name}, and {feature.dtype} of shape {shape} "
+                "was expected"
+            )
+        return dataset[()]
 
     def _array(self, group: h5py.Group, name: str, width: int | None, length: int | None = None) -> np.ndarray:
         """Read a data set (length, width) as finite float32; a width of None stands for shape (length,)."""
@@ -200,10 +264,9 @@ class _Reader:
         if len(shape) != len(expected) or any(e is not None and s != e for s, e in zip(shape, expected, strict=True)):
             wanted = ", ".join("any" if size is None else str(size) for size in expected)
             self._fail(f"has shape {shape} at {dataset.name}, and ({wanted}) was expected")
-        try:
-            array = dataset[()].astype(np.float32)
-        except (TypeError, ValueError):
+        if dataset.dtype.kind not in "biuf":
             self._fail(f"holds no numbers at {dataset.name}")
+        array = dataset[()].astype(np.float32)
         if not np.isfinite(array).all():
             self._fail(f"holds NaN or infinity at {dataset.name}")
         return array
@@ -220,7 +283,7 @@ class _Reader:
             self._fail(f"lacks the attribute {name!r} of the group 'data': it was not recorded by ZPRL")
         try:
             value = json.loads(str(group.attrs[name]))
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             self._fail(f"has an attribute {name!r} that is not JSON ({error})")
         if not isinstance(value, dict):
             self._fail(f"has an attribute {name!r} that is not a JSON object")

@@ -5,44 +5,30 @@
 
 from __future__ import annotations
 
-import copy
 import dataclasses
 import os
 import shutil
 import sys
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
-from zprl.deploy import formats, verify
+from zprl.deploy import verify
 from zprl.deploy.contract import CONTRACT_FILE, GOLDEN_FILE, Contract, write_contract
 from zprl.deploy.contract_parts import BundleFile
-from zprl.deploy.describe import Experience, build_contract, describe_origin
+from zprl.deploy.describe import build_contract, describe_origin
 from zprl.deploy.formats import FORMATS
 from zprl.deploy.golden import Recording, record_episodes
-from zprl.deploy.steered import (
-    NativeSteeredPolicy,
-    PortableSteeredPolicy,
-    SteeredPolicy,
-    TorchSteeredPolicy,
-    actor_network,
-)
-from zprl.envs import EnvLayout
-from zprl.policies import FlowPolicy
-from zprl.policies.native.blob import pack_policy
+from zprl.deploy.source import Source as Source
+from zprl.envs.description import describe_env
+from zprl.envs.task_env import TaskEnv
 from zprl.policies.native.library import multiplies_bfloat16
-from zprl.rl.actor import make_actor
-from zprl.rl.checkpoint import SteeringCheckpoint
-from zprl.rl.packed_actor import pack_actor
 from zprl.utils.errors import ZprlError
 from zprl.utils.files import atomic_write, checksum, load_json
-
-if TYPE_CHECKING:
-    from isaaclab.envs import ManagerBasedRLEnv
 
 RECORDING_WORLDS = 8
 RECORDING_SEED = 300_000
@@ -51,53 +37,54 @@ RANDOM_CASES = 1000
 """Number of random observations that every format is checked on, beside the recorded ones."""
 
 
-@dataclass
-class Source:
-    """What is exported.
+@dataclass(frozen=True)
+class Exported:
+    """A bundle that was written.
 
     Attributes:
-        path: File of the checkpoint or base policy.
-        policy: The base policy, with the inference settings of the export.
-        meta: What was saved with it.
-        residual_scale: Lambda; 0 for a base policy.
-        checkpoint: The checkpoint, or None for a base policy.
+        folder: The bundle.
+        contract: Its contract, without files.
+        recording: Its recorded episodes.
+        errors: A table of its formats' errors.
     """
 
-    path: Path
-    policy: FlowPolicy
-    meta: dict[str, Any]
-    residual_scale: float
-    checkpoint: SteeringCheckpoint | None
+    folder: Path
+    contract: Contract
+    recording: Recording
+    errors: str
 
-    def __post_init__(self) -> None:
-        self.actor = None if self.checkpoint is None else actor_network(self.checkpoint)
 
-    def blob(self, dtype: str) -> Tensor:
-        """Return the native blob, with the actor if there is one."""
-        actor = None
-        if self.checkpoint is not None:
-            actor = pack_actor(make_actor(self.checkpoint), self.residual_scale)
-        return pack_policy(self.policy, dtype, actor=actor)
+def export_policy(
+    env: TaskEnv,
+    source: Source,
+    output: Path,
+    kinds: Sequence[str],
+    precision: str = "float32",
+    seed: int = RECORDING_SEED,
+    force: bool = False,
+) -> Exported:
+    """Let a policy act, describe it, and write it as a bundle, which is verified before it gets its name.
 
-    def reference(self) -> PortableSteeredPolicy:
-        """Return the policy in double precision."""
-        actor = None if self.actor is None else copy.deepcopy(self.actor).double()
-        return PortableSteeredPolicy(copy.deepcopy(self.policy).double(), actor, self.residual_scale).double().eval()
+    Args:
+        env: An environment of its task.
+        source: The policy.
+        output: Folder to make, or with ``force`` to replace.
+        kinds: Formats, keys of :data:`zprl.deploy.formats.FORMATS`; what the native core cannot run is left out, with
+            a line on stderr.
+        precision: "float32" or "bfloat16", of the native formats.
+        seed: Seed of the recorded episodes.
+        force: Whether a bundle that is there is replaced.
 
-    def portable(self, for_onnx_runtime: bool = False) -> PortableSteeredPolicy:
-        """Return the policy in portable operators."""
-        return PortableSteeredPolicy(self.policy, self.actor, self.residual_scale, for_onnx_runtime).eval()
-
-    def python(self) -> SteeredPolicy:
-        """Return the policy as evaluation runs it, in single precision."""
-        try:
-            return self.native("float32")
-        except ZprlError:
-            return TorchSteeredPolicy(self.policy, self.actor, self.residual_scale).eval()
-
-    def native(self, dtype: str) -> NativeSteeredPolicy:
-        """Return the policy on the native operators."""
-        return NativeSteeredPolicy(self.policy, self.actor, self.residual_scale, dtype).eval()
+    Raises:
+        ZprlError: If the policy does not fit the task, nothing can be exported, the folder cannot be written, or a
+            file that was written does not reproduce the policy.
+    """
+    check_output(output, force)
+    kinds = runnable_kinds(source, list(kinds), precision)
+    env.spec.require_match(source.spec, f"the policy {source.path}")
+    recording, contract = describe(source, env, seed)
+    errors = write_bundle(output, source, contract, recording, kinds, precision)
+    return Exported(output, contract, recording, errors)
 
 
 def runnable_kinds(source: Source, kinds: list[str], precision: str) -> list[str]:
@@ -111,10 +98,13 @@ def runnable_kinds(source: Source, kinds: list[str], precision: str) -> list[str
     Raises:
         ZprlError: If nothing is left, or this processor cannot run the precision.
     """
+    native = [kind for kind in kinds if FORMATS[kind].native]
+    if not native:
+        return kinds
     try:
         source.blob("float32")
     except ZprlError as error:
-        left = [kind for kind in kinds if not FORMATS[kind].native]
+        left = [kind for kind in kinds if kind not in native]
         if not left:
             raise ZprlError(f"no format is left: {error} Choose --portable, onnx or torch_export.") from error
         print(f"warning: only {', '.join(left)} can be exported: {error}", file=sys.stderr, flush=True)
@@ -127,17 +117,16 @@ def runnable_kinds(source: Source, kinds: list[str], precision: str) -> list[str
     return kinds
 
 
-def describe(source: Source, env: ManagerBasedRLEnv, layout: EnvLayout, seed: int) -> tuple[Recording, Contract]:
+def describe(source: Source, env: TaskEnv, seed: int = RECORDING_SEED) -> tuple[Recording, Contract]:
     """Record episodes of a policy and describe it.
 
     Args:
         source: The policy.
         env: An environment of its task.
-        layout: The task's layout.
         seed: Seed of the recorded episodes.
     """
     reference, checkpoint = source.reference(), source.checkpoint
-    recording = record_episodes(env, reference, source.policy.cfg.execute_steps, seed)
+    recording = record_episodes(env, source.spec, reference, source.base.execute_steps, seed)
     result = source.path.with_name("result.json")
     evaluation = load_json(result, "result") if checkpoint is not None and result.is_file() else None
     if evaluation is not None:
@@ -147,17 +136,7 @@ def describe(source: Source, env: ManagerBasedRLEnv, layout: EnvLayout, seed: in
         checkpoint.env_steps if checkpoint else 0,
         checkpoint.settings.get("physics") if checkpoint else None,
     )
-    contract = build_contract(
-        env,
-        layout,
-        source.policy,
-        reference,
-        Experience(source.meta.get("dataset"), recording),
-        source.meta["latent_statistics"]["latent_mean_rms"],
-        origin,
-        evaluation,
-    )
-    return recording, contract
+    return recording, build_contract(source, describe_env(env), reference, recording, origin, evaluation)
 
 
 def check_output(path: Path, force: bool) -> Path:
@@ -210,6 +189,8 @@ def write_bundle(
     try:
         place.chmod(0o755)
         cases = make_cases(source, recording)
+        if cases.rms == 0.0:
+            raise ZprlError(f"the policy {source.path} puts out zeros alone, which prove nothing; train it.")
         python = verify.FormatError(
             "Python policy", *_errors(cases.python.double() - cases.truth), rows=0.0, python=0.0
         )
@@ -218,7 +199,7 @@ def write_bundle(
         for kind in dict.fromkeys(kinds):
             form = FORMATS[kind]
             used = precision if form.native else "float32"
-            content = encode(source, kind, used, contract)
+            content = form.write(source, used, contract)
             files[form.file] = _add(place / form.file, content, kind, form.needs, used, limits[used])
         golden = recording.to_bytes()
         files[GOLDEN_FILE] = _add(place / GOLDEN_FILE, golden, "golden", "NumPy or zprl_runtime", "float32", None)
@@ -236,35 +217,36 @@ def write_bundle(
     return verify.error_table([python, *measured], cases.rms)
 
 
-def encode(source: Source, kind: str, precision: str, contract: Contract) -> bytes:
-    """Return the content of a format's file.
-
-    Args:
-        source: The policy.
-        kind: The format.
-        precision: Type of the velocity field's weights, for the native formats.
-        contract: The contract, which the file carries where it can.
-    """
-    example = source.policy.obs_normalizer.mean + torch.zeros(2, source.policy.obs_dim)
-    if kind == "native":
-        return source.blob(precision).numpy().tobytes()
-    if kind == "torchscript":
-        return formats.write_torchscript(source.native(precision), example, contract)
-    if kind == "portable":
-        return formats.write_torchscript(source.portable(), example, contract)
-    if kind == "onnx":
-        return formats.write_onnx(source.portable(for_onnx_runtime=True), example, contract)
-    return formats.write_torch_export(source.portable(), example, contract)
-
-
 @torch.inference_mode()
 def make_cases(source: Source, recording: Recording) -> verify.Cases:
-    """Return the recorded observations and random ones around the normaliser's mean, with what the policy does."""
+    """Return the recorded observations and random ones, with what the policy does.
+
+    Random vectors lie around the normaliser's mean, of groups that only the actor sees around the recorded one; images
+    are noise.
+    """
+    recorded = {name: torch.from_numpy(value) for name, value in recording.planned_on().items()}
     generator = torch.Generator().manual_seed(0)
-    random = source.policy.obs_normalizer.inverse(torch.randn(RANDOM_CASES, source.policy.obs_dim, generator=generator))
-    obs = torch.cat([torch.from_numpy(recording.obs[recording.plan_step]), random])
-    reference, python = source.reference(), source.python()
-    return verify.Cases(obs, reference(obs.double()), torch.cat([python(row[None]) for row in obs]))
+    observed, normalizer = source.policy.cfg.observation_groups, source.policy.obs_normalizer
+    sizes = {group.name: group.shape[0] for group in source.spec.groups if not group.is_image}
+    widths = [sizes[name] for name in observed if name in sizes]
+    state = normalizer.inverse(torch.randn(RANDOM_CASES, sum(widths), generator=generator))
+    random = dict(zip((name for name in observed if name in sizes), state.split(widths, dim=1), strict=True))
+    for name, value in recorded.items():
+        shape = (RANDOM_CASES, *value.shape[1:])
+        if value.dtype == torch.uint8:
+            random[name] = torch.randint(0, 256, shape, generator=generator, dtype=torch.uint8)
+        elif value.ndim != 2:
+            random[name] = torch.rand(shape, generator=generator)
+        elif name not in random:
+            scale = value.std(dim=0, correction=0).clamp(min=1e-3)
+            random[name] = value.mean(dim=0) + scale * torch.randn(shape, generator=generator)
+    obs = {name: torch.cat([recorded[name], random[name].cpu()]) for name in source.groups}
+    count, reference = len(obs[source.groups[0]]), source.reference()
+    inputs = [value.double() if value.is_floating_point() else value for value in obs.values()]
+    # In parts: the maps of many images at once are large.
+    truth = torch.cat([reference(*(v[i : i + 256] for v in inputs)) for i in range(0, count, 256)])
+    rows = ({name: value[i : i + 1] for name, value in obs.items()} for i in range(count))
+    return verify.Cases(obs, truth, torch.cat([source.python(row) for row in rows]))
 
 
 def _errors(difference: Tensor) -> tuple[float, float]:
@@ -286,8 +268,3 @@ def _replace_folder(place: Path, output: Path) -> None:
     os.replace(place, output)
     if aside is not None:
         shutil.rmtree(aside)
-
-
-def layout_of(source: Source) -> EnvLayout:
-    """Return the layout that a policy was made for."""
-    return source.checkpoint.layout if source.checkpoint else EnvLayout.from_dict(source.meta["layout"])

@@ -9,18 +9,22 @@ number that does not exist is null.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
 class ObservationTerm:
-    """One term of the observation vector."""
+    """One feature of a group of observations: a part of a vector, or an image.
+
+    What runs over elements is null for an image.
+    """
 
     name: str
-    """Name of the term in the task's group ``policy``."""
+    """Name of the feature in the task's group."""
 
     start: int
-    """Index of its first element in the observation vector."""
+    """Index of its first element in the group's vector; 0 for an image."""
 
     size: int
     """Number of its elements."""
@@ -43,25 +47,50 @@ class ObservationTerm:
     maximum: list[float] | None
     """Largest value of each element, likewise."""
 
-    mean: list[float]
-    """Mean of the policy's normaliser, which is part of every exported file: feed raw values."""
+    mean: list[float] | None
+    """Mean of the policy's normaliser, which is part of every exported file: feed raw values. Null if it has none."""
 
-    std: list[float]
-    """Standard deviation of the policy's normaliser."""
+    std: list[float] | None
+    """Standard deviation of the policy's normaliser, likewise."""
+
+
+@dataclass(frozen=True)
+class ObservationGroup:
+    """What one key of an observation holds: a vector, or one image."""
+
+    name: str
+    """Name of the task's group."""
+
+    kind: str
+    """"state", what the robot measures; "image"; or "privileged", what it cannot measure."""
+
+    dtype: str
+    """"float32", or "uint8"."""
+
+    shape: list[int]
+    """Shape of one row: [D] for a vector, and for an image its height, width and channels."""
+
+    history: int
+    """Number of control steps that a row holds, the newest last; 1 for the present alone."""
+
+    features: list[ObservationTerm]
+    """Features of a vector, in the order in which they are concatenated; or the image."""
+
+    @property
+    def size(self) -> int:
+        """Number of elements of one row: D of a vector."""
+        return math.prod(self.shape)
 
 
 @dataclass(frozen=True)
 class Observation:
-    """The observation vector."""
-
-    size: int
-    """Number of elements D."""
+    """The observation, by group."""
 
     range_source: str | None
     """Where the ranges come from; null if they are unknown."""
 
-    terms: list[ObservationTerm]
-    """Terms in the order in which they are concatenated."""
+    groups: list[ObservationGroup]
+    """Groups that the policy reads."""
 
 
 @dataclass(frozen=True)
@@ -96,7 +125,8 @@ class ActionDimension:
     """Largest change from one control step to the next that was seen in training; null if unknown."""
 
     hold: float | None
-    """Value of the safe action, which keeps the robot where it is; null repeats the value sent last."""
+    """Value of the safe action, the task's idle action, which keeps the robot where it is; null repeats the value sent
+    last."""
 
 
 @dataclass(frozen=True)
@@ -131,35 +161,6 @@ class Control:
 
     initial_noise: InitialNoise
     """Where the flow starts."""
-
-
-@dataclass(frozen=True)
-class Joint:
-    """A joint of the robot, as it was in training."""
-
-    name: str
-    """Name of the joint."""
-
-    unit: str | None
-    """Unit of its position, "rad" or "m"; null if unknown."""
-
-    default: float
-    """Position in the default posture, to which relative joint positions refer."""
-
-    low: float
-    """Lower limit of its position."""
-
-    high: float
-    """Upper limit of its position."""
-
-    stiffness: float
-    """Proportional gain of its drive [N m/rad or N/m]."""
-
-    damping: float
-    """Derivative gain of its drive [N m s/rad or N s/m]."""
-
-    effort_limit: float
-    """Largest effort of its drive [N m or N]."""
 
 
 @dataclass(frozen=True)

@@ -1,14 +1,16 @@
 # Copyright (c) 2026, The ZPRL Project Developers.
 # SPDX-License-Identifier: BSD-3-Clause
 
-"""The contract of a policy, read off its task, its demonstrations and its checkpoint."""
+"""The contract of a policy, read off its task, its demonstrations and its recorded episodes."""
 
 from __future__ import annotations
 
+import dataclasses
 import importlib.metadata
 import math
 import platform
 import sys
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,97 +25,117 @@ from zprl.deploy.contract_parts import (
     ActionDimension,
     Control,
     InitialNoise,
-    Joint,
     Latent,
     Observation,
+    ObservationGroup,
     ObservationTerm,
     Provenance,
 )
+from zprl.envs.description import TaskDescription, TermDescription
+from zprl.spec import Group
 from zprl.utils.errors import ZprlError
 from zprl.utils.files import checksum
 from zprl.utils.provenance import git_commit
 
 if TYPE_CHECKING:
-    from isaaclab.envs import ManagerBasedRLEnv
-
     from zprl.deploy.golden import Recording
+    from zprl.deploy.source import Source
     from zprl.deploy.steered import SteeredPolicy
-    from zprl.envs import EnvLayout
-    from zprl.policies import FlowPolicy
 
-_PACKAGES = ("zprl", "isaaclab", "newton", "mujoco", "torch", "rsl-rl-lib", "numpy")
+_PACKAGES = ("zprl", "isaaclab", "newton", "mujoco", "gymnasium", "torch", "rsl-rl-lib", "numpy")
+
+_ROWS_AT_ONCE = 256
 
 
 class Experience:
     """What a policy has met: its demonstrations, if they are at hand, and the recorded episodes.
 
     Args:
+        groups: The observation groups that it reads.
         dataset: Data set of the base policy, as its file says; None if it does not.
         recording: The recorded episodes.
     """
 
-    def __init__(self, dataset: str | None, recording: Recording) -> None:
-        observations, actions = [recording.obs], list(recording.episode_actions())
+    def __init__(self, groups: tuple[Group, ...], dataset: str | None, recording: Recording) -> None:
+        self.groups = groups
+        actions = list(recording.episode_actions())
         self.source = f"{recording.num_episodes} recorded episodes"
-        self.demonstrations = False
+        self._observations: list[dict[str, np.ndarray]] = [dict(recording.obs)]
+        if any(group.is_image for group in groups):
+            self._observations = [recording.planned_on()]
+        self._vectors = [dict(recording.obs)]
         try:
             if dataset is None:
                 raise ZprlError("the policy does not say what it learned from.")
             demos = load_demonstrations(dataset)
-            observations += demos.observations
-            actions += demos.actions
+            for group in groups:
+                demos.spec.group(group.name, who="the policy")
+            episodes = [dict(episode.observations) for episode in demos.episodes]
+            self._observations += episodes
+            self._vectors += episodes
+            actions += [episode.actions for episode in demos.episodes]
             self.source = f"{demos.num_demos} demonstrations and {self.source}"
-            self.demonstrations = True
         except ZprlError as error:
             print(f"warning: ranges come from recorded episodes alone: {error}", file=sys.stderr, flush=True)
-        self.obs = np.concatenate(observations)
         self.max_change = np.max([np.abs(np.diff(a, axis=0)).max(axis=0, initial=0.0) for a in actions], axis=0)
+
+    def vector(self, group: str) -> np.ndarray:
+        """Return all that was observed in a group of vectors, (M, D)."""
+        return np.concatenate([obs[group] for obs in self._vectors])
+
+    def batches(self) -> Iterator[tuple[Tensor, ...]]:
+        """Yield all that was observed in all groups at once, in their order: (N, ...) each, vectors in float64."""
+        for obs in self._observations:
+            for start in range(0, len(obs[self.groups[0].name]), _ROWS_AT_ONCE):
+                rows = [torch.as_tensor(obs[group.name][start : start + _ROWS_AT_ONCE]) for group in self.groups]
+                yield tuple(row.double() if row.is_floating_point() else row for row in rows)
 
 
 def build_contract(
-    env: ManagerBasedRLEnv,
-    layout: EnvLayout,
-    policy: FlowPolicy,
+    source: Source,
+    description: TaskDescription,
     reference: SteeredPolicy,
-    experience: Experience,
-    latent_rms: float,
+    recording: Recording,
     provenance: Provenance,
     evaluation: dict[str, Any] | None,
 ) -> Contract:
     """Describe a policy.
 
     Args:
-        env: An environment of its task.
-        layout: The task's layout.
-        policy: The base policy.
+        source: The policy.
+        description: What the environment knows beside its spec.
         reference: The steered policy in double precision.
-        experience: What it has met.
-        latent_rms: RMS of the latent over the demonstrations.
+        recording: Episodes in which it acted.
         provenance: How it was made.
         evaluation: The run's evaluation, or None.
 
     Returns:
         The contract, still without files.
+
+    Raises:
+        ZprlError: If the contract has no place for the policy's observations.
     """
-    noise = policy.cfg.initial_noise
+    cfg, spec = source.policy.cfg, source.spec
+    experience = Experience(spec.groups, source.meta.get("dataset"), recording)
+    noise = cfg.initial_noise
     values = reference.noise[0].float().tolist() if noise == "fixed" else None
     return Contract(
         format=FORMAT,
         version=VERSION,
-        task=layout.task,
+        task=spec.task,
         policy="base" if reference.actor is None else "steered",
-        observation=Observation(layout.obs_dim, experience.source, _observation_terms(env, layout, policy, experience)),
-        action=_action_dimensions(env, layout, policy, experience),
+        observation=Observation(experience.source, list(_observation_groups(source, description, experience))),
+        action=_action_dimensions(source, description, experience),
         control=Control(
-            period=layout.step_dt,
-            horizon=policy.cfg.horizon,
-            execute_steps=policy.cfg.execute_steps,
-            replan=f"every {policy.cfg.execute_steps} control steps, on the observation before the step; the rest of "
+            period=spec.step_dt,
+            horizon=cfg.horizon,
+            execute_steps=cfg.execute_steps,
+            replan=f"every {cfg.execute_steps} control steps, on the observation before the step; the rest of "
             "the chunk is dropped",
             initial_noise=InitialNoise(noise, None, values),
         ),
-        joints=_joints(env),
-        latent=_latent(reference, experience, latent_rms),
+        joints=list(description.joints),
+        latent=_latent(source, reference, experience),
         provenance=provenance,
         evaluation=evaluation,
         files={},
@@ -128,76 +150,101 @@ def describe_origin(path: Path, environment_steps: int, physics: str | None) -> 
         environment_steps: Environment steps of reinforcement learning.
         physics: Physics engine of the training.
     """
-    packages = {name: importlib.metadata.version(name) for name in _PACKAGES}
     return Provenance(
         created_at=datetime.now(UTC).isoformat(timespec="seconds"),
         checkpoint=path.name,
         checkpoint_sha256=checksum(path),
         environment_steps=environment_steps,
         physics=physics,
-        packages={"python": platform.python_version(), **packages},
+        packages={"python": platform.python_version(), **dict(_versions())},
         git_commit=git_commit(),
     )
 
 
-def _observation_terms(
-    env: ManagerBasedRLEnv, layout: EnvLayout, policy: FlowPolicy, experience: Experience
-) -> list[ObservationTerm]:
-    from zprl.tasks.mdp.descriptions import describe_observation
+def _versions() -> Iterator[tuple[str, str]]:
+    """Yield the versions of the packages that are installed."""
+    for name in _PACKAGES:
+        try:
+            yield name, importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
 
-    configs = env.observation_manager._group_obs_term_cfgs["policy"]
-    terms, start = [], 0
-    for (name, size), cfg in zip(layout.observation_terms, configs, strict=True):
-        description = _fitting(describe_observation(env, cfg.func, cfg.params), name, size)
-        columns = slice(start, start + size)
-        terms.append(
-            ObservationTerm(
-                name=name,
-                start=start,
-                size=size,
-                elements=description and description.elements,
-                units=description and description.units,
-                frame=description and description.frame,
-                description=description and description.text,
-                minimum=experience.obs[:, columns].min(axis=0).tolist(),
-                maximum=experience.obs[:, columns].max(axis=0).tolist(),
-                mean=policy.obs_normalizer.mean[columns].tolist(),
-                std=policy.obs_normalizer.std[columns].tolist(),
-            )
+
+def contract_group(group: Group) -> ObservationGroup:
+    """Return what a contract says of an observation group, without descriptions and ranges.
+
+    Raises:
+        ZprlError: If its features hold different numbers of steps, for which a contract has no place.
+    """
+    history = {feature.history for feature in group.features}
+    if len(history) > 1:
+        raise ZprlError(
+            f"the features of the observation group {group.name} hold different numbers of control steps; put those of "
+            "different history into groups of their own."
         )
-        start += size
-    return terms
+    terms, start = [], 0
+    for feature in group.features:
+        terms.append(ObservationTerm(feature.name, start, feature.size, *[None] * 8))
+        start += feature.size
+    shape = list(group.features[0].shape if group.is_image else group.shape)
+    return ObservationGroup(group.name, group.kind, group.features[0].dtype, shape, history.pop(), terms)
 
 
-def _action_dimensions(
-    env: ManagerBasedRLEnv, layout: EnvLayout, policy: FlowPolicy, experience: Experience
-) -> list[ActionDimension]:
-    from zprl.tasks.mdp.descriptions import describe_action
+def _observation_groups(
+    source: Source, description: TaskDescription, experience: Experience
+) -> Iterator[ObservationGroup]:
+    normalizer, normalized = source.policy.obs_normalizer, 0
+    for group in source.spec.groups:
+        plain = contract_group(group)
+        if group.is_image:
+            yield plain
+            continue
+        observed, terms = experience.vector(group.name), []
+        sees = group.name in source.policy.cfg.observation_groups
+        for term in plain.features:
+            found = _fitting(description.observations.get((group.name, term.name)), term.name, term.size)
+            columns = slice(term.start, term.start + term.size)
+            place = slice(normalized, normalized + term.size)
+            terms.append(
+                dataclasses.replace(
+                    term,
+                    elements=found and found.elements,
+                    units=found and found.units,
+                    frame=found and found.frame,
+                    description=found and found.text,
+                    minimum=observed[:, columns].min(axis=0).tolist(),
+                    maximum=observed[:, columns].max(axis=0).tolist(),
+                    mean=normalizer.mean[place].tolist() if sees else None,
+                    std=normalizer.std[place].tolist() if sees else None,
+                )
+            )
+            normalized += term.size if sees else 0
+        yield dataclasses.replace(plain, features=terms)
 
-    limits = [_finite_or_none(values.tolist()) for values in (policy.action_low, policy.action_high)]
+
+def _action_dimensions(source: Source, description: TaskDescription, experience: Experience) -> list[ActionDimension]:
     dimensions: list[ActionDimension] = []
-    for term, size in layout.action_terms:
-        description = _fitting(describe_action(env.action_manager.get_term(term)), term, size)
-        for i in range(size):
-            index = len(dimensions)
+    for term in source.spec.actions:
+        found = _fitting(description.actions.get(term.name), term.name, term.size)
+        for i in range(term.size):
             dimensions.append(
                 ActionDimension(
-                    name=description.elements[i] if description else f"{term}_{i}",
-                    term=term,
-                    unit=description and description.units[i],
-                    frame=description and description.frame,
-                    description=description and description.text,
-                    scale=description.scale[i] if description and description.scale else None,
-                    low=limits[0][index],
-                    high=limits[1][index],
-                    max_change=float(experience.max_change[index]),
-                    hold=description.hold[i] if description and description.hold else None,
+                    name=found.elements[i] if found else f"{term.name}_{i}",
+                    term=term.name,
+                    unit=found and found.units[i],
+                    frame=found and found.frame,
+                    description=found and found.text,
+                    scale=found.scale[i] if found and found.scale else None,
+                    low=_finite_or_none(term.low[i]),
+                    high=_finite_or_none(term.high[i]),
+                    max_change=float(experience.max_change[len(dimensions)]),
+                    hold=None if found and found.repeats else term.idle[i],
                 )
             )
     return dimensions
 
 
-def _fitting(description: Any, name: str, size: int) -> Any:
+def _fitting(description: TermDescription | None, name: str, size: int) -> TermDescription | None:
     """Return a term's description if there is one and it fits, or None and one line on stderr."""
     if description is not None and len(description.elements) == len(description.units) == size:
         return description
@@ -211,34 +258,20 @@ def _fitting(description: Any, name: str, size: int) -> Any:
     return None
 
 
-def _joints(env: ManagerBasedRLEnv) -> list[Joint]:
-    from zprl.tasks.mdp.descriptions import joint_units
-
-    if "robot" not in env.scene.articulations:
-        return []
-    asset = env.scene["robot"]
-    data, units = asset.data, joint_units(env, "robot")
-    limits = data.joint_pos_limits.torch[0]
-    columns = (data.default_joint_pos, data.joint_stiffness, data.joint_damping, data.joint_effort_limits)
-    rows = torch.stack([column.torch[0] for column in columns], dim=1).tolist()
-    return [
-        Joint(name, units.get(name), row[0], float(limit[0]), float(limit[1]), *row[1:])
-        for name, row, limit in zip(asset.joint_names, rows, limits, strict=True)
-    ]
-
-
 @torch.no_grad()
-def _latent(reference: SteeredPolicy, experience: Experience, rms: float) -> Latent:
-    z: Tensor = reference.latent(torch.as_tensor(experience.obs).double())
+def _latent(source: Source, reference: SteeredPolicy, experience: Experience) -> Latent | None:
+    if not reference.has_latent:
+        return None
+    z = torch.cat([reference.latent(*rows) for rows in experience.batches()])
     return Latent(
         size=z.shape[1],
         residual_scale=reference.residual_scale,
-        rms=rms,
+        rms=source.base.knobs["latent"].rms,
         mean=z.mean(dim=0).tolist(),
         std=z.std(dim=0, correction=0).tolist(),
         source=experience.source,
     )
 
 
-def _finite_or_none(values: list[float]) -> list[float | None]:
-    return [value if math.isfinite(value) else None for value in values]
+def _finite_or_none(value: float) -> float | None:
+    return value if math.isfinite(value) else None

@@ -5,28 +5,24 @@
 
 from __future__ import annotations
 
-import json
-import warnings
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from zprl.deploy.contract import CONTRACT_FILE, Contract, read_contract, verify_file
-from zprl.deploy.formats import FORMATS
-from zprl.policies.native.library import load_torch_library
+from zprl.deploy.contract_parts import ObservationGroup
+from zprl.deploy.formats import FORMATS, Model
+from zprl.spec import ActionTerm, Feature, Group, Observations, TaskSpec
 from zprl.utils.errors import ZprlError
 
 if TYPE_CHECKING:
     from _typeshed import StrPath
 
-    from zprl.envs import EnvLayout
-
-Model = Callable[[Tensor], Tensor]
-"""Maps raw observations (N, D) to chunks (N, H, A), float32 on the CPU."""
+    from zprl.evaluation.rollout import ChunkPlanner
 
 
 class Bundle:
@@ -50,46 +46,72 @@ class Bundle:
         self._base_model = base_model
 
     @property
-    def layout(self) -> EnvLayout:
-        """Layout of the task that the policy was exported for."""
-        from zprl.spec import EnvLayout
+    def spec(self) -> TaskSpec:
+        """Spec of the task that the policy was exported for, as far as its contract knows it.
 
-        actions: dict[str, int] = {}
-        for dimension in self.contract.action:
-            actions[dimension.term] = actions.get(dimension.term, 0) + 1
-        return EnvLayout(
-            task=self.contract.task,
-            observation_terms=tuple((term.name, term.size) for term in self.contract.observation.terms),
-            action_terms=tuple(actions.items()),
-            step_dt=self.contract.control.period,
-        )
+        A contract knows features as vectors or images, tracks no points, and knows no idle value of an action that is
+        held by repeating it, for which 0 stands here.
+        """
+        dimensions: dict[str, list[tuple[float, float, float]]] = {}
+        for d in self.contract.action:
+            low, high = -math.inf if d.low is None else d.low, math.inf if d.high is None else d.high
+            dimensions.setdefault(d.term, []).append((low, high, 0.0 if d.hold is None else d.hold))
+        actions = tuple(ActionTerm(name, *zip(*values, strict=True)) for name, values in dimensions.items())
+        groups = tuple(map(_spec_group, self.contract.observation.groups))
+        return TaskSpec(self.contract.task, groups, actions, self.contract.control.period)
+
+    def require_match(self, spec: TaskSpec) -> None:
+        """Check that the policy fits a task.
+
+        Raises:
+            ZprlError: If it was exported for other observations, actions or another control period.
+        """
+        ours = self.spec
+        flat = TaskSpec(spec.task, tuple(map(_flat, spec.groups)), spec.actions, spec.step_dt)
+        flat.require_match(_idling_as(ours, flat, self.contract), f"the bundle {self.folder}")
+
+    def planners(self, spec: TaskSpec) -> dict[str, ChunkPlanner]:
+        """Return what an evaluation runs: ``base``, if the format holds it, and ``steered``, if the policy is.
+
+        Args:
+            spec: Spec of the environment that they will act in.
+
+        Raises:
+            ZprlError: If the policy was exported for another one.
+        """
+        self.require_match(spec)
+        if self.contract.policy == "base":
+            return {"base": _Planner(self, self.act)}
+        base: dict[str, ChunkPlanner] = {"base": _Planner(self, self.act_base)} if self.has_base else {}
+        return base | {"steered": _Planner(self, self.act)}
 
     @property
     def has_base(self) -> bool:
         """Whether :meth:`act_base` can be called."""
         return self._base_model is not None
 
-    def act(self, obs: Tensor) -> Tensor:
+    def act(self, obs: Observations | Tensor) -> Tensor:
         """Plan action chunks.
 
         Rows are computed one by one, so that a row's chunk does not depend on the rows beside it.
 
         Args:
-            obs: Raw observations (N, D), in the contract's order and units.
+            obs: Raw observations by group, in the contract's order and units: vectors (N, D) and images (N, ...). Of a
+                policy with one group its tensor will do.
 
         Returns:
             Chunks (N, H, A), in the contract's order and units.
 
         Raises:
-            ZprlError: If the observations have another width.
+            ZprlError: If the observations lack a group or have another shape.
         """
         return self._by_rows(self._model, obs)
 
-    def act_base(self, obs: Tensor) -> Tensor:
+    def act_base(self, obs: Observations | Tensor) -> Tensor:
         """What the base policy, which is frozen inside of a steered one, would do; see :meth:`act`.
 
         Raises:
-            ZprlError: If the format does not hold it, or the observations have another width.
+            ZprlError: If the format does not hold it, or the observations lack a group or have another shape.
         """
         if self._base_model is None:
             having = [kind for kind, form in FORMATS.items() if form.has_base and form.file in self.contract.files]
@@ -99,46 +121,120 @@ class Bundle:
             )
         return self._by_rows(self._base_model, obs)
 
-    def act_batch(self, obs: Tensor) -> Tensor:
+    def act_batch(self, obs: Observations | Tensor) -> Tensor:
         """:meth:`act` on all rows at once, as fast as the format allows."""
-        return self._model(self._checked(obs))
+        return self._model(*self._inputs(obs))
 
-    def observe(self, **terms: Tensor) -> Tensor:
-        """Put an observation vector together from its terms, by name, whatever their order.
+    def observe(self, **terms: Tensor) -> Observations:
+        """Put observations together from their terms, by name, whatever their order.
 
         Args:
-            terms: Each term of the contract (N, size), in its unit and frame.
+            terms: Each term of the contract: (N, size) in its unit and frame, or an image (N, ...).
 
         Returns:
-            Observations (N, D).
+            Observations by group.
 
         Raises:
             ZprlError: If a term is missing, unknown or of another size.
         """
-        expected = {term.name: term.size for term in self.contract.observation.terms}
-        wrong = sorted(set(expected) ^ set(terms))
+        groups = self.contract.observation.groups
+        sizes = {term.name: _row_shape(group, term.size) for group in groups for term in group.features}
+        wrong = sorted(set(sizes) ^ set(terms))
         if wrong:
-            what = "lacks" if wrong[0] in expected else "has the unknown term"
-            raise ZprlError(f"the observation {what} {wrong[0]}; its terms are {', '.join(expected)}.")
-        for name, size in expected.items():
-            if terms[name].ndim != 2 or terms[name].shape[1] != size:
+            what = "lacks" if wrong[0] in sizes else "has the unknown term"
+            raise ZprlError(f"the observation {what} {wrong[0]}; its terms are {', '.join(sizes)}.")
+        for name, shape in sizes.items():
+            if tuple(terms[name].shape[1:]) != shape:
                 raise ZprlError(
-                    f"the observation term {name} has the shape {tuple(terms[name].shape)} instead of (N, {size})."
+                    f"the observation term {name} has the shape {tuple(terms[name].shape)} instead of "
+                    f"(N, {', '.join(map(str, shape))})."
                 )
-        return torch.cat([terms[name] for name in expected], dim=1)
+        return {group.name: torch.cat([terms[term.name] for term in group.features], dim=1) for group in groups}
 
-    def _by_rows(self, model: Model, obs: Tensor) -> Tensor:
-        obs = self._checked(obs)
-        return torch.cat([model(obs[i : i + 1]) for i in range(obs.shape[0])])
+    def _by_rows(self, model: Model, obs: Observations | Tensor) -> Tensor:
+        inputs = self._inputs(obs)
+        return torch.cat([model(*(value[i : i + 1] for value in inputs)) for i in range(inputs[0].shape[0])])
 
-    def _checked(self, obs: Tensor) -> Tensor:
-        size = self.contract.observation.size
-        if obs.ndim != 2 or obs.shape[0] == 0 or obs.shape[1] != size:
-            terms = ", ".join(f"{term.name}[{term.size}]" for term in self.contract.observation.terms)
-            raise ZprlError(
-                f"the observation has the shape {tuple(obs.shape)} instead of (N, {size}); it consists of {terms}."
-            )
-        return obs.to("cpu", torch.float32).contiguous()
+    def _inputs(self, obs: Observations | Tensor) -> list[Tensor]:
+        """Return the inputs of a model, checked."""
+        groups = self.contract.observation.groups
+        if isinstance(obs, Tensor):
+            if len(groups) != 1:
+                names = ", ".join(group.name for group in groups)
+                raise ZprlError(f"the policy reads the observation groups {names}; give a dictionary of them.")
+            obs = {groups[0].name: obs}
+        inputs, rows = [], None
+        for group in groups:
+            if group.name not in obs:
+                raise ZprlError(f"the observation lacks the group {group.name}; it has {', '.join(obs) or 'none'}.")
+            value, shape = obs[group.name], _row_shape(group, group.size)
+            rows = len(value) if rows is None and value.ndim else rows
+            if tuple(value.shape[1:]) != shape or not value.ndim or value.shape[0] != rows or rows == 0:
+                terms = ", ".join(f"{term.name}[{term.size}]" for term in group.features)
+                raise ZprlError(
+                    f"the observation has the shape {tuple(value.shape)} instead of (N, {', '.join(map(str, shape))}); "
+                    f"it consists of {terms}."
+                )
+            dtype = getattr(torch, group.dtype)
+            if dtype == torch.uint8 and value.dtype != dtype:
+                raise ZprlError(f"the image {group.name} holds {value.dtype} instead of uint8.")
+            inputs.append(value.to("cpu", dtype).contiguous())
+        return inputs
+
+
+class _Planner:
+    """A bundle's policy as an evaluation runs it: chunks on the device of the observations."""
+
+    def __init__(self, bundle: Bundle, act: Callable[[Observations], Tensor]) -> None:
+        self.execute_steps = bundle.contract.control.execute_steps
+        self._groups = [group.name for group in bundle.contract.observation.groups]
+        self._act = act
+
+    def __call__(self, obs: Observations, noise: Tensor | None = None) -> Tensor:
+        """Return chunks (N, H, A); the flow starts where the bundle says, whatever the noise."""
+        seen = {name: obs[name] for name in self._groups}
+        return self._act(seen).to(seen[self._groups[0]].device)
+
+    def begin_episodes(self) -> None:
+        """Do nothing: an exported policy remembers nothing."""
+
+
+def _row_shape(group: ObservationGroup, size: int) -> tuple[int, ...]:
+    """Return the shape of one row of a group, or of a part of so many elements of a vector."""
+    if group.kind != "image":
+        return (size,)
+    return (group.history, *group.shape) if group.history > 1 else tuple(group.shape)
+
+
+def _spec_group(group: ObservationGroup) -> Group:
+    history = group.history
+    shapes = [tuple(group.shape) if group.kind == "image" else (term.size // history,) for term in group.features]
+    features = zip(group.features, shapes, strict=True)
+    return Group(
+        group.name, tuple(Feature(term.name, shape, group.kind, group.dtype, history) for term, shape in features)
+    )
+
+
+def _flat(group: Group) -> Group:
+    """Return a group as a contract knows it."""
+    if group.is_image:
+        return group
+    features = (Feature(f.name, (math.prod(f.shape),), f.kind, f.dtype, f.history) for f in group.features)
+    return Group(group.name, tuple(features))
+
+
+def _idling_as(ours: TaskSpec, task: TaskSpec, contract: Contract) -> TaskSpec:
+    """Return a bundle's spec with a task's idle values where its contract says to repeat the last ones."""
+    idle = [d.hold for d in contract.action]
+    actions, start = [], 0
+    theirs = {term.name: term for term in task.actions}
+    for term in ours.actions:
+        held = idle[start : start + term.size]
+        known = theirs[term.name].idle if term.name in theirs and theirs[term.name].size == term.size else term.idle
+        values = tuple(known[i] if hold is None else hold for i, hold in enumerate(held))
+        actions.append(ActionTerm(term.name, term.low, term.high, values))
+        start += term.size
+    return TaskSpec(ours.task, ours.groups, tuple(actions), ours.step_dt)
 
 
 def open_bundle(folder: StrPath, kind: str | None = None) -> Bundle:
@@ -163,88 +259,9 @@ def open_bundle(folder: StrPath, kind: str | None = None) -> Bundle:
         raise ZprlError(f"the bundle {folder} has no format {kind}; it has {', '.join(present)}.")
     path = verify_file(folder, contract, FORMATS[kind].file)
     with torch.inference_mode():
-        return _LOADERS[kind](folder, contract, path)
+        return Bundle(folder, contract, kind, *FORMATS[kind].load(path, contract))
 
 
 def is_bundle(path: StrPath) -> bool:
     """Whether a path is a folder with a contract."""
     return (Path(path) / CONTRACT_FILE).is_file()
-
-
-def _inference(model: Model) -> Model:
-    @torch.inference_mode()
-    def run(obs: Tensor) -> Tensor:
-        return model(obs)
-
-    return run
-
-
-def _load_torchscript(folder: Path, contract: Contract, path: Path) -> Bundle:
-    load_torch_library()
-    return _load_portable(folder, contract, path, "torchscript")
-
-
-def _load_portable(folder: Path, contract: Contract, path: Path, kind: str = "portable") -> Bundle:
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", DeprecationWarning)  # of TorchScript, which C++ programs still want
-            module = torch.jit.load(str(path), map_location="cpu")
-    except RuntimeError as error:
-        raise _unloadable(path, error) from error
-    return Bundle(folder, contract, kind, _inference(module), _inference(module.base))
-
-
-def _load_torch_export(folder: Path, contract: Contract, path: Path) -> Bundle:
-    try:
-        module = torch.export.load(str(path)).module()
-    except Exception as error:  # unpacking arbitrary bytes can raise anything
-        raise _unloadable(path, error) from error
-    return Bundle(folder, contract, "torch_export", _inference(module))
-
-
-def _load_onnx(folder: Path, contract: Contract, path: Path) -> Bundle:
-    try:
-        import onnxruntime  # type: ignore[import-not-found]
-    except ImportError as error:
-        raise ZprlError(f"{path} needs ONNX Runtime; install it with `pip install onnxruntime`.") from error
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    options.log_severity_level = 3
-    try:
-        session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # its exceptions share no base class
-        raise _unloadable(path, error) from error
-    return Bundle(folder, contract, "onnx", lambda obs: torch.from_numpy(session.run(None, {"obs": obs.numpy()})[0]))
-
-
-def _load_native(folder: Path, contract: Contract, path: Path) -> Bundle:
-    try:
-        from zprl import _core
-
-        policy = _core.Policy(path.read_bytes())
-    except ImportError as error:
-        raise ZprlError(f"the native core module does not load ({error}); build it with `make setup`.") from error
-    except ValueError as error:
-        raise _unloadable(path, error) from error
-    values = contract.control.initial_noise.values
-    start = None if values is None else np.asarray(values, dtype=np.float32)
-
-    def run(obs: Tensor) -> Tensor:
-        noise = None if start is None else np.repeat(start[None], obs.shape[0], axis=0)
-        return torch.from_numpy(policy.act(obs.numpy(), noise=noise))
-
-    return Bundle(folder, contract, "native", run)
-
-
-def _unloadable(path: Path, error: Exception) -> ZprlError:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return ZprlError(f"{path} does not load here ({json.dumps(lines[0] if lines else type(error).__name__)[1:-1]}).")
-
-
-_LOADERS: dict[str, Callable[[Path, Contract, Path], Bundle]] = {
-    "torchscript": _load_torchscript,
-    "portable": _load_portable,
-    "onnx": _load_onnx,
-    "torch_export": _load_torch_export,
-    "native": _load_native,
-}

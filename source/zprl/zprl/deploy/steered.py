@@ -5,84 +5,109 @@
 
 ::
 
-    obs -> encoder -> z ------------------------+-> decoder -> flow from the initial noise -> chunk
-              obs, z -> actor -> u -> clamp -> lambda *       (the actor of SAC ends in a tanh)
+    observations -> encoder -> z ------------------------+-> decoder -> flow from the initial noise -> chunk
+              observations, z -> actor -> u -> clamp -> lambda *       (the actor of SAC ends in a tanh)
 """
 
 from __future__ import annotations
 
 import copy
 from abc import abstractmethod
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from zprl.policies import FlowPolicy
 from zprl.policies.flow.hoisted import HoistedPolicy
 from zprl.policies.native.blob import pack_policy
 from zprl.policies.native.library import load_torch_library
+from zprl.spec import Observations
 from zprl.utils.errors import ZprlError
 
-if TYPE_CHECKING:
-    from zprl.rl.checkpoint import SteeringCheckpoint
+LATENT = "latent"
+"""Name under which an actor sees the latent."""
 
 
 class SteeredPolicy(nn.Module):
-    """Base policy, actor and steering in one module whose only input is the observation.
+    """Base policy, actor and steering in one module whose only inputs are the observations, one tensor per group.
 
     Exporters trace three methods: :meth:`forward`, :meth:`base` and :meth:`latent`.
 
     Args:
         policy: The base policy. Its ``initial_noise`` must draw nothing.
-        actor: The learner's network on [obs, z], its output not clamped; None for the base policy alone.
+        actor: The learner's network on what it sees side by side, its output not clamped; None for the base policy
+            alone.
         residual_scale: Lambda [dimensionless].
+        groups: Observation groups in the order of the inputs; those of the base policy if None.
+        seen: What the actor sees, in order: groups and :data:`LATENT`; all state groups and the latent if None.
 
     Raises:
-        ZprlError: If the initial noise is sampled.
+        ZprlError: If the initial noise is sampled, or there is an actor and no latent.
     """
 
     noise: Tensor
 
-    def __init__(self, policy: FlowPolicy, actor: nn.Module | None, residual_scale: float) -> None:
+    def __init__(
+        self,
+        policy: FlowPolicy,
+        actor: nn.Module | None,
+        residual_scale: float,
+        groups: Sequence[str] | None = None,
+        seen: Sequence[str] | None = None,
+    ) -> None:
         super().__init__()
         if policy.cfg.initial_noise == "sampled":
             raise ZprlError(
                 "a policy that samples its initial noise cannot be exported, as nobody could check what it does; "
                 "export it with policy.initial_noise=zero or policy.initial_noise=fixed."
             )
-        self.latent_dim = policy.cfg.latent_dim
+        self.has_latent = policy.bottleneck is not None
+        if actor is not None and not self.has_latent:
+            raise ZprlError("the policy has no latent that an actor could steer; export its base policy.")
+        self.groups = tuple(policy.cfg.observation_groups if groups is None else groups)
+        self.seen = (*(g for g in self.groups if g not in policy.image_shapes), LATENT) if seen is None else tuple(seen)
+        self.latent_dim = policy.cfg.latent_dim if self.has_latent else 0
         self.residual_scale = residual_scale if actor is not None else 0.0
         self.actor = None if actor is None else copy.deepcopy(actor).cpu().double().eval().requires_grad_(False)
         self.register_buffer("noise", policy.sample_noise(1).detach().cpu().clone())
 
-    def forward(self, obs: Tensor) -> Tensor:
-        """Action chunk (N, H, A), in the task's units, of raw observations (N, D)."""
-        return self.plan(obs, self.actor)
+    def forward(self, *inputs: Tensor) -> Tensor:
+        """Action chunk (N, H, A), in the task's units, of raw observations, (N, D) or of an image (N, ...) each."""
+        return self.plan(dict(zip(self.groups, inputs, strict=True)), self.actor)
 
-    def base(self, obs: Tensor) -> Tensor:
+    def base(self, *inputs: Tensor) -> Tensor:
         """What the frozen base policy does: the chunk (N, H, A) without the actor."""
-        return self.plan(obs, None)
+        return self.plan(dict(zip(self.groups, inputs, strict=True)), None)
+
+    def latent(self, *inputs: Tensor) -> Tensor:
+        """Mean z of the latent (N, L) of raw observations; L is 0 for a policy without one."""
+        if not self.has_latent:
+            return self.noise.new_zeros(inputs[0].shape[0], 0)
+        return self.encode(dict(zip(self.groups, inputs, strict=True))).to(self.noise.dtype)
 
     @abstractmethod
-    def latent(self, obs: Tensor) -> Tensor:
-        """Mean z of the latent (N, L) of raw observations (N, D)."""
+    def encode(self, obs: Observations) -> Tensor:
+        """Mean z of the latent (N, L), in the precision that acting goes on with."""
 
     @abstractmethod
-    def plan(self, obs: Tensor, actor: nn.Module | None) -> Tensor:
-        """Chunk (N, H, A) of raw observations (N, D), steered by the actor if there is one."""
+    def plan(self, obs: Observations, actor: nn.Module | None) -> Tensor:
+        """Chunk (N, H, A) of raw observations, steered by the actor if there is one."""
 
-    def residual(self, obs: Tensor, latent: Tensor, actor: nn.Module) -> Tensor:
-        """What steering adds to the latent (N, L); see :class:`zprl.steering.LatentResidual`.
+    def steered(self, obs: Observations, latent: Tensor, actor: nn.Module, dtype: torch.dtype) -> Tensor:
+        """Latent z' (N, L); see :class:`zprl.steering.LatentResidual`.
 
-        The actor computes in double precision, as in :func:`zprl.rl.actor.row_by_row`.
+        The actor computes in double precision, as in :func:`zprl.rl.actor.row_by_row`; what it sees of the latent and
+        its output are rounded to ``dtype``.
         """
-        u = actor(torch.cat([obs, latent], dim=-1).double()).to(obs.dtype)
-        return self.residual_scale * u.clamp(-1.0, 1.0)
+        seen = {**obs, LATENT: latent.to(dtype)}
+        u = actor(torch.cat([seen[name].double() for name in self.seen], dim=-1)).to(dtype)
+        return latent + (self.residual_scale * u.clamp(-1.0, 1.0)).to(latent.dtype)
 
-    def start(self, obs: Tensor) -> Tensor:
+    def start(self, obs: Observations) -> Tensor:
         """Initial noise (N, H, A)."""
-        return self.noise.expand(obs.shape[0], -1, -1)
+        return self.noise.expand(next(iter(obs.values())).shape[0], -1, -1)
 
 
 class PortableSteeredPolicy(SteeredPolicy):
@@ -96,8 +121,11 @@ class PortableSteeredPolicy(SteeredPolicy):
         policy: See :class:`SteeredPolicy`.
         actor: See :class:`SteeredPolicy`.
         residual_scale: See :class:`SteeredPolicy`.
+        groups: See :class:`SteeredPolicy`.
+        seen: See :class:`SteeredPolicy`.
         for_onnx_runtime: Whether only operators are used that ONNX Runtime has on a CPU: in double precision it has no
-            error function, so the GELU does without, and other activations are single precision.
+            error function and no convolution, so GELU and convolutions do without, and other activations are single
+            precision.
     """
 
     def __init__(
@@ -105,36 +133,42 @@ class PortableSteeredPolicy(SteeredPolicy):
         policy: FlowPolicy,
         actor: nn.Module | None,
         residual_scale: float,
+        groups: Sequence[str] | None = None,
+        seen: Sequence[str] | None = None,
         for_onnx_runtime: bool = False,
     ) -> None:
-        super().__init__(policy, actor, residual_scale)
+        super().__init__(policy, actor, residual_scale, groups, seen)
         policy = copy.deepcopy(policy).cpu().eval().requires_grad_(False)
         self.flow = HoistedPolicy(policy)
-        self.obs_normalizer = policy.obs_normalizer.double()
-        self.embedding = policy.embedding.double()
-        self.bottleneck = policy.bottleneck.double()
-        if for_onnx_runtime:
-            for module in (self.embedding, self.bottleneck, self.actor):
-                if module is not None:
-                    _replace_activations(module)
-        # Of the copy that the flow holds, only what follows the condition runs.
+        # Of the copy that the flow holds, only what follows the condition runs, and of this one what leads to it.
         del self.flow.policy.embedding, self.flow.policy.bottleneck, self.flow.policy.obs_normalizer
+        del policy.velocity_field
+        self.encoder = policy.double()
+        if for_onnx_runtime:
+            for module in (self.encoder, self.actor):
+                if module is not None:
+                    _replace_missing(module)
 
-    def latent(self, obs: Tensor) -> Tensor:
-        """See :meth:`SteeredPolicy.latent`."""
-        return self._latent(obs.double()).to(obs.dtype)
-
-    def plan(self, obs: Tensor, actor: nn.Module | None) -> Tensor:
-        """See :meth:`SteeredPolicy.plan`."""
-        double = obs.double()
-        latent = self._latent(double)
-        if actor is not None:
-            latent = latent + self.residual(double, latent, actor)
-        return self.flow.integrate(self.bottleneck.decode(latent).to(obs.dtype), self.start(obs))
-
-    def _latent(self, obs: Tensor) -> Tensor:
-        mean, _ = self.bottleneck.encoder(self.embedding(self.obs_normalizer(obs))).chunk(2, dim=-1)
+    def encode(self, obs: Observations) -> Tensor:
+        """See :meth:`SteeredPolicy.encode`."""
+        mean, _ = self.encoder.bottleneck.encoder(self._embed(obs)).chunk(2, dim=-1)
         return mean
+
+    def plan(self, obs: Observations, actor: nn.Module | None) -> Tensor:
+        """See :meth:`SteeredPolicy.plan`."""
+        if self.has_latent:
+            latent = self.encode(obs)
+            condition = self.encoder.decode(
+                latent if actor is None else self.steered(obs, latent, actor, torch.float64)
+            )
+        else:
+            condition = self._embed(obs)
+        return self.flow.integrate(condition.to(self.noise.dtype), self.start(obs))
+
+    def _embed(self, obs: Observations) -> Tensor:
+        return self.encoder.embed(
+            self.encoder.inputs({k: v.double() if v.is_floating_point() else v for k, v in obs.items()})
+        )
 
 
 class NativeSteeredPolicy(SteeredPolicy):
@@ -144,55 +178,43 @@ class NativeSteeredPolicy(SteeredPolicy):
         policy: See :class:`SteeredPolicy`.
         actor: See :class:`SteeredPolicy`.
         residual_scale: See :class:`SteeredPolicy`.
+        groups: See :class:`SteeredPolicy`.
+        seen: See :class:`SteeredPolicy`.
         dtype: Type of the velocity field's weights, "float32" or "bfloat16".
 
     Raises:
-        ZprlError: If the native library does not load or refuses the policy.
+        ZprlError: If the native library does not load or refuses the policy, or it sees images.
     """
 
     blob: Tensor
 
     def __init__(
-        self, policy: FlowPolicy, actor: nn.Module | None, residual_scale: float, dtype: str = "float32"
+        self,
+        policy: FlowPolicy,
+        actor: nn.Module | None,
+        residual_scale: float,
+        groups: Sequence[str] | None = None,
+        seen: Sequence[str] | None = None,
+        dtype: str = "float32",
     ) -> None:
-        super().__init__(policy, actor, residual_scale)
+        super().__init__(policy, actor, residual_scale, groups, seen)
         load_torch_library()
+        self.observed = tuple(policy.cfg.observation_groups)
         self.register_buffer("blob", pack_policy(policy, dtype))
 
-    def latent(self, obs: Tensor) -> Tensor:
-        """See :meth:`SteeredPolicy.latent`."""
-        return torch.ops.zprl.encode(obs, self.blob, self.latent_dim)[0]
+    def encode(self, obs: Observations) -> Tensor:
+        """See :meth:`SteeredPolicy.encode`."""
+        state = [obs[name] for name in self.observed]
+        return torch.ops.zprl.latent(
+            state[0] if len(state) == 1 else torch.cat(state, dim=-1), self.blob, self.latent_dim
+        )
 
-    def plan(self, obs: Tensor, actor: nn.Module | None) -> Tensor:
+    def plan(self, obs: Observations, actor: nn.Module | None) -> Tensor:
         """See :meth:`SteeredPolicy.plan`."""
-        if actor is None:
-            residual = obs.new_zeros(obs.shape[0], self.latent_dim)
-        else:
-            residual = self.residual(obs, self.latent(obs), actor)
-        return torch.ops.zprl.policy_step(obs, residual, self.start(obs), self.blob)
-
-
-class TorchSteeredPolicy(SteeredPolicy):
-    """:class:`SteeredPolicy` as evaluation runs it where the native operators do not: the torch module itself.
-
-    Args:
-        policy: See :class:`SteeredPolicy`.
-        actor: See :class:`SteeredPolicy`.
-        residual_scale: See :class:`SteeredPolicy`.
-    """
-
-    def __init__(self, policy: FlowPolicy, actor: nn.Module | None, residual_scale: float) -> None:
-        super().__init__(policy, actor, residual_scale)
-        self.policy = copy.deepcopy(policy).cpu().eval().requires_grad_(False)
-
-    def latent(self, obs: Tensor) -> Tensor:
-        """See :meth:`SteeredPolicy.latent`."""
-        return self.policy.encode(obs)[0]
-
-    def plan(self, obs: Tensor, actor: nn.Module | None) -> Tensor:
-        """See :meth:`SteeredPolicy.plan`."""
-        residual = None if actor is None else self.residual(obs, self.latent(obs), actor)
-        return self.policy.act(obs, residual, self.start(obs))
+        latent = self.encode(obs)
+        return torch.ops.zprl.act(
+            latent if actor is None else self.steered(obs, latent, actor, torch.float32), self.start(obs), self.blob
+        )
 
 
 class _Single(nn.Module):
@@ -229,31 +251,40 @@ class _GeluOfExponential(nn.Module):
         return x.relu() - u * torch.exp(-0.5 * u * u) * p
 
 
-def _replace_activations(module: nn.Module) -> None:
+class _UnfoldedConvolution(nn.Module):
+    """A convolution in one group over zero padding as a matrix product, in any precision."""
+
+    def __init__(self, convolution: nn.Conv2d) -> None:
+        super().__init__()
+        self.convolution = convolution
+
+    def forward(self, x: Tensor) -> Tensor:
+        c = self.convolution
+        kernel, padding, stride, dilation = c.kernel_size, c.padding, c.stride, c.dilation
+        assert not isinstance(padding, str)
+        columns = functional.unfold(x, kernel, dilation, padding, stride)  # type: ignore[arg-type]
+        y = c.weight.flatten(1) @ columns
+        if c.bias is not None:
+            y = y + c.bias[:, None]
+        sizes = (
+            (x.shape[i + 2] + 2 * padding[i] - dilation[i] * (kernel[i] - 1) - 1) // stride[i] + 1 for i in range(2)
+        )
+        return y.unflatten(2, tuple(sizes))
+
+
+def _replace_missing(module: nn.Module) -> None:
+    """Replace what ONNX Runtime does not have in double precision."""
     for name, child in module.named_children():
         if isinstance(child, nn.GELU) and child.approximate == "none":
             setattr(module, name, _GeluOfExponential())
+        elif isinstance(child, nn.Conv2d):
+            if child.groups != 1 or child.padding_mode != "zeros" or isinstance(child.padding, str):
+                raise ZprlError(
+                    "the format onnx takes convolutions of one group over zero padding alone; leave onnx out of "
+                    "--format."
+                )
+            setattr(module, name, _UnfoldedConvolution(child))
         elif type(child).__module__ == "torch.nn.modules.activation":
             setattr(module, name, _Single(child))
         else:
-            _replace_activations(child)
-
-
-def actor_network(checkpoint: SteeringCheckpoint) -> nn.Module:
-    """Rebuild the network of a checkpoint's actor, which maps [obs, z] to u; see :func:`zprl.rl.actor.load_actor`.
-
-    Args:
-        checkpoint: The checkpoint.
-
-    Raises:
-        ZprlError: If the actor sees anything else, or its weights do not fit.
-    """
-    from zprl.rl.actor import make_actor
-
-    groups = list(checkpoint.settings["agent"]["obs_groups"]["actor"])
-    if groups != ["policy", "latent"]:
-        raise ZprlError(
-            f"the actor in {checkpoint.path} sees the groups {', '.join(groups)}; only one that sees policy, latent "
-            "can be exported."
-        )
-    return make_actor(checkpoint).as_jit()
+            _replace_missing(child)

@@ -25,6 +25,7 @@ from zprl.deploy.formats import FORMATS
 from zprl.deploy.golden import read_recording
 from zprl.deploy.load import open_bundle
 from zprl.evaluation.report import format_table
+from zprl.spec import Observations
 from zprl.utils.errors import ZprlError, run_cli
 
 RELATIVE_TOLERANCE = 1.0e-5
@@ -42,12 +43,12 @@ class Cases:
     """Observations and what the policy should do.
 
     Attributes:
-        obs: Observations (N, D), float32.
+        obs: Observations by group: vectors (N, D), float32, and images (N, ...).
         truth: Chunks of the model in double precision (N, H, A).
         python: Chunks of the Python policy that was evaluated, in single precision (N, H, A).
     """
 
-    obs: Tensor
+    obs: Observations
     truth: Tensor
     python: Tensor
 
@@ -58,13 +59,16 @@ class Cases:
 
     def save(self, path: Path) -> None:
         """Write the cases."""
-        np.savez(path, obs=self.obs.numpy(), truth=self.truth.numpy(), python=self.python.numpy())
+        obs = {f"obs.{name}": value.numpy() for name, value in self.obs.items()}
+        np.savez(path, **obs, truth=self.truth.numpy(), python=self.python.numpy())  # type: ignore[arg-type]
 
     @classmethod
     def load(cls, path: Path) -> Cases:
         """Read what :meth:`save` wrote."""
         with np.load(path) as arrays:
-            return cls(*(torch.from_numpy(arrays[name]) for name in ("obs", "truth", "python")))
+            values = {name: torch.from_numpy(arrays[name]) for name in arrays.files}
+        truth, python = values.pop("truth"), values.pop("python")
+        return cls({name.removeprefix("obs."): value for name, value in values.items()}, truth, python)
 
 
 @dataclass(frozen=True)
@@ -170,10 +174,11 @@ def _worst(difference: Tensor) -> float:
     return float(difference.abs().max())
 
 
-def _golden_cases(folder: Path) -> Cases:
-    recording = read_recording(folder / GOLDEN_FILE)
+def _golden_cases(folder: Path, contract: Contract) -> Cases:
+    recording = read_recording(folder / GOLDEN_FILE, contract)
     chunk = torch.from_numpy(recording.chunk)
-    return Cases(torch.from_numpy(recording.obs[recording.plan_step]), chunk.double(), chunk)
+    obs = {name: torch.from_numpy(value) for name, value in recording.planned_on().items()}
+    return Cases(obs, chunk.double(), chunk)
 
 
 def main() -> None:
@@ -192,7 +197,7 @@ def main() -> None:
             print(json.dumps(dataclasses.asdict(measure(args.bundle, kind, cases))), flush=True)
         return
     contract = read_contract(args.bundle)
-    cases = _golden_cases(args.bundle)
+    cases = _golden_cases(args.bundle, contract)
     kinds = args.kinds or [kind for kind, form in FORMATS.items() if form.file in contract.files]
     errors = measure_in_fresh_process(args.bundle, kinds, cases)
     print(error_table(errors, cases.rms))
@@ -201,7 +206,7 @@ def main() -> None:
         problem = broken_rule(error, contract, file.tolerance or [], file.precision)
         if problem is not None:
             raise ZprlError(f"{args.bundle / FORMATS[error.kind].file} is not faithful: {problem}.")
-    print(f"{len(errors)} formats reproduce {len(cases.obs)} recorded chunks")
+    print(f"{len(errors)} formats reproduce {len(cases.truth)} recorded chunks")
 
 
 if __name__ == "__main__":

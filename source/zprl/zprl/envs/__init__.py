@@ -1,7 +1,9 @@
 # Copyright (c) 2026, The ZPRL Project Developers.
 # SPDX-License-Identifier: BSD-3-Clause
 
-"""Environments as the learner sees them: one step is one action chunk."""
+"""Environments as policies, learners and evaluations see them, whatever simulates them."""
 
+from zprl.envs.chunk_loop import ChunkLoop as ChunkLoop
 from zprl.envs.chunked_env import ChunkedVecEnv as ChunkedVecEnv
-from zprl.spec import EnvLayout as EnvLayout
+from zprl.envs.task_env import Step as Step
+from zprl.envs.task_env import TaskEnv as TaskEnv

@@ -1,11 +1,11 @@
 # Copyright (c) 2026, The ZPRL Project Developers.
 # SPDX-License-Identifier: BSD-3-Clause
 
-"""An Isaac Lab environment whose step executes one action chunk of a steered policy."""
+"""A task's environment whose step executes one action chunk of a steered policy."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import torch
@@ -13,15 +13,15 @@ from rsl_rl.env import VecEnv
 from tensordict import TensorDict
 from torch import Tensor
 
-from isaaclab.utils.seed import configure_seed
-
+from zprl.envs.chunk_loop import ChunkLoop, own
+from zprl.envs.task_env import Step, TaskEnv
+from zprl.spec import Observations
 from zprl.utils import processes
 from zprl.utils.errors import ZprlError
 from zprl.utils.stopwatch import Stopwatch
 
 if TYPE_CHECKING:
-    from isaaclab.envs import ManagerBasedRLEnv
-
+    from zprl.policies.base import Plan
     from zprl.steering import Steering
 
 
@@ -33,59 +33,73 @@ class ChunkedVecEnv(VecEnv):
     rest of the chunk sends the idle action to the fresh episode and its rewards are dropped, so that neither a stale
     action nor a reward crosses the boundary.
 
-    Nothing here waits for the device: what the host wants to know is kept as tensors and read once per iteration, by
+    An observation is encoded once: what the learner sees of it and the chunk that follows come from one plan. Nothing
+    here waits for the device: what the host wants to know is kept as tensors and read once per iteration, by
     :meth:`pop_counts`.
 
     Args:
         env: The environment.
         steering: What turns the learner's output into a chunk.
-        execute_steps: Number Ta of environment steps per chunk.
+        groups: Observation groups that the learner sees beside the steering's features; no images.
         step_discount: Discount gamma of one environment step [dimensionless].
+        seed: Seed of the first reset, if nobody calls :meth:`restart` before.
+        final_observations: Whether the learner makes use of them, where the environment tells them.
+
+    Raises:
+        ZprlError: If the environment has no such group, or it is an image.
     """
 
     def __init__(
         self,
-        env: ManagerBasedRLEnv,
+        env: TaskEnv,
         steering: Steering,
-        execute_steps: int,
+        groups: Sequence[str],
         step_discount: float,
+        seed: int = 0,
+        final_observations: bool = True,
     ) -> None:
         self.env = env
         self.steering = steering
-        self.execute_steps = execute_steps
+        self.groups = list(groups)
+        for name in self.groups:
+            if env.spec.group(name, who="the learner").is_image:
+                raise ZprlError(
+                    f"the learner is to see the images {name}, which would fill its storage; let it see features of "
+                    "the base policy, such as latent, in agent.obs_groups."
+                )
+        self.execute_steps = steering.execute_steps
         self.step_discount = step_discount
         self.num_envs = env.num_envs
         self.total_envs = env.num_envs * processes.count()
         """Worlds of all processes that learn together."""
         self.num_actions = steering.num_dims
         self.device = env.device
-        self.cfg = env.cfg
+        self.cfg = {}
         self.max_episode_length = env.max_episode_length
-        self.idle_action = torch.zeros(self.num_envs, env.action_manager.total_action_dim, device=self.device)
-        """Action of a fresh episode until the next chunk: no motion, gripper open."""
-        self.simulation_time = Stopwatch(self.device, "zprl.sim.isaaclab.launch")
+        self.simulation_time = Stopwatch(self.device, "zprl.simulation")
         """Time spent in the simulator."""
-        self.planning_time = Stopwatch(self.device, "zprl.policies")
+        self.planning_time = Stopwatch(self.device, "zprl.policy")
         """Time spent in the policy."""
-        # Episodes, successes, diverged worlds, and observed values that are NaN.
-        self._counts = torch.zeros(4, dtype=torch.long, device=self.device)
-        self._has_success = "success" in env.termination_manager.active_terms
-        self._has_non_finite = "non_finite_state" in env.termination_manager.active_terms
-        # In closed loop the features remember the step before, and a look at an episode that is over would disturb it.
-        self._keeps_last_observation = getattr(env.cfg, "compute_final_obs", False) and not steering.closed_loop
         self.env_steps = 0
         """Environment steps of the training so far, over all worlds; the runner sets it when a training continues."""
-        self._obs = torch.empty(0)
+        # Episodes, successes, diverged worlds, and observed values that are NaN.
+        self._counts = torch.zeros(4, dtype=torch.long, device=self.device)
+        # In closed loop the policy remembers the step before, and a look at an episode that is over would disturb it.
+        told = env.tells_final_observations and not steering.closed_loop
+        self._keeps_final_observations = told and final_observations
+        self._loop = ChunkLoop(env)
+        self._plan: Plan | None = None
+        self._seed = seed
         self._steps_since_restart = 0
 
     @property
     def episode_length_buf(self) -> Tensor:
         """Environment steps of each running episode, shape (num_envs,)."""
-        return self.env.episode_length_buf
+        return self.env.elapsed
 
     @episode_length_buf.setter
     def episode_length_buf(self, value: Tensor) -> None:
-        self.env.episode_length_buf = value
+        self.env.elapsed = value
 
     def restart(self, seed: int) -> None:
         """Reset every environment and every random stream.
@@ -93,20 +107,19 @@ class ChunkedVecEnv(VecEnv):
         Called at each checkpoint, so that a run that continues from it is the run that was never interrupted.
 
         Args:
-            seed: Seed of Python's, NumPy's, torch's and Warp's generators.
+            seed: Seed of the environment's, Python's, NumPy's and torch's generators.
         """
-        configure_seed(seed)
-        obs, _ = self.env.reset()
-        # A fresh tensor: the environment may reuse its buffers.
-        self._obs = obs["policy"].clone()  # type: ignore[union-attr]
-        self.steering.begin_episodes()
+        self._loop.begin(self.env.reset(seed))
+        self.steering.policy.begin_episodes()
+        self._plan = self.steering.policy.encode(self._loop.obs)
         self._steps_since_restart = 0
 
     def get_observations(self) -> TensorDict:
-        """Return what the learner sees: the observation and the steering's features."""
-        if self._obs.numel() == 0:
-            self.restart(self.env.cfg.seed or 0)
-        return self._learner_observations(self._obs)
+        """Return what the learner sees: observation groups and the steering's features."""
+        if self._plan is None:
+            self.restart(self._seed)
+        assert self._plan is not None
+        return self._observe(self._plan)
 
     def step(self, actions: Tensor) -> tuple[TensorDict, Tensor, Tensor, dict]:
         """Plan a chunk and execute it.
@@ -117,40 +130,43 @@ class ChunkedVecEnv(VecEnv):
         Returns:
             Observations, rewards (num_envs,), dones (num_envs,), and extras with ``time_outs`` (num_envs,), by which
             the learner bootstraps, ``executed`` (num_envs, num_actions), the outputs that were executed, and ``log``.
-            Where the environment's ``compute_final_obs`` is set, they hold ``final_observations`` as well: what the
-            learner would have seen of the worlds that ran out of time, had they not been reset.
+            Where the environment tells final observations, they hold ``final_observations`` as well: what the learner
+            would have seen of the worlds that ran out of time, had they not been reset.
         """
+        if self._plan is None:
+            self.restart(self._seed)
+        assert self._plan is not None
         with self.planning_time.running():
             actions = self.steering.explored(actions, self.env_steps)
-            chunk = self.steering.plan(self._obs, actions)
+            chunk = self.steering.act(self._plan, actions)
         self.env_steps += self.total_envs * self.execute_steps
 
+        loop = self._loop
+        loop.resume()
         rewards = torch.zeros(self.num_envs, device=self.device)
-        running = torch.ones(self.num_envs, dtype=torch.bool, device=self.device)
-        time_outs = torch.zeros_like(running)
-        last_obs = self._obs.clone() if self._keeps_last_observation else None
+        time_outs = torch.zeros_like(loop.running)
+        final_obs: Observations | None = None
         with self.simulation_time.running():
-            for k in range(self.execute_steps):
-                action = torch.where(running[:, None], chunk[:, k], self.idle_action)
-                obs, reward, terminated, truncated, step_extras = self.env.step(action)
+            for k, step, ended in loop.execute(chunk[:, : self.execute_steps]):
                 # A diverged world's reward is no reward.
-                reward = torch.nan_to_num(reward, nan=0.0, posinf=0.0, neginf=0.0)
-                rewards += self.step_discount**k * reward * running
-                ended = (terminated | truncated) & running
-                time_outs |= truncated & ~terminated & running
-                if last_obs is not None and "final_obs" in step_extras:
-                    last_obs = torch.where(ended[:, None], step_extras["final_obs"]["policy"], last_obs)
-                self._steps_since_restart += 1
-                self._count_episodes(ended)
-                running &= ~ended
-        self._obs = obs["policy"].clone()  # type: ignore[union-attr]
-        self.steering.begin_episodes(~running)
-        self._counts[3] += self._obs.isnan().sum()
+                reward = torch.nan_to_num(step.reward, nan=0.0, posinf=0.0, neginf=0.0)
+                rewards += self.step_discount**k * reward * loop.running
+                ran_out = ended & ~step.terminated
+                time_outs |= ran_out
+                if self._keeps_final_observations and step.final_observations is not None:
+                    final_obs = _where(ran_out, step.final_observations, final_obs)
+                self._count_episodes(step, ended)
+        ended = ~loop.running
+        self.steering.policy.begin_episodes(ended)
+        for value in loop.obs.values():
+            if value.is_floating_point():
+                self._counts[3] += value.isnan().sum()
+        before, self._plan = self._plan, self.steering.policy.encode(loop.obs)
 
         extras = {"time_outs": time_outs, "executed": actions, "log": self.steering.metrics(actions)}
-        if last_obs is not None:
-            extras["final_observations"] = self._learner_observations(last_obs)
-        return self._learner_observations(self._obs), rewards, (~running).long(), extras
+        if self._keeps_final_observations:
+            extras["final_observations"] = self._final_observations(before, final_obs, time_outs)
+        return self._observe(self._plan), rewards, ended.long(), extras
 
     @property
     def critic_features(self) -> tuple[str, ...]:
@@ -177,19 +193,41 @@ class ChunkedVecEnv(VecEnv):
             )
         return episodes, successes, diverged
 
-    def _learner_observations(self, obs: Tensor) -> TensorDict:
+    def _observe(self, plan: Plan) -> TensorDict:
         with self.planning_time.running():
-            features = self.steering.features(obs)
-        return TensorDict({"policy": obs, **features}, batch_size=[self.num_envs], device=self.device)
+            return self.steering.observe(plan, self.groups)
 
-    def _count_episodes(self, ended: Tensor) -> None:
-        terms = self.env.termination_manager
-        if self._has_non_finite:
-            self._counts[2] += (terms.get_term("non_finite_state") & ended).sum()
+    def _final_observations(self, before: Plan, final_obs: Observations | None, time_outs: Tensor) -> TensorDict:
+        """Return what the learner would have seen of the worlds that ran out of time; of the others it does not matter.
+
+        Only those worlds are encoded. On a GPU all are: to ask which would make the host wait, which takes longer.
+        """
+        seen = self._observe(before)
+        if final_obs is None:
+            return seen
+        rows = torch.arange(self.num_envs) if time_outs.device.type == "cuda" else time_outs.nonzero().squeeze(1)
+        if len(rows):
+            rows = rows.to(time_outs.device, non_blocking=True)
+            plan = self.steering.policy.encode({name: value[rows] for name, value in final_obs.items()})
+            final = self._observe(plan)
+            merged = {str(name): seen[name].index_copy(0, rows, final[name]) for name in seen.keys()}  # noqa: SIM118
+            seen = TensorDict(merged, batch_size=seen.batch_size)
+        return seen
+
+    def _count_episodes(self, step: Step, ended: Tensor) -> None:
+        self._steps_since_restart += 1
+        self._counts[2] += (step.diverged & ended).sum()
         # Just after a restart only short episodes end, which are the successful ones, and some have begun with used-up
         # time; both would bias the success rate.
         if self._steps_since_restart <= self.max_episode_length:
             return
         self._counts[0] += ended.sum()
-        if self._has_success:
-            self._counts[1] += (terms.get_term("success") & ended).sum()
+        self._counts[1] += (step.success & ended).sum()
+
+
+def _where(worlds: Tensor, new: Observations, old: Observations | None) -> Observations:
+    """Take some worlds' observations from ``new``, the others' from ``old``."""
+    if old is None:
+        return own(new)
+    shaped = {name: worlds.view(-1, *[1] * (value.ndim - 1)) for name, value in new.items()}
+    return {name: torch.where(shaped[name], value, old[name]) for name, value in new.items()}

@@ -6,11 +6,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from zprl.evaluation.history import LearningHistory
 from zprl.evaluation.statistics import SuccessRate, wilson_interval
 from zprl.utils.files import atomic_write
 
@@ -26,26 +26,6 @@ BASE_COLOR = "#555555"
 BASE_STYLE: dict[str, Any] = {"linestyle": "--", "linewidth": 1.4}
 TRAINING_STYLE: dict[str, Any] = {"linewidth": 0.9, "alpha": 0.7}
 EVALUATION_STYLE: dict[str, Any] = {"linewidth": 1.8, "marker": "o", "markersize": 4}
-
-
-@dataclass
-class LearningHistory:
-    """What one run of reinforcement learning records. ``dataclasses.asdict`` makes it JSON, ``**`` reads it back."""
-
-    steps: list[int] = field(default_factory=list)
-    """Environment steps taken until each iteration, over all environments; increasing."""
-    minutes: list[float] = field(default_factory=list)
-    """Duration of the reinforcement learning until each iteration [min]; increasing."""
-    training_success: list[float | None] = field(default_factory=list)
-    """Share of successful episodes among those finished in each iteration; None where none finished."""
-    evaluation_steps: list[int] = field(default_factory=list)
-    """Environment steps at which the policy was evaluated."""
-    evaluation_successes: list[int] = field(default_factory=list)
-    """Number of successful episodes of each evaluation."""
-    evaluation_episodes: list[int] = field(default_factory=list)
-    """Number of episodes of each evaluation."""
-    evaluation_minutes: list[float] = field(default_factory=list)
-    """Duration of the reinforcement learning until each evaluation, evaluations left out [min]; empty in old files."""
 
 
 def plot_learning_curve(path: StrPath, history: LearningHistory, base: SuccessRate | None, title: str = "") -> None:

@@ -74,6 +74,41 @@ def result_table(result: Mapping[str, Any]) -> str:
     return "\n".join(parts)
 
 
+def flat_result(report: dict[str, Any], task: str, checkpoint: str, episodes: int, seed: int) -> dict[str, Any]:
+    """Return an evaluation as the flat keys of ``--json``; of a base policy alone both halves are the same.
+
+    The base policy's numbers are None where a bundle's format does not hold it.
+
+    Args:
+        report: Summaries ``base`` and, if there are both, ``steered``; steps, backend, physics and device.
+        task: Task id.
+        checkpoint: File that was evaluated.
+        episodes: Number of episodes.
+        seed: Seed of the initial states.
+    """
+    base = report.get("base", {})
+    steered = report.get("steered", base)
+    return {
+        "task": task,
+        "checkpoint": checkpoint,
+        "episodes": episodes,
+        "seed": seed,
+        "success_rate": steered["rate"],
+        "success_ci95": [steered["low"], steered["high"]],
+        "base_success_rate": base.get("rate"),
+        "base_success_ci95": [base["low"], base["high"]] if base else None,
+        "mean_steps": steered["mean_steps"],
+        "base_mean_steps": base.get("mean_steps"),
+        "env_steps_trained": report["environment_steps"],
+        **{name: steered[name] for name in ("velocity", "acceleration", "jerk")},
+        **{f"base_{name}": base.get(name) for name in ("velocity", "acceleration", "jerk")},
+        "comparison": report.get("comparison"),
+        "backend": report["backend"],
+        "device": report["device"],
+        "physics": report["physics"],
+    }
+
+
 def _success(policy: Mapping[str, Any]) -> str:
     return f"{100 * policy['rate']:.1f}% [{100 * policy['low']:.1f}, {100 * policy['high']:.1f}]"
 

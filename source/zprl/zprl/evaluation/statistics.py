@@ -184,7 +184,9 @@ def smoothness(positions: Sequence[ArrayLike], dt: float, successes: ArrayLike) 
     trajectory counts for more than a short one.
 
     Args:
-        positions: End-effector position of each trajectory at every control step [m], shape (T_i, 3) each.
+        positions: Position of the end effector at every control step of each trajectory [m], shape (T_i, 3), or of
+            several end effectors, shape (T_i, P, 3), over which the mean is taken as well. Without any trajectory
+            nothing is known.
         dt: Duration of a control step [s].
         successes: Whether each trajectory succeeded, shape (N,).
 
@@ -195,17 +197,19 @@ def smoothness(positions: Sequence[ArrayLike], dt: float, successes: ArrayLike) 
         ValueError: If the numbers of trajectories and outcomes differ, a shape is wrong or ``dt`` is not positive.
     """
     outcomes = np.asarray(successes, dtype=bool)
-    if len(positions) != len(outcomes):
-        raise ValueError(f"got {len(positions)} trajectories but {len(outcomes)} outcomes")
     if not dt > 0.0:
         raise ValueError(f"dt must be positive, got {dt}")
+    if len(positions) == 0:
+        return Smoothness(None, None, None, 0)
+    if len(positions) != len(outcomes):
+        raise ValueError(f"got {len(positions)} trajectories but {len(outcomes)} outcomes")
     trajectories = [np.asarray(p, dtype=np.float64) for p, success in zip(positions, outcomes, strict=True) if success]
     for trajectory in trajectories:
-        if trajectory.ndim != 2 or trajectory.shape[1] != 3:
-            raise ValueError(f"a trajectory must have shape (T, 3), got {trajectory.shape}")
+        if trajectory.ndim not in (2, 3) or trajectory.shape[-1] != 3:
+            raise ValueError(f"a trajectory must have shape (T, 3) or (T, P, 3), got {trajectory.shape}")
 
     def mean_norm(order: int) -> float | None:
-        norms = [np.linalg.norm(np.diff(t, n=order, axis=0), axis=1) for t in trajectories if len(t) > order]
+        norms = [np.linalg.norm(np.diff(t, n=order, axis=0), axis=-1).ravel() for t in trajectories if len(t) > order]
         return float(np.concatenate(norms).mean() / dt**order) if norms else None
 
     return Smoothness(mean_norm(1), mean_norm(2), mean_norm(3), len(trajectories))
@@ -217,7 +221,7 @@ def policy_summary(successes: ArrayLike, steps: ArrayLike, positions: Sequence[A
     Args:
         successes: Whether each episode succeeded, shape (N,) with N >= 1.
         steps: Number of control steps of each episode, shape (N,).
-        positions: End-effector position of each episode at every control step [m], shape (T_i, 3) each.
+        positions: Positions of each episode's end effectors; see :func:`smoothness`.
         dt: Duration of a control step [s].
 
     Returns:

@@ -1,75 +1,37 @@
 # Copyright (c) 2026, The ZPRL Project Developers.
 # SPDX-License-Identifier: BSD-3-Clause
 
-"""Videos of a policy at work, rendered on the CPU without a display.
-
-A camera sensor with Newton's ray tracer takes the pictures, so nothing but the Python packages is needed. Policies are
-compared on the same initial states: every episode is reset with its own seed.
+"""Videos of a policy at work. Policies are compared on the same initial states: every episode has its own seed.
 
 .. code-block:: python
 
-    add_video_camera(env_cfg)  # before the environment is made; one environment is enough
-    env = make_env(task, env_cfg)
-    base = record_episodes(env, base_policy, num_episodes=3)
-    steered = record_episodes(env, steered_policy, num_episodes=3)
+    base = record_episodes(env, base_policy, camera, num_episodes=3)
+    steered = record_episodes(env, steered_policy, camera, num_episodes=3)
     write_video(path, side_by_side(base, steered, labels=("base", "steered")))
 """
 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from PIL import Image, ImageDraw, ImageFont
 
+from zprl.envs.chunk_loop import ChunkLoop
+from zprl.envs.task_env import TaskEnv
+from zprl.evaluation.rollout import ChunkPlanner
 from zprl.utils.errors import ZprlError
 from zprl.utils.files import atomic_write
-
-if TYPE_CHECKING:
-    from isaaclab.envs import ManagerBasedRLEnv, ManagerBasedRLEnvCfg
-
-CAMERA_NAME = "video_camera"
-"""Scene entity that :func:`add_video_camera` adds."""
 
 FORMATS = (".mp4", ".gif", ".webp", ".png")
 """File formats by suffix; ``.png`` is a strip of still pictures."""
 
 Frame = np.ndarray
 """A picture, shape (height, width, 3), dtype uint8."""
-
-Policy = Callable[["ManagerBasedRLEnv"], torch.Tensor]
-"""Returns the next action, shape (num_envs, action_dim), or a chunk of them, (num_envs, chunk, action_dim)."""
-
-
-@dataclass(frozen=True)
-class View:
-    """What the camera sees.
-
-    Attributes:
-        width: Width of the pictures [px].
-        height: Height of the pictures [px].
-        eye: Position of the camera in the environment's frame [m].
-        lookat: Point in the middle of the picture [m].
-        field_of_view: Horizontal angle [deg].
-        supersampling: Rays per pixel along each axis; 2 smooths the edges and takes 4 times as long as 1.
-    """
-
-    width: int = 480
-    height: int = 360
-    # From the side that the ray tracer's only light shines on.
-    eye: tuple[float, float, float] = (1.45, -1.05, 0.75)
-    lookat: tuple[float, float, float] = (0.26, 0.0, 0.32)
-    field_of_view: float = 40.0
-    supersampling: int = 2
-
-
-DEFAULT_VIEW = View()
-"""A good view of a tabletop."""
 
 
 @dataclass
@@ -85,80 +47,38 @@ class Episode:
     success: bool = False
 
 
-def add_video_camera(env_cfg: ManagerBasedRLEnvCfg, view: View = DEFAULT_VIEW) -> None:
-    """Add a camera to the scene of a configuration from which no environment was made yet.
-
-    Args:
-        env_cfg: The environment's configuration.
-        view: What the camera sees.
-    """
-    import isaaclab.sim as sim_utils
-    from isaaclab.sensors import CameraCfg
-    from isaaclab.utils.math import create_rotation_matrix_from_view, quat_from_matrix
-    from isaaclab_newton.renderers import NewtonWarpRendererCfg
-
-    rotation = create_rotation_matrix_from_view(torch.tensor([view.eye]), torch.tensor([view.lookat]), up_axis="Z")
-    x, y, z, w = quat_from_matrix(rotation)[0].tolist()
-    focal_length, aperture = 24.0, 2 * 24.0 * float(np.tan(np.deg2rad(view.field_of_view) / 2))
-    camera = CameraCfg(
-        prim_path="{ENV_REGEX_NS}/VideoCamera",
-        offset=CameraCfg.OffsetCfg(pos=view.eye, rot=(x, y, z, w), convention="opengl"),
-        spawn=sim_utils.PinholeCameraCfg(focal_length=focal_length, horizontal_aperture=aperture),
-        width=view.width * view.supersampling,
-        height=view.height * view.supersampling,
-        data_types=["rgb"],
-        background_color=(0.93, 0.94, 0.95),
-        renderer_cfg=NewtonWarpRendererCfg(enable_shadows=True),
-    )
-    setattr(env_cfg.scene, CAMERA_NAME, camera)
-
-
-def capture(env: ManagerBasedRLEnv, view: View = DEFAULT_VIEW) -> Frame:
-    """Take a picture of the first environment.
-
-    Args:
-        env: Environment whose configuration :func:`add_video_camera` changed.
-        view: The same view as there.
-
-    Returns:
-        The picture, shape (view.height, view.width, 3), dtype uint8.
-    """
-    pixels = env.scene[CAMERA_NAME].data.output["rgb"].torch[0].cpu().numpy()
-    return np.asarray(Image.fromarray(pixels).resize((view.width, view.height), Image.Resampling.BOX))
-
-
 @torch.inference_mode()
 def record_episodes(
-    env: ManagerBasedRLEnv,
-    policy: Policy,
+    env: TaskEnv,
+    planner: ChunkPlanner,
+    capture: Callable[[], Frame],
     num_episodes: int,
     seed: int = 0,
-    view: View = DEFAULT_VIEW,
-    on_reset: Callable[[], None] | None = None,
+    on_reset: Callable[[int], object] | None = None,
 ) -> list[Episode]:
     """Run a policy and take a picture after every control step.
 
     Args:
-        env: Environment with a camera; the first of its worlds is recorded.
-        policy: The policy. What it returns beyond the end of the episode is not carried out.
+        env: Environment; the first of its worlds is recorded.
+        planner: The policy.
+        capture: Takes a picture of that world.
         num_episodes: Number of episodes.
         seed: The i-th episode's initial state is that of seed + i, whatever the policy.
-        view: The view that the camera was added with.
-        on_reset: Called at the start of every episode, for a policy with a state.
+        on_reset: Called with the seed of every episode that begins, for a policy that draws numbers.
     """
-    episodes = []
+    episodes, loop = [], ChunkLoop(env)
     for index in range(num_episodes):
-        env.reset(seed=seed + index)
+        loop.begin(env.reset(seed + index))
+        planner.begin_episodes()
         if on_reset is not None:
-            on_reset()
-        episode = Episode([capture(env, view)])
-        for action in _actions(env, policy):
-            _, _, terminated, truncated, _ = env.step(action)
-            if (terminated | truncated)[0]:
-                # The environment has reset itself, so a picture of the last state cannot be taken any more.
-                episode.success = bool(env.termination_manager.get_term("success")[0])
-                break
-            episode.frames.append(capture(env, view))
+            on_reset(seed + index)
+        episode = Episode([capture()])
+        while loop.running[0]:
+            for _, _, ended in loop.execute(planner(loop.obs)[:, : planner.execute_steps]):
+                # With its end the environment has reset itself, so the last state cannot be seen any more.
+                if loop.running[0] and not ended[0]:
+                    episode.frames.append(capture())
+        episode.success = bool(loop.succeeded[0])
         episodes.append(episode)
     return episodes
 
@@ -254,13 +174,6 @@ def check_format(path: Path) -> None:
     """Raise a :class:`ZprlError` if no video can be written to a file of this name."""
     if path.suffix not in FORMATS:
         raise ZprlError(f"cannot write a video to '{path}'; its name must end in {', '.join(FORMATS)}.")
-
-
-def _actions(env: ManagerBasedRLEnv, policy: Policy) -> Iterator[torch.Tensor]:
-    """Yield one action after the other, each of shape (num_envs, action_dim), for ever."""
-    while True:
-        chunk = policy(env)
-        yield from chunk.unbind(dim=1) if chunk.ndim == 3 else (chunk,)
 
 
 def _annotate(frame: Frame, label: str, outcome: str) -> Frame:

@@ -150,6 +150,25 @@ def native_step(policy: FlowPolicy, precision: str, device: str = "cpu") -> Nati
         raise UnavailableError(str(error)) from error
 
 
+def _learning(conditions: Conditions, encodings: int) -> Contender:
+    """A chunk as a learner gets it: the latent to choose a residual for, then the chunk of their sum."""
+    step = native_step(conditions.policy, conditions.dtype, conditions.device)
+
+    def bind(inputs: Inputs) -> Callable[[], Tensor]:
+        obs, residual, noise = inputs.to(conditions.device, torch.float32).astuple()
+
+        def once() -> Tensor:
+            return step.act_from_latent(step.latent(obs) + residual, noise)
+
+        def twice() -> Tensor:
+            step.encode(obs)
+            return step.act(obs, residual, noise)
+
+        return once if encodings == 1 else twice
+
+    return Contender("once" if encodings == 1 else "twice", bind, conditions.device)
+
+
 # -- torch -------------------------------------------------------------------------------------------------------------
 
 
@@ -262,6 +281,9 @@ RIVALS: dict[str, Callable[[Conditions], Contender]] = {
     "jit": _jit,
     "onnx": _onnx,
     "compile": _compile,
+    "once": lambda conditions: _learning(conditions, 1),
+    "twice": lambda conditions: _learning(conditions, 2),
 }
-"""Rivals by name: torch eager, the same as a CUDA graph, TorchScript (frozen and optimised for inference), ONNX Runtime
-and torch.compile."""
+"""Rivals by name: torch eager, the same as a CUDA graph, TorchScript (frozen and optimised for inference), ONNX
+Runtime, torch.compile, and the native step with a latent that a learner sees on the way: the step goes on with it
+(once), or encodes the observation again (twice)."""

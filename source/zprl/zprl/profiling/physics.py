@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from isaaclab.envs import ManagerBasedRLEnv
 
     from zprl.runs.session import TaskSession
+    from zprl.sim.isaaclab.task_env import IsaacLabEnv
 
 
 @dataclass
@@ -72,7 +73,7 @@ def benchmark_physics(
         for result in results:
             session = _session(task, result.name, num_envs)
             with session.launched(), session.environment() as env:
-                physics = _Stopwatch(env)
+                physics = _Stopwatch(env.unwrapped)
                 result.bare.append(bare_simulation_rate(env, num_steps))
                 result.physics.append(physics.mean())
                 line = f"{result.bare[-1]:,.0f} env steps/s"
@@ -134,16 +135,16 @@ class _Stopwatch:
         return self._calls_per_step * sum(seconds) / len(seconds)
 
 
-def _training_rate(session: TaskSession, env: ManagerBasedRLEnv, base: Path, num_iterations: int) -> float:
+def _training_rate(session: TaskSession, env: IsaacLabEnv, base: Path, num_iterations: int) -> float:
     """Return the environment steps per second of reinforcement learning, after an iteration to warm up."""
+    from zprl.policies import make_base_policy
     from zprl.rl.trainer import SteeringTrainer
-    from zprl.spec import EnvLayout
+    from zprl.runs.base_policy import load_base
 
-    layout = EnvLayout.of(session.task, env)
-    policy, meta = session.load_base(base, layout)
+    policy = make_base_policy(*load_base(session, base, env.spec), session.device)
     settings = {"physics": session.physics, "device": session.device}
     with tempfile.TemporaryDirectory() as folder:
-        trainer = SteeringTrainer(env, layout, policy, meta, session.agent_cfg, Path(folder), settings)
+        trainer = SteeringTrainer(env, policy, base, session.agent_cfg, Path(folder), settings)
         trainer.runner.learn_segment(1)
         before = trainer.learning_seconds
         trainer.runner.learn_segment(num_iterations)

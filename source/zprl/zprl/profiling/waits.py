@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from zprl.envs import ChunkedVecEnv
 
 CHUNK = "zprl.chunk"
-PARTS = ("zprl.policies", "zprl.sim.isaaclab.launch")
+PARTS = ("zprl.policy", "zprl.simulation")
 """Names of the ranges of :class:`zprl.utils.stopwatch.Stopwatch` inside a chunk."""
 REST = "between them"
 

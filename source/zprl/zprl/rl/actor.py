@@ -15,6 +15,7 @@ from tensordict import TensorDict
 from torch import Tensor, nn
 
 from zprl.utils.errors import ZprlError
+from zprl.utils.registry import check_settings
 
 if TYPE_CHECKING:
     from zprl.rl.checkpoint import SteeringCheckpoint
@@ -67,14 +68,15 @@ def make_actor(checkpoint: SteeringCheckpoint) -> Any:
         checkpoint: The checkpoint.
 
     Raises:
-        ZprlError: If the weights do not fit the checkpoint's own configuration.
+        ZprlError: If the weights do not fit the checkpoint's own configuration, or that names a class that is not
+            registered.
     """
-    from zprl.rl.runner_cfg import model_arguments
+    from zprl.rl.model_cfg import model_arguments
 
     agent, steering = checkpoint.settings["agent"], checkpoint.steering()
-    obs = torch.zeros(1, checkpoint.layout.obs_dim)
-    seen = TensorDict({"policy": obs, **steering.features(obs)}, batch_size=[1])
+    seen = steering.observe(steering.policy.encode(checkpoint.spec.zeros()), agent["obs_groups"]["actor"])
     arguments = model_arguments(agent["actor"]) | steering.model_arguments("actor")
+    check_settings(arguments, f"the checkpoint {checkpoint.path}", "actor")
     model_class = resolve_callable(arguments.pop("class_name"))
     try:
         actor = model_class(seen, agent["obs_groups"], "actor", steering.num_dims, **arguments)

@@ -1,26 +1,49 @@
 # Copyright (c) 2026, The ZPRL Project Developers.
 # SPDX-License-Identifier: BSD-3-Clause
 
-"""What a run's checkpoint holds beside the learner: everything that evaluation, export and continuing need."""
+"""A run's checkpoints: their names, what they hold beside the learner, and the base policy that they refer to."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from zprl.policies import FlowPolicy, PolicyStep, TorchPolicyStep, policy_from_dict
+from zprl.policies import INFERENCE_FIELDS, FlowPolicy, load_policy, make_base_policy
+from zprl.policies.base import BasePolicy
+from zprl.policies.flow.cfg import check_cfg
 from zprl.rl.methods import DEFAULT_ALGORITHM, DEFAULT_METHOD, steering_cfg
-from zprl.runs.paths import latest_base_policy, latest_checkpoint
-from zprl.runs.session import AGENT_ENTRY_POINT
-from zprl.sim import isaaclab
-from zprl.spec import EnvLayout
+from zprl.rl.runner import KIND, VERSION
+from zprl.spec import TaskSpec
 from zprl.steering import Steering, make_steering
 from zprl.utils.errors import ZprlError
-from zprl.utils.files import load_torch
+from zprl.utils.files import atomic_write, checksum
+from zprl.utils.registry import check_settings
+from zprl.utils.tensor_files import OtherKindError, load_tensors
 
-FORMAT = "zprl-steering-checkpoint"
+RUN_BASE = "base/base_policy.safetensors"
+"""Where a run keeps its base policy, below its folder."""
+
+_NAME = re.compile(r"model_(\d+)\.safetensors")
+
+
+def checkpoints(run_dir: Path) -> list[Path]:
+    """Return a run's checkpoints, oldest first."""
+    found = (path for path in run_dir.glob("model_*") if _NAME.fullmatch(path.name))
+    return sorted(found, key=iteration_of)
+
+
+def checkpoint_path(run_dir: Path, iteration: int) -> Path:
+    """Return the file of a run's checkpoint after some iterations."""
+    return run_dir / f"model_{iteration}.safetensors"
+
+
+def iteration_of(checkpoint: Path) -> int:
+    """Return the iterations that a run had done when it wrote a checkpoint, by the file's name."""
+    match = _NAME.fullmatch(checkpoint.name)
+    assert match is not None
+    return int(match[1])
 
 
 @dataclass
@@ -30,20 +53,22 @@ class SteeringCheckpoint:
     Attributes:
         path: File it was read from.
         content: The whole content, as rsl_rl's ``alg.load`` takes it.
-        layout: Layout of the task.
-        policy: The frozen base policy.
+        spec: What the task observes and does.
+        policy: The frozen base policy, with the inference settings that the run acted with.
         policy_meta: What was saved with the base policy.
         settings: The run's settings: agent configuration, worlds, physics.
         env_steps: Environment steps of the training so far.
+        base: File of the base policy.
     """
 
     path: Path
     content: dict[str, Any]
-    layout: EnvLayout
+    spec: TaskSpec
     policy: FlowPolicy
     policy_meta: dict[str, Any]
     settings: dict[str, Any]
     env_steps: int
+    base: Path
 
     @property
     def method(self) -> str:
@@ -60,102 +85,83 @@ class SteeringCheckpoint:
         """Number of processes that the run learns in."""
         return self.settings.get("num_processes", 1)
 
-    def steering(self, step: PolicyStep | None = None) -> Steering:
+    def steering(self, base: BasePolicy | None = None) -> Steering:
         """Return the run's steering.
 
         Args:
-            step: What runs the base policy; torch on the CPU if None.
+            base: The base policy as it is to be run; on the CPU if None.
 
         Raises:
             ZprlError: If this version does not know the method.
         """
         cfg = steering_cfg(self.method, self.settings["agent"]["steering"])
-        return make_steering(cfg, step or TorchPolicyStep(self.policy), self.policy_meta)
+        return make_steering(cfg, base or make_base_policy(self.policy, self.policy_meta))
+
+
+def base_reference(base: Path) -> dict[str, str]:
+    """Return what a checkpoint says of its base policy: where its run keeps it, and its SHA-256."""
+    return {"path": RUN_BASE, "sha256": checksum(base)}
+
+
+def store_base(base: Path, run_dir: Path) -> None:
+    """Copy a base policy into a run's folder, so that the run is complete in itself.
+
+    Args:
+        base: File of the base policy.
+        run_dir: Folder of the run.
+
+    Raises:
+        OSError: If it cannot be written.
+    """
+    target = run_dir / RUN_BASE
+    if target.is_file() and checksum(target) == checksum(base):
+        return
+    with atomic_write(target) as file:
+        file.write(base.read_bytes())
 
 
 def load_checkpoint(path: Path) -> SteeringCheckpoint:
-    """Read a checkpoint.
+    """Read a checkpoint and the base policy that its run keeps.
 
     Args:
         path: File to read.
 
     Raises:
-        ZprlError: If it is missing, truncated, or no checkpoint of this project.
+        ZprlError: If it is missing, truncated, damaged or no checkpoint of this project, names a class that is not
+            registered, or its base policy is missing or another one.
     """
-    content = load_torch(path, "checkpoint")
-    infos = content.get("infos") if isinstance(content, dict) else None
-    if not isinstance(infos, dict) or infos.get("format") != FORMAT:
-        hint = " (it is a base policy: pass it as --base)" if _is_base_policy(content) else ""
-        raise ZprlError(f"{path} is not a checkpoint of scripts/train.py{hint}.")
     try:
-        policy, meta = policy_from_dict(infos["base_policy"], path)
-        layout = EnvLayout.from_dict(infos["layout"])
-        return SteeringCheckpoint(path, content, layout, policy, meta, infos["settings"], int(infos["env_steps"]))
-    except (KeyError, TypeError, ValueError) as error:
+        content = load_tensors(path, KIND, "checkpoint", VERSION)
+    except OtherKindError as error:
+        hint = " (it is a base policy: pass it as --base)" if error.kind == "zprl-base-policy" else ""
+        raise ZprlError(f"{path} is not a checkpoint of scripts/train.py{hint}.") from error
+    try:
+        infos = content["infos"]
+        settings = infos["settings"]
+        check_settings(settings["agent"], f"the checkpoint {path}")
+        base = _base_of(path, infos["base"])
+        policy, meta = load_policy(base)
+        for name in INFERENCE_FIELDS:
+            setattr(policy.cfg, name, settings["inference"][name])
+        check_cfg(policy.cfg)
+        spec = TaskSpec.from_dict(infos["spec"])
+        return SteeringCheckpoint(path, content, spec, policy, meta, settings, int(infos["env_steps"]), base)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise ZprlError(f"the checkpoint {path} is damaged ({error}); use another one.") from error
 
 
-def _experiment_of(task: str, overrides: Sequence[str]) -> str:
-    """Return the experiment that a task's runs belong to, before it is known of which method they are.
-
-    Args:
-        task: Task id.
-        overrides: Hydra overrides.
-
-    Raises:
-        ZprlError: If there is no such task.
-    """
-    given = [text.partition("=")[2] for text in overrides if text.startswith("agent.experiment_name=")]
-    return given[-1] if given else isaaclab.resolve_task(task, AGENT_ENTRY_POINT)[1].experiment_name
-
-
-def find_checkpoint(selector: str, task: str, overrides: Sequence[str]) -> SteeringCheckpoint:
-    """Read the checkpoint that ``latest`` or a path selects, of whatever method.
-
-    Args:
-        selector: "latest", or a file.
-        task: Task id.
-        overrides: Hydra overrides, which may name the experiment.
-
-    Raises:
-        ZprlError: If there is no such task or file, or it is no checkpoint.
-    """
-    experiment = _experiment_of(task, overrides) if selector == "latest" else ""
-    return load_checkpoint(resolve_checkpoint(selector, task, experiment))
-
-
-def _is_base_policy(content: Any) -> bool:
-    return isinstance(content, dict) and content.get("format") == "zprl-base-policy"
-
-
-def resolve_checkpoint(selector: str, task: str, experiment_name: str) -> Path:
-    """Return the file that ``latest`` or a path selects.
-
-    Args:
-        selector: "latest", or a file.
-        task: Task id.
-        experiment_name: Experiment of the task's runs.
-
-    Raises:
-        ZprlError: If there is no such file.
-    """
-    if selector == "latest":
-        return latest_checkpoint(task, experiment_name)
-    path = Path(selector)
+def _base_of(checkpoint: Path, reference: dict[str, str]) -> Path:
+    """Return the file of a checkpoint's base policy."""
+    path, expected = checkpoint.parent / reference["path"], reference["sha256"]
     if not path.is_file():
-        raise ZprlError(f"there is no checkpoint {path}; pass a file, or 'latest'.")
-    return path
-
-
-def resolve_base(selector: str | None, task: str) -> Path:
-    """Return the base policy file that a path selects, or the newest one.
-
-    Raises:
-        ZprlError: If there is no such file.
-    """
-    if selector is None:
-        return latest_base_policy(task)
-    path = Path(selector)
-    if not path.is_file():
-        raise ZprlError(f"there is no base policy {path}; train one with scripts/pretrain.py.")
+        raise ZprlError(
+            f"the checkpoint {checkpoint} needs its base policy {path}, which does not exist; put the file with the "
+            f"SHA-256 {expected} there."
+        )
+    found = checksum(path)
+    if found != expected:
+        raise ZprlError(
+            f"the checkpoint {checkpoint} was made with another base policy than {path}; put the file with the SHA-256 "
+            f"{expected} there, not that with {found}."
+        )
     return path

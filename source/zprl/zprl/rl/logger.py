@@ -64,13 +64,13 @@ class SteeringLogger(Logger):
     Of several processes only the first one writes, and what it writes is about the worlds of all of them.
 
     Args:
-        base: The logger that the runner made.
         env_steps_per_iteration: Environment steps that one iteration takes.
         success_window: Latest episodes over which the training success is averaged.
+        **arguments: See :class:`rsl_rl.utils.logger.Logger`.
     """
 
-    def __init__(self, base: Logger, env_steps_per_iteration: int, success_window: int = 512) -> None:
-        self.__dict__.update(base.__dict__)
+    def __init__(self, env_steps_per_iteration: int, success_window: int = 512, **arguments: Any) -> None:
+        super().__init__(**arguments)
         self.env_steps_per_iteration = env_steps_per_iteration
         self.success_window = success_window
         self.history = LearningHistory()

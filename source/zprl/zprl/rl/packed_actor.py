@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from rsl_rl.models import MLPModel
 from rsl_rl.modules import EmpiricalNormalization
@@ -16,21 +18,24 @@ from zprl.rl.distribution import SquashedGaussian
 from zprl.utils.errors import ZprlError
 
 
-def pack_actor(actor: nn.Module, residual_scale: float) -> PackedActor:
+def pack_actor(actor: nn.Module, residual_scale: float, seen: Sequence[str] = ("policy", "latent")) -> PackedActor:
     """Take an rsl_rl actor apart.
 
     Args:
-        actor: ``MLPModel`` over the observation groups ``policy`` and ``latent``, in this order.
+        actor: ``MLPModel`` over the observation groups ``seen``, in this order.
         residual_scale: Lambda, ``LatentResidual.residual_scale``.
+        seen: The groups that the base policy sees, and the latent.
 
     Raises:
         ZprlError: If it is another model, has too many layers, or an activation or a distribution that the native
             libraries do not know.
     """
     model = supported_module(actor, MLPModel, "the native actor")
-    if list(model.obs_groups) != ["policy", "latent"]:
+    if list(model.obs_groups) != list(seen):
         groups = ", ".join(model.obs_groups)
-        raise ZprlError(f"the native actor sees the groups policy and latent, and this one sees {groups}; use torch.")
+        raise ZprlError(
+            f"the native actor sees the groups {' and '.join(seen)}, and this one sees {groups}; use torch."
+        )
     output = _output_of(model.distribution)
     *hidden, last = list(model.mlp)
     activations = {type(module) for module in hidden[1::2]}

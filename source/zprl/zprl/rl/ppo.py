@@ -13,17 +13,67 @@ from rsl_rl import algorithms
 from tensordict import TensorDict
 from torch import Tensor
 
-from isaaclab_rl.rsl_rl import RslRlPpoAlgorithmCfg
-
 from zprl.utils.configclass import configclass
 from zprl.utils.modules import frozen
 
 
 @configclass
-class PPOCfg(RslRlPpoAlgorithmCfg):
-    """Settings of :class:`PPO`."""
+class PPOCfg:
+    """Settings of :class:`PPO`; the defaults are those of ZPRL."""
 
     class_name: str = "zprl.rl.ppo:PPO"
+
+    num_learning_epochs: int = 8
+    """Passes over the experience of an iteration."""
+
+    num_mini_batches: int = 5
+    """Gradient steps of a pass."""
+
+    # The adaptive schedule starves on small residuals: it drove the rate to 1e-5 in trials.
+    learning_rate: float = 5.0e-4
+    """Learning rate."""
+
+    schedule: str = "fixed"
+    """How it changes: "fixed", or "adaptive", which keeps the KL divergence of an update near ``desired_kl``."""
+
+    gamma: float = 0.97
+    """Discount of one step; a run sets it from ``step_discount``."""
+
+    lam: float = 0.95
+    """Lambda of the generalised advantage estimation (arXiv 1506.02438)."""
+
+    entropy_coef: float = 0.0
+    """Weight of the entropy."""
+
+    desired_kl: float = 0.015
+    """KL divergence of an update that the adaptive schedule aims at."""
+
+    max_grad_norm: float = 1.0
+    """Bound of the gradients' norm."""
+
+    optimizer: str = "adam"
+    """Optimiser, as rsl_rl names it."""
+
+    value_loss_coef: float = 1.0
+    """Weight of the critic's loss."""
+
+    use_clipped_value_loss: bool = True
+    """Whether the critic's change is clipped like the actor's."""
+
+    clip_param: float = 0.2
+    """Clip of the ratio of likelihoods (arXiv 1707.06347)."""
+
+    normalize_advantage_per_mini_batch: bool = False
+    """Whether advantages are normalised in each minibatch instead of over all experience."""
+
+    use_mixed_precision: bool = False
+    """Whether networks compute in mixed precision on a GPU."""
+
+    rnd_cfg: dict[str, Any] | None = None
+    """Settings of rsl_rl's random network distillation, or None."""
+
+    symmetry_cfg: dict[str, Any] | None = None
+    """Settings of rsl_rl's symmetry augmentation, or None."""
 
     critic_warmup_iterations: int = 0
     """Iterations in which only the critic learns, while the actor keeps still."""

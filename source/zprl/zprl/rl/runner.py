@@ -19,10 +19,14 @@ from torch import Tensor
 from zprl.rl.actor import row_by_row
 from zprl.rl.logger import SteeringLogger
 from zprl.utils import processes
-from zprl.utils.files import atomic_torch_save
+from zprl.utils.tensor_files import save_tensors
 
 if TYPE_CHECKING:
     from zprl.envs import ChunkedVecEnv
+
+
+KIND, VERSION = "zprl-checkpoint", 1
+"""Kind and version of a checkpoint's file; see :mod:`zprl.utils.tensor_files`."""
 
 
 class SteeringRunner(OnPolicyRunner):
@@ -51,7 +55,17 @@ class SteeringRunner(OnPolicyRunner):
         env.restart(self.segment_seed(0))
         with contextlib.redirect_stdout(io.StringIO()):  # rsl_rl prints the networks
             super().__init__(env, train_cfg, log_dir, device)
-        self.logger = SteeringLogger(self.logger, self.env_steps_per_iteration)
+        self.logger = SteeringLogger(
+            self.env_steps_per_iteration,
+            log_dir=log_dir,
+            cfg=self.cfg,
+            env_cfg=env.cfg,
+            num_envs=env.num_envs,
+            is_distributed=self.is_distributed,
+            gpu_world_size=self.gpu_world_size,
+            gpu_global_rank=self.gpu_global_rank,
+            device=self.device,
+        )
         self.logger.pop_counts = env.pop_counts
         self.extra_state: Callable[[], dict[str, Any]] = dict
         """Returns what else a checkpoint holds."""
@@ -114,7 +128,7 @@ class SteeringRunner(OnPolicyRunner):
         content = self.alg.save()
         content["iter"] = self.current_learning_iteration
         content["infos"] = {"logger": self.logger.state(), **self.extra_state()}
-        atomic_torch_save(content, path)
+        save_tensors(path, content, KIND, VERSION)
 
     def load_checkpoint(self, content: dict[str, Any]) -> None:
         """Continue from a checkpoint's content.

@@ -5,11 +5,8 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from isaaclab_rl.rsl_rl import RslRlMLPModelCfg, RslRlOnPolicyRunnerCfg
-
 from zprl.policies import FlowPolicyCfg, PretrainCfg
+from zprl.rl.model_cfg import GaussianCfg, MLPModelCfg
 from zprl.rl.ppo import PPOCfg
 from zprl.steering import LatentResidualCfg, SteeringCfg
 from zprl.utils.configclass import configclass
@@ -44,8 +41,8 @@ class EvaluationCfg:
 
 
 @configclass
-class ZprlRunnerCfg(RslRlOnPolicyRunnerCfg):
-    """A ZPRL run with rsl_rl's PPO; tasks derive their own from it.
+class ZprlRunnerCfg:
+    """A ZPRL run with rsl_rl's PPO; tasks derive their own from it. What rsl_rl's runner reads has its names.
 
     :func:`zprl.rl.methods.configure` makes it a run of another method or learner.
     """
@@ -74,50 +71,61 @@ class ZprlRunnerCfg(RslRlOnPolicyRunnerCfg):
     step_discount: float = 0.9925
     """Discount of one environment step; the learner's gamma is this to the power of ``policy.execute_steps``."""
 
-    seed = 0
-    device = "cpu"
-    num_steps_per_env = 10
-    max_iterations = 100
-    save_interval = 10
-    init_at_random_ep_len = True
-    experiment_name = "zprl"
-    obs_groups = {"actor": ["policy", "latent"], "critic": ["policy", "latent"]}
-    actor = RslRlMLPModelCfg(
-        hidden_dims=[256, 128],
-        activation="elu",
-        obs_normalization=True,
-        distribution_cfg=RslRlMLPModelCfg.GaussianDistributionCfg(
-            class_name="zprl.rl.distribution:ZeroMeanGaussian", init_std=0.5, std_type="log"
-        ),
+    class_name: str = "OnPolicyRunner"
+    """rsl_rl's runner, whose loop :class:`zprl.rl.runner.SteeringRunner` runs."""
+
+    seed: int = 0
+    """Seed of reinforcement learning."""
+
+    device: str = "cpu"
+    """Device of the learner."""
+
+    num_steps_per_env: int = 10
+    """Steps of every world in an iteration, each of one chunk."""
+
+    max_iterations: int = 100
+    """Iterations in total."""
+
+    save_interval: int = 10
+    """Iterations between checkpoints."""
+
+    init_at_random_ep_len: bool = True
+    """Whether episodes begin with used-up time after a checkpoint, where the environment can do that."""
+
+    experiment_name: str = "zprl"
+    """Folder of the task's runs."""
+
+    run_name: str = ""
+    """Suffix of the run's folder."""
+
+    logger: str = "tensorboard"
+    """Where scalars go, as rsl_rl names it."""
+
+    neptune_project: str = "zprl"
+    """Project there, with the logger "neptune"."""
+
+    wandb_project: str = "zprl"
+    """Project there, with the logger "wandb"."""
+
+    check_for_nan: bool = True
+    """Whether rsl_rl looks for NaN in every step."""
+
+    clip_actions: float | None = None
+    """Not used: steering bounds the learner's outputs."""
+
+    torch_compile_mode: str | None = None
+    """See rsl_rl's runner."""
+
+    obs_groups: dict[str, list[str]] = {"actor": ["policy", "latent"], "critic": ["policy", "latent"]}
+    """What actor and critic see: observation groups, and features of the steering."""
+
+    actor: MLPModelCfg = MLPModelCfg(
+        distribution_cfg=GaussianCfg(class_name="zprl.rl.distribution:ZeroMeanGaussian", init_std=0.5, std_type="log")
     )
-    critic = RslRlMLPModelCfg(hidden_dims=[256, 128], activation="elu", obs_normalization=True)
-    # The adaptive learning-rate schedule starves on small residuals: it drove the rate to 1e-5 in trials.
-    algorithm = PPOCfg(
-        num_learning_epochs=8,
-        num_mini_batches=5,
-        learning_rate=5.0e-4,
-        schedule="fixed",
-        gamma=0.97,
-        lam=0.95,
-        entropy_coef=0.0,
-        desired_kl=0.015,
-        max_grad_norm=1.0,
-        value_loss_coef=1.0,
-        use_clipped_value_loss=True,
-        clip_param=0.2,
-    )
+    """The actor."""
 
+    critic: MLPModelCfg = MLPModelCfg()
+    """The critic."""
 
-def model_arguments(cfg: dict[str, Any]) -> dict[str, Any]:
-    """Return a model's configuration as rsl_rl's constructor takes it.
-
-    Isaac Lab's class still carries fields of older rsl_rl versions, which the constructor does not know.
-
-    Args:
-        cfg: ``RslRlMLPModelCfg`` as a dictionary.
-    """
-    outdated = {"stochastic", "init_noise_std", "noise_std_type", "state_dependent_std"}
-    known = {name: value for name, value in cfg.items() if name not in outdated}
-    if known.get("distribution_cfg") is None:
-        known.pop("distribution_cfg", None)
-    return known
+    algorithm: PPOCfg = PPOCfg()
+    """The learner."""

@@ -7,8 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from isaaclab_rl.rsl_rl import RslRlMLPModelCfg
-
+from zprl.rl.model_cfg import DistributionCfg, MLPModelCfg
 from zprl.utils.configclass import configclass
 from zprl.utils.errors import ZprlError
 
@@ -98,7 +97,7 @@ class EnsembleCriticCfg:
 
 
 @configclass
-class SquashedGaussianCfg(RslRlMLPModelCfg.DistributionCfg):
+class SquashedGaussianCfg(DistributionCfg):
     """Settings of :class:`zprl.rl.distribution.SquashedGaussian`."""
 
     class_name: str = "zprl.rl.distribution:SquashedGaussian"
@@ -113,7 +112,7 @@ class SquashedGaussianCfg(RslRlMLPModelCfg.DistributionCfg):
 def use_sac(cfg: ZprlRunnerCfg) -> None:
     """Make a run one of SAC: learner, models, and how often it learns, saves and evaluates."""
     cfg.algorithm = SacAlgorithmCfg()  # type: ignore[assignment]
-    cfg.actor = RslRlMLPModelCfg(
+    cfg.actor = MLPModelCfg(
         hidden_dims=[256, 256], activation="elu", obs_normalization=True, distribution_cfg=SquashedGaussianCfg()
     )
     cfg.critic = EnsembleCriticCfg()  # type: ignore[assignment]

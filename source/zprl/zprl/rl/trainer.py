@@ -13,50 +13,48 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from isaaclab.utils import class_to_dict
-
-from zprl.envs import ChunkedVecEnv, EnvLayout
-from zprl.evaluation.comparison import base_planner, compare, noise_shape, steered_planner
-from zprl.evaluation.plots import LearningHistory, plot_learning_curve
+from zprl.envs import ChunkedVecEnv, TaskEnv
+from zprl.evaluation.comparison import compare, noise_shape
+from zprl.evaluation.history import LearningHistory
+from zprl.evaluation.plots import plot_learning_curve
 from zprl.evaluation.rollout import EpisodeResults, Evaluator
 from zprl.evaluation.statistics import success_rate
-from zprl.policies import FlowPolicy, make_policy_step_on, policy_to_dict
-from zprl.rl.checkpoint import FORMAT, SteeringCheckpoint
+from zprl.policies.base import BasePolicy
+from zprl.rl.checkpoint import SteeringCheckpoint, base_reference, checkpoint_path, store_base
+from zprl.rl.methods import DEFAULT_ALGORITHM
+from zprl.rl.model_cfg import model_arguments
 from zprl.rl.runner import SteeringRunner
-from zprl.rl.runner_cfg import model_arguments
-from zprl.steering import make_steering
+from zprl.steering import ChunkPolicy, base_chunks, make_steering, steered_chunks
 from zprl.utils import processes
+from zprl.utils.configclass import class_to_dict
 from zprl.utils.errors import ZprlError
 from zprl.utils.files import atomic_json_dump
 from zprl.utils.progress import Progress
+from zprl.utils.registry import check_settings
 
 if TYPE_CHECKING:
-    from isaaclab.envs import ManagerBasedRLEnv
-
     from zprl.rl.runner_cfg import ZprlRunnerCfg
 
 
-def bare_simulation_rate(env: ManagerBasedRLEnv, num_steps: int = 20) -> float:
+def bare_simulation_rate(env: TaskEnv, num_steps: int = 20) -> float:
     """Return the environment steps per second that the environment alone makes with random actions.
 
-    Episodes start with random used-up times, as in training, so that worlds are reset at the usual rate.
+    Episodes start with random used-up times where they can, as in training, so that worlds are reset at the usual rate.
 
     Args:
         env: The environment.
         num_steps: Steps to time, after a few to warm up.
     """
-    env.reset(seed=0)
+    env.reset(0)
     generator = torch.Generator(device=env.device).manual_seed(0)
-    shape = (env.num_envs, env.action_manager.total_action_dim)
-    env.episode_length_buf = torch.randint(
-        env.max_episode_length, (env.num_envs,), generator=generator, device=env.device
-    )
+    if env.staggers:
+        env.elapsed = torch.randint(env.max_episode_length, (env.num_envs,), generator=generator, device=env.device)
     start = 0.0
     for step in range(num_steps + 4):
         if step == 4:
             _wait_for(env.device)
             start = time.perf_counter()
-        env.step(2.0 * torch.rand(shape, generator=generator, device=env.device) - 1.0)
+        env.step(env.spec.random_actions(env.num_envs, generator))
     _wait_for(env.device)
     return num_steps * env.num_envs / (time.perf_counter() - start)
 
@@ -67,55 +65,69 @@ def _wait_for(device: str | torch.device) -> None:
 
 
 class SteeringTrainer:
-    """Trains a residual on a frozen base policy, alone or as one of several processes that are joined.
+    """Trains what steers a frozen base policy, alone or as one of several processes that are joined.
 
     All processes make the same calls. They share the worlds and the episodes of evaluations; the first one writes the
     files.
 
     Args:
         env: The environment, with this process's share of the worlds.
-        layout: The task's layout.
-        policy: The frozen base policy, on the environment's device.
-        policy_meta: What was saved with it; holds ``latent_statistics``.
+        base: The frozen base policy, on the environment's device.
+        base_file: File that it was loaded from, of which the run keeps a copy.
         cfg: The run's settings.
         run_dir: Folder of the run; it need not exist before :meth:`train`.
-        settings: What a checkpoint says about the run beside its configuration.
+        settings: What a checkpoint says about the run beside its configuration, such as ``physics``.
+
+    Raises:
+        ZprlError: If the base policy lacks what the method steers by, or the environment what the learner is to see.
     """
 
     def __init__(
         self,
-        env: ManagerBasedRLEnv,
-        layout: EnvLayout,
-        policy: FlowPolicy,
-        policy_meta: dict[str, Any],
+        env: TaskEnv,
+        base: BasePolicy,
+        base_file: Path,
         cfg: ZprlRunnerCfg,
         run_dir: Path,
-        settings: dict[str, Any],
+        settings: dict[str, Any] | None = None,
     ) -> None:
         self.cfg = cfg
         self.run_dir = run_dir
-        self.layout = layout
-        self.policy = policy
-        self.step = make_policy_step_on(policy, env.device)
-        self.steering = make_steering(cfg.steering, self.step, policy_meta)
-        execute_steps = 1 if self.steering.closed_loop else policy.cfg.execute_steps
-        self.env = ChunkedVecEnv(env, self.steering, execute_steps, cfg.step_discount)
-        self.evaluator = Evaluator(env, layout, policy.cfg.execute_steps)
+        self.spec = env.spec
+        self.base = base
+        self.steering = make_steering(cfg.steering, base)
+        groups = self._learner_groups()
+        # rsl_rl's PPO bootstraps without final observations, and encoding them takes time.
+        off_policy = cfg.algo != DEFAULT_ALGORITHM
+        self.env = ChunkedVecEnv(env, self.steering, groups, cfg.step_discount, cfg.seed, off_policy)
+        self.evaluator = Evaluator(env, base.execute_steps)
         self.evaluation_seconds = 0.0
         self.bare_rates: list[float] = []
         """See :func:`bare_simulation_rate`, of all processes at once; one before learning and one after each
         evaluation, since a machine's speed drifts."""
         self.base_results: EpisodeResults | None = None
         self._settings = {
-            **settings,
+            **(settings or {}),
             "num_envs": self.env.total_envs,
             "num_processes": processes.count(),
             "agent": class_to_dict(cfg),
-            "backend": self.step.backend,
+            "backend": base.backend,
+            "inference": dict(base.inference_settings),
         }
-        self._base_policy = policy_to_dict(policy, policy_meta)
+        self._base_file, self._base_reference = base_file, base_reference(base_file)
         self.runner = SteeringRunner(self.env, self._runner_dict(), str(run_dir), cfg.device, cfg.seed)
         self.runner.extra_state = self._checkpoint_state
+
+    def _learner_groups(self) -> list[str]:
+        """Return the observation groups among what actor and critic see; the rest must be features."""
+        features = self.steering.features(self.steering.policy.encode(self._zeros()))
+        self.steering.policy.begin_episodes()
+        names = dict.fromkeys(name for group in self.cfg.obs_groups.values() for name in group if name not in features)
+        return [self.spec.group(name, who="the learner").name for name in names]
+
+    def _zeros(self) -> dict[str, torch.Tensor]:
+        device = self.base.action_low.device
+        return {name: value.to(device) for name, value in self.spec.zeros().items()}
 
     def _runner_dict(self) -> dict[str, Any]:
         cfg = class_to_dict(self.cfg)
@@ -129,18 +141,19 @@ class SteeringTrainer:
                 "class_name": "zprl.rl.logger:EnvStepWriter",
                 "env_steps_per_iteration": env_steps,
                 "execute_steps": chunk,
-                "description": f"policy step on {self.step.backend}, physics {self._settings.get('physics')}, device "
+                "description": f"policy step on {self.base.backend}, physics {self._settings.get('physics')}, device "
                 f"{cfg['device']}",
             }
         for model in ("actor", "critic"):
             cfg[model] = model_arguments(cfg[model]) | self.steering.model_arguments(model)
+        cfg["init_at_random_ep_len"] = cfg["init_at_random_ep_len"] and self.env.env.staggers
+        check_settings(cfg)  # rsl_rl imports whatever they name
         return cfg
 
     def _checkpoint_state(self) -> dict[str, Any]:
         return {
-            "format": FORMAT,
-            "layout": self.layout.to_dict(),
-            "base_policy": self._base_policy,
+            "spec": self.spec.to_dict(),
+            "base": self._base_reference,
             "settings": self._settings,
             "env_steps": self.runner.env_steps,
             "evaluation_seconds": self.evaluation_seconds,
@@ -191,19 +204,19 @@ class SteeringTrainer:
     def evaluate_base(self) -> EpisodeResults:
         """Evaluate the frozen policy on the run's fixed initial states; done once."""
         if self.base_results is None:
-            self.base_results = self._evaluate(base_planner(self.steering))
+            self.base_results = self._evaluate(base_chunks(self.steering))
         return self.base_results
 
     def evaluate(self) -> EpisodeResults:
         """Evaluate the steered policy, deterministic, on the run's fixed initial states."""
-        return self._evaluate(steered_planner(self.steering, self.runner.act_inference))
+        return self._evaluate(steered_chunks(self.steering, self.runner.act_inference, self.cfg.obs_groups["actor"]))
 
-    def _evaluate(self, planner: Any) -> EpisodeResults:
+    def _evaluate(self, planner: ChunkPolicy) -> EpisodeResults:
         start = time.perf_counter()
         cfg = self.cfg.evaluation
         mine = processes.share_of(range(cfg.episodes))
-        parts = processes.gather(self.evaluator.run(planner, mine, cfg.seed, noise_shape(self.policy)))
-        results = EpisodeResults(self.layout.step_dt)
+        parts = processes.gather(self.evaluator.run(planner, mine, cfg.seed, noise_shape(self.base)))
+        results = EpisodeResults(self.spec.step_dt)
         for part in parts:
             results.extend(part)
         self.evaluation_seconds += time.perf_counter() - start
@@ -216,6 +229,8 @@ class SteeringTrainer:
             The last evaluation.
         """
         runner, cfg = self.runner, self.cfg
+        if processes.is_first():
+            store_base(self._base_file, self.run_dir)
         base = self.evaluate_base()
         steered: EpisodeResults | None = None
         self._measure_bare_rate()
@@ -246,12 +261,12 @@ class SteeringTrainer:
                         f"steered {100 * rates[1]:.1f}% of {len(base.successes)} episodes"
                     )
                 if processes.is_first():
-                    runner.save_checkpoint(self.run_dir / f"model_{end}.pt")
+                    runner.save_checkpoint(checkpoint_path(self.run_dir, end))
                     plot_learning_curve(
                         self.run_dir / "learning_curve.png",
                         self.history,
                         success_rate(base.successes),
-                        self.layout.task,
+                        self.spec.task,
                     )
         return steered if steered is not None else self.evaluate()
 
@@ -296,17 +311,17 @@ class SteeringTrainer:
         """
         rate = self.runner.env_steps / max(self.learning_seconds, 1e-9)
         return {
-            "task": self.layout.task,
+            "task": self.spec.task,
             **compare(self.evaluate_base(), steered),
             "environment_steps": self.runner.env_steps,
             "minutes": self.learning_seconds / 60.0,
             "evaluation_minutes": self.evaluation_seconds / 60.0,
-            "backend": self.step.backend,
+            "backend": self.base.backend,
             "physics": self._settings.get("physics"),
             "device": str(self.env.device),
             "num_processes": processes.count(),
             "seed": self.cfg.seed,
-            "initial_noise": self.policy.cfg.initial_noise,
+            "initial_noise": self.base.initial_noise,
             "method": self.cfg.method,
             "algo": self.cfg.algo,
             **self.steering.sizes(),

@@ -18,7 +18,7 @@ from zprl.robustness.disturbances import (
     ObservationNoise,
     Undisturbed,
 )
-from zprl.robustness.disturbed_worlds import Friction, Gains, MuJoCoWarp, ObjectMass, OvPhysX, WorldChange
+from zprl.robustness.disturbed_worlds import Friction, Gains, MuJoCoWarp, ObjectMass, OvPhysX
 from zprl.utils.errors import ZprlError
 
 REFERENCE = "none"
@@ -70,7 +70,5 @@ def parse_disturbances(text: str) -> dict[str, Disturbance]:
             if not 0.0 <= strength < math.inf:
                 raise ZprlError(f"the strength {value!r} of {name} is no number that is 0 or more.")
             disturbance = disturbance.with_strength(strength)
-        if isinstance(disturbance, WorldChange):
-            disturbance.events()  # checks the strength
         chosen[item] = disturbance
     return chosen

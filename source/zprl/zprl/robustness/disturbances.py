@@ -16,25 +16,14 @@ from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
-from isaaclab.managers import SceneEntityCfg
-
-from zprl.evaluation.rollout import episode_seed
-from zprl.spec import EE_POSE_TERM, EnvLayout
+from zprl.envs.task_env import TaskEnv, episode_seed
+from zprl.spec import TaskSpec
 from zprl.utils.errors import ZprlError
-
-if TYPE_CHECKING:
-    from isaaclab.envs import ManagerBasedRLEnv, ManagerBasedRLEnvCfg
-
-OBJECT_POSE_TERM = "object_pose"
-"""Observation term with the object's pose in the robot's root frame, as 9 numbers."""
-
-OBJECT_IN_EE_TERM = "object_in_ee_frame"
-"""Observation term with the object's position in the end effector's frame."""
 
 
 class Draws:
@@ -73,14 +62,14 @@ class Signal:
     """What stands between the worlds and the policy during a wave of episodes; without a subclass, nothing."""
 
     def observe(self, obs: Tensor) -> Tensor:
-        """What the policy gets (N, D) of the observations (N, D) before a control step; called once per step."""
+        """What the policy gets of its state groups side by side (N, D) before a control step; called once per step."""
         return obs
 
     def act(self, action: Tensor) -> Tensor:
         """What the robot gets (N, A) of the actions (N, A) of a control step; called once per step."""
         return action
 
-    def disturb(self, env: ManagerBasedRLEnv) -> None:
+    def disturb(self, env: TaskEnv) -> None:
         """Change the worlds before a control step; called once per step."""
 
 
@@ -115,6 +104,9 @@ class Disturbance(ABC):
     physics: ClassVar[str | None] = None
     """Physics engine that it takes, or None for the session's."""
 
+    observes: ClassVar[bool] = False
+    """Whether it changes what the policy observes. Only state groups can be disturbed so far, no images."""
+
     def strength(self) -> float:
         """Return the strength."""
         return getattr(self, dataclasses.fields(self)[0].name)
@@ -123,8 +115,8 @@ class Disturbance(ABC):
         """Return the same disturbance with another strength."""
         return dataclasses.replace(self, **{dataclasses.fields(self)[0].name: value})
 
-    def configure(self, env_cfg: ManagerBasedRLEnvCfg) -> None:  # noqa: B027 - most change nothing
-        """Change the configuration of the environment before it is made."""
+    def configure(self, env_cfg: Any) -> None:  # noqa: B027 - most change nothing
+        """Change the configuration of an environment of Isaac Lab before it is made."""
 
     @property
     def changes_world(self) -> bool:
@@ -132,12 +124,14 @@ class Disturbance(ABC):
         return type(self).configure is not Disturbance.configure
 
     @abstractmethod
-    def start(self, draws: Draws, layout: EnvLayout) -> Signal:
+    def start(self, draws: Draws, spec: TaskSpec, targets: Any = None) -> Signal:
         """Return what stands between worlds and policy for a wave of episodes.
 
         Args:
             draws: Random numbers of the episodes.
-            layout: The task's layout.
+            spec: What the policy sees and does.
+            targets: What of the task can be disturbed, its configuration's ``disturbance_targets``; None if it does
+                not say. See ``DisturbanceTargetsCfg`` in :mod:`zprl.tasks.common`.
 
         Raises:
             ZprlError: If the task lacks what is disturbed.
@@ -154,7 +148,7 @@ class Undisturbed(Disturbance):
     amount: float = 0.0
     """Nothing."""
 
-    def start(self, draws: Draws, layout: EnvLayout) -> Signal:
+    def start(self, draws: Draws, spec: TaskSpec, targets: Any = None) -> Signal:
         """See :meth:`Disturbance.start`."""
         return Signal()
 
@@ -164,13 +158,14 @@ class ObservationNoise(Disturbance):
     """White noise on every element of the observation."""
 
     unit: ClassVar[str] = "of each unit"
+    observes: ClassVar[bool] = True
 
     std: float = 0.005
     """Standard deviation, in each element's unit."""
 
-    def start(self, draws: Draws, layout: EnvLayout) -> Signal:
+    def start(self, draws: Draws, spec: TaskSpec, targets: Any = None) -> Signal:
         """See :meth:`Disturbance.start`."""
-        noise = iter((self.std * draws.normal(draws.steps + 1, layout.obs_dim)).unbind(dim=1))
+        noise = iter((self.std * draws.normal(draws.steps + 1, state_dim(spec))).unbind(dim=1))
         return _Observing(lambda obs: obs + next(noise))
 
 
@@ -179,13 +174,14 @@ class ObservationBias(Disturbance):
     """A constant error of every element, uniform over both signs."""
 
     unit: ClassVar[str] = "of each unit"
+    observes: ClassVar[bool] = True
 
     limit: float = 0.01
     """Largest error, in each element's unit."""
 
-    def start(self, draws: Draws, layout: EnvLayout) -> Signal:
+    def start(self, draws: Draws, spec: TaskSpec, targets: Any = None) -> Signal:
         """See :meth:`Disturbance.start`."""
-        bias = self.limit * (2.0 * draws.uniform(layout.obs_dim) - 1.0)
+        bias = self.limit * (2.0 * draws.uniform(state_dim(spec)) - 1.0)
         return _Observing(lambda obs: obs + bias)
 
 
@@ -194,11 +190,12 @@ class ObservationDelay(Disturbance):
     """The policy sees the past; until there is one, the first observation."""
 
     unit: ClassVar[str] = "control steps"
+    observes: ClassVar[bool] = True
 
     steps: float = 1
     """Delay [control steps]."""
 
-    def start(self, draws: Draws, layout: EnvLayout) -> Signal:
+    def start(self, draws: Draws, spec: TaskSpec, targets: Any = None) -> Signal:
         """See :meth:`Disturbance.start`."""
         return _Observing(DelayLine(_whole(self, self.steps)))
 
@@ -207,10 +204,12 @@ class ObservationDelay(Disturbance):
 class DroppedObservations(Disturbance):
     """An observation does not arrive, and the last one that did is used again. The first one always arrives."""
 
+    observes: ClassVar[bool] = True
+
     probability: float = 0.2
     """Probability that an observation is lost."""
 
-    def start(self, draws: Draws, layout: EnvLayout) -> Signal:
+    def start(self, draws: Draws, spec: TaskSpec, targets: Any = None) -> Signal:
         """See :meth:`Disturbance.start`."""
         lost = iter((draws.uniform(draws.steps + 1, 1) < self.probability).unbind(dim=1))
         last: list[Tensor] = []
@@ -232,9 +231,9 @@ class ActionDelay(Disturbance):
     steps: float = 1
     """Delay [control steps]."""
 
-    def start(self, draws: Draws, layout: EnvLayout) -> Signal:
+    def start(self, draws: Draws, spec: TaskSpec, targets: Any = None) -> Signal:
         """See :meth:`Disturbance.start`."""
-        idle = torch.zeros(draws.num_envs, layout.action_dim, device=draws.device)
+        idle = spec.idle_action(draws.device).expand(draws.num_envs, -1)
         return _Acting(DelayLine(_whole(self, self.steps), idle))
 
 
@@ -242,10 +241,11 @@ class ActionDelay(Disturbance):
 class ObjectPoseError(Disturbance):
     """A constant error of the estimated object pose: of its position in a random direction, and of its yaw.
 
-    Both terms that tell where the object is get the same error.
+    All terms that tell where the object is get the same error.
     """
 
     unit: ClassVar[str] = "m"
+    observes: ClassVar[bool] = True
 
     position: float = 0.01
     """Error of the position [m]."""
@@ -253,27 +253,41 @@ class ObjectPoseError(Disturbance):
     yaw: float = 0.1
     """Largest error of the angle about the vertical, of either sign [rad]."""
 
-    def start(self, draws: Draws, layout: EnvLayout) -> Signal:
+    def start(self, draws: Draws, spec: TaskSpec, targets: Any = None) -> Signal:
         """See :meth:`Disturbance.start`."""
-        terms = term_slices(layout)
-        if OBJECT_POSE_TERM not in terms:
-            raise ZprlError(f"task {layout.task} has no observation term {OBJECT_POSE_TERM}, whose error is asked for.")
+        places = state_places(spec)
+        pose_terms = list(getattr(targets, "object_pose_terms", ()))
+        position_terms = dict(getattr(targets, "object_position_terms", {}))
+        if not any(name in pose_terms for name, _ in places):
+            raise ZprlError(
+                f"task {spec.task} has no observation term {' or '.join(pose_terms) or 'with an object pose'}, whose "
+                "error is asked for."
+            )
+        frames = dict(places)
+        lacking = [frame for name, _ in places if (frame := position_terms.get(name)) and frame not in frames]
+        if lacking:
+            raise ZprlError(
+                f"the policy of task {spec.task} does not see {lacking[0]}, in whose frame it sees the object; no "
+                "error of the object's pose can be told to it."
+            )
         direction = draws.normal(3)
         shift = self.position * direction / direction.norm(dim=1, keepdim=True).clamp(min=1e-9)
         angle = (self.yaw if self.position else 0.0) * (2.0 * draws.uniform() - 1.0)
         turn = _about_vertical(angle)
 
         def observe(obs: Tensor) -> Tensor:
-            obs = obs.clone()
-            pose = obs[:, terms[OBJECT_POSE_TERM]]
-            columns = pose[:, 3:9].unflatten(1, (2, 3))
-            obs[:, terms[OBJECT_POSE_TERM]] = torch.cat(
-                [pose[:, :3] + shift, torch.einsum("nij,nkj->nki", turn, columns).flatten(1)], dim=1
-            )
-            if OBJECT_IN_EE_TERM in terms and EE_POSE_TERM in terms:
-                x, y = obs[:, terms[EE_POSE_TERM]][:, 3:9].unflatten(1, (2, 3)).unbind(dim=1)
-                axes = torch.stack([x, y, torch.linalg.cross(x, y)], dim=1)  # the hand's axes in the root frame
-                obs[:, terms[OBJECT_IN_EE_TERM]] += torch.einsum("nij,nj->ni", axes, shift)
+            obs, true = obs.clone(), obs
+            for name, place in places:
+                if name in pose_terms:
+                    pose = true[:, place]
+                    columns = pose[:, 3:9].unflatten(1, (2, 3))
+                    obs[:, place] = torch.cat(
+                        [pose[:, :3] + shift, torch.einsum("nij,nkj->nki", turn, columns).flatten(1)], dim=1
+                    )
+                elif name in position_terms:
+                    x, y = true[:, frames[position_terms[name]]][:, 3:9].unflatten(1, (2, 3)).unbind(dim=1)
+                    axes = torch.stack([x, y, torch.linalg.cross(x, y)], dim=1)  # the frame's axes in the root frame
+                    obs[:, place] += torch.einsum("nij,nj->ni", axes, shift)
             return obs
 
         return _Observing(observe)
@@ -288,11 +302,13 @@ class ObjectPush(Disturbance):
     speed: float = 0.3
     """Change of the object's velocity [m/s]."""
 
-    def start(self, draws: Draws, layout: EnvLayout) -> Signal:
+    def start(self, draws: Draws, spec: TaskSpec, targets: Any = None) -> Signal:
         """See :meth:`Disturbance.start`."""
-        when = ((0.25 + 0.75 * draws.uniform()) / layout.step_dt).long()
+        when = ((0.25 + 0.75 * draws.uniform()) / spec.step_dt).long()
         angle = 2.0 * math.pi * draws.uniform()
-        return _Pushing(when, self.speed * torch.stack([angle.cos(), angle.sin()], dim=1))
+        if not getattr(targets, "object_name", None):
+            raise ZprlError(f"task {spec.task} does not say which object could be pushed.")
+        return _Pushing(targets.object_name, when, self.speed * torch.stack([angle.cos(), angle.sin()], dim=1))
 
 
 class _Observing(Signal):
@@ -312,26 +328,48 @@ class _Acting(Signal):
 
 
 class _Pushing(Signal):
-    def __init__(self, when: Tensor, velocity: Tensor) -> None:
-        self._when, self._velocity, self._step = when, velocity, 0
+    def __init__(self, target: str, when: Tensor, velocity: Tensor) -> None:
+        self._target, self._when, self._velocity, self._step = target, when, velocity, 0
 
-    def disturb(self, env: ManagerBasedRLEnv) -> None:
+    def disturb(self, env: TaskEnv) -> None:
         from isaaclab.envs.mdp import push_by_setting_velocity
+        from isaaclab.managers import SceneEntityCfg
 
         for row in torch.nonzero(self._when == self._step).flatten().tolist():
             x, y = self._velocity[row].tolist()
             ids = torch.tensor([row], device=env.device, dtype=torch.int32)
-            push_by_setting_velocity(env, ids, {"x": (x, x), "y": (y, y)}, SceneEntityCfg("object"))
+            world: Any = env.unwrapped  # type: ignore[attr-defined]
+            push_by_setting_velocity(world, ids, {"x": (x, x), "y": (y, y)}, SceneEntityCfg(self._target))
         self._step += 1
 
 
-def term_slices(layout: EnvLayout) -> dict[str, slice]:
-    """Return where each term lies in the observation vector."""
-    slices, start = {}, 0
-    for name, size in layout.observation_terms:
-        slices[name] = slice(start, start + size)
-        start += size
-    return slices
+def state_places(spec: TaskSpec) -> list[tuple[str, slice]]:
+    """Return each feature and its place in a vector of all groups but the images, side by side."""
+    places, start = [], 0
+    for group in spec.groups:
+        if not group.is_image:
+            places += [(name, slice(start + p.start, start + p.stop)) for name, p in group.slices().items()]
+            start += group.shape[0]
+    return places
+
+
+def state_dim(spec: TaskSpec) -> int:
+    """Return the width D of a vector of all groups but the images, side by side."""
+    return sum(group.shape[0] for group in spec.groups if not group.is_image)
+
+
+def require_disturbable(disturbance: Disturbance, spec: TaskSpec) -> None:
+    """Check that a disturbance reaches all that a policy observes.
+
+    Raises:
+        ZprlError: If it changes observations and the policy sees an image.
+    """
+    images = [group.name for group in spec.groups if group.is_image]
+    if disturbance.observes and images:
+        raise ZprlError(
+            f"{type(disturbance).__name__} disturbs observations, and images such as {images[0]}, which this policy "
+            "sees, cannot be disturbed yet; choose a disturbance of the actions or of the world."
+        )
 
 
 def _about_vertical(angle: Tensor) -> Tensor:

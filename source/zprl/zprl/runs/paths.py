@@ -9,14 +9,13 @@ reused, whatever else differs.
 
 from __future__ import annotations
 
-import re
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from isaaclab.utils import class_to_dict
-
 from zprl.policies import INFERENCE_FIELDS
+from zprl.rl.checkpoint import checkpoints
+from zprl.utils.configclass import class_to_dict
 from zprl.utils.errors import ZprlError
 from zprl.utils.files import checksum, content_key, load_json
 
@@ -26,18 +25,21 @@ if TYPE_CHECKING:
 DATASETS = Path("datasets")
 LOGS = Path("logs")
 
-_CHECKPOINT = re.compile(r"model_(\d+)\.pt")
+BASE_POLICY = "base_policy.safetensors"
+"""Name of every base policy's file."""
 
 _NO_INFLUENCE = {
     *("num_envs", "device", "seed", "log_dir", "recorders", "video_recorders", "viewer", "visualizer_cfgs"),
-    "threads",
+    *("threads", "tracked_terms", "disturbance_targets"),
 }
 """Fields of an environment's configuration that do not change what a demonstration looks like."""
 
 
 def env_settings(env_cfg: Any) -> Any:
     """Return an environment's configuration as plain values, without what has no influence on its episodes."""
-    values = class_to_dict(env_cfg)
+    from isaaclab.utils import class_to_dict as isaaclab_to_dict
+
+    values = isaaclab_to_dict(env_cfg)
 
     def plain(value: Any) -> Any:
         if isinstance(value, dict):
@@ -66,7 +68,7 @@ def base_policy_path(task: str, agent_cfg: ZprlRunnerCfg, dataset: Path) -> Path
     """Return the base policy that some settings train on a data set."""
     policy = {name: value for name, value in class_to_dict(agent_cfg.policy).items() if name not in INFERENCE_FIELDS}
     key = content_key({"dataset": checksum(dataset), "policy": policy, "pretrain": class_to_dict(agent_cfg.pretrain)})
-    return LOGS / "base_policy" / task / f"{dataset.stem.rsplit('_', 1)[0]}_{key}" / "base_policy.pt"
+    return LOGS / "base_policy" / task / f"{dataset.stem.rsplit('_', 1)[0]}_{key}" / BASE_POLICY
 
 
 def experiment_dir(experiment_name: str) -> Path:
@@ -84,18 +86,6 @@ def new_run_dir(experiment_name: str, run_name: str = "") -> Path:
     return path
 
 
-def checkpoints(run_dir: Path) -> list[Path]:
-    """Return a run's checkpoints, oldest first."""
-    return sorted((path for path in run_dir.glob("model_*.pt") if _CHECKPOINT.fullmatch(path.name)), key=iteration_of)
-
-
-def iteration_of(checkpoint: Path) -> int:
-    """Return the iterations that a run had done when it wrote a checkpoint, by the file's name."""
-    match = _CHECKPOINT.fullmatch(checkpoint.name)
-    assert match is not None
-    return int(match[1])
-
-
 def latest_checkpoint(task: str, experiment_name: str) -> Path:
     """Return the newest checkpoint of a task's newest run that has one.
 
@@ -107,7 +97,8 @@ def latest_checkpoint(task: str, experiment_name: str) -> Path:
         if load_json(manifest, "run manifest").get("task") == task and (found := checkpoints(manifest.parent)):
             return found[-1]
     raise ZprlError(
-        f"there is no checkpoint of task {task} below {folder}; train one with scripts/train.py --task {task}."
+        f"there is no checkpoint of task {task} below {folder}; "
+        f"{_older(folder, 'model_*.pt') or f'train one with scripts/train.py --task {task}'}."
     )
 
 
@@ -118,7 +109,14 @@ def latest_base_policy(task: str) -> Path:
         ZprlError: If there is none.
     """
     folder = LOGS / "base_policy" / task
-    found = sorted(folder.glob("*/base_policy.pt"), key=lambda p: p.stat().st_mtime)
+    found = sorted(folder.glob(f"*/{BASE_POLICY}"), key=lambda p: p.stat().st_mtime)
     if not found:
-        raise ZprlError(f"there is no base policy of task {task} below {folder}; train one with scripts/pretrain.py.")
+        hint = _older(folder, "base_policy.pt") or "train one with scripts/pretrain.py"
+        raise ZprlError(f"there is no base policy of task {task} below {folder}; {hint}.")
     return found[-1]
+
+
+def _older(folder: Path, pattern: str) -> str:
+    """Return what to do with files of an older version, if there are any."""
+    found = sorted(folder.glob(f"*/{pattern}"), key=lambda path: path.stat().st_mtime)
+    return f"convert that of an older version with scripts/convert.py {found[-1]}" if found else ""

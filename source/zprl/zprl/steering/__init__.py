@@ -15,6 +15,10 @@ from zprl.steering.latent_residual import LatentResidual as LatentResidual
 from zprl.steering.latent_residual import LatentResidualCfg as LatentResidualCfg
 from zprl.steering.noise import InitialNoise as InitialNoise
 from zprl.steering.noise import InitialNoiseCfg as InitialNoiseCfg
+from zprl.steering.steered_policy import ChunkPolicy as ChunkPolicy
+from zprl.steering.steered_policy import base_chunks as base_chunks
+from zprl.steering.steered_policy import plain_chunks as plain_chunks
+from zprl.steering.steered_policy import steered_chunks as steered_chunks
 from zprl.steering.steering import Steering as Steering
 from zprl.steering.steering import SteeringCfg as SteeringCfg
 from zprl.steering.steering import make_steering as make_steering

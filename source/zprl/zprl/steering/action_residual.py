@@ -15,7 +15,7 @@ from zprl.steering.steering import Steering, SteeringCfg
 from zprl.utils.configclass import configclass
 
 if TYPE_CHECKING:
-    from zprl.policies import PolicyStep
+    from zprl.policies.base import BasePolicy, Plan
 
 
 @configclass
@@ -40,33 +40,29 @@ class ActionResidual(Steering):
 
     Args:
         cfg: Settings.
-        step: The frozen base policy's step.
+        base: The frozen base policy.
     """
 
+    knob = "actions"
     critic_features = ("chunk",)
 
-    def __init__(self, cfg: ActionResidualCfg, step: PolicyStep) -> None:
-        self.step = step
+    def __init__(self, cfg: ActionResidualCfg, base: BasePolicy) -> None:
+        super().__init__(cfg, base)
         self.scale = cfg.scale
         self.progressive_steps = cfg.progressive_steps
-        self.num_actions = step.policy.cfg.execute_steps
-        self.action_dim = step.policy.action_dim
+        self.num_actions = base.execute_steps
+        self.action_dim = base.action_dim
         self.num_dims = self.num_actions * self.action_dim
-        self._planned: tuple[Tensor, Tensor] | None = None
 
-    def features(self, obs: Tensor, noise: Tensor | None = None) -> dict[str, Tensor]:
-        """Return ``chunk``, the base policy's actions that would be executed, shape (N, num_dims)."""
-        return {"chunk": self._base(obs, noise)[:, : self.num_actions].flatten(1)}
+    def features(self, plan: Plan) -> dict[str, Tensor]:
+        """Return ``chunk``, the base policy's actions that would be executed (N, num_dims)."""
+        return {"chunk": plan.actions[:, : self.num_actions].flatten(1)}
 
-    def plan(self, obs: Tensor, u: Tensor | None = None, noise: Tensor | None = None) -> Tensor:
-        """See :meth:`Steering.plan`; ``u`` is clipped to [-1, 1]."""
-        chunk = self._base(obs, noise)
-        if u is None:
-            return chunk
+    def apply(self, plan: Plan, u: Tensor) -> dict[str, Tensor]:
+        """See :meth:`Steering.apply`; ``u`` is clipped to [-1, 1]."""
         residual = self.scale * u.clamp(-1.0, 1.0).unflatten(1, (self.num_actions, self.action_dim))
-        policy = self.step.policy
-        executed = (chunk[:, : self.num_actions] + residual).clamp(policy.action_low, policy.action_high)
-        return torch.cat([executed, chunk[:, self.num_actions :]], dim=1)
+        executed, rest = plan.actions[:, : self.num_actions], plan.actions[:, self.num_actions :]
+        return {"actions": torch.cat([executed + residual, rest], dim=1)}
 
     def explored(self, u: Tensor, env_steps: int) -> Tensor:
         """Drop the residuals of some worlds, by the progress of the schedule."""
@@ -86,10 +82,3 @@ class ActionResidual(Steering):
     def metrics(self, u: Tensor) -> dict[str, Tensor]:
         """Return RMS of the residual, in the environment's units."""
         return {"Steering/rms_residual": self.scale * u.clamp(-1.0, 1.0).square().mean().sqrt()}
-
-    def _base(self, obs: Tensor, noise: Tensor | None) -> Tensor:
-        # features() and plan() of a step are asked for the same observations, and must agree where the initial noise
-        # is sampled.
-        if self._planned is None or self._planned[0] is not obs:
-            self._planned = (obs, self.step.act(obs, None, noise))
-        return self._planned[1]

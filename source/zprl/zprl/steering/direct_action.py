@@ -13,7 +13,7 @@ from zprl.steering.steering import Steering, SteeringCfg
 from zprl.utils.configclass import configclass
 
 if TYPE_CHECKING:
-    from zprl.policies import PolicyStep
+    from zprl.policies.base import BasePolicy, Plan
 
 
 @configclass
@@ -28,24 +28,22 @@ class DirectAction(Steering):
 
     Args:
         cfg: Settings.
-        step: The base policy's step.
+        base: The base policy.
     """
 
     closed_loop = True
 
-    def __init__(self, cfg: DirectActionCfg, step: PolicyStep) -> None:
-        self.step = step
-        self.num_dims = step.policy.action_dim
+    def __init__(self, cfg: DirectActionCfg, base: BasePolicy) -> None:
+        super().__init__(cfg, base)
+        self.num_dims = base.action_dim
 
-    def features(self, obs: Tensor, noise: Tensor | None = None) -> dict[str, Tensor]:
+    def features(self, plan: Plan) -> dict[str, Tensor]:
         """Return nothing: the learner sees the observation."""
         return {}
 
-    def plan(self, obs: Tensor, u: Tensor | None = None, noise: Tensor | None = None) -> Tensor:
-        """See :meth:`Steering.plan`; ``u`` is one action, clipped to the limits, shape (N, action_dim)."""
-        if u is None:
-            return self.step.act(obs, None, noise)
-        return u.clamp(self.step.policy.action_low, self.step.policy.action_high)[:, None]
+    def apply(self, plan: Plan, u: Tensor) -> dict[str, Tensor]:
+        """See :meth:`Steering.apply`; ``u`` is one action (N, action_dim)."""
+        return {"actions": u[:, None]}
 
     def describe(self) -> str:
         """See :meth:`Steering.describe`."""

@@ -6,16 +6,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import torch
 from torch import Tensor
 
 from zprl.steering.steering import Steering, SteeringCfg
 from zprl.utils.configclass import configclass
 
 if TYPE_CHECKING:
-    from zprl.policies import PolicyStep
+    from zprl.policies.base import BasePolicy, Plan
 
 
 @configclass
@@ -31,39 +30,37 @@ class EmbeddingResidualCfg(SteeringCfg):
 class EmbeddingResidual(Steering):
     """e' = e + lambda * de, with de in [-1, 1], and the flow conditioned on e' itself.
 
-    The base policy is the one without its bottleneck, :meth:`zprl.policies.FlowPolicy.act_plain`. It runs on torch.
+    The base policy is the one without its bottleneck.
 
     Args:
         cfg: Settings.
-        step: The frozen base policy's step.
-        embedding_rms: RMS(e) over the demonstrations [dimensionless].
+        base: The frozen base policy.
     """
 
+    knob = "embedding"
     critic_features = ("embedding",)
-    rows_are_independent = False
 
-    def __init__(self, cfg: EmbeddingResidualCfg, step: PolicyStep, embedding_rms: float) -> None:
-        self.policy = step.policy
+    def __init__(self, cfg: EmbeddingResidualCfg, base: BasePolicy) -> None:
+        super().__init__(cfg, base)
+        knob = base.knobs["embedding"]
+        self.num_dims = knob.width
+        self.embedding_rms = knob.rms
+        """RMS(e) over the demonstrations [dimensionless]."""
         self.scale = cfg.scale
-        self.embedding_rms = embedding_rms
-        self.residual_scale = cfg.scale * embedding_rms
+        self.residual_scale = cfg.scale * knob.rms
         """Lambda [dimensionless]."""
-        self.num_dims = step.policy.cfg.embed_dim
 
-    @classmethod
-    def make(cls, cfg: EmbeddingResidualCfg, step: PolicyStep, policy_meta: Mapping[str, Any]) -> EmbeddingResidual:
-        """See :meth:`Steering.make`."""
-        return cls(cfg, step, policy_meta["latent_statistics"]["embedding_rms"])
+    def features(self, plan: Plan) -> dict[str, Tensor]:
+        """Return ``embedding``, e (N, embed_dim)."""
+        return {"embedding": plan.embedding}
 
-    @torch.no_grad()
-    def features(self, obs: Tensor, noise: Tensor | None = None) -> dict[str, Tensor]:
-        """Return ``embedding``, e, shape (N, embed_dim)."""
-        return {"embedding": self.policy.embed(obs)}
+    def apply(self, plan: Plan, u: Tensor) -> dict[str, Tensor]:
+        """See :meth:`Steering.apply`; ``u`` is clipped to [-1, 1]."""
+        return {"embedding": plan.embedding + self.residual_scale * u.clamp(-1.0, 1.0)}
 
-    def plan(self, obs: Tensor, u: Tensor | None = None, noise: Tensor | None = None) -> Tensor:
-        """See :meth:`Steering.plan`; ``u`` is clipped to [-1, 1]."""
-        residual = None if u is None else self.residual_scale * u.clamp(-1.0, 1.0)
-        return self.policy.act_plain(obs, noise, residual)
+    def act(self, plan: Plan, u: Tensor | None = None) -> Tensor:
+        """See :meth:`Steering.act`; the policy itself acts without its bottleneck too."""
+        return self.policy.act(plan, embedding=plan.embedding) if u is None else super().act(plan, u)
 
     def critic_action(self, seen: Mapping[str, Tensor], u: Tensor) -> Tensor:
         """Return e' in units of RMS(e), shape (N, embed_dim)."""

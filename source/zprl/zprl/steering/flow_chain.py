@@ -5,17 +5,18 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
-import torch
 from torch import Tensor
 
+from zprl.policies.flow.base_policy import FlowBasePolicy
 from zprl.steering.steering import Steering, SteeringCfg
 from zprl.utils.configclass import configclass
 from zprl.utils.errors import ZprlError
 
 if TYPE_CHECKING:
-    from zprl.policies import PolicyStep
+    from zprl.policies.base import BasePolicy, Plan
 
 
 @configclass
@@ -34,40 +35,40 @@ class FlowChain(Steering):
 
     Args:
         cfg: Settings.
-        step: The frozen base policy's step.
+        base: The frozen base policy.
 
     Raises:
-        ZprlError: If the flow is not integrated by Euler steps from a fixed start.
+        ZprlError: If it is no flow policy, or its flow is not integrated by Euler steps from a fixed start.
     """
 
-    def __init__(self, cfg: FlowChainCfg, step: PolicyStep) -> None:
-        policy = step.policy
+    knob = "actions"
+
+    def __init__(self, cfg: FlowChainCfg, base: BasePolicy) -> None:
+        super().__init__(cfg, base)
+        if not isinstance(base, FlowBasePolicy):
+            raise ZprlError(f"fine-tuning needs a flow policy of this project, not a {type(base).__name__}.")
+        policy = base.policy
         if policy.cfg.solver != "euler":
             raise ZprlError(f"a flow is fine-tuned in Euler steps, not with policy.solver={policy.cfg.solver}.")
         if policy.cfg.initial_noise == "sampled":
             raise ZprlError(
                 "a flow is fine-tuned from a start that is not drawn anew; choose policy.initial_noise=zero or fixed."
             )
-        self.step = step
-        horizon, action_dim = policy.chunk_shape
-        self.chain_shape = (policy.cfg.num_flow_steps, horizon, action_dim)
-        self.num_dims = policy.cfg.num_flow_steps * horizon * action_dim
+        self._flow = policy
+        self.chain_shape = (policy.cfg.num_flow_steps, *policy.chunk_shape)
+        self.num_dims = math.prod(self.chain_shape)
 
-    def features(self, obs: Tensor, noise: Tensor | None = None) -> dict[str, Tensor]:
+    def features(self, plan: Plan) -> dict[str, Tensor]:
         """Return nothing: the actor sees the observation."""
         return {}
 
-    def plan(self, obs: Tensor, u: Tensor | None = None, noise: Tensor | None = None) -> Tensor:
-        """See :meth:`Steering.plan`; ``u`` is the chain in normalised actions, from the first step's end."""
-        if u is None:
-            return self.step.act(obs, None, noise)
-        policy = self.step.policy
-        chunk = policy.action_normalizer.inverse(u.unflatten(1, self.chain_shape)[:, -1])
-        return torch.clamp(chunk, policy.action_low, policy.action_high)
+    def apply(self, plan: Plan, u: Tensor) -> dict[str, Tensor]:
+        """See :meth:`Steering.apply`; ``u`` is the chain in normalised actions, from the first step's end."""
+        return {"actions": self._flow.action_normalizer.inverse(u.unflatten(1, self.chain_shape)[:, -1])}
 
     def model_arguments(self, model: str) -> dict[str, Any]:
         """Give the actor the policy that it fine-tunes."""
-        return {"policy": self.step.policy} if model == "actor" else {}
+        return {"policy": self._flow} if model == "actor" else {}
 
     def describe(self) -> str:
         """See :meth:`Steering.describe`."""

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -15,7 +15,7 @@ from zprl.steering.steering import Steering, SteeringCfg
 from zprl.utils.configclass import configclass
 
 if TYPE_CHECKING:
-    from zprl.policies import PolicyStep
+    from zprl.policies.base import BasePolicy, Plan
 
 
 @configclass
@@ -35,36 +35,33 @@ class LatentResidual(Steering):
 
     Args:
         cfg: Settings.
-        step: The frozen base policy's step.
-        latent_rms: RMS(z) over the demonstrations [dimensionless].
+        base: The frozen base policy.
     """
 
+    knob = "latent"
     critic_features = ("latent",)
 
-    def __init__(self, cfg: LatentResidualCfg, step: PolicyStep, latent_rms: float) -> None:
-        self.step = step
-        self.latent_rms = latent_rms
-        self.residual_scale = cfg.scale * latent_rms
-        """Lambda [dimensionless]."""
+    def __init__(self, cfg: LatentResidualCfg, base: BasePolicy) -> None:
+        super().__init__(cfg, base)
+        knob = base.knobs["latent"]
+        self.num_dims = knob.width
+        self.latent_rms = knob.rms
+        """RMS(z) over the demonstrations [dimensionless]."""
         self.scale = cfg.scale
-        self.num_dims = step.policy.cfg.latent_dim
+        self.residual_scale = cfg.scale * knob.rms
+        """Lambda [dimensionless]."""
 
-    @classmethod
-    def make(cls, cfg: LatentResidualCfg, step: PolicyStep, policy_meta: Mapping[str, Any]) -> LatentResidual:
-        """See :meth:`Steering.make`."""
-        return cls(cfg, step, policy_meta["latent_statistics"]["latent_mean_rms"])
+    def features(self, plan: Plan) -> dict[str, Tensor]:
+        """Return ``latent``, the mean z (N, latent_dim)."""
+        return {"latent": plan.latent.float()}
 
-    def features(self, obs: Tensor, noise: Tensor | None = None) -> dict[str, Tensor]:
-        """Return ``latent``, the mean z, shape (N, latent_dim)."""
-        return {"latent": self.step.encode(obs)[0]}
-
-    def plan(self, obs: Tensor, u: Tensor | None = None, noise: Tensor | None = None) -> Tensor:
-        """See :meth:`Steering.plan`; ``u`` is clipped to [-1, 1]."""
-        residual = None if u is None else self.residual_scale * u.clamp(-1.0, 1.0)
-        return self.step.act(obs, residual, noise)
+    def apply(self, plan: Plan, u: Tensor) -> dict[str, Tensor]:
+        """See :meth:`Steering.apply`; ``u`` is clipped to [-1, 1]."""
+        residual = self.residual_scale * u.clamp(-1.0, 1.0)
+        return {"latent": plan.latent + residual.to(plan.latent.dtype)}
 
     def critic_action(self, seen: Mapping[str, Tensor], u: Tensor) -> Tensor:
-        """Return z' in units of RMS(z), shape (N, latent_dim)."""
+        """Return z' in units of RMS(z) (N, latent_dim)."""
         return (seen["latent"] + self.residual_scale * u.clamp(-1.0, 1.0)) / self.latent_rms
 
     def describe(self) -> str:

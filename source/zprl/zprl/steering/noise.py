@@ -13,7 +13,7 @@ from zprl.steering.steering import Steering, SteeringCfg
 from zprl.utils.configclass import configclass
 
 if TYPE_CHECKING:
-    from zprl.policies import PolicyStep
+    from zprl.policies.base import BasePolicy, Plan
 
 
 @configclass
@@ -38,31 +38,28 @@ class InitialNoise(Steering):
 
     Args:
         cfg: Settings.
-        step: The frozen base policy's step.
+        base: The frozen base policy.
     """
 
-    def __init__(self, cfg: InitialNoiseCfg, step: PolicyStep) -> None:
-        self.step = step
+    knob = "noise"
+
+    def __init__(self, cfg: InitialNoiseCfg, base: BasePolicy) -> None:
+        super().__init__(cfg, base)
         self.scale = cfg.scale
         self.repeat = cfg.repeat
-        horizon, action_dim = step.policy.chunk_shape
+        horizon, action_dim = base.chunk_shape
         self.num_dims = action_dim if cfg.repeat else horizon * action_dim
 
-    def features(self, obs: Tensor, noise: Tensor | None = None) -> dict[str, Tensor]:
+    def features(self, plan: Plan) -> dict[str, Tensor]:
         """Return nothing: the learner sees the observation."""
         return {}
 
-    def plan(self, obs: Tensor, u: Tensor | None = None, noise: Tensor | None = None) -> Tensor:
-        """See :meth:`Steering.plan`; ``u`` is clipped to [-1, 1] and takes the place of ``noise``."""
-        return self.step.act(obs, None, noise if u is None else self.start(u))
-
-    def start(self, u: Tensor) -> Tensor:
-        """Return where the flow starts, shape (N, horizon, action_dim)."""
-        policy = self.step.policy
-        horizon, action_dim = policy.chunk_shape
+    def apply(self, plan: Plan, u: Tensor) -> dict[str, Tensor]:
+        """See :meth:`Steering.apply`; ``u`` is clipped to [-1, 1]."""
+        horizon, action_dim = self.policy.chunk_shape
         w = self.scale * u.clamp(-1.0, 1.0)
         w = w[:, None].expand(-1, horizon, -1) if self.repeat else w.unflatten(1, (horizon, action_dim))
-        return (w if policy.cfg.initial_noise == "sampled" else policy.sample_noise(u.shape[0]) + w).contiguous()
+        return {"noise": (w if self.policy.samples_noise else plan.noise + w).contiguous()}
 
     def describe(self) -> str:
         """See :meth:`Steering.describe`."""

@@ -6,17 +6,18 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import MISSING
 from typing import TYPE_CHECKING, Any
 
+from tensordict import TensorDict
 from torch import Tensor
 
 from zprl.utils.configclass import configclass
 from zprl.utils.registry import resolve_class
 
 if TYPE_CHECKING:
-    from zprl.policies import PolicyStep
+    from zprl.policies.base import BasePolicy, Plan
 
 
 @configclass
@@ -28,68 +29,78 @@ class SteeringCfg:
 
 
 class Steering(ABC):
-    """Turns a learner's output into the action chunk that is executed.
+    """Turns a learner's output into a change of what a base policy's plan holds.
 
-    A learner sees the observation and :meth:`features`, and outputs ``u``. Every implementation that steers a base
-    policy keeps one promise: ``u = 0`` executes exactly what the base policy would.
+    A learner sees observations and :meth:`features`, and outputs ``u``. Every implementation that steers a base policy
+    keeps one promise: ``u = 0`` executes exactly what the base policy would.
+
+    Args:
+        cfg: Settings.
+        base: The frozen base policy.
+
+    Raises:
+        ZprlError: If the base policy lacks the knob.
     """
+
+    knob: str | None = None
+    """What of the base policy it changes, one of :data:`zprl.policies.base.KNOBS`; None if it changes nothing."""
+
+    policy: BasePolicy
+    """The policy whose plans it changes: the base policy, or a form of it."""
 
     num_dims: int
     """Length of ``u``."""
 
     closed_loop: bool = False
-    """Whether the learner acts in every environment step, instead of once per chunk. Plans are one action long then,
-    but for the base policy's."""
+    """Whether the learner acts in every environment step, in chunks of one action, instead of once per chunk."""
 
     critic_features: tuple[str, ...] = ()
     """Names of the :meth:`features` that :meth:`critic_action` reads."""
 
-    rows_are_independent: bool = True
-    """Whether a row of a plan is the same to the last bit whatever rows are beside it. The native policy step is so on
-    a CPU; torch's matrix products are not."""
+    def __init__(self, cfg: Any, base: BasePolicy) -> None:
+        self.cfg = cfg
+        self.base = base
+        """The frozen base policy."""
+        self.policy = base
+        if self.knob is not None:
+            base.require_knob(self.knob, type(self).__name__)
 
-    @classmethod
-    def make(cls, cfg: Any, step: PolicyStep, policy_meta: Mapping[str, Any]) -> Steering:
-        """Return the steering of some settings.
-
-        Args:
-            cfg: Settings.
-            step: The frozen base policy's step.
-            policy_meta: What was saved with the base policy; holds ``latent_statistics``.
-        """
-        return cls(cfg, step)  # type: ignore[call-arg]
+    @property
+    def execute_steps(self) -> int:
+        """Number of actions that are executed of each chunk."""
+        return 1 if self.closed_loop else self.policy.execute_steps
 
     @abstractmethod
-    def features(self, obs: Tensor, noise: Tensor | None = None) -> dict[str, Tensor]:
-        """What the learner sees beside the observation.
-
-        Args:
-            obs: Raw observations, shape (N, obs_dim).
-            noise: Initial noise of the flow that :meth:`plan` will get.
-
-        Returns:
-            Named tensors, shape (N, ...).
-        """
+    def features(self, plan: Plan) -> dict[str, Tensor]:
+        """What the learner sees beside observations: named tensors (N, ...), float32."""
 
     @abstractmethod
-    def plan(self, obs: Tensor, u: Tensor | None = None, noise: Tensor | None = None) -> Tensor:
-        """Plan an action chunk.
+    def apply(self, plan: Plan, u: Tensor) -> dict[str, Tensor]:
+        """Change a plan.
 
         Args:
-            obs: Raw observations, shape (N, obs_dim).
-            u: The learner's output, shape (N, num_dims); None is the base policy.
-            noise: Initial noise of the flow, shape (N, horizon, action_dim); None follows the policy's setting.
+            plan: The plan, of :attr:`policy`.
+            u: The learner's outputs (N, num_dims).
 
         Returns:
-            Actions in the environment's units, shape (N, horizon, action_dim).
+            What takes the place of what the plan holds, as arguments of :meth:`BasePolicy.act`.
         """
 
-    def begin_episodes(self, worlds: Tensor | None = None) -> None:  # noqa: B027 - most interfaces remember nothing
-        """Forget what was planned in episodes that are over.
+    def act(self, plan: Plan, u: Tensor | None = None) -> Tensor:
+        """Return the chunk (N, T, A) of a plan, steered by ``u`` (N, num_dims); with None, the policy's own."""
+        return self.policy.act(plan, **({} if u is None else self.apply(plan, u)))
+
+    def observe(self, plan: Plan, groups: Iterable[str]) -> TensorDict:
+        """Return what the learner sees: observation groups by their names, and the features.
 
         Args:
-            worlds: Which worlds begin an episode with the next observation, shape (N,), bool; None for all.
+            plan: The plan.
+            groups: Names of the observation groups; those of features may be among them.
         """
+        features = self.features(plan)
+        seen = {name: plan.obs[name] for name in groups if name not in features}
+        device = next(iter(plan.obs.values())).device
+        return TensorDict({**seen, **features}, batch_size=[plan.batch_size], device=device)
 
     def critic_action(self, seen: Mapping[str, Tensor], u: Tensor) -> Tensor:
         """What a critic of state and action is told of an output; gradients reach ``u``.
@@ -98,11 +109,11 @@ class Steering(ABC):
         outcome depends on (arXiv 2412.13630 found the same of action residuals).
 
         Args:
-            seen: What the learner saw: ``policy`` and the :meth:`features`, shape (N, ...).
-            u: The learner's outputs, shape (N, num_dims).
+            seen: What the learner saw; see :meth:`observe`.
+            u: The learner's outputs (N, num_dims).
 
         Returns:
-            Numbers of the order of one, shape (N, ...).
+            Numbers of the order of one (N, ...).
         """
         return u.clamp(-1.0, 1.0)
 
@@ -110,7 +121,7 @@ class Steering(ABC):
         """Return what is executed of the outputs while learning; an evaluation executes all of them.
 
         Args:
-            u: The learner's outputs, shape (N, num_dims).
+            u: The learner's outputs (N, num_dims).
             env_steps: Environment steps of the training so far.
         """
         return u
@@ -132,26 +143,18 @@ class Steering(ABC):
         return {}
 
     def metrics(self, u: Tensor) -> dict[str, Tensor]:
-        """Scalars worth logging about a batch of outputs.
-
-        Args:
-            u: The learner's outputs, shape (N, num_dims).
-
-        Returns:
-            Named scalar tensors.
-        """
+        """Return scalars worth logging about a batch of outputs (N, num_dims), by name."""
         return {}
 
 
-def make_steering(cfg: SteeringCfg, step: PolicyStep, policy_meta: Mapping[str, Any]) -> Steering:
+def make_steering(cfg: SteeringCfg, base: BasePolicy) -> Steering:
     """Return the steering that ``cfg.class_type`` names.
 
     Args:
         cfg: Settings.
-        step: The frozen base policy's step.
-        policy_meta: What was saved with the base policy; holds ``latent_statistics``.
+        base: The frozen base policy.
 
     Raises:
-        ZprlError: If the class does not exist.
+        ZprlError: If the class does not exist, or the base policy lacks what it steers by.
     """
-    return resolve_class(cfg.class_type).make(cfg, step, policy_meta)  # type: ignore[attr-defined]
+    return resolve_class(cfg.class_type, "steering")(cfg, base)

@@ -1,25 +1,23 @@
 # Copyright (c) 2026, The ZPRL Project Developers.
 # SPDX-License-Identifier: BSD-3-Clause
 
-"""The base policies that a study's runs share, found or trained as train.py would."""
+"""The base policies that a study's runs share, found or trained as a run would."""
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from zprl.runs import paths
 from zprl.runs.session import TaskSession
 from zprl.study.planning import PlannedVariant
-from zprl.study.scheduler import Job, run_jobs
+from zprl.study.scheduler import ZPRL, Job, run_jobs
 from zprl.utils.errors import ZprlError
 
 
 def shared_base_policies(
     planned: Sequence[PlannedVariant],
-    dataset_file: str | None,
-    scripts: Path,
+    dataset_file: Path | None,
     folder: Path,
     num_parallel: int,
     lock: int,
@@ -29,7 +27,6 @@ def shared_base_policies(
     Args:
         planned: The variants.
         dataset_file: Demonstrations to learn from, or None for those of the settings.
-        scripts: Folder of pretrain.py.
         folder: Folder of the logs.
         num_parallel: Number of processes at once.
         lock: See :func:`zprl.study.scheduler.run_jobs`.
@@ -49,7 +46,7 @@ def shared_base_policies(
         dataset = _dataset(plan.session, dataset_file)
         jobs = learning if dataset in datasets else collecting
         datasets.add(dataset)
-        jobs.append(_pretraining(plan, dataset_file, scripts, folder))
+        jobs.append(_pretraining(plan, dataset_file, folder))
     for jobs in (collecting, learning):
         failures = run_jobs(jobs, num_parallel, "training base policies", lock, unit="job") if jobs else {}
         for name, line in failures.items():
@@ -57,12 +54,12 @@ def shared_base_policies(
     bases = {}
     for plan in planned:
         path = find_base_policy(plan.session, dataset_file)
-        assert path is not None, "pretrain.py ended well, but its base policy is not where its settings say"
+        assert path is not None, "pre-training ended well, but its base policy is not where its settings say"
         bases[plan.variant.name] = path
     return bases
 
 
-def find_base_policy(session: TaskSession, dataset_file: str | None) -> Path | None:
+def find_base_policy(session: TaskSession, dataset_file: Path | None) -> Path | None:
     """Return the base policy of a session's settings, or None if it or its demonstrations are not there.
 
     Args:
@@ -76,18 +73,18 @@ def find_base_policy(session: TaskSession, dataset_file: str | None) -> Path | N
     return path if path.is_file() else None
 
 
-def _dataset(session: TaskSession, dataset_file: str | None) -> Path:
-    from zprl.data.collection import expert_cfg_of
+def _dataset(session: TaskSession, dataset_file: Path | None) -> Path:
+    from zprl.tasks.experts import expert_cfg_of
 
     if dataset_file is not None:
-        return Path(dataset_file)
+        return dataset_file
     cfg = session.agent_cfg.demonstrations
     return paths.demonstrations_path(session.task, cfg, session.env_cfg, expert_cfg_of(session.task))
 
 
-def _pretraining(plan: PlannedVariant, dataset_file: str | None, scripts: Path, folder: Path) -> Job:
-    command = [sys.executable, str(scripts / "pretrain.py"), "--task", plan.session.task]
+def _pretraining(plan: PlannedVariant, dataset_file: Path | None, folder: Path) -> Job:
+    command = [*ZPRL, "pretrain", "--task", plan.session.task]
     command += ["--device", plan.session.device, *plan.base_overrides]
     if dataset_file is not None:
-        command += ["--dataset_file", dataset_file]
+        command += ["--dataset_file", str(dataset_file)]
     return Job(f"base policy of {plan.variant.name}", lambda: command, folder / f"base_{plan.variant.name}.log")

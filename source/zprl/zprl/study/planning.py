@@ -127,5 +127,5 @@ def plan_variants(
 
 def _steps_per_iteration(cfg: ZprlRunnerCfg, num_envs: int) -> int:
     """Return the environment steps of an iteration; see :class:`zprl.rl.runner.SteeringRunner`."""
-    closed_loop = resolve_class(cfg.steering.class_type).closed_loop  # type: ignore[attr-defined]
+    closed_loop = resolve_class(cfg.steering.class_type, "steering").closed_loop  # type: ignore[attr-defined]
     return cfg.num_steps_per_env * num_envs * (1 if closed_loop else cfg.policy.execute_steps)

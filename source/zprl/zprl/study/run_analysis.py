@@ -8,27 +8,27 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
-from tensordict import TensorDict
 from torch import Tensor
 
-from zprl.commands.evaluate import LoadedPolicies
 from zprl.data import load_demonstrations
-from zprl.evaluation.comparison import noise_shape
-from zprl.evaluation.rollout import ChunkPlanner, Evaluator
+from zprl.envs.task_env import TaskEnv
+from zprl.evaluation.rollout import Evaluator
+from zprl.policies.base import BasePolicy
+from zprl.policies.flow.base_policy import FlowBasePolicy
 from zprl.rl.actor import make_actor
-from zprl.rl.checkpoint import SteeringCheckpoint, load_checkpoint
-from zprl.runs import paths
+from zprl.rl.checkpoint import SteeringCheckpoint, checkpoints, load_checkpoint
 from zprl.runs.session import TaskSession
+from zprl.runs.steered import LoadedPolicies, load_policies
+from zprl.spec import Observations
+from zprl.steering import ChunkPolicy
 from zprl.study.latent_analysis import Demonstrated, analyse
 from zprl.study.manifest import StudyManifest, VariantRecord
+from zprl.utils.errors import ZprlError
 from zprl.utils.files import atomic_json_dump, load_json
 from zprl.utils.progress import Progress
-
-if TYPE_CHECKING:
-    from isaaclab.envs import ManagerBasedRLEnv
 
 METHOD = "zprl"
 """The method whose residual is on the latent."""
@@ -57,10 +57,10 @@ def analyse_runs(manifest: StudyManifest, folder: Path) -> None:
     with launcher.launched(), launcher.environment() as env, Progress(len(due), "analysing latents", "run") as progress:
         demonstrated: dict[str, Demonstrated] = {}
         for record, run_dir in due:
-            checkpoint = load_checkpoint(paths.checkpoints(run_dir)[-1])
+            checkpoint = load_checkpoint(checkpoints(run_dir)[-1])
             overrides = (*manifest.pinned["overrides"], *record.variant.overrides)
             session = TaskSession(manifest.task, manifest.device, overrides, manifest.num_envs, checkpoint=checkpoint)
-            policies = LoadedPolicies(session, env, checkpoint, None)
+            policies = load_policies(session, env.spec, checkpoint, None)
             if record.variant.name not in demonstrated:
                 demonstrated[record.variant.name] = _demonstrated(record, policies)
             evaluation = session.agent_cfg.evaluation
@@ -81,8 +81,8 @@ def load_analyses(manifest: StudyManifest, folder: Path) -> dict[str, list[dict[
     return analyses
 
 
-def visited_observations(env: ManagerBasedRLEnv, policies: LoadedPolicies, episodes: int, seed: int) -> Tensor:
-    """Return the observations at which the steered policy plans in an evaluation's first episodes.
+def visited_observations(env: TaskEnv, policies: LoadedPolicies, episodes: int, seed: int) -> Tensor:
+    """Return the states at which the steered policy plans in an evaluation's first episodes.
 
     Args:
         env: The environment.
@@ -91,19 +91,35 @@ def visited_observations(env: ManagerBasedRLEnv, policies: LoadedPolicies, episo
         seed: Seed of the evaluation.
 
     Returns:
-        Raw observations, shape (N, obs_dim).
+        What the base policy takes of the observations, shape (N, obs_dim).
     """
     assert policies.steered is not None
-    steered, seen = policies.steered, list[Tensor]()
+    watching = _Watching(policies.steered)
+    evaluator = Evaluator(env, watching.execute_steps)
+    results = evaluator.run(watching, episodes, seed, policies.noise_shape)
+    seen = torch.stack([_state(policies.base_policy, obs) for obs in watching.seen])
+    return while_running(seen[:, :episodes], torch.tensor(results.steps), watching.execute_steps)
 
-    def plan(obs: Tensor, noise: Tensor | None) -> Tensor:
-        seen.append(obs.clone())
-        return steered(obs, noise)
 
-    execute_steps = policies.policy.cfg.execute_steps
-    planner: ChunkPlanner = plan
-    results = Evaluator(env, policies.layout, execute_steps).run(planner, episodes, seed, noise_shape(policies.policy))
-    return while_running(torch.stack(seen)[:, :episodes], torch.tensor(results.steps), execute_steps)
+class _Watching:
+    """A policy that remembers what it was given."""
+
+    def __init__(self, policy: ChunkPolicy) -> None:
+        self.execute_steps, self.begin_episodes = policy.execute_steps, policy.begin_episodes
+        self.seen: list[Observations] = []
+        self._policy = policy
+
+    def __call__(self, obs: Observations, noise: Tensor | None = None) -> Tensor:
+        self.seen.append(obs)
+        return self._policy(obs, noise)
+
+
+def _state(base: BasePolicy, obs: Observations) -> Tensor:
+    """Return what a flow policy without cameras takes of observations."""
+    inputs = base.policy.inputs(obs) if isinstance(base, FlowBasePolicy) else None
+    if not isinstance(inputs, Tensor):
+        raise ZprlError("the latent of a study is analysed for flow policies of this project without cameras only.")
+    return inputs
 
 
 def while_running(observations: Tensor, steps: Tensor, execute_steps: int) -> Tensor:
@@ -122,17 +138,25 @@ def while_running(observations: Tensor, steps: Tensor, execute_steps: int) -> Te
 
 
 def learned_residual(checkpoint: SteeringCheckpoint) -> Callable[[Tensor], Tensor]:
-    """Return what maps observations (N, obs_dim) to a checkpoint's outputs u in [-1, 1], deterministic, on the CPU."""
+    """Return what maps states (N, obs_dim) to a checkpoint's outputs u in [-1, 1], deterministic, on the CPU."""
     steering, actor = checkpoint.steering(), make_actor(checkpoint).eval()
+    groups = checkpoint.settings["agent"]["obs_groups"]["actor"]
+    (group,) = checkpoint.spec.seen_by(checkpoint.policy.cfg.observation_groups).groups
 
     @torch.inference_mode()
     def learned(obs: Tensor) -> Tensor:
-        seen = TensorDict({"policy": obs, **steering.features(obs)}, batch_size=[len(obs)])
+        seen = steering.observe(steering.policy.encode({group.name: obs}), groups)
         return actor(seen).clamp(-1.0, 1.0).clone()
 
     return learned
 
 
 def _demonstrated(record: VariantRecord, policies: LoadedPolicies) -> Demonstrated:
-    observations = load_demonstrations(Path(record.dataset)).observations
-    return Demonstrated(copy.deepcopy(policies.policy).cpu(), observations)
+    base = policies.base_policy
+    demos = load_demonstrations(Path(record.dataset))
+    states = [
+        _state(base, {name: torch.as_tensor(value) for name, value in episode.observations.items()}).numpy()
+        for episode in demos.episodes
+    ]
+    assert isinstance(base, FlowBasePolicy)
+    return Demonstrated(copy.deepcopy(base.policy).cpu(), states)

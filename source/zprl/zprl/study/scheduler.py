@@ -11,6 +11,7 @@ import fcntl
 import os
 import signal
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -22,6 +23,9 @@ from zprl.utils.progress import Progress
 
 _PR_SET_PDEATHSIG = 1
 """From linux/prctl.h."""
+
+ZPRL = (sys.executable, "-P", "-m", "zprl")
+"""Beginning of the command line of this project's processes; -P, so that no file of the working folder is imported."""
 
 ONE_THREAD = {name: "1" for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")}
 """Environment of a process that shall use one core."""

@@ -1,32 +1,31 @@
 # Copyright (c) 2026, The ZPRL Project Developers.
 # SPDX-License-Identifier: BSD-3-Clause
 
-"""``scripts/study.py``: prepares a study, runs it and writes its report."""
+"""Prepares a study, runs it and writes its report."""
 
 from __future__ import annotations
 
-import argparse
 import os
-import shlex
 import shutil
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from zprl.policies import load_policy
 from zprl.profiling.machine import describe_machine
+from zprl.rl.checkpoint import checkpoints, iteration_of
 from zprl.runs import paths
 from zprl.study.bases import shared_base_policies
 from zprl.study.budget import Budget
 from zprl.study.grid import ABLATIONS, Run, Variant, ablation_variants, expand, method_variants
 from zprl.study.manifest import StudyManifest, VariantRecord, load_manifest
+from zprl.study.options import StudyOptions
 from zprl.study.planning import PlannedVariant, plan_variants
 from zprl.study.report import write_report
 from zprl.study.run_analysis import analyse_runs
-from zprl.study.scheduler import Job, exclusive, run_jobs
+from zprl.study.scheduler import ZPRL, Job, exclusive, run_jobs
 from zprl.utils.errors import ZprlError
 from zprl.utils.files import checksum, load_json
-from zprl.utils.provenance import git_commit
+from zprl.utils.provenance import command_line, git_commit
 
 
 def study_dir(task: str, name: str) -> Path:
@@ -34,14 +33,12 @@ def study_dir(task: str, name: str) -> Path:
     return paths.LOGS / "studies" / task / name
 
 
-def run_study(args: argparse.Namespace, overrides: list[str], scripts: Path) -> int:
+def run_study(options: StudyOptions, overrides: list[str]) -> int:
     """Run a study, or what is left of it, and write its report.
 
     Args:
-        args: ``task``, ``device``, ``methods``, ``algos``, ``ablation``, ``values``, ``seeds``, ``budget``,
-            ``evaluations``, ``num_envs``, ``jobs``, ``base``, ``dataset_file``, ``name``, ``output``, ``report_only``.
+        options: What the study consists of.
         overrides: Hydra overrides of all runs.
-        scripts: Folder of the scripts that the runs' processes are started with.
 
     Returns:
         Number of runs that failed.
@@ -49,23 +46,23 @@ def run_study(args: argparse.Namespace, overrides: list[str], scripts: Path) -> 
     Raises:
         ZprlError: If the options make no sense, or the study's folder holds runs that these cannot be compared with.
     """
-    name = args.name or args.ablation or "methods"
-    folder = study_dir(args.task, name)
-    output = Path(args.output or Path("docs/results") / name)
-    if args.report_only:
+    name = options.name or options.ablation or "methods"
+    folder = study_dir(options.task, name)
+    output = options.output or Path("docs/results") / name
+    if options.report_only:
         write_report(load_manifest(folder), folder, output)
         return 0
-    variants = _variants(args)
-    expand(variants, args.seeds)  # refuses wrong seeds before anything is made
+    variants = _variants(options)
+    expand(variants, options.seeds)  # refuses wrong seeds before anything is made
     planned, budget = plan_variants(
-        variants, args.task, args.device, overrides, args.num_envs, args.budget, args.evaluations
+        variants, options.task, options.device, overrides, options.num_envs, options.budget, options.evaluations
     )
     with exclusive(folder) as lock:
-        if args.base is None:
-            bases = shared_base_policies(planned, args.dataset_file, scripts, folder, args.jobs, lock)
+        if options.base is None:
+            bases = shared_base_policies(planned, options.dataset_file, folder, options.jobs, lock)
         else:
-            bases = dict.fromkeys((variant.name for variant in variants), Path(args.base))
-        manifest = _manifest(args, name, overrides, planned, budget, bases)
+            bases = dict.fromkeys((variant.name for variant in variants), options.base)
+        manifest = _manifest(options, name, overrides, planned, budget, bases)
         if (folder / "study.json").is_file():
             manifest.join(load_manifest(folder), folder)
         manifest.save(folder)
@@ -74,11 +71,11 @@ def run_study(args: argparse.Namespace, overrides: list[str], scripts: Path) -> 
             print(f"note: the code has changed since this study was begun ({', '.join(manifest.commits)})")
         plans = {plan.variant.name: plan for plan in planned}
         jobs = [
-            _training(run, plans[run.variant.name], bases[run.variant.name], args, scripts, folder)
+            _training(run, plans[run.variant.name], bases[run.variant.name], options, folder)
             for run in manifest.runs
             if not is_done(folder / run.name, budget.env_steps)
         ]
-        failures = run_jobs(jobs, args.jobs, "study", lock)
+        failures = run_jobs(jobs, options.jobs, "study", lock)
         analyse_runs(manifest, folder)
     write_report(manifest, folder, output)
     return len(failures)
@@ -95,24 +92,25 @@ def is_done(run_dir: Path, env_steps: int) -> bool:
     return path.is_file() and load_json(path, "result of a run")["environment_steps"] >= env_steps
 
 
-def _variants(args: argparse.Namespace) -> list[Variant]:
-    if (args.methods is None) == (args.ablation is None):
+def _variants(options: StudyOptions) -> list[Variant]:
+    if (options.methods is None) == (options.ablation is None):
         raise ZprlError("a study compares either --methods or the values of an --ablation; give one of them.")
-    if args.ablation is not None:
-        variants = ablation_variants(args.ablation, args.values, args.algos or ["sac"])
-        if ABLATIONS[args.ablation].shapes_base and args.base is not None:
-            raise ZprlError(f"--ablation {args.ablation} trains a base policy for each value; drop --base.")
+    if options.ablation is not None:
+        variants = ablation_variants(options.ablation, options.values, options.algos or ["sac"])
+        if ABLATIONS[options.ablation].shapes_base and options.base is not None:
+            raise ZprlError(f"--ablation {options.ablation} trains a base policy for each value; drop --base.")
         return variants
-    if args.values is not None:
+    if options.values is not None:
         raise ZprlError("--values are those of an --ablation; drop them.")
-    variants, left_out = method_variants(args.methods, args.algos or ["ppo", "sac"])
+    assert options.methods is not None
+    variants, left_out = method_variants(options.methods, options.algos or ["ppo", "sac"])
     for line in left_out:
         print(line)
     return variants
 
 
 def _manifest(
-    args: argparse.Namespace,
+    options: StudyOptions,
     name: str,
     overrides: Sequence[str],
     planned: Sequence[PlannedVariant],
@@ -132,48 +130,48 @@ def _manifest(
     return StudyManifest(
         name=name,
         pinned={
-            "task": args.task,
-            "device": args.device,
+            "task": options.task,
+            "device": options.device,
             "physics": session.physics,
             "number of worlds": session.env_cfg.scene.num_envs,
-            "ablation": args.ablation,
+            "ablation": options.ablation,
             "overrides": list(overrides),
             "budget": budget.env_steps,
             "evaluated at": budget.marks,
         },
         variants=records,
-        seeds=list(args.seeds),
+        seeds=list(options.seeds),
         commits=[] if commit is None else [commit],
-        command=shlex.join(["python", f"scripts/{Path(sys.argv[0]).name}", *sys.argv[1:]]),
-        jobs=args.jobs,
-        machine=describe_machine(args.device, threads=1),
+        command=command_line(),
+        jobs=options.jobs,
+        machine=describe_machine(options.device, threads=1),
     )
 
 
-def _training(run: Run, plan: PlannedVariant, base: Path, args: argparse.Namespace, scripts: Path, folder: Path) -> Job:
+def _training(run: Run, plan: PlannedVariant, base: Path, options: StudyOptions, folder: Path) -> Job:
     """Return the job of a run, which begins where its folder says when it is started."""
     run_dir, timetable = folder / run.name, plan.schedule
     command = [
-        *(sys.executable, str(scripts / "train.py"), "--task", args.task, "--device", args.device),
+        *(*ZPRL, "train", "--task", options.task, "--device", options.device),
         *("--method", run.variant.method, "--algo", run.variant.algorithm, "--seed", str(run.seed)),
-        *(() if args.num_envs is None else ("--num_envs", str(args.num_envs))),
+        *(() if options.num_envs is None else ("--num_envs", str(options.num_envs))),
         *("--max_iterations", str(timetable.max_iterations)),
-        *(*plan.overrides, *timetable.overrides(), *_thread_overrides(plan, args.jobs)),
+        *(*plan.overrides, *timetable.overrides(), *_thread_overrides(plan, options.jobs)),
     ]
 
     def prepare() -> list[str]:
-        if found := paths.checkpoints(run_dir):
+        if found := checkpoints(run_dir):
             return [*command, "--checkpoint", str(found[-1])]
         if run_dir.exists():
             shutil.rmtree(run_dir)  # it was stopped before its first checkpoint
         return [*command, "--run_dir", str(run_dir), "--base", str(base)]
 
     def segments_done() -> int:
-        found = paths.checkpoints(run_dir)
-        return paths.iteration_of(found[-1]) // timetable.save_interval if found else 0
+        found = checkpoints(run_dir)
+        return iteration_of(found[-1]) // timetable.save_interval if found else 0
 
     def keep_last_checkpoint() -> None:
-        for path in paths.checkpoints(run_dir)[:-1]:
+        for path in checkpoints(run_dir)[:-1]:
             path.unlink()  # of SAC they hold the replay buffer, which is large
 
     return Job(run.name, prepare, run_dir / "train.log", timetable.num_segments, segments_done, keep_last_checkpoint)

@@ -26,6 +26,7 @@ def run_cli(main: Callable[[], object], *, after_interrupt: str = "run the same 
     :class:`ZprlError`  2       ``error: <its sentence>``
     no space left       2       ``error: no space left on device while writing ...``
     Ctrl-C              130     that the files written so far are safe, and how to continue
+    a closed pipe       141     nothing: whoever reads the output, such as ``head``, has seen enough
     anything else       1       its traceback: a defect, so nothing is hidden
     ==================  ======  ==========================================================
 
@@ -39,6 +40,9 @@ def run_cli(main: Callable[[], object], *, after_interrupt: str = "run the same 
         _fail(str(error))
     except KeyboardInterrupt:
         _exit(f"\ninterrupted: the last saved checkpoint is safe and complete; {after_interrupt}.", 130)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the interpreter would complain at its end
+        sys.exit(141)
     except OSError as error:
         sentence = describe_full_disk(error)
         if sentence is None:

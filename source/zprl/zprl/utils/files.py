@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 import os
 import stat
@@ -62,25 +61,6 @@ def atomic_write(path: StrPath) -> Iterator[BinaryIO]:
     _sync_folder(path.parent)
 
 
-def atomic_torch_save(obj: object, path: StrPath) -> None:
-    """Save an object with :func:`torch.save` so that ``path`` is never a partial checkpoint.
-
-    Args:
-        obj: Anything that :func:`torch.save` accepts.
-        path: File to create or to replace.
-
-    Raises:
-        OSError: If the file cannot be written; see :func:`atomic_write`.
-    """
-    import torch
-
-    # PyTorch's zip writer hides the cause of a failed write, such as a full disk, so it writes to memory.
-    buffer = io.BytesIO()
-    torch.save(obj, buffer)
-    with atomic_write(path) as file:
-        file.write(buffer.getbuffer())
-
-
 def atomic_json_dump(obj: object, path: StrPath) -> None:
     """Write an object as indented JSON with a final newline.
 
@@ -97,43 +77,6 @@ def atomic_json_dump(obj: object, path: StrPath) -> None:
         file.write(text.encode())
 
 
-def load_torch(path: StrPath, what: str = "checkpoint") -> Any:
-    """Load a file that was written by :func:`torch.save`, with all tensors on the CPU.
-
-    The file is unpickled with ``weights_only=False``, because checkpoints hold configurations and normalizer state
-    besides tensors. Unpickling can run code: load only files that you trust.
-
-    Args:
-        path: File to load.
-        what: What the file is, for the error message, such as "policy".
-
-    Returns:
-        The saved object.
-
-    Raises:
-        ZprlError: If the file is missing, a folder, unreadable, truncated or not a checkpoint.
-    """
-    import torch
-
-    path = _existing_file(path, what)
-    try:
-        file = path.open("rb")
-    except OSError as error:
-        raise ZprlError(f"cannot read the {what} {path}: {error.strerror}.") from error
-    with file:
-        try:
-            return torch.load(file, map_location="cpu", weights_only=False)
-        except (ImportError, AttributeError) as error:
-            raise ZprlError(
-                f"the {what} {path} was saved by another version of the code ({error}); save it again with this one."
-            ) from error
-        except Exception as error:  # unpickling arbitrary bytes can raise anything
-            raise ZprlError(
-                f"the {what} {path} is truncated or not a PyTorch file ({path.stat().st_size} bytes); "
-                "copy it again or point to another file."
-            ) from error
-
-
 def load_json(path: StrPath, what: str = "file") -> Any:
     """Load a JSON file.
 
@@ -147,12 +90,12 @@ def load_json(path: StrPath, what: str = "file") -> Any:
     Raises:
         ZprlError: If the file is missing, a folder, unreadable or not JSON.
     """
-    path = _existing_file(path, what)
+    path = existing_file(path, what)
     try:
         return json.loads(path.read_bytes())
     except OSError as error:
         raise ZprlError(f"cannot read the {what} {path}: {error.strerror or error}.") from error
-    except ValueError as error:  # covers JSONDecodeError and UnicodeDecodeError
+    except (ValueError, RecursionError) as error:  # covers JSONDecodeError and UnicodeDecodeError
         raise ZprlError(
             f"the {what} {path} is not valid JSON ({error}); remove it or point to another file."
         ) from error
@@ -182,7 +125,16 @@ def checksum(path: StrPath) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _existing_file(path: StrPath, what: str) -> Path:
+def existing_file(path: StrPath, what: str) -> Path:
+    """Return a path if it is that of a file.
+
+    Args:
+        path: The path.
+        what: What the file is, for the error message.
+
+    Raises:
+        ZprlError: If it does not exist or is a folder.
+    """
     path = Path(path)
     if path.is_dir():
         raise ZprlError(f"the {what} {path} is a folder; give the file inside it.")

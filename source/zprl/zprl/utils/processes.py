@@ -4,6 +4,7 @@
 """The processes of one training, as torchrun starts them: which one this is, and what they tell each other.
 
 A process that was started alone is the first and the only one, and no function here then does anything but return.
+PyTorch is imported where it is needed, so that a command can say what it takes without loading it.
 """
 
 from __future__ import annotations
@@ -13,8 +14,6 @@ import os
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from typing import Any
-
-import torch
 
 from zprl.utils.errors import ZprlError
 
@@ -64,6 +63,8 @@ def own_device(device: str) -> str:
         return device
     if device != "cuda":
         raise ZprlError(f"each of several processes takes a GPU of its own; pass --device cuda instead of {device}.")
+    import torch
+
     if _count_on_machine() > torch.cuda.device_count():
         raise ZprlError(
             f"{_count_on_machine()} processes need as many GPUs, and PyTorch finds {torch.cuda.device_count()} on this "
@@ -108,6 +109,8 @@ def joined(device: str) -> Iterator[None]:
     if count() == 1:
         yield
         return
+    import torch
+
     backend = "gloo"
     if torch.device(device).type == "cuda":
         torch.cuda.set_device(device)
@@ -129,6 +132,8 @@ def gather(value: Any) -> list[Any]:
     """Return what each process passed, in their order; all must call it."""
     if count() == 1:
         return [value]
+    import torch
+
     values = [None] * count()
     torch.distributed.all_gather_object(values, value)
     return values
@@ -148,6 +153,8 @@ def first_then_others[T](make: Callable[[], T]) -> T:
     if not is_first():
         _wait_for_first()
         return make()
+    import torch
+
     try:
         value = make()
     except BaseException:
@@ -159,6 +166,8 @@ def first_then_others[T](make: Callable[[], T]) -> T:
 
 
 def _wait_for_first() -> None:
+    import torch
+
     made = [False]
     torch.distributed.broadcast_object_list(made, src=0)
     if not made[0]:
@@ -166,8 +175,8 @@ def _wait_for_first() -> None:
 
 
 @contextlib.contextmanager
-def one_voice() -> Iterator[None]:
-    """Let the first process alone speak while the block lasts: all of them refuse the same settings.
+def only_first_process_prints() -> Iterator[None]:
+    """Let the first process alone print while the block lasts: all of them refuse the same settings.
 
     Raises:
         SystemExit: In the other processes, where the first one says why it ends.

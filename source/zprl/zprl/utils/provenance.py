@@ -1,11 +1,13 @@
 # Copyright (c) 2026, The ZPRL Project Developers.
 # SPDX-License-Identifier: BSD-3-Clause
 
-"""Where the code that runs comes from."""
+"""Where the code that runs comes from, and what started it."""
 
 from __future__ import annotations
 
+import shlex
 import subprocess
+import sys
 from pathlib import Path
 
 
@@ -22,3 +24,15 @@ def git_commit() -> str | None:
 
     commit = git("rev-parse", "HEAD")
     return None if commit is None else commit + ("-dirty" if git("status", "--porcelain", "-uno") else "")
+
+
+def command_line() -> str:
+    """Return the command line that started this process, as one types it in this project's folder."""
+    program = Path(sys.argv[0])
+    if program.name == "__main__.py":
+        start = ["python", "-m", program.parent.name]
+    elif program.suffix == ".py":
+        start = ["python", f"scripts/{program.name}"]
+    else:
+        start = [program.name]
+    return shlex.join([*start, *sys.argv[1:]])

@@ -5,105 +5,10 @@
 
 from __future__ import annotations
 
-import isaaclab.sim as sim_utils
-from isaaclab.actuators import ImplicitActuatorCfg
-from isaaclab.assets import ArticulationCfg
-from isaaclab.controllers.differential_ik_cfg import DifferentialIKControllerCfg
-from isaaclab.managers import SceneEntityCfg
-from isaaclab.utils import configclass, replace
-from isaaclab_assets.robots.franka import FRANKA_PANDA_CFG as NUCLEUS_FRANKA_PANDA_CFG
-from isaaclab_newton.sim.schemas import MujocoRigidBodyCfg
-from isaaclab_physx.sim.schemas import PhysxRigidBodyCfg
-from isaaclab_tasks.utils import PresetCfg, preset
+from isaaclab.utils import configclass
 
-from zprl.tasks.assets import FRANKA_PANDA_USD
-from zprl.tasks.lift import mdp
 from zprl.tasks.lift.lift_env_cfg import LiftEnvCfg
-
-GRASP_CENTER_OFFSET = (0.0, 0.0, 0.1034)
-"""The point between the finger pads, in the hand's frame [m]."""
-
-FRANKA_PANDA_CFG = ArticulationCfg(
-    prim_path="{ENV_REGEX_NS}/Robot",
-    spawn=sim_utils.UsdFileCfg(
-        usd_path=str(FRANKA_PANDA_USD),
-        # The real arm compensates its own weight; without this it sags by centimetres under position control. MuJoCo
-        # reads the first of the two, PhysX the second.
-        rigid_props=[
-            sim_utils.UsdPhysicsRigidBodyCfg(),
-            MujocoRigidBodyCfg(gravcomp=1.0),
-            PhysxRigidBodyCfg(disable_gravity=True),
-        ],
-    ),
-    init_state=ArticulationCfg.InitialStateCfg(
-        joint_pos={
-            "panda_joint1": 0.0,
-            "panda_joint2": -0.569,
-            "panda_joint3": 0.0,
-            "panda_joint4": -2.810,
-            "panda_joint5": 0.0,
-            "panda_joint6": 2.241,
-            "panda_joint7": 0.785,
-            "panda_finger_joint.*": 0.04,
-        },
-    ),
-    actuators={
-        "panda_shoulder": ImplicitActuatorCfg(
-            joint_names_expr=["panda_joint[1-4]"],
-            joint_effort_limit=87.0,
-            stiffness=2000.0,
-            damping=200.0,
-            armature=0.1,
-        ),
-        "panda_forearm": ImplicitActuatorCfg(
-            joint_names_expr=["panda_joint[5-7]"], joint_effort_limit=12.0, stiffness=600.0, damping=60.0, armature=0.1
-        ),
-        # Soft enough that the drives never saturate on the cube (11 N at its width): two saturated fingers push with
-        # constant force and let the cube drift between them. The armature keeps the damping's implicit part small
-        # against the fingers' inertia; otherwise the contact solver, which does not see it, lets the pads sink in.
-        "panda_hand": ImplicitActuatorCfg(
-            joint_names_expr=["panda_finger_joint.*"],
-            joint_effort_limit=20.0,
-            stiffness=400.0,
-            damping=40.0,
-            armature=0.5,
-        ),
-    },
-)
-"""This project's own Panda."""
-
-NUCLEUS_FRANKA_CFG = replace(
-    NUCLEUS_FRANKA_PANDA_CFG,
-    prim_path="{ENV_REGEX_NS}/Robot",
-    spawn=replace(
-        NUCLEUS_FRANKA_PANDA_CFG.spawn,
-        variants={
-            "Physics": preset(default="mujoco", isaacsim_physx="physx", physx="physx", ovphysx="physx"),
-            "Colliders": "gripper_only",
-        },
-        rigid_props=[
-            PhysxRigidBodyCfg(disable_gravity=True, max_depenetration_velocity=5.0),
-            MujocoRigidBodyCfg(gravcomp=1.0),
-        ],
-    ),
-    init_state=FRANKA_PANDA_CFG.init_state,
-    actuators={
-        "panda_shoulder": FRANKA_PANDA_CFG.actuators["panda_shoulder"],
-        "panda_forearm": FRANKA_PANDA_CFG.actuators["panda_forearm"],
-        # This asset drives one finger and lets the other follow it by a mimic joint; its own gains suit that.
-        "panda_hand": NUCLEUS_FRANKA_PANDA_CFG.actuators["panda_hand"],
-        "panda_finger2_passive": NUCLEUS_FRANKA_PANDA_CFG.actuators["panda_finger2_passive"],
-    },
-)
-"""Isaac Lab's Panda, whose meshes are downloaded from NVIDIA Nucleus, with this project's arm gains."""
-
-
-@configclass
-class RobotPresetsCfg(PresetCfg):
-    """Robots; ``presets=nucleus_franka`` chooses Isaac Lab's. Both have the same joint and body names."""
-
-    nucleus_franka = NUCLEUS_FRANKA_CFG
-    default = FRANKA_PANDA_CFG
+from zprl.tasks.robots.franka_panda import FRANKA_PANDA
 
 
 @configclass
@@ -112,21 +17,4 @@ class FrankaLiftEnvCfg(LiftEnvCfg):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self.scene.robot = RobotPresetsCfg()  # type: ignore[assignment]
-        self.actions.arm_action = mdp.DeltaPoseIKActionCfg(
-            asset_name="robot",
-            joint_names=["panda_joint.*"],
-            body_name="panda_hand",
-            controller=DifferentialIKControllerCfg(command_type="pose", use_relative_mode=True, ik_method="dls"),
-            body_offset=mdp.DeltaPoseIKActionCfg.OffsetCfg(pos=GRASP_CENTER_OFFSET),
-            scale=(0.04, 0.04, 0.04, 0.2, 0.2, 0.2),  # [m] and [rad] per control step
-        )
-        self.actions.gripper_action = mdp.BinaryJointPositionActionCfg(
-            asset_name="robot",
-            joint_names=["panda_finger_joint.*"],
-            open_command_expr={"panda_finger_joint.*": 0.04},
-            close_command_expr={"panda_finger_joint.*": 0.0},
-        )
-        hand = {"asset_cfg": SceneEntityCfg("robot", body_names=["panda_hand"]), "offset": GRASP_CENTER_OFFSET}
-        self.observations.policy.ee_pose.params = dict(hand)
-        self.observations.policy.object_in_ee_frame.params = dict(hand)
+        self.use_robot(FRANKA_PANDA)

@@ -16,6 +16,9 @@ from zprl.utils.errors import ZprlError
 class FlowPolicyCfg:
     """Configuration of :class:`zprl.policies.FlowPolicy`."""
 
+    observation_groups: tuple[str, ...] = ("policy",)
+    """Observation groups of the task that the policy sees; those that are no images side by side, in this order."""
+
     horizon: int = 8
     """Action chunk length H that the policy predicts, in control steps."""
 
@@ -68,9 +71,10 @@ class FlowPolicyCfg:
     """
 
     embedding_class: str = "zprl.policies.flow.encoders:ObservationEmbedding"
-    """Module that maps a normalised observation to the embedding, as "module:Class".
+    """Module that maps observations to the embedding, as "module:Class".
 
-    It is constructed with ``(cfg, obs_dim)`` and maps (N, obs_dim) to (N, embed_dim).
+    It is constructed with ``(cfg, obs_dim, image_shapes)``, maps a normalised state (N, obs_dim) to (N, embed_dim), and
+    gets as a second argument the images by name where there are any.
     """
 
     velocity_field_class: str = "zprl.policies.flow.velocity_field:ResidualMLPVelocityField"

@@ -18,6 +18,8 @@ N is the batch, H the horizon, A the action dimension.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -31,6 +33,12 @@ from zprl.utils.errors import ZprlError
 from zprl.utils.modules import frozen, rms
 from zprl.utils.registry import resolve_class
 
+Inputs = Tensor | dict[str, Tensor]
+"""What a policy takes, see :meth:`FlowPolicy.inputs`: the state (N, obs_dim), or with images a dictionary of the state,
+named :data:`STATE`, and the images by their groups' names."""
+
+STATE = "state"
+
 
 class FlowPolicy(nn.Module):
     """Flow-matching policy with a variational bottleneck in front of its velocity field.
@@ -40,8 +48,9 @@ class FlowPolicy(nn.Module):
 
     Args:
         cfg: Configuration.
-        obs_dim: Width of the observation.
+        obs_dim: Width of the state: of all observation groups that are no images, side by side.
         action_dim: Width of an action A.
+        image_shapes: Shapes of the observation groups that are images, by name.
 
     Raises:
         ZprlError: If the configuration is not valid.
@@ -53,19 +62,26 @@ class FlowPolicy(nn.Module):
     embedding: nn.Module
     velocity_field: VelocityField
 
-    def __init__(self, cfg: FlowPolicyCfg, obs_dim: int, action_dim: int) -> None:
+    def __init__(
+        self,
+        cfg: FlowPolicyCfg,
+        obs_dim: int,
+        action_dim: int,
+        image_shapes: Mapping[str, Sequence[int]] | None = None,
+    ) -> None:
         super().__init__()
         check_cfg(cfg)
         self.cfg = cfg
         self.obs_dim = obs_dim
         self.action_dim = action_dim
+        self.image_shapes = {name: tuple(shape) for name, shape in (image_shapes or {}).items()}
         self.obs_normalizer = Normalizer(obs_dim)
         self.action_normalizer = Normalizer(action_dim)
         self.register_buffer("action_low", torch.full((action_dim,), -torch.inf))
         self.register_buffer("action_high", torch.full((action_dim,), torch.inf))
-        self.embedding = resolve_class(cfg.embedding_class)(cfg, obs_dim)
+        self.embedding = resolve_class(cfg.embedding_class, "embedding")(cfg, obs_dim, self.image_shapes)
         self.bottleneck = VariationalBottleneck(cfg)
-        self.velocity_field = resolve_class(cfg.velocity_field_class)(cfg, action_dim)
+        self.velocity_field = resolve_class(cfg.velocity_field_class, "velocity field")(cfg, action_dim)
         if not isinstance(self.velocity_field, VelocityField):
             raise ZprlError(f"{cfg.velocity_field_class} is not a subclass of zprl.policies.VelocityField.")
         self.register_buffer("fixed_noise", torch.randn(cfg.horizon, action_dim))
@@ -112,12 +128,31 @@ class FlowPolicy(nn.Module):
 
     # -- parts of a policy step ----------------------------------------------------------------------------------------
 
-    def embed(self, obs: Tensor) -> Tensor:
-        """Embedding e (N, embed_dim) of raw observations (N, obs_dim)."""
-        return self.embedding(self.obs_normalizer(obs))
+    def inputs(self, obs: Mapping[str, Tensor]) -> Inputs:
+        """Pick what this policy takes of a task's observations, by the names in ``cfg.observation_groups``."""
+        names = self.cfg.observation_groups
+        vectors = [obs[name] for name in names if name not in self.image_shapes]
+        if not self.image_shapes:
+            return vectors[0] if len(vectors) == 1 else torch.cat(vectors, dim=-1)
+        images = {name: obs[name] for name in self.image_shapes}
+        first = next(iter(images.values()))
+        state = torch.cat(vectors, dim=-1) if vectors else torch.zeros(first.shape[0], 0, device=first.device)
+        return {STATE: state, **images}
 
-    def encode(self, obs: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean and log-variance of the latent, (N, latent_dim) each, of raw observations (N, obs_dim)."""
+    def example_inputs(self, device: str | torch.device = "cpu") -> Inputs:
+        """Return inputs of one row, all zero, to try something out on their shapes."""
+        state = torch.zeros(1, self.obs_dim, device=device)
+        images = {n: torch.zeros(1, *shape, dtype=torch.uint8, device=device) for n, shape in self.image_shapes.items()}
+        return {STATE: state, **images} if images else state
+
+    def embed(self, obs: Inputs) -> Tensor:
+        """Embedding e (N, embed_dim) of raw observations."""
+        if isinstance(obs, Tensor):
+            return self.embedding(self.obs_normalizer(obs))
+        return self.embedding(self.obs_normalizer(obs[STATE]), {name: obs[name] for name in self.image_shapes})
+
+    def encode(self, obs: Inputs) -> tuple[Tensor, Tensor]:
+        """Mean and log-variance of the latent, (N, latent_dim) each, of raw observations."""
         return self.bottleneck.encode(self.embed(obs))
 
     def decode(self, z: Tensor) -> Tensor:
@@ -160,13 +195,13 @@ class FlowPolicy(nn.Module):
     # -- acting --------------------------------------------------------------------------------------------------------
 
     @torch.no_grad()
-    def act(self, obs: Tensor, residual: Tensor | None = None, noise: Tensor | None = None) -> Tensor:
+    def act(self, obs: Inputs, residual: Tensor | None = None, noise: Tensor | None = None) -> Tensor:
         """The whole policy step, through the bottleneck.
 
         The base policy is ``residual = None``: it acts on the latent's mean, not on a sample.
 
         Args:
-            obs: Raw observations (N, obs_dim).
+            obs: Raw observations; see :meth:`inputs`.
             residual: What to add to the latent's mean (N, latent_dim), already scaled; zero if None.
             noise: Start of the flow (N, H, A); :meth:`sample_noise` if None.
 
@@ -174,14 +209,14 @@ class FlowPolicy(nn.Module):
             Raw action chunk (N, H, A), within the action limits.
         """
         mean, _ = self.encode(obs)
-        return self._chunk(self.decode(mean if residual is None else mean + residual), noise)
+        return self.generate(self.decode(mean if residual is None else mean + residual), noise)
 
     @torch.no_grad()
-    def act_plain(self, obs: Tensor, noise: Tensor | None = None, residual: Tensor | None = None) -> Tensor:
+    def act_plain(self, obs: Inputs, noise: Tensor | None = None, residual: Tensor | None = None) -> Tensor:
         """The policy step without the bottleneck: the condition is the embedding itself.
 
         Args:
-            obs: Raw observations (N, obs_dim).
+            obs: Raw observations; see :meth:`inputs`.
             noise: Start of the flow (N, H, A); :meth:`sample_noise` if None.
             residual: What to add to the embedding (N, embed_dim), already scaled; zero if None.
 
@@ -189,9 +224,15 @@ class FlowPolicy(nn.Module):
             Raw action chunk (N, H, A), within the action limits.
         """
         e = self.embed(obs)
-        return self._chunk(e if residual is None else e + residual, noise)
+        return self.generate(e if residual is None else e + residual, noise)
 
-    def _chunk(self, condition: Tensor, noise: Tensor | None) -> Tensor:
+    def generate(self, condition: Tensor, noise: Tensor | None = None) -> Tensor:
+        """Raw chunk (N, H, A), within the action limits, for a condition of the flow.
+
+        Args:
+            condition: Embedding or decoded latent (N, embed_dim).
+            noise: Start of the flow (N, H, A); :meth:`sample_noise` if None.
+        """
         noise = self.sample_noise(condition.shape[0]) if noise is None else noise
         chunk = self.action_normalizer.inverse(self.integrate(condition, noise))
         return chunk.clamp(self.action_low, self.action_high)
@@ -200,7 +241,7 @@ class FlowPolicy(nn.Module):
 
     def loss(
         self,
-        obs: Tensor,
+        obs: Inputs,
         chunk: Tensor,
         generator: torch.Generator | None = None,
         vib_beta: float = 2.0e-4,
@@ -217,7 +258,7 @@ class FlowPolicy(nn.Module):
         saves random numbers, and their difference then measures the bottleneck rather than chance.
 
         Args:
-            obs: Raw observations (N, obs_dim).
+            obs: Raw observations; see :meth:`inputs`.
             chunk: Raw action chunks (N, H, A).
             generator: Source of randomness, on the policy's device; torch's default one if None.
             vib_beta: Weight of the KL divergence.

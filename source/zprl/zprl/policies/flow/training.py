@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -15,11 +15,13 @@ from numpy.typing import ArrayLike
 from torch import Tensor
 
 from zprl.policies.flow.cfg import FlowPolicyCfg, PretrainCfg
-from zprl.policies.flow.policy import FlowPolicy
+from zprl.policies.flow.policy import STATE, FlowPolicy, Inputs
 from zprl.utils.modules import rms
 
 ProgressCallback = Callable[[int, int, dict[str, float]], None]
 """Called as ``(steps done, steps in total, metrics averaged since the call before)``."""
+
+_IMAGES_AT_ONCE = 512
 
 
 class PretrainResult(NamedTuple):
@@ -33,6 +35,67 @@ class PretrainResult(NamedTuple):
 
     latent_statistics: dict[str, Any]
     """See :func:`latent_statistics`."""
+
+
+class ChunkDataset:
+    """Training pairs: every observation of some trajectories with the next H actions.
+
+    A chunk that reaches past the end of its trajectory repeats the last action, so that the policy also learns how to
+    end. States and actions lie on the device; images stay where they are and go there batch by batch.
+
+    Args:
+        observations: Observations by group of each trajectory, (T_i, ...) each.
+        actions: Actions (T_i, A) of each trajectory.
+        cfg: Configuration of the policy, whose ``observation_groups`` and ``horizon`` count.
+        image_shapes: Shapes of the groups that are images, by name.
+        device: Device of the batches.
+
+    Raises:
+        ValueError: If there is no trajectory, a group is missing, or the lengths of one differ or are zero.
+    """
+
+    def __init__(
+        self,
+        observations: Sequence[Mapping[str, ArrayLike]],
+        actions: Sequence[ArrayLike],
+        cfg: FlowPolicyCfg,
+        image_shapes: Mapping[str, Sequence[int]],
+        device: torch.device,
+    ) -> None:
+        if len(observations) != len(actions):
+            raise ValueError(f"expected as many trajectories of each kind, got {len(observations)} and {len(actions)}.")
+        missing = [name for name in cfg.observation_groups if observations and name not in observations[0]]
+        if missing:
+            known = ", ".join(observations[0])
+            raise ValueError(f"the policy is to see the observation group {missing[0]}, and there are only {known}.")
+        vectors = [name for name in cfg.observation_groups if name not in image_shapes]
+        moves = [torch.as_tensor(action, dtype=torch.float32) for action in actions]
+        states = [
+            torch.cat([torch.as_tensor(obs[name], dtype=torch.float32) for name in vectors], dim=1)
+            if vectors
+            else torch.zeros(len(move), 0)
+            for obs, move in zip(observations, moves, strict=True)
+        ]
+        state, chunks = make_chunks(states, moves, cfg.horizon)
+        self.state, self.chunks = state.to(device), chunks.to(device)
+        self.actions = torch.cat(moves).to(device)
+        """All actions (M, A)."""
+        self._device = device
+        self._images = {name: torch.cat([torch.as_tensor(obs[name]) for obs in observations]) for name in image_shapes}
+        for name, images in self._images.items():
+            if len(images) != len(self):
+                raise ValueError(f"there are {len(images)} images {name} for {len(self)} observations.")
+
+    def __len__(self) -> int:
+        return len(self.chunks)
+
+    def inputs(self, rows: Tensor | slice) -> Inputs:
+        """Return what the policy takes of some observations, see :meth:`FlowPolicy.inputs`."""
+        if not self._images:
+            return self.state[rows]
+        where = rows.cpu() if isinstance(rows, Tensor) else rows
+        images = {name: values[where].to(self._device, non_blocking=True) for name, values in self._images.items()}
+        return {STATE: self.state[rows], **images}
 
 
 def make_chunks(obs_list: Sequence[Tensor], action_list: Sequence[Tensor], horizon: int) -> tuple[Tensor, Tensor]:
@@ -64,24 +127,26 @@ def make_chunks(obs_list: Sequence[Tensor], action_list: Sequence[Tensor], horiz
 
 
 def train_policy(
-    obs_list: Sequence[ArrayLike],
+    obs_list: Sequence[Mapping[str, ArrayLike]],
     action_list: Sequence[ArrayLike],
     cfg: FlowPolicyCfg,
     pretrain_cfg: PretrainCfg,
     action_limits: tuple[Tensor, Tensor] | None = None,
     device: str | torch.device = "cpu",
     on_progress: ProgressCallback | None = None,
+    image_shapes: Mapping[str, Sequence[int]] | None = None,
 ) -> PretrainResult:
     """Train a base policy. The result depends on the data, the configurations and the machine, not on global state.
 
     Args:
-        obs_list: Observations (T_i, obs_dim) of each trajectory, in their own units.
+        obs_list: Observations by group of each trajectory, (T_i, ...) each, in their own units.
         action_list: Actions (T_i, A) of each trajectory, in their own units.
         cfg: Configuration of the policy.
         pretrain_cfg: Configuration of the training.
         action_limits: Lower and upper limits (A,) of the actions, in their own units; none if None.
         device: Device to train on. The policy stays there.
         on_progress: Called after each log interval and at the end.
+        image_shapes: Shapes of the observation groups that are images, by name.
 
     Returns:
         The policy with averaged weights, the history and the latent's statistics; see :class:`PretrainResult`.
@@ -91,20 +156,18 @@ def train_policy(
         ZprlError: If the policy's configuration is not valid.
     """
     device = torch.device(device)
-    trajectories = [torch.as_tensor(obs, dtype=torch.float32) for obs in obs_list]
-    actions = [torch.as_tensor(action, dtype=torch.float32) for action in action_list]
-    obs, chunks = make_chunks(trajectories, actions, cfg.horizon)
+    seen = {name: shape for name, shape in (image_shapes or {}).items() if name in cfg.observation_groups}
+    data = ChunkDataset(obs_list, action_list, cfg, seen, device)
 
     # The initial weights come from torch's global generator: seed it for a moment, then put its state back. They are
     # drawn on the CPU, so that they are the same on every device.
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(pretrain_cfg.seed)
-        policy = FlowPolicy(cfg, obs.shape[1], chunks.shape[2])
-    policy.set_normalizers(obs, torch.cat(actions))
+        policy = FlowPolicy(cfg, data.state.shape[1], data.chunks.shape[2], seen)
+    policy.set_normalizers(data.state.cpu(), data.actions.cpu())
     if action_limits is not None:
         policy.set_action_limits(*action_limits)
     policy.to(device)
-    obs, chunks = obs.to(device), chunks.to(device)
 
     average = copy.deepcopy(policy).eval().requires_grad_(False)
     parameters, averages = list(policy.parameters()), list(average.parameters())
@@ -124,9 +187,9 @@ def train_policy(
         learning_rate = _learning_rate(step, pretrain_cfg)
         for group in optimizer.param_groups:
             group["lr"] = learning_rate
-        rows = torch.randint(len(obs), (pretrain_cfg.batch_size,), generator=generator, device=device)
+        rows = torch.randint(len(data), (pretrain_cfg.batch_size,), generator=generator, device=device)
         loss, diagnostics = policy.loss(
-            obs[rows], chunks[rows], generator, pretrain_cfg.vib_beta, pretrain_cfg.vib_recon
+            data.inputs(rows), data.chunks[rows], generator, pretrain_cfg.vib_beta, pretrain_cfg.vib_recon
         )
         optimizer.zero_grad()
         loss.backward()
@@ -149,24 +212,26 @@ def train_policy(
             if on_progress is not None:
                 on_progress(step + 1, pretrain_cfg.num_steps, metrics)
 
-    return PretrainResult(average, history, latent_statistics(average, obs))
+    return PretrainResult(average, history, latent_statistics(average, data))
 
 
 @torch.no_grad()
-def latent_statistics(policy: FlowPolicy, obs: Tensor) -> dict[str, Any]:
+def latent_statistics(policy: FlowPolicy, data: ChunkDataset) -> dict[str, Any]:
     """RMS values of the latent over a data set, which set the scale of the latent residual.
 
     A good residual has an RMS of about a tenth of the latent's.
 
     Args:
         policy: Policy.
-        obs: Raw observations (M, obs_dim), on the policy's device.
+        data: The data set, on the policy's device.
 
     Returns:
         Plain numbers and lists: ``latent_mean_rms`` and ``latent_std_rms`` over all dimensions, both also
         ``..._per_dim``, ``embedding_rms`` and ``recon_error_rms`` (of the decoded mean against the embedding).
     """
-    e = policy.embed(obs)
+    # Images would not fit on the device at once.
+    size = _IMAGES_AT_ONCE if policy.image_shapes else len(data)
+    e = torch.cat([policy.embed(data.inputs(slice(i, i + size))) for i in range(0, len(data), size)])
     mean, logvar = policy.bottleneck.encode(e)
     std = (0.5 * logvar).exp()
     return {

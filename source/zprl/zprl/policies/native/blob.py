@@ -20,7 +20,7 @@ from zprl.utils.errors import ZprlError
 
 # Format of the blob. csrc/core/policy_blob.h describes it; change both together.
 _MAGIC = 0x4C52505A
-_VERSION = 4
+_VERSION = 5
 HEADER_INTS = 64
 _PANEL = 64
 _ALIGNMENT = 64
@@ -28,6 +28,8 @@ MAX_HIDDEN_LAYERS = 8
 _EMBED_HIDDEN_FIELD = 16
 _VIB_HIDDEN_FIELD = _EMBED_HIDDEN_FIELD + MAX_HIDDEN_LAYERS
 _ACTOR_FIELD = _VIB_HIDDEN_FIELD + MAX_HIDDEN_LAYERS
+_PARTS_FIELD = _ACTOR_FIELD + 4 + MAX_HIDDEN_LAYERS
+_ENCODER, _BOTTLENECK, _FLOW, _ACTOR = 1, 2, 4, 8
 
 ACTIVATIONS: tuple[type[nn.Module], ...] = (nn.ELU, nn.ReLU, nn.Tanh, nn.SiLU, nn.GELU)
 """Activations of an actor that the native libraries know, in the order of the blob's header."""
@@ -68,31 +70,41 @@ class PackedActor:
 
 
 @torch.no_grad()
-def pack_policy(policy: FlowPolicy, dtype: str = "float32", actor: PackedActor | None = None) -> Tensor:
+def pack_policy(
+    policy: FlowPolicy, dtype: str = "float32", actor: PackedActor | None = None, whole: bool = True
+) -> Tensor:
     """Pack a policy into the blob that the native libraries read.
+
+    A blob has up to three parts besides an actor: the encoder (normaliser and embedding of the observation), the
+    bottleneck, and the flow. A policy without a bottleneck is packed as its flow alone, which starts at a condition.
 
     Args:
         policy: Policy on any device.
         dtype: Type of the weights of modulation and velocity field, "float32" or "bfloat16".
         actor: What steers it, :meth:`PackedActor.from_model`. A policy step with such a blob adds the actor's bounded
             output to the latent by itself. None packs the base policy.
+        whole: Whether a policy that does not start at an observation in the native libraries is refused. False leaves
+            out an encoder that they do not know, so that the rest can still run behind it.
 
     Returns:
         The blob: a one-dimensional uint8 tensor on the CPU.
 
     Raises:
-        ZprlError: If the dtype is unknown, or the policy has an embedding or a velocity field of its own, too many
-            hidden layers, or weights that are not finite, or the actor does not fit it.
+        ZprlError: If the dtype is unknown, or the policy has a velocity field of its own, too many hidden layers, or
+            weights that are not finite, or the actor does not fit it; with ``whole`` or an actor also if it has an
+            embedding of its own or no bottleneck.
     """
     if dtype not in DTYPES:
         raise ZprlError(f"unknown weight type {dtype!r}; choose one of {', '.join(DTYPES)}.")
     cfg = policy.cfg
-    embedding = supported_module(policy.embedding, ObservationEmbedding)
+    parts = _parts_of(policy, required=whole or actor is not None) | (0 if actor is None else _ACTOR)
     field = supported_module(policy.velocity_field, ResidualMLPVelocityField)
-    if max(len(cfg.embed_hidden_dims), len(cfg.vib_hidden_dims)) > MAX_HIDDEN_LAYERS:
+    embed_hidden = cfg.embed_hidden_dims if parts & _ENCODER else ()
+    vib_hidden = cfg.vib_hidden_dims if parts & _BOTTLENECK else ()
+    if max(len(embed_hidden), len(vib_hidden)) > MAX_HIDDEN_LAYERS:
         raise ZprlError(f"the native backend takes at most {MAX_HIDDEN_LAYERS} hidden layers; use the torch backend.")
 
-    weights = list(_sections(policy, embedding, field, DTYPES[dtype]))
+    weights = list(_sections(policy, parts, field, DTYPES[dtype]))
     limits = [policy.action_low.float(), policy.action_high.float()]  # they may be infinite
     steering = [] if actor is None else list(_actor_sections(policy, actor))
     finite = all(torch.isfinite(section).all() for section in weights + steering)
@@ -102,14 +114,16 @@ def pack_policy(policy: FlowPolicy, dtype: str = "float32", actor: PackedActor |
     payload = torch.cat([_padded_to(s.contiguous().view(-1).view(torch.uint8), _ALIGNMENT) for s in sections])
 
     header = torch.zeros(HEADER_INTS, dtype=torch.int32)
-    sizes = [policy.obs_dim, policy.action_dim, cfg.horizon, cfg.embed_dim, cfg.latent_dim, cfg.num_flow_steps]
+    obs_dim, latent_dim = policy.obs_dim if parts & _ENCODER else 0, cfg.latent_dim if parts & _BOTTLENECK else 0
+    sizes = [obs_dim, policy.action_dim, cfg.horizon, cfg.embed_dim, latent_dim, cfg.num_flow_steps]
     sizes += [SOLVER_NAMES.index(cfg.solver), cfg.velocity_hidden_dim, cfg.velocity_num_blocks]
-    sizes += [len(cfg.embed_hidden_dims), len(cfg.vib_hidden_dims), list(DTYPES).index(dtype)]
+    sizes += [len(embed_hidden), len(vib_hidden), list(DTYPES).index(dtype)]
     for start, values in (
         (0, [_MAGIC, _VERSION, 4 * HEADER_INTS + payload.numel(), *sizes]),
-        (_EMBED_HIDDEN_FIELD, cfg.embed_hidden_dims),
-        (_VIB_HIDDEN_FIELD, cfg.vib_hidden_dims),
+        (_EMBED_HIDDEN_FIELD, embed_hidden),
+        (_VIB_HIDDEN_FIELD, vib_hidden),
         (_ACTOR_FIELD, [] if actor is None else _actor_header(actor)),
+        (_PARTS_FIELD, [parts]),
     ):
         header[start : start + len(values)] = torch.tensor(list(values), dtype=torch.int32)
     return torch.cat([header.view(torch.uint8), payload])
@@ -123,6 +137,17 @@ def supported_module[M: nn.Module](module: nn.Module, supported: type[M], what: 
             "use the torch backend."
         )
     return module
+
+
+def _parts_of(policy: FlowPolicy, required: bool) -> int:
+    """Bit mask of the parts of a policy, without an actor. With ``required``, refuse one that lacks any."""
+    if policy.bottleneck is None:
+        if required:
+            raise ZprlError("the native backend runs policies with a bottleneck only; use the torch backend.")
+        return _FLOW
+    if required:
+        supported_module(policy.embedding, ObservationEmbedding)
+    return _BOTTLENECK | _FLOW | (_ENCODER if type(policy.embedding) is ObservationEmbedding else 0)
 
 
 def _actor_header(actor: PackedActor) -> list[int]:
@@ -144,17 +169,18 @@ def _actor_sections(policy: FlowPolicy, actor: PackedActor) -> Iterator[Tensor]:
         yield from _packed(layer.weight, layer.bias, torch.float32)
 
 
-def _sections(
-    policy: FlowPolicy, embedding: ObservationEmbedding, field: ResidualMLPVelocityField, dtype: torch.dtype
-) -> Iterator[Tensor]:
+def _sections(policy: FlowPolicy, parts: int, field: ResidualMLPVelocityField, dtype: torch.dtype) -> Iterator[Tensor]:
     """Sections of the blob up to the action limits, in the order of csrc/core/policy_blob.h."""
-    yield from (policy.obs_normalizer.mean.float(), policy.obs_normalizer.std.float())
-    for mlp in (embedding.mlp, policy.bottleneck.encoder, policy.bottleneck.decoder):
-        yield from _linear_layers(mlp, torch.float32)
+    if parts & _ENCODER:
+        yield from (policy.obs_normalizer.mean.float(), policy.obs_normalizer.std.float())
+        yield from _linear_layers(policy.embedding, torch.float32)
+    if parts & _BOTTLENECK:
+        for mlp in (policy.bottleneck.encoder, policy.bottleneck.decoder):
+            yield from _linear_layers(mlp, torch.float32)
     modulation, hidden = field.condition_modulation, field.hidden_dim
-    # Its four parts begin at whole panels.
-    parts = modulation.weight.view(4, hidden, -1), modulation.bias.view(4, hidden)
-    weight, bias = (_padded_to(part, _PANEL, dim=1).flatten(0, 1) for part in parts)
+    # Its four quarters begin at whole panels.
+    quarters = modulation.weight.view(4, hidden, -1), modulation.bias.view(4, hidden)
+    weight, bias = (_padded_to(quarter, _PANEL, dim=1).flatten(0, 1) for quarter in quarters)
     yield from _packed(weight, bias, dtype)
     yield from _packed(field.input.weight, field.input.bias, dtype)
     times = flow_matching.evaluation_times(flow_matching.SOLVERS[policy.cfg.solver], policy.cfg.num_flow_steps)

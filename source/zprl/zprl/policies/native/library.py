@@ -64,9 +64,19 @@ def _register_operators(path: Path) -> None:
     ) -> Tensor:
         return torch.empty(noise.shape, dtype=noise.dtype, device=noise.device)
 
+    @torch.library.register_fake("zprl::act")
+    def _(latent: Tensor, noise: Tensor, blob: Tensor, header: Sequence[int] = ()) -> Tensor:
+        return torch.empty(noise.shape, dtype=noise.dtype, device=noise.device)
+
+    @torch.library.register_fake("zprl::act_from_condition")
     @torch.library.register_fake("zprl::integrate")
     def _(condition: Tensor, noise: Tensor, blob: Tensor, header: Sequence[int] = ()) -> Tensor:
         return torch.empty(noise.shape, dtype=noise.dtype, device=noise.device)
+
+    @torch.library.register_fake("zprl::latent")
+    def _(obs: Tensor, blob: Tensor, latent_dim: int, header: Sequence[int] = ()) -> Tensor:
+        dtype = torch.float32 if obs.device.type == "cuda" else torch.float64
+        return obs.new_empty(obs.shape[0], latent_dim, dtype=dtype)
 
     @torch.library.register_fake("zprl::encode")
     def _(obs: Tensor, blob: Tensor, latent_dim: int, header: Sequence[int] = ()) -> tuple[Tensor, Tensor]:

@@ -6,57 +6,17 @@
 from __future__ import annotations
 
 import sys
-from typing import Protocol
 
 import torch
 from torch import Tensor
 
 from zprl.policies.flow.cfg import BACKEND_NAMES
-from zprl.policies.flow.policy import FlowPolicy
+from zprl.policies.flow.encoders import ObservationEmbedding
+from zprl.policies.flow.policy import FlowPolicy, Inputs
+from zprl.policies.flow.step import PolicyStep, TorchPolicyStep
 from zprl.policies.native.blob import HEADER_INTS, pack_policy
 from zprl.policies.native.library import cpu_level, load_torch_library, multiplies_bfloat16
 from zprl.utils.errors import ZprlError
-
-
-class PolicyStep(Protocol):
-    """A policy step for acting, whatever runs it."""
-
-    backend: str
-    """Name of what runs it: "native", "native_tf32", "native_bf16" or "torch"."""
-
-    policy: FlowPolicy
-    """The policy that runs."""
-
-    def act(self, obs: Tensor, residual: Tensor | None = None, noise: Tensor | None = None) -> Tensor:
-        """See :meth:`FlowPolicy.act`."""
-        ...
-
-    def encode(self, obs: Tensor) -> tuple[Tensor, Tensor]:
-        """See :meth:`FlowPolicy.encode`. No gradients are recorded."""
-        ...
-
-
-class TorchPolicyStep:
-    """The torch module as a policy step. It follows the module's device, precision and later weight changes.
-
-    Args:
-        policy: Policy to run.
-    """
-
-    backend = "torch"
-
-    def __init__(self, policy: FlowPolicy) -> None:
-        self.policy = policy
-
-    def act(self, obs: Tensor, residual: Tensor | None = None, noise: Tensor | None = None) -> Tensor:
-        """See :meth:`FlowPolicy.act`."""
-        return self.policy.act(obs, residual, noise)
-
-    @torch.no_grad()
-    def encode(self, obs: Tensor) -> tuple[Tensor, Tensor]:
-        """See :meth:`FlowPolicy.encode`. No gradients are recorded."""
-        return self.policy.encode(obs)
-
 
 PRECISIONS = {"float32": "native", "tf32": "native_tf32", "bfloat16": "native_bf16"}
 """Names of the native backends by the precision of their products."""
@@ -90,6 +50,8 @@ class NativePolicyStep:
             raise ZprlError(f"unknown precision {precision!r}; choose one of {', '.join(PRECISIONS)}.")
         self.policy = policy
         self.backend = PRECISIONS[precision]
+        self.has_encoder = type(policy.embedding) is ObservationEmbedding and not policy.image_shapes
+        """Whether the observation's encoder is compiled; another one runs on torch, in front of the compiled flow."""
         self.device = policy.fixed_noise.device if device is None else torch.device(device)
         """Where it runs."""
         if self.device.type == "cuda":
@@ -100,7 +62,7 @@ class NativePolicyStep:
             raise ZprlError(f"the native policy step runs on the CPU and on CUDA devices, not on '{self.device}'.")
         if precision == "tf32":
             raise ZprlError("tf32 products exist on GPUs only; choose float32 or bfloat16 on the CPU.")
-        self.blob = pack_policy(policy, precision)
+        self.blob = pack_policy(policy, precision, whole=False)
         """The packed policy: the argument ``blob`` of ``torch.ops.zprl.policy_step`` and all that a robot needs."""
         self.header: list[int] = []
         """The argument ``header``: the first 64 numbers of a blob on a CUDA device; empty on the CPU."""
@@ -110,15 +72,24 @@ class NativePolicyStep:
     def _try_out(self) -> None:
         """Run once, and wait: what the GPU has to say against the policy is better heard now than in a rollout."""
         try:
-            self.act(torch.zeros(1, self.policy.obs_dim, device=self.device))
+            self.act(self.policy.example_inputs(self.device))
             torch.cuda.synchronize(self.device)
         except _OPERATOR_ERRORS as error:
             raise ZprlError(f"the native policy step does not run on {self.device}: {_sentence(error)}") from error
 
+    @property
+    def independent_rows(self) -> bool:
+        """See :attr:`PolicyStep.independent_rows`."""
+        return self.has_encoder and self.device.type == "cpu"
+
     @torch.no_grad()
-    def act(self, obs: Tensor, residual: Tensor | None = None, noise: Tensor | None = None) -> Tensor:
+    def act(self, obs: Inputs, residual: Tensor | None = None, noise: Tensor | None = None) -> Tensor:
         """See :meth:`FlowPolicy.act`."""
-        return torch.ops.zprl.policy_step(*self._inputs(obs, residual, noise), self.blob, self.header)
+        if isinstance(obs, Tensor) and self.has_encoder:
+            return torch.ops.zprl.policy_step(*self._inputs(obs, residual, noise), self.blob, self.header)
+        latent = self.latent(obs)
+        noise = self._noise(len(latent)) if noise is None else noise
+        return self.act_from_latent(latent if residual is None else latent + residual, noise)
 
     @torch.no_grad()
     def act_sampled(
@@ -134,6 +105,9 @@ class NativePolicyStep:
 
         Returns:
             Raw action chunk (N, H, A), within the action limits.
+
+        Raises:
+            ValueError: If the policy's encoder is not compiled.
         """
         inputs = self._inputs(obs, residual, noise)
         return torch.ops.zprl.sampled_policy_step(*inputs, latent_seed, self.blob, self.header)
@@ -146,20 +120,38 @@ class NativePolicyStep:
     def _inputs(self, obs: Tensor, residual: Tensor | None, noise: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
         if residual is None:
             residual = obs.new_zeros(obs.shape[0], self.policy.cfg.latent_dim)
-        if noise is None:
-            noise = self.policy.sample_noise(obs.shape[0]).to(self.device, torch.float32, non_blocking=True)
-        return obs, residual, noise
+        return obs, residual, self._noise(obs.shape[0]) if noise is None else noise
+
+    def _noise(self, rows: int) -> Tensor:
+        return self.policy.sample_noise(rows).to(self.device, torch.float32, non_blocking=True)
 
     @torch.no_grad()
-    def encode(self, obs: Tensor) -> tuple[Tensor, Tensor]:
+    def latent(self, inputs: Inputs) -> Tensor:
+        """Mean z of the latent (N, latent_dim): in double precision on a CPU, as the step itself goes on with it.
+
+        An encoder that is none of the compiled ones runs on torch.
+        """
+        if self.has_encoder:
+            return torch.ops.zprl.latent(inputs, self.blob, self.policy.cfg.latent_dim, self.header)
+        return self.policy.encode(inputs)[0]
+
+    @torch.no_grad()
+    def act_from_latent(self, latent: Tensor, noise: Tensor) -> Tensor:
+        """See :meth:`PolicyStep.act_from_latent`."""
+        return torch.ops.zprl.act(latent, noise, self.blob, self.header)
+
+    @torch.no_grad()
+    def encode(self, obs: Inputs) -> tuple[Tensor, Tensor]:
         """See :meth:`FlowPolicy.encode`. No gradients are recorded."""
+        if not self.has_encoder:
+            return self.policy.encode(obs)
         return torch.ops.zprl.encode(obs, self.blob, self.policy.cfg.latent_dim, self.header)
 
 
 def _pack_on_cuda(policy: FlowPolicy, precision: str, device: torch.device) -> tuple[Tensor, list[int]]:
     """Return the blob on a CUDA device and its header on the host."""
     # From single precision always: the GPU's packing rounds by itself.
-    packed = pack_policy(policy, "float32")
+    packed = pack_policy(policy, "float32", whole=False)
     try:
         blob = torch.ops.zprl.pack_for_cuda(packed, precision)
         header = blob[: 4 * HEADER_INTS].view(torch.int32).tolist()

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.metadata
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,28 @@ from zprl.utils.errors import ZprlError, did_you_mean, one_sentence
 
 SELECTORS = ("physics", "renderer", "presets")
 """Override keys that choose among a task's presets instead of setting one option."""
+
+
+TASKS_GROUP = "isaaclab.tasks"
+"""Group of entry points by which packages offer tasks to Isaac Lab; this project's own are among them."""
+
+
+def register_tasks() -> None:
+    """Register Isaac Lab's own tasks and those of all installed packages that offer some.
+
+    Raises:
+        ZprlError: If those of a package cannot be loaded.
+    """
+    import isaaclab_tasks  # noqa: F401 - registers Isaac Lab's own tasks
+
+    for entry in importlib.metadata.entry_points(group=TASKS_GROUP):
+        try:
+            entry.load()
+        except (ImportError, AttributeError) as error:
+            raise ZprlError(
+                f"the tasks of the installed package {entry.name} ({entry.value}) cannot be loaded: "
+                f"{one_sentence(error)}; repair or remove it."
+            ) from error
 
 
 def resolve_task(
@@ -56,11 +79,9 @@ def _resolve_task(
 ) -> Any:
     import gymnasium
 
-    import isaaclab_tasks  # noqa: F401 - registers Isaac Lab's own tasks
     from isaaclab_tasks.utils import resolve_task_config
 
-    import zprl.tasks  # noqa: F401 - registers this project's tasks
-
+    register_tasks()
     if task not in gymnasium.registry:
         known = [name for name in gymnasium.registry if name.startswith(("Zprl-", "Isaac"))]
         raise ZprlError(f"there is no task '{task}'{did_you_mean(task, known, 'scripts/list_tasks.py lists all')}.")
@@ -131,20 +152,22 @@ def _list_tasks(keyword: str) -> str:
     import gymnasium
     from prettytable import PrettyTable
 
-    import zprl.tasks  # noqa: F401 - registers this project's tasks
+    from isaaclab.assets import ArticulationCfg
 
+    register_tasks()
     table = PrettyTable(["Task", "Robot", "Episode", "Agents (--agent)", "Presets"], align="l")
     for spec in gymnasium.registry.values():
         if keyword.lower() not in spec.id.lower() or "zprl_cfg_entry_point" not in spec.kwargs:
             continue
         env_cfg, _ = resolve_task(spec.id, None)
-        robot = getattr(env_cfg.scene, "robot", None)
+        spawned: list[Any] = [p.spawn for p in vars(env_cfg.scene).values() if isinstance(p, ArticulationCfg)]
+        robots = [Path(spawn.usd_path).stem for spawn in spawned]
         with simulator_speaks():
             presets = _preset_paths(spec.id, None).values()
         table.add_row(
             [
                 spec.id,
-                Path(robot.spawn.usd_path).stem if robot is not None else "-",
+                ", ".join(robots) or "-",
                 f"{env_cfg.episode_length_s:g} s at {1 / (env_cfg.sim.dt * env_cfg.decimation):g} Hz",
                 "\n".join(
                     key for key in spec.kwargs if key.endswith("_cfg_entry_point") and key != "env_cfg_entry_point"

@@ -54,7 +54,7 @@ def with_mujoco(newton: NewtonCfg, mjwarp_on_cuda: bool = False) -> NewtonCfg:
     return _with_solver(newton, MujocoSolverCfg, mjwarp_on_cuda=mjwarp_on_cuda)
 
 
-def settle_physics(env_cfg: ManagerBasedRLEnvCfg, device: str) -> str:
+def choose_engine(env_cfg: ManagerBasedRLEnvCfg, device: str) -> str:
     """Settle on MuJoCo's CPU engine or MuJoCo-Warp where the configuration leaves that to the device.
 
     Args:

@@ -9,7 +9,7 @@ Robot With Retrieval of Feasible Parameters Using Penalty-Based Optimization", R
 capsules, cylinders and boxes. Only the shapes that a tabletop task touches are colliders: the hand, the fingers'
 backs and the two rubber finger pads.
 
-Run ``python -m zprl.tasks.assets.franka_panda`` to write :data:`FRANKA_PANDA_USD` anew; a test keeps it in step.
+Run ``python -m zprl.tasks.robots.assets.franka_panda`` to write :data:`FRANKA_PANDA_USD` anew; a test keeps it in step.
 """
 
 # OpenUSD's stubs declare the results of its constructors as None.

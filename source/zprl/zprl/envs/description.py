@@ -1,0 +1,85 @@
+# Copyright (c) 2026, The ZPRL Project Developers.
+# SPDX-License-Identifier: BSD-3-Clause
+
+"""What a task's numbers mean to whoever feeds a real robot, as far as its environment knows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Protocol, runtime_checkable
+
+
+@dataclass(frozen=True)
+class TermDescription:
+    """What the elements of an observation or action term mean.
+
+    Attributes:
+        elements: Name of each element.
+        units: Unit of each element, "1" for none; of an action, the unit of ``scale * action``.
+        frame: Frame that the term is measured in, or None if it has none.
+        text: The term in words.
+        scale: Of an action, the factor to the unit, by element; None for an observation.
+        repeats: Of an action, whether the value sent last, and not the idle value, keeps a robot where it is.
+    """
+
+    elements: list[str]
+    units: list[str]
+    frame: str | None
+    text: str
+    scale: list[float] | None = None
+    repeats: bool = False
+
+
+@dataclass(frozen=True)
+class JointDescription:
+    """A joint of the robot.
+
+    Attributes:
+        name: Name of the joint.
+        unit: Unit of its position, "rad" or "m"; None if unknown.
+        default: Position in the default posture.
+        low: Lower limit of its position.
+        high: Upper limit of its position.
+        stiffness: Proportional gain of its drive [N m/rad or N/m].
+        damping: Derivative gain of its drive [N m s/rad or N s/m].
+        effort_limit: Largest effort of its drive [N m or N].
+    """
+
+    name: str
+    unit: str | None
+    default: float
+    low: float
+    high: float
+    stiffness: float
+    damping: float
+    effort_limit: float
+
+
+@dataclass(frozen=True)
+class TaskDescription:
+    """What is known of a task beside its spec; nothing by default.
+
+    Attributes:
+        observations: Descriptions of observation terms, by group and term.
+        actions: Descriptions of action terms, by name.
+        joints: Joints of the robot, in the order of joint observations.
+    """
+
+    observations: Mapping[tuple[str, str], TermDescription] = field(default_factory=dict)
+    actions: Mapping[str, TermDescription] = field(default_factory=dict)
+    joints: tuple[JointDescription, ...] = ()
+
+
+@runtime_checkable
+class DescribedEnv(Protocol):
+    """An environment that knows what its numbers mean."""
+
+    def describe(self) -> TaskDescription:
+        """Return what is known."""
+        ...
+
+
+def describe_env(env: object) -> TaskDescription:
+    """Return what an environment knows of its numbers: nothing, unless it is a :class:`DescribedEnv`."""
+    return env.describe() if isinstance(env, DescribedEnv) else TaskDescription()

@@ -1,0 +1,227 @@
+# Copyright (c) 2026, The ZPRL Project Developers.
+# SPDX-License-Identifier: BSD-3-Clause
+
+"""A task's base policy: found, or trained on demonstrations that are found or collected."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from zprl.data import Demonstrations, load_demonstrations
+from zprl.envs.task_env import TaskEnv
+from zprl.policies import FlowPolicy, load_policy, make_base_policy, save_policy, spec_of, train_policy
+from zprl.runs import paths
+from zprl.spec import TaskSpec
+from zprl.utils.configclass import class_to_dict
+from zprl.utils.errors import ZprlError
+from zprl.utils.files import atomic_json_dump
+from zprl.utils.progress import Progress
+
+if TYPE_CHECKING:
+    from zprl.rl.runner_cfg import EvaluationCfg, ZprlRunnerCfg
+    from zprl.runs.session import TaskSession
+
+Report = Callable[[str], None]
+"""Prints a line."""
+
+
+def find_or_collect(session: TaskSession, dataset_file: Path | None, report: Report = print) -> Path:
+    """Return the data set to learn from, collecting it if it is not there, inside :meth:`TaskSession.launched`.
+
+    Args:
+        session: The task.
+        dataset_file: Data set of the user's own, or None for the one of the settings.
+        report: Prints a line.
+
+    Raises:
+        ZprlError: If it cannot be read or belongs to another task.
+    """
+    how, path = "given", dataset_file
+    if path is None:
+        how, path = "found", dataset_path(session)
+        if not path.is_file():
+            cfg = session.agent_cfg.demonstrations
+            collect(session, path, cfg.num_demos, cfg.quality, cfg.seed, report)
+            return path
+    demos = _of_task(load_demonstrations(path), session.task)
+    report(f"demonstrations: {how} {path}, {demos.num_successes} of {demos.num_demos} succeed")
+    return path
+
+
+def dataset_path(session: TaskSession) -> Path:
+    """Return the data set of a session's settings, whether it exists or not."""
+    from zprl.tasks.experts import expert_cfg_of
+
+    expert_cfg = expert_cfg_of(session.task)
+    return paths.demonstrations_path(session.task, session.agent_cfg.demonstrations, session.env_cfg, expert_cfg)
+
+
+def collect(
+    session: TaskSession, path: Path, num_demos: int, quality: str, seed: int, report: Report = print
+) -> dict[str, Any]:
+    """Collect demonstrations of the task's expert, inside :meth:`TaskSession.launched`.
+
+    Args:
+        session: The task.
+        path: File to write.
+        num_demos: Number of episodes.
+        quality: "mixed" or "expert".
+        seed: Seed of the initial states and of the expert's errors.
+        report: Prints a line.
+
+    Returns:
+        What :func:`zprl.sim.isaaclab.recording.collect_demonstrations` does.
+    """
+    from zprl.sim.isaaclab.recording import collect_demonstrations, record_into_memory, worlds_for
+    from zprl.tasks.experts import make_expert
+
+    start = time.perf_counter()
+
+    def configure(cfg: Any) -> None:
+        cfg.seed = seed
+        record_into_memory(cfg, session.task)
+
+    with (
+        session.environment(worlds_for(num_demos), configure) as env,
+        Progress(num_demos, f"collecting {quality} demonstrations", "episode") as progress,
+    ):
+        expert = make_expert(session.task, env.unwrapped, quality, seed)
+        result = collect_demonstrations(env, expert, path, num_demos, quality, seed, progress.advance)
+    report(
+        f"demonstrations: {result['successes']} of {num_demos} succeed, {result['env_steps']:,} env steps in "
+        f"{time.perf_counter() - start:.0f} s, written to {path}"
+    )
+    return result
+
+
+def find_or_train(session: TaskSession, dataset: Path, report: Report = print) -> Path:
+    """Return the base policy of a session's settings, training it on a data set if it is not there."""
+    path = paths.base_policy_path(session.task, session.agent_cfg, dataset)
+    if path.is_file():
+        report(f"base policy: found {path}")
+    else:
+        pretrain(session.task, session.agent_cfg, dataset, path, session.device, report)
+    return path
+
+
+def pretrain(
+    task: str, cfg: ZprlRunnerCfg, dataset: Path, path: Path, device: str = "cpu", report: Report = print
+) -> None:
+    """Train a base policy on a data set and save it; needs no simulator.
+
+    Args:
+        task: Task id.
+        cfg: Settings, of which ``policy`` and ``pretrain`` count.
+        dataset: The data set.
+        path: File to write.
+        device: Device to train on.
+        report: Prints a line.
+
+    Raises:
+        ZprlError: If the data set is of another task or cannot be read, or training diverges.
+    """
+    demos = _of_task(load_demonstrations(dataset), task)
+    start = time.perf_counter()
+    with Progress(cfg.pretrain.num_steps, "training the base policy", "step") as progress:
+
+        def advance(step: int, total: int, metrics: dict[str, float]) -> None:
+            progress.advance(step - progress.done, f"flow {metrics['flow']:.3f}, KL {metrics['kl']:.2f}")
+
+        try:
+            policy, history, latent = train_policy(
+                [episode.observations for episode in demos.episodes],
+                [episode.actions for episode in demos.episodes],
+                cfg.policy,
+                cfg.pretrain,
+                demos.spec.action_limits(),
+                device,
+                advance,
+                {group.name: group.shape for group in demos.spec.groups if group.is_image},
+            )
+        except ValueError as error:
+            raise ZprlError(f"the base policy cannot be trained on {dataset}: {error}") from error
+    meta = {
+        "spec": demos.spec.seen_by(cfg.policy.observation_groups).to_dict(),
+        "latent_statistics": latent,
+        "dataset": str(dataset),
+        "pretrain": class_to_dict(cfg.pretrain),
+        "history": history,
+    }
+    path.parent.mkdir(parents=True, exist_ok=True)
+    save_policy(path, policy, meta)
+    _write_diagnostics(path.parent, history)
+    last = history[-1]
+    report(
+        f"base policy: {cfg.pretrain.num_steps} steps in {time.perf_counter() - start:.0f} s, flow loss "
+        f"{last['flow']:.3f} plain and {last['flow_bottleneck']:.3f} through the bottleneck, RMS(z) "
+        f"{latent['latent_mean_rms']:.2f}, written to {path}"
+    )
+
+
+def load_base(session: TaskSession, path: Path, spec: TaskSpec | None = None) -> tuple[FlowPolicy, dict[str, Any]]:
+    """Load a base policy with a session's inference settings.
+
+    Args:
+        session: The task.
+        path: The file.
+        spec: Spec that it must match, or None to skip the check.
+
+    Returns:
+        The policy, on the CPU, and what was saved with it.
+    """
+    policy, meta = load_policy(path)
+    if spec is not None:
+        spec.require_match(spec_of(meta, f"the base policy {path}"), f"the base policy {path}")
+    session.apply_inference_settings(policy)
+    return policy, meta
+
+
+def check_bottleneck(
+    env: TaskEnv, policy: FlowPolicy, meta: dict[str, Any], cfg: EvaluationCfg, path: Path, report: Report = print
+) -> dict[str, Any]:
+    """Compare a base policy with and without its bottleneck on the evaluation's initial states; saved beside it.
+
+    Args:
+        env: An environment of the task.
+        policy: The policy.
+        meta: What was saved with it.
+        cfg: The evaluation.
+        path: Its file.
+        report: Prints a line.
+    """
+    from zprl.evaluation.comparison import bottleneck_gap
+    from zprl.evaluation.rollout import Evaluator
+
+    base = make_base_policy(policy, meta, env.device)
+    gap = bottleneck_gap(Evaluator(env, base.execute_steps), base, cfg.episodes, cfg.seed)
+    atomic_json_dump({**gap, "seed": cfg.seed, "initial_noise": policy.cfg.initial_noise}, path.with_suffix(".json"))
+    cost, low, high = (100 * gap[name] for name in ("gap", "gap_low", "gap_high"))
+    verdict = f"costs {cost:.1f} points [{low:.1f}, {high:.1f}]"
+    if low > 5.0:
+        verdict += ", clearly MORE than 5"
+    report(
+        f"base policy: succeeds in {100 * gap['bottleneck']['rate']:.1f}% through the bottleneck, "
+        f"{100 * gap['plain']['rate']:.1f}% without it (the bottleneck {verdict}; {cfg.episodes} episodes, initial "
+        f"noise {policy.cfg.initial_noise})"
+    )
+    return gap
+
+
+def _of_task(demos: Demonstrations, task: str) -> Demonstrations:
+    if demos.task != task:
+        raise ZprlError(f"the data set {demos.path} belongs to task {demos.task}, not to {task}.")
+    return demos
+
+
+def _write_diagnostics(folder: Path, history: list[dict[str, float]]) -> None:
+    """Write the training's diagnostics as TensorBoard scalars."""
+    from torch.utils.tensorboard import SummaryWriter
+
+    with SummaryWriter(str(folder)) as writer:
+        for entry in history:
+            for name, value in entry.items():
+                if name != "step":
+                    writer.add_scalar(f"Pretrain/{name}", value, int(entry["step"]))

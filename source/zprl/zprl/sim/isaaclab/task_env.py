@@ -1,0 +1,192 @@
+# Copyright (c) 2026, The ZPRL Project Developers.
+# SPDX-License-Identifier: BSD-3-Clause
+
+"""Isaac Lab's manager-based environments as a :class:`zprl.envs.TaskEnv`; the only reader of their managers."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from zprl.envs.description import TaskDescription
+from zprl.envs.task_env import Step, preserved_random_state
+from zprl.sim.isaaclab.descriptions import describe_task
+from zprl.sim.isaaclab.launch import close_env
+from zprl.spec import ActionTerm, Feature, Group, Observations, TaskSpec
+from zprl.utils.errors import ZprlError
+
+if TYPE_CHECKING:
+    from isaaclab.envs import ManagerBasedRLEnv
+
+SUCCESS_TERM = "success"
+"""Termination term that ends an episode in success."""
+
+DIVERGED_TERM = "non_finite_state"
+"""Termination term that ends an episode whose simulation has failed."""
+
+
+class IsaacLabEnv:
+    """A manager-based environment of Isaac Lab; see :class:`zprl.envs.TaskEnv`.
+
+    Args:
+        task: Task id.
+        env: The environment. Its configuration says what no manager knows: ``tracked_terms``, ``action_limits`` and
+            ``idle_action``, see :class:`zprl.tasks.common.TaskEnvCfg`.
+
+    Raises:
+        ZprlError: If the configuration does not say so, or observations have a form that policies cannot be given.
+    """
+
+    staggers = True
+
+    def __init__(self, task: str, env: ManagerBasedRLEnv) -> None:
+        self.unwrapped = env
+        self.spec = read_spec(task, env)
+        self.num_envs = env.num_envs
+        self.device = str(env.device)
+        self.max_episode_length = int(env.max_episode_length)
+        self.tells_final_observations = bool(getattr(env.cfg, "compute_final_obs", False))
+        self._states: dict[tuple[int, ...], Any] = {}
+        terms = env.termination_manager.active_terms
+        self._has_success, self._has_diverged = SUCCESS_TERM in terms, DIVERGED_TERM in terms
+
+    @property
+    def elapsed(self) -> Tensor:
+        """Control steps of each running episode (N,)."""
+        return self.unwrapped.episode_length_buf
+
+    @elapsed.setter
+    def elapsed(self, value: Tensor) -> None:
+        self.unwrapped.episode_length_buf = value
+
+    def reset(self, seed: int | None = None) -> Observations:
+        """See :meth:`zprl.envs.TaskEnv.reset`."""
+        from isaaclab.utils.seed import configure_seed
+
+        if seed is not None:
+            configure_seed(seed)
+        return self._observations(self.unwrapped.reset()[0])
+
+    def reset_to(self, seeds: Sequence[int]) -> Observations:
+        """See :meth:`zprl.envs.TaskEnv.reset_to`."""
+        from isaaclab.utils.seed import configure_seed
+
+        key = tuple(seeds)
+        if key not in self._states:
+            self._states[key] = self._draw_states(seeds)
+        # A task may draw more at a reset than the state holds, such as masses; every policy gets the same draws.
+        with preserved_random_state():
+            configure_seed(seeds[0])
+            return self._observations(self.unwrapped.reset_to(self._states[key], is_relative=True)[0])
+
+    def _draw_states(self, seeds: Sequence[int]) -> Any:
+        """Return the initial states that seeds draw, relative to the worlds' origins, one row per world."""
+        from isaaclab.utils.seed import configure_seed
+
+        env = self.unwrapped
+        env.scene.reset()
+        with preserved_random_state():
+            for row, seed in enumerate(seeds):
+                configure_seed(seed)
+                ids = torch.tensor([row], device=env.device, dtype=torch.int32)
+                env.event_manager.apply(mode="reset", env_ids=ids, global_env_step_count=0)
+        state = env.scene.get_state(is_relative=True)
+        rows = torch.arange(env.num_envs, device=env.device).clamp(max=len(seeds) - 1)
+        return _map_tensors(state, lambda value: value[rows].clone())
+
+    def step(self, action: Tensor) -> Step:
+        """See :meth:`zprl.envs.TaskEnv.step`."""
+        obs, reward, terminated, truncated, extras = self.unwrapped.step(action)
+        final = extras.get("final_obs") if self.tells_final_observations else None
+        return Step(
+            self._observations(obs),
+            reward,
+            terminated,
+            truncated,
+            self._term(SUCCESS_TERM, self._has_success, terminated),
+            self._term(DIVERGED_TERM, self._has_diverged, terminated),
+            None if final is None else self._observations(final),
+        )
+
+    def _term(self, name: str, active: bool, like: Tensor) -> Tensor:
+        return self.unwrapped.termination_manager.get_term(name) if active else torch.zeros_like(like)
+
+    def _observations(self, obs: Any) -> Observations:
+        """Return observations by the spec's groups; an image lies one level deeper in Isaac Lab's."""
+        found: Observations = {}
+        for name, value in obs.items():
+            found.update({name: value} if isinstance(value, Tensor) else value)
+        return {group.name: found[group.name] for group in self.spec.groups}
+
+    @contextlib.contextmanager
+    def noiseless(self) -> Iterator[None]:
+        """See :meth:`zprl.envs.TaskEnv.noiseless`."""
+        terms = [t for group in self.unwrapped.observation_manager._group_obs_term_cfgs.values() for t in group]
+        saved = [term.noise for term in terms]
+        try:
+            for term in terms:
+                term.noise = None
+            yield
+        finally:
+            for term, noise in zip(terms, saved, strict=True):
+                term.noise = noise
+
+    def describe(self) -> TaskDescription:
+        """See :class:`zprl.envs.description.DescribedEnv`."""
+        return describe_task(self.unwrapped)
+
+    def close(self) -> None:
+        """See :meth:`zprl.envs.TaskEnv.close`."""
+        close_env(self.unwrapped)
+
+
+def read_spec(task: str, env: ManagerBasedRLEnv) -> TaskSpec:
+    """Read off an environment what its policies see and do.
+
+    A group whose terms Isaac Lab concatenates is one of state features, or of privileged ones if its configuration is
+    listed in ``privileged_groups``. Each term of another group is a group of its own, an image.
+
+    Raises:
+        ZprlError: See :class:`IsaacLabEnv`.
+    """
+    cfg: Any = env.cfg
+    missing = [name for name in ("tracked_terms", "action_limits", "idle_action") if not hasattr(cfg, name)]
+    if missing:
+        raise ZprlError(
+            f"the configuration of task {task} does not say {missing[0]}; derive it from "
+            "zprl.tasks.common.TaskEnvCfg, which names what is missing."
+        )
+    groups: list[Group] = []
+    manager = env.observation_manager
+    for name, terms in manager.active_terms.items():
+        shapes = manager.group_obs_term_dim[name]
+        if manager.group_obs_concatenate[name]:
+            kind = "privileged" if name in getattr(cfg, "privileged_groups", ()) else "state"
+            sizes = [int(torch.Size(shape).numel()) for shape in shapes]
+            groups.append(Group.vector(name, zip(terms, sizes, strict=True), kind))
+            continue
+        for term, shape, term_cfg in zip(terms, shapes, manager._group_obs_term_cfgs[name], strict=True):
+            if len(shape) != 3:
+                raise ZprlError(
+                    f"the term {term} of the observation group {name} of task {task} is no image, and the group is not "
+                    "concatenated; set concatenate_terms=True in its configuration."
+                )
+            observe: Any = term_cfg.func
+            dtype = str(observe(env, **term_cfg.params).dtype).removeprefix("torch.")
+            groups.append(Group(term, (Feature(term, tuple(shape), "image", dtype),)))
+    actions = []
+    for name, size in zip(env.action_manager.active_terms, env.action_manager.action_term_dim, strict=True):
+        low, high = cfg.action_limits[name]
+        idle = tuple(float(value) for value in cfg.idle_action[name])
+        actions.append(ActionTerm(name, (float(low),) * size, (float(high),) * size, idle))
+    return TaskSpec(task, tuple(groups), tuple(actions), float(env.step_dt), tuple(cfg.tracked_terms))
+
+
+def _map_tensors(tree: Any, function: Callable[[Tensor], Tensor]) -> Any:
+    if isinstance(tree, dict):
+        return {name: _map_tensors(value, function) for name, value in tree.items()}
+    return function(tree)

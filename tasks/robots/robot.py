@@ -1,0 +1,144 @@
+# Copyright (c) 2026, The ZPRL Project Developers.
+# SPDX-License-Identifier: BSD-3-Clause
+
+"""What a task has to know of a robot, so that no task names a joint or a body.
+
+A robot is one articulation or several, and parts that each move by one action term: an arm and a gripper; two arms,
+each with its gripper, on one torso or on two pedestals; an arm and a hand. What moves in yet another way is another
+subclass of :class:`PartCfg`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import MISSING
+from typing import Any
+
+from isaaclab.assets import ArticulationCfg
+from isaaclab.controllers.differential_ik_cfg import DifferentialIKControllerCfg
+from isaaclab.managers import ActionTermCfg, SceneEntityCfg
+from isaaclab.utils import configclass
+
+from zprl.tasks import mdp
+from zprl.utils.errors import ZprlError
+
+
+@configclass
+class PartCfg:
+    """A part of a robot that one action term moves."""
+
+    asset_name: str = "robot"
+    """The articulation that it belongs to, a key of :attr:`RobotCfg.articulations`."""
+
+    joints: list[str] = MISSING  # type: ignore[assignment]
+    """Its joints, as regular expressions."""
+
+    fingers: list[str] = []
+    """Its bodies that touch what is grasped, as regular expressions."""
+
+    limits: tuple[float, float] = (-1.0, 1.0)
+    """Lower and upper limit of every element of its action."""
+
+    idle: list[float] = MISSING  # type: ignore[assignment]
+    """The action that leaves the part as it is when nobody commands it."""
+
+    def action(self) -> ActionTermCfg:
+        """Return the action term that moves the part."""
+        raise NotImplementedError
+
+
+@configclass
+class ArmCfg(PartCfg):
+    """A chain of joints that moves an end effector; an action is a change of the end effector's pose.
+
+    The end effector's z axis is the direction in which it approaches what it grasps.
+    """
+
+    body: str = MISSING  # type: ignore[assignment]
+    """The body that the end effector is fixed to."""
+
+    offset: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    """Position of the end effector in the body's frame [m]."""
+
+    scale: tuple[float, ...] = MISSING  # type: ignore[assignment]
+    """Pose change of an action of ones, per control step: translation [m], then rotation vector [rad]."""
+
+    idle: list[float] = [0.0] * 6
+
+    def action(self) -> ActionTermCfg:
+        """See :meth:`PartCfg.action`."""
+        return mdp.DeltaPoseIKActionCfg(
+            asset_name=self.asset_name,
+            joint_names=self.joints,
+            body_name=self.body,
+            controller=DifferentialIKControllerCfg(command_type="pose", use_relative_mode=True, ik_method="dls"),
+            body_offset=mdp.DeltaPoseIKActionCfg.OffsetCfg(pos=self.offset),
+            scale=self.scale,
+        )
+
+    def end_effector(self) -> dict[str, Any]:
+        """Return the end effector as the parameters of observation terms."""
+        return {"asset_cfg": SceneEntityCfg(self.asset_name, body_names=[self.body]), "offset": self.offset}
+
+
+@configclass
+class GripperCfg(PartCfg):
+    """Fingers that are either opened, by an action of 0 or more, or closed, by a negative one."""
+
+    open: dict[str, float] = MISSING  # type: ignore[assignment]
+    """Joint positions of the open gripper, by regular expression [rad or m]."""
+
+    closed: dict[str, float] = MISSING  # type: ignore[assignment]
+    """Joint positions that the closing gripper strives for, by regular expression [rad or m]."""
+
+    # No action keeps such a gripper as it is; this one opens it.
+    idle: list[float] = [0.0]
+
+    def action(self) -> ActionTermCfg:
+        """See :meth:`PartCfg.action`."""
+        return mdp.BinaryJointPositionActionCfg(
+            asset_name=self.asset_name,
+            joint_names=self.joints,
+            open_command_expr=self.open,
+            close_command_expr=self.closed,
+        )
+
+
+@configclass
+class RobotCfg:
+    """All that acts in a scene."""
+
+    articulations: dict[str, ArticulationCfg] = MISSING  # type: ignore[assignment]
+    """Its articulations, or presets of them, by their names in the scene."""
+
+    parts: dict[str, PartCfg] = MISSING  # type: ignore[assignment]
+    """Its parts by the names of their action terms, in the order of the action vector."""
+
+    def arms(self) -> dict[str, ArmCfg]:
+        """Return the arms by the names of their action terms."""
+        return {name: part for name, part in self.parts.items() if isinstance(part, ArmCfg)}
+
+    def only_arm(self) -> ArmCfg:
+        """Return the arm of a robot that has one.
+
+        Raises:
+            ZprlError: If it has none or several.
+        """
+        arms = self.arms()
+        if len(arms) != 1:
+            raise ZprlError(f"the task is for a robot with one arm, and this robot has {', '.join(arms) or 'none'}.")
+        return next(iter(arms.values()))
+
+    def arm_joints(self) -> dict[str, list[str]]:
+        """Return the joints of the arms as regular expressions, by articulation."""
+        return self._by_articulation({name: arm.joints for name, arm in self.arms().items()})
+
+    def fingers(self) -> dict[str, list[str]]:
+        """Return the bodies that grasp as regular expressions, by articulation."""
+        return self._by_articulation({name: part.fingers for name, part in self.parts.items()})
+
+    def _by_articulation(self, by_part: dict[str, list[str]]) -> dict[str, list[str]]:
+        merged: dict[str, list[str]] = {}
+        for part, expressions in by_part.items():
+            if expressions:
+                merged.setdefault(self.parts[part].asset_name, []).extend(expressions)
+        return merged
