@@ -111,20 +111,22 @@ def joined(device: str) -> Iterator[None]:
         return
     import torch
 
-    backend = "gloo"
-    if torch.device(device).type == "cuda":
+    on_gpu = torch.device(device).type == "cuda"
+    if on_gpu:
         torch.cuda.set_device(device)
-        backend = "cpu:gloo,cuda:nccl"
     try:
-        torch.distributed.init_process_group(backend, timeout=LONGEST_WAIT)
+        torch.distributed.init_process_group("cpu:gloo,cuda:nccl" if on_gpu else "gloo", timeout=LONGEST_WAIT)
         yield
-    except RuntimeError as error:
-        if not (isinstance(error, torch.distributed.DistError) or "gloo" in str(error)):
-            raise
-        raise LostProcessError(
-            f"process {rank()} has lost another process of the training; run the same command again, with --checkpoint "
-            "latest if there is a checkpoint."
-        ) from error
+    except BaseException as error:
+        # gloo's threads abort an interpreter that ends before them; NCCL would wait for processes that are gone.
+        if not on_gpu and torch.distributed.is_initialized():
+            torch.distributed.destroy_process_group()
+        if isinstance(error, RuntimeError) and (isinstance(error, torch.distributed.DistError) or "gloo" in str(error)):
+            raise LostProcessError(
+                f"process {rank()} has lost another process of the training; run the same command again, with "
+                "--checkpoint latest if there is a checkpoint."
+            ) from error
+        raise
     torch.distributed.destroy_process_group()
 
 
