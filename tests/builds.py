@@ -3,6 +3,7 @@
 
 """Builds of the native libraries for tests, without their Python part."""
 
+import contextlib
 import fcntl
 import os
 import shutil
@@ -52,16 +53,23 @@ def build(folder, *targets, **options):
     return folder
 
 
-def build_sanitized(tmp_path_factory, target):
-    """Build a test program with the sanitizers, in a folder that all processes of a test run share; return its path."""
-    compiler = find_compiler()
+@contextlib.contextmanager
+def shared_folder(tmp_path_factory, name):
+    """Give a folder that all processes of a test run share, to one of them at a time: the next finds what it made."""
     folder = tmp_path_factory.getbasetemp()
     if "PYTEST_XDIST_WORKER" in os.environ:
         folder = folder.parent
-    folder = folder / "sanitized"
+    folder = folder / f"shared_{name}"
     folder.mkdir(exist_ok=True)
     with (folder / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # the core takes a minute or two: the second one finds it built
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield folder
+
+
+def build_sanitized(tmp_path_factory, target):
+    """Build a test program with the sanitizers; return its path."""
+    compiler = find_compiler()
+    with shared_folder(tmp_path_factory, "sanitized") as folder:
         # A compiler can know the option without having the library, and a container can forbid what the library does.
         (folder / "probe.cpp").write_text("int main() { return 0; }\n")
         flags = (f"-fsanitize={SANITIZERS}", folder / "probe.cpp", "-o", folder / "probe")

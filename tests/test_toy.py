@@ -15,6 +15,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 PROGRAM = Path(__file__).parent / "toy" / "program.py"
 WORLDS, HANDS, LATENT = 64, 6, 8
 

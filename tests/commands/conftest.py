@@ -4,6 +4,7 @@
 """The scripts as the tests call them, and one small training run that the tests share."""
 
 import contextlib
+import dataclasses
 import io
 import json
 import os
@@ -16,6 +17,7 @@ from pathlib import Path
 from unittest import mock
 
 import pytest
+from tests.builds import shared_folder
 
 TASK = "Zprl-Lift-Franka"
 SCRIPTS = Path(__file__).parents[2] / "scripts"
@@ -145,9 +147,17 @@ class Workshop:
 
 @pytest.fixture(scope="session")
 def workshop(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("workshop")
-    outcome = call("train", arguments("train", "--max_iterations", 4), folder)
-    assert outcome.status == 0, outcome.err
+    """Give a workshop of this process, trained by the first process of a test run that asks for one."""
+    with shared_folder(tmp_path_factory, "workshop") as shared:
+        said = shared / "outcome.json"
+        if not said.exists():
+            folder = shared / "folder"
+            folder.mkdir()
+            outcome = call("train", arguments("train", "--max_iterations", 4), folder)
+            assert outcome.status == 0, outcome.err
+            said.write_text(json.dumps(dataclasses.asdict(outcome)))
+        folder = shutil.copytree(shared / "folder", tmp_path_factory.mktemp("workshop") / "folder")
+        outcome = Outcome(**json.loads(said.read_text()))
     (run,) = folder.glob(f"{EXPERIMENT}/*")
     (base,) = folder.glob(f"logs/base_policy/{TASK}/*/base_policy.safetensors")
     (dataset,) = folder.glob(f"datasets/{TASK}/*.hdf5")

@@ -154,11 +154,10 @@ def test_export_refuses_a_file_that_does_something_else_and_leaves_nothing(sourc
     assert list((tmp_path / "place").iterdir()) == []
 
 
-def test_a_failed_export_keeps_the_bundle_that_was_there(source, tmp_path, monkeypatch):
+def test_a_failed_export_keeps_the_bundle_that_was_there(source, native_bundle, tmp_path, monkeypatch):
     from zprl.deploy import bundle as export
 
-    folder = tmp_path / "bundle"
-    make_bundle(folder, source, ["native"])
+    folder = shutil.copytree(native_bundle, tmp_path / "bundle")
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
 
     def fail(*_):
@@ -237,13 +236,11 @@ def test_onnx_is_one_file_with_the_contract_inside(bundle):
     assert shape[1] == OBS_DIM
 
 
-@pytest.mark.parametrize("kind", ["torchscript", "onnx", "native"])
-def test_a_fixed_start_of_the_flow_is_exported(tmp_path, kind):
+def test_a_fixed_start_of_the_flow_is_exported(tmp_path):
     source = make_source(tmp_path, initial_noise="fixed")
-    folder = tmp_path / "bundle"
-    make_bundle(folder, source, [kind])
-    loaded = open_bundle(folder, kind)
-    noise = torch.tensor(loaded.contract.control.initial_noise.values)
+    folder, kinds = tmp_path / "bundle", ["torchscript", "onnx", "native"]
+    make_bundle(folder, source, kinds)
+    noise = torch.tensor(read_contract(folder).control.initial_noise.values)
     assert torch.equal(noise, source.policy.fixed_noise)
     obs = observations(8)
     policy = source.policy
@@ -253,7 +250,8 @@ def test_a_fixed_start_of_the_flow_is_exported(tmp_path, kind):
         u = source.actor(torch.cat([obs, mean], dim=1)).clamp(-1.0, 1.0)
         expected = policy.act(obs, SCALE * u, noise.expand(8, -1, -1))
         zero = policy.act(obs, SCALE * u, torch.zeros(8, *noise.shape))
-    assert relative(loaded.act(obs), expected.double()) < 3e-5
+    for kind in kinds:
+        assert relative(open_bundle(folder, kind).act(obs), expected.double()) < 3e-5, kind
     assert relative(zero, expected.double()) > 1e-2, "the start makes no difference"
 
 
@@ -409,11 +407,10 @@ def test_without_the_operators_torch_itself_names_what_is_missing(bundle):
 
 
 @pytest.mark.parametrize(("kind", "words"), [("tensorrt", "unknown"), ("onnx", "has no format onnx; it has native")])
-def test_formats_that_are_not_there_are_refused(source, tmp_path, kind, words):
-    make_bundle(tmp_path / "bundle", source, ["native"])
+def test_formats_that_are_not_there_are_refused(native_bundle, tmp_path, kind, words):
     with pytest.raises(ZprlError, match=words):
-        open_bundle(tmp_path / "bundle", kind)
-    assert is_bundle(tmp_path / "bundle")
+        open_bundle(native_bundle, kind)
+    assert is_bundle(native_bundle)
     assert not is_bundle(tmp_path)
 
 
@@ -486,7 +483,7 @@ def test_a_policy_with_parts_of_its_own_is_exported_in_portable_formats(tmp_path
     assert relative(plain(obs.double()), expected) > 1e-2, "the embedding makes no difference"
 
 
-def test_outputs_that_cannot_be_written_are_refused(tmp_path, source):
+def test_outputs_that_cannot_be_written_are_refused(tmp_path, native_bundle):
     (tmp_path / "file").write_text("")
     with pytest.raises(ZprlError, match="is a file"):
         check_output(tmp_path / "file", force=False)
@@ -500,8 +497,7 @@ def test_outputs_that_cannot_be_written_are_refused(tmp_path, source):
         check_output(full, force=False)
     with pytest.raises(ZprlError, match="holds no bundle"):
         check_output(full, force=True)
-    make_bundle(tmp_path / "bundle", source, ["native"])
-    check_output(tmp_path / "bundle", force=True)
+    check_output(native_bundle, force=True)
 
 
 def test_a_table_says_how_large_the_errors_are(bundle):

@@ -66,6 +66,7 @@ def lines_of(cuda_check, *arguments):
     return result.stdout.splitlines()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "kernel",
     ["tile fp32", "tile tf32", "tile bf16", "wgmma tf32", "wgmma bf16", "cluster fp32", "cluster tf32", "cluster bf16"],

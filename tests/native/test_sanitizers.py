@@ -8,6 +8,8 @@ from tests.builds import build_sanitized, run
 
 _core = pytest.importorskip("zprl._core", reason="the native libraries are not built")
 
+pytestmark = pytest.mark.slow
+
 DAMAGED_BLOBS = 10_000
 
 

@@ -7,7 +7,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from tests.builds import build, build_sanitized
+from tests.builds import build, build_sanitized, shared_folder
 from tests.runtime.support import SCALE, make_models, record, write_bundle
 
 
@@ -15,7 +15,8 @@ from tests.runtime.support import SCALE, make_models, record, write_bundle
 def release(tmp_path_factory):
     """The runtime, its programs and its tests, as a robot would build them, but compiled faster."""
     options = {"CMAKE_BUILD_TYPE": "Quick", "CMAKE_CXX_FLAGS_QUICK": "-O1"}
-    return build(tmp_path_factory.mktemp("runtime"), **options)
+    with shared_folder(tmp_path_factory, "runtime") as folder:
+        return build(folder / "build", **options)
 
 
 @pytest.fixture(scope="session")

@@ -6,6 +6,8 @@
 import pytest
 from tests.builds import run
 
+pytestmark = pytest.mark.slow
+
 DAMAGED_BUNDLES = 2_000
 
 

@@ -52,6 +52,7 @@ def test_environment_smoke(physics, num_envs):
     module._run_environments(TASK, "cpu", num_envs, physics_preset_name=physics)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("physics", ["mujoco", "newton_mjwarp"])
 def test_environment_determinism(physics, monkeypatch):
     # The module starts Isaac Sim when it is imported; Newton does not need it.
