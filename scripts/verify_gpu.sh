@@ -197,18 +197,13 @@ need_simulator() {
     need_kernels
 }
 
-train() { # FOLDER OPTION...
-    local folder=$1
-    shift
-    mkdir -p "$folder"
-    (cd "$folder" && "$PYTHON" "$ROOT/scripts/train.py" --task "$TASK" --device cuda:0 --num_envs 2048 \
-        agent.demonstrations.num_demos=64 agent.pretrain.num_steps=600 agent.evaluation.episodes=200 "$@")
-}
-
 stage_training() {
     need_simulator
     rm -rf "$REPORT/run/logs/rsl_rl" # of an earlier call; the base policy may stay
-    train "$REPORT/run" agent.max_iterations=12 agent.save_interval=6 agent.evaluation.interval=12 || return 1
+    mkdir -p "$REPORT/run"
+    (cd "$REPORT/run" && "$PYTHON" "$ROOT/scripts/train.py" --task "$TASK" --device cuda:0 --num_envs 2048 \
+        agent.demonstrations.num_demos=64 agent.pretrain.num_steps=600 agent.evaluation.episodes=200 \
+        agent.max_iterations=12 agent.save_interval=6 agent.evaluation.interval=12) || return 1
     cp "$REPORT"/run/logs/rsl_rl/zprl_lift_franka/*/result.json "$REPORT/training.json" || return 1
     "$PYTHON" - "$REPORT/training.json" <<'PY'
 import json, sys
@@ -238,10 +233,8 @@ elif [[ $found != True ]]; then
 fi
 
 export ROOT REPORT BUILD TASK PYTHON
-export -f skip need_modules need_kernels need_simulator profile train
-for name in machine build tests sanitizer profile profile-compile training trace; do
-    export -f "stage_${name//-/_}"
-done
+# shellcheck disable=SC2046  # every function, a word each
+export -f $(compgen -A function)
 
 stage machine 30
 stage build 120

@@ -9,10 +9,10 @@ from tensordict import TensorDict
 from torch import nn
 
 from zprl.policies import FlowPolicy, FlowPolicyCfg
+from zprl.rl.actor import model_arguments
 from zprl.rl.checkpoint import SteeringCheckpoint
-from zprl.rl.model_cfg import model_arguments
+from zprl.rl.methods import use_sac
 from zprl.rl.runner_cfg import ZprlRunnerCfg
-from zprl.rl.sac_cfg import use_sac
 from zprl.spec import ActionTerm, Group, TaskSpec
 from zprl.utils.configclass import class_to_dict
 

@@ -8,7 +8,7 @@ import contextlib
 import torch
 
 from zprl.envs import Step
-from zprl.policies import BasePolicy, FlowBasePolicy, FlowPolicy, FlowPolicyCfg, Knob, TorchPolicyStep
+from zprl.policies import BasePolicy, FlowBasePolicy, FlowPolicy, FlowPolicyCfg, Knob
 from zprl.spec import ActionTerm, Feature, Group, TaskSpec
 from zprl.steering import Steering, SteeringCfg
 
@@ -162,7 +162,7 @@ def make_policy(obs_dim=5, action_dim=3, **settings):
 
 def base_of(policy, step=None):
     """Return a flow policy as a base policy, run by torch unless a step is given."""
-    return FlowBasePolicy(step or TorchPolicyStep(policy), make_spec(policy.obs_dim, policy.action_dim), STATISTICS)
+    return FlowBasePolicy(step or policy, make_spec(policy.obs_dim, policy.action_dim), STATISTICS)
 
 
 def make_base(**settings):

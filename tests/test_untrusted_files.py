@@ -17,7 +17,7 @@ from tests.crafted import FORMS, Evil, flips, pickled
 from zprl.data import load_demonstrations
 from zprl.deploy.contract import CONTRACT_FILE, read_contract
 from zprl.deploy.golden import read_recording
-from zprl.evaluation.summary import load_results
+from zprl.evaluation.report import load_results
 from zprl.policies import INFERENCE_FIELDS, load_policy, save_policy
 from zprl.policies.io import KIND as BASE_KIND
 from zprl.rl.checkpoint import RUN_BASE, base_reference, load_checkpoint

@@ -6,20 +6,66 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable, Iterable
 from dataclasses import MISSING
+from typing import Any
 
 from isaaclab.envs import ManagerBasedRLEnvCfg
+from isaaclab.managers import (
+    ObservationGroupCfg,
+    ObservationTermCfg,
+    RewardTermCfg,
+    SceneEntityCfg,
+    TerminationTermCfg,
+)
+from isaaclab.physics import PhysxAutoCfg
+from isaaclab.scene import InteractiveSceneCfg
 from isaaclab.utils import configclass
+from isaaclab_newton.physics import MJWarpSolverCfg, NewtonCfg
+from isaaclab_ov.physics import OvPhysxCfg
+from isaaclab_physx.physics import PhysxCfg
 from isaaclab_tasks.utils import preset
 
 import zprl.tasks.mdp.descriptions  # noqa: F401 - says what the shared terms mean
-from zprl.tasks.common.physics import physics_presets
+from zprl.sim.isaaclab.mujoco import with_mujoco
+from zprl.tasks import mdp
 from zprl.tasks.robots.robot import RobotCfg
+
+
+@configclass
+class TaskSceneCfg(InteractiveSceneCfg):
+    """The worlds of a task.
+
+    A family lists its assets in the order in which the engines are to number them: its robots, by the names under
+    which :class:`zprl.tasks.robots.RobotCfg` has them, the table, its objects and the light.
+    """
+
+    num_envs: int = 256
+    # Newton's worlds never touch, so they may share one origin, which makes an episode's outcome independent of the
+    # world it runs in to the last bit; PhysX needs them apart.
+    env_spacing: float = preset(default=0.0, isaacsim_physx=2.5, ovphysx=2.5, physx=2.5)  # type: ignore[assignment]
+    replicate_physics: bool = True
 
 
 @configclass
 class ActionsCfg:
     """Actions; the robot's parts add their terms."""
+
+
+@configclass
+class RewardsCfg:
+    """Sparse reward: one unit for the step that succeeds."""
+
+    success: RewardTermCfg = MISSING  # type: ignore[assignment]
+
+
+@configclass
+class TerminationsCfg:
+    """Ends of an episode, by the names that :mod:`zprl.sim.isaaclab.task_env` knows."""
+
+    time_out = TerminationTermCfg(func=mdp.time_out, time_out=True)
+    success: TerminationTermCfg = MISSING  # type: ignore[assignment]
+    non_finite_state = TerminationTermCfg(func=mdp.non_finite_state)
 
 
 @configclass
@@ -47,11 +93,13 @@ class DisturbanceTargetsCfg:
 class TaskEnvCfg(ManagerBasedRLEnvCfg):
     """An environment, with what the layers below the tasks have to know of it.
 
-    A family sets its time steps by :meth:`use_physics` in ``__post_init__``; its configuration for a robot calls
+    A family calls :meth:`use_physics` and :meth:`use_success` in ``__post_init__``. Its configuration for a robot calls
     :meth:`use_robot` there, which the family extends where its own terms concern the robot.
     """
 
     actions: ActionsCfg = ActionsCfg()
+    rewards: RewardsCfg = RewardsCfg()
+    terminations: TerminationsCfg = TerminationsCfg()
 
     tracked_terms: list[str] = MISSING  # type: ignore[assignment]
     """Observation terms of the group ``policy`` whose first three numbers are an end effector's position [m], one per
@@ -67,19 +115,58 @@ class TaskEnvCfg(ManagerBasedRLEnvCfg):
     """What a disturbance can change."""
 
     def use_physics(self, control_period: float, substep: float, njmax: int, nconmax: int) -> None:
-        """Set the engines and the time steps, which depend on the engine.
+        """Set the engines, of which ``physics=NAME`` chooses, and the time steps, which depend on the engine.
+
+        By default it is MuJoCo's, its own on a CPU and MuJoCo-Warp on a GPU.
 
         Args:
             control_period: Time between two actions [s].
             substep: Physics time step [s].
-            njmax: See :func:`physics_presets`.
-            nconmax: See :func:`physics_presets`.
+            njmax: Largest number of constraints of a world that MuJoCo-Warp has room for.
+            nconmax: Largest number of contacts of a world that MuJoCo-Warp has room for.
         """
         n = round(control_period / substep)
         self.decimation = preset(default=1, isaacsim_physx=n, ovphysx=n, physx=n)  # type: ignore[assignment]
         self.sim.dt = preset(default=control_period, isaacsim_physx=substep, ovphysx=substep, physx=substep)  # type: ignore[assignment]
         self.sim.render_interval = 1
-        self.sim.physics = physics_presets(control_period, substep, njmax, nconmax)  # type: ignore[assignment]
+        # All substeps of a control step run in one engine call (num_substeps), as nothing in between needs Python.
+        newton_mjwarp = NewtonCfg(
+            solver_cfg=MJWarpSolverCfg(
+                solver="newton",
+                integrator="implicitfast",
+                cone="pyramidal",
+                impratio=1.0,
+                # With 5 the friction of a grasp has not converged, and cubes slip out of pads that would hold ten times
+                # their weight; from 10 on nothing changes. The CPU's engine stops as soon as it has converged.
+                iterations=20,
+                ls_iterations=50,
+                njmax=njmax,
+                nconmax=nconmax,
+                disable_sensors=True,
+            ),
+            num_substeps=n,
+        )
+        isaacsim_physx, ovphysx = PhysxCfg(bounce_threshold_velocity=0.01), OvPhysxCfg()
+        self.sim.physics = preset(  # type: ignore[assignment]
+            newton_mjwarp=newton_mjwarp,
+            mujoco=with_mujoco(newton_mjwarp),
+            isaacsim_physx=isaacsim_physx,
+            ovphysx=ovphysx,
+            physx=PhysxAutoCfg(isaacsim_physx=isaacsim_physx, ovphysx=ovphysx),
+            default=with_mujoco(newton_mjwarp, mjwarp_on_cuda=True),
+        )
+
+    def use_success(self, control_period: float, succeeded: Callable[..., Any], **params: Any) -> None:
+        """Let an episode end in success, which is worth one unit of reward.
+
+        Args:
+            control_period: Time between two actions [s].
+            succeeded: Function of a term that returns which worlds have succeeded (num_envs,).
+            **params: Parameters of the term.
+        """
+        # The reward manager multiplies by the step's duration, so this weight makes it one unit per success.
+        self.rewards.success = RewardTermCfg(func=succeeded, weight=1.0 / control_period, params=dict(params))
+        self.terminations.success = TerminationTermCfg(func=succeeded, params=dict(params))
 
     def use_robot(self, robot: RobotCfg) -> None:
         """Put a robot into the scene and let the actions move it.
@@ -98,3 +185,18 @@ class TaskEnvCfg(ManagerBasedRLEnvCfg):
         self.idle_action = {name: list(part.idle) for name, part in robot.parts.items()}
         self.disturbance_targets.fingers = robot.fingers()
         self.disturbance_targets.arm_joints = robot.arm_joints()
+
+
+def camera_group(cameras: Iterable[str]) -> ObservationGroupCfg:
+    """Return an observation group with the colour image of each camera, uint8 of shape (num_envs, height, width, 3).
+
+    Its terms stay apart, since images of different cameras make up no vector.
+
+    Args:
+        cameras: The cameras by their names in the scene, which the terms get too.
+    """
+    group = ObservationGroupCfg(concatenate_terms=False, enable_corruption=False)
+    for name in cameras:
+        params = {"sensor_cfg": SceneEntityCfg(name), "data_type": "rgb", "normalize": False}
+        setattr(group, name, ObservationTermCfg(func=mdp.image_rgb, params=params))  # type: ignore[arg-type]
+    return group

@@ -10,7 +10,6 @@ from :class:`ExpertNoiseCfg`: a wrong grasp place and yaw per episode, a speed p
 
 from __future__ import annotations
 
-import itertools
 import math
 from dataclasses import MISSING
 from typing import TYPE_CHECKING
@@ -24,11 +23,11 @@ from isaaclab.utils.math import (
     quat_from_euler_xyz,
     quat_inv,
     quat_mul,
-    subtract_frame_transforms,
     wrap_to_pi,
 )
 
 from zprl.tasks.experts.expert import Expert, ExpertCfg
+from zprl.tasks.mdp.observations import pose_in_root_frame
 
 if TYPE_CHECKING:
     from isaaclab.envs import ManagerBasedRLEnv
@@ -138,17 +137,15 @@ class WaypointExpert(Expert):
         self.cfg = cfg
         self.noise = cfg.noise(quality)
         self._env = env
-        actions = env.action_manager
-        self._arm: DeltaPoseIKAction = actions.get_term(cfg.arm_action_name)  # type: ignore[assignment]
+        self._arm: DeltaPoseIKAction = env.action_manager.get_term(cfg.arm_action_name)  # type: ignore[assignment]
         self._robot = env.scene[self._arm.cfg.asset_name]
         task: TaskEnvCfg = env.cfg  # type: ignore[assignment]
         self._limits = task.action_limits[cfg.arm_action_name]
         closed, opened = task.action_limits[cfg.gripper_action_name]
-        ends = itertools.accumulate(actions.action_term_dim)
-        parts = zip(actions.active_terms, ends, actions.action_term_dim, strict=True)
-        self._parts = {name: slice(end - size, end) for name, end, size in parts}
-        idle = [value for name in actions.active_terms for value in task.idle_action[name]]
-        self._idle = torch.tensor(idle, dtype=torch.float, device=env.device)
+        self._idle = {
+            name: torch.tensor(task.idle_action[name], dtype=torch.float, device=env.device)
+            for name in env.action_manager.active_terms
+        }
         self._generator = torch.Generator(device=env.device).manual_seed(seed)
         n, device = env.num_envs, env.device
         self._index = torch.zeros(n, dtype=torch.long, device=device)
@@ -189,16 +186,11 @@ class WaypointExpert(Expert):
     def act(self) -> torch.Tensor:
         """Return the next action, shape (num_envs, action_dim), and advance from the waypoints that were reached."""
         ee_pos, ee_quat = self._arm._compute_frame_pose()
-        root = self._robot.data
         frames = []
         for name in self._frames:
-            data = self._env.scene[name].data
-            pos, quat = subtract_frame_transforms(
-                root.root_pos_w.torch, root.root_quat_w.torch, data.root_pos_w.torch, data.root_quat_w.torch
-            )
+            pos, quat = pose_in_root_frame(self._robot.data, self._env.scene[name].data)
             frames.append((pos, euler_xyz_from_quat(quat)[2]))
-        target, yaw = self._target(frames)
-        error = target - ee_pos
+        error = self._target(frames)[0] - ee_pos
         # Reached waypoints advance before the action is computed, so that no step is lost at a waypoint.
         reached = error.norm(dim=1) < self._tolerance[self._index]
         self._held = torch.where(reached | (self._held > 0), self._held + 1, self._held)
@@ -239,7 +231,7 @@ class WaypointExpert(Expert):
         fresh = self._randn(*self._action_noise.shape) * self.noise.action_std * math.sqrt(1 - rho * rho)
         self._action_noise = rho * self._action_noise + fresh
         arm = torch.cat([translation, rotation], dim=1) + self._action_noise
-        action = self._idle.repeat(len(arm), 1)
-        action[:, self._parts[self.cfg.arm_action_name]] = arm.clamp(*self._limits)
-        action[:, self._parts[self.cfg.gripper_action_name]] = self._open[self._index, None]
-        return action
+        gripper = self._open[self._index, None]
+        commanded = {self.cfg.arm_action_name: arm.clamp(*self._limits), self.cfg.gripper_action_name: gripper}
+        parts = [commanded.get(name, idle).expand(len(arm), len(idle)) for name, idle in self._idle.items()]
+        return torch.cat(parts, dim=1)

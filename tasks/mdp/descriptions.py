@@ -11,7 +11,7 @@ from isaaclab.envs.mdp import BinaryJointPositionActionCfg, joint_pos_rel
 from isaaclab.managers import SceneEntityCfg
 
 from zprl.envs.description import TermDescription
-from zprl.sim.isaaclab.descriptions import describes_action, describes_observation, joint_units
+from zprl.sim.isaaclab.descriptions import describes, joint_units
 
 from .actions_cfg import DeltaPoseIKActionCfg
 from .observations import body_pose_in_root_frame, object_pose_in_root_frame, object_position_in_body_frame
@@ -25,17 +25,14 @@ POSE_ELEMENTS = ["x", "y", "z", "r11", "r21", "r31", "r12", "r22", "r32"]
 POSE_UNITS = ["m"] * 3 + ["1"] * 6
 
 
-def _names(entity: SceneEntityCfg, kind: str) -> str:
-    names = getattr(entity, f"{kind}_names")
-    return names if isinstance(names, str) else ", ".join(names or [])
+def _point(params: dict[str, Any]) -> str:
+    """Return which point of which body the parameters of an observation term name."""
+    names, offset = params["asset_cfg"].body_names, params.get("offset", (0.0, 0.0, 0.0))
+    body = names if isinstance(names, str) else ", ".join(names or [])
+    return f"{body} at {tuple(offset)} m in its frame" if any(offset) else body
 
 
-def _offset(params: dict[str, Any]) -> str:
-    offset = params.get("offset", (0.0, 0.0, 0.0))
-    return "" if not any(offset) else f" at {tuple(offset)} m in its frame"
-
-
-@describes_observation(joint_pos_rel)
+@describes(joint_pos_rel)
 def _joint_pos_rel(env: ManagerBasedEnv, params: dict[str, Any]) -> TermDescription:
     entity = params.get("asset_cfg", SceneEntityCfg("robot"))
     names = env.scene[entity.name].joint_names
@@ -47,26 +44,23 @@ def _joint_pos_rel(env: ManagerBasedEnv, params: dict[str, Any]) -> TermDescript
     )
 
 
-@describes_observation(body_pose_in_root_frame)
+@describes(body_pose_in_root_frame)
 def _body_pose(env: ManagerBasedEnv, params: dict[str, Any]) -> TermDescription:
-    text = f"pose of {_names(params['asset_cfg'], 'body')}{_offset(params)}"
-    return TermDescription(POSE_ELEMENTS, POSE_UNITS, "root of the robot", text)
+    return TermDescription(POSE_ELEMENTS, POSE_UNITS, "root of the robot", f"pose of {_point(params)}")
 
 
-@describes_observation(object_pose_in_root_frame)
+@describes(object_pose_in_root_frame)
 def _object_pose(env: ManagerBasedEnv, params: dict[str, Any]) -> TermDescription:
     return TermDescription(POSE_ELEMENTS, POSE_UNITS, "root of the robot", "pose of the object's centre")
 
 
-@describes_observation(object_position_in_body_frame)
+@describes(object_position_in_body_frame)
 def _object_position(env: ManagerBasedEnv, params: dict[str, Any]) -> TermDescription:
-    body = f"{_names(params['asset_cfg'], 'body')}{_offset(params)}"
-    return TermDescription(
-        POSE_ELEMENTS[:3], POSE_UNITS[:3], body, f"position of the object's centre, seen from {body}"
-    )
+    text = f"position of the object's centre, seen from {_point(params)}"
+    return TermDescription(POSE_ELEMENTS[:3], POSE_UNITS[:3], _point(params), text)
 
 
-@describes_action(DeltaPoseIKActionCfg)
+@describes(DeltaPoseIKActionCfg)
 def _delta_pose(cfg: DeltaPoseIKActionCfg) -> TermDescription:
     scale = cfg.scale
     return TermDescription(
@@ -78,7 +72,7 @@ def _delta_pose(cfg: DeltaPoseIKActionCfg) -> TermDescription:
     )
 
 
-@describes_action(BinaryJointPositionActionCfg)
+@describes(BinaryJointPositionActionCfg)
 def _binary_gripper(cfg: BinaryJointPositionActionCfg) -> TermDescription:
     opened, closed = cfg.open_command_expr, cfg.close_command_expr
     text = f"joints to {opened} if the action is 0 or more, to {closed} if it is negative"

@@ -8,7 +8,7 @@ The 6D rotation (arXiv 1812.07035) is the first two columns of the rotation matr
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -25,25 +25,28 @@ def _pose_9d(pos: torch.Tensor, quat: torch.Tensor) -> torch.Tensor:
     return torch.cat([pos, columns.transpose(1, 2).reshape(len(pos), 6)], dim=1)
 
 
-def body_frame_pose(
-    env: ManagerBasedEnv, asset_cfg: SceneEntityCfg, offset: tuple[float, float, float]
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Pose of a point fixed to a body, in the asset's root frame.
+def pose_in_root_frame(robot: Any, other: Any) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return the pose of another root in the robot's root frame: position [m] (N, 3), quaternion (x, y, z, w) (N, 4).
 
     Args:
-        env: The environment.
-        asset_cfg: The asset with exactly one resolved body.
-        offset: The point in the body's frame [m].
-
-    Returns:
-        Position [m], shape (num_envs, 3), and quaternion (x, y, z, w), shape (num_envs, 4).
+        robot: Data of the robot.
+        other: Data of the other asset.
     """
-    asset = env.scene[asset_cfg.name]
+    return subtract_frame_transforms(
+        robot.root_pos_w.torch, robot.root_quat_w.torch, other.root_pos_w.torch, other.root_quat_w.torch
+    )
+
+
+def _end_effector_pose(
+    env: ManagerBasedEnv, asset_cfg: SceneEntityCfg, offset: tuple[float, float, float]
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return position [m] and quaternion of a point fixed to the asset's only body, in the asset's root frame."""
+    data = env.scene[asset_cfg.name].data
     pos, quat = subtract_frame_transforms(
-        asset.data.root_pos_w.torch,
-        asset.data.root_quat_w.torch,
-        asset.data.body_pos_w.torch[:, asset_cfg.body_ids][:, 0],
-        asset.data.body_quat_w.torch[:, asset_cfg.body_ids][:, 0],
+        data.root_pos_w.torch,
+        data.root_quat_w.torch,
+        data.body_pos_w.torch[:, asset_cfg.body_ids][:, 0],
+        data.body_quat_w.torch[:, asset_cfg.body_ids][:, 0],
     )
     return combine_frame_transforms(pos, quat, torch.tensor(offset, device=env.device).expand_as(pos))
 
@@ -52,7 +55,7 @@ def body_pose_in_root_frame(
     env: ManagerBasedEnv, asset_cfg: SceneEntityCfg, offset: tuple[float, float, float] = (0.0, 0.0, 0.0)
 ) -> torch.Tensor:
     """Pose of a body (plus offset [m]) in the robot's root frame, shape (num_envs, 9)."""
-    return _pose_9d(*body_frame_pose(env, asset_cfg, offset))
+    return _pose_9d(*_end_effector_pose(env, asset_cfg, offset))
 
 
 def object_pose_in_root_frame(
@@ -61,12 +64,7 @@ def object_pose_in_root_frame(
     object_cfg: SceneEntityCfg = SceneEntityCfg("object"),
 ) -> torch.Tensor:
     """Pose of the object in the robot's root frame, shape (num_envs, 9)."""
-    robot, obj = env.scene[robot_cfg.name].data, env.scene[object_cfg.name].data
-    return _pose_9d(
-        *subtract_frame_transforms(
-            robot.root_pos_w.torch, robot.root_quat_w.torch, obj.root_pos_w.torch, obj.root_quat_w.torch
-        )
-    )
+    return _pose_9d(*pose_in_root_frame(env.scene[robot_cfg.name].data, env.scene[object_cfg.name].data))
 
 
 def object_position_in_body_frame(
@@ -76,9 +74,6 @@ def object_position_in_body_frame(
     object_cfg: SceneEntityCfg = SceneEntityCfg("object"),
 ) -> torch.Tensor:
     """Position of the object seen from a body (plus offset), in that body's frame [m], shape (num_envs, 3)."""
-    robot, obj = env.scene[asset_cfg.name].data, env.scene[object_cfg.name].data
-    pos, quat = body_frame_pose(env, asset_cfg, offset)
-    object_pos, _ = subtract_frame_transforms(
-        robot.root_pos_w.torch, robot.root_quat_w.torch, obj.root_pos_w.torch, obj.root_quat_w.torch
-    )
+    pos, quat = _end_effector_pose(env, asset_cfg, offset)
+    object_pos, _ = pose_in_root_frame(env.scene[asset_cfg.name].data, env.scene[object_cfg.name].data)
     return subtract_frame_transforms(pos, quat, object_pos)[0]

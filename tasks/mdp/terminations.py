@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from isaaclab.assets import Articulation, RigidObject
+from isaaclab.managers import SceneEntityCfg
 
 if TYPE_CHECKING:
     from isaaclab.envs import ManagerBasedRLEnv
@@ -37,3 +38,20 @@ def non_finite_state(env: ManagerBasedRLEnv, max_speed: float = 100.0) -> torch.
         elif isinstance(asset, RigidObject):
             healthy &= (asset.data.root_lin_vel_w.torch.abs() < max_speed).all(dim=1)
     return ~healthy
+
+
+def object_lifted(
+    env: ManagerBasedRLEnv, minimal_height: float, object_cfg: SceneEntityCfg = SceneEntityCfg("object")
+) -> torch.Tensor:
+    """Whether the object's centre is above a height over the table.
+
+    Args:
+        env: The environment.
+        minimal_height: Height of the object's centre above the environment's origin [m].
+        object_cfg: The object.
+
+    Returns:
+        Boolean tensor, shape (num_envs,).
+    """
+    height = env.scene[object_cfg.name].data.root_pos_w.torch[:, 2] - env.scene.env_origins[:, 2]
+    return height > minimal_height

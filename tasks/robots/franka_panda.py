@@ -85,11 +85,9 @@ NUCLEUS_FRANKA_CFG = replace(
     ),
     init_state=FRANKA_PANDA_CFG.init_state,
     actuators={
-        "panda_shoulder": FRANKA_PANDA_CFG.actuators["panda_shoulder"],
-        "panda_forearm": FRANKA_PANDA_CFG.actuators["panda_forearm"],
+        **FRANKA_PANDA_CFG.actuators,
         # This asset drives one finger and lets the other follow it by a mimic joint; its own gains suit that.
-        "panda_hand": NUCLEUS_FRANKA_PANDA_CFG.actuators["panda_hand"],
-        "panda_finger2_passive": NUCLEUS_FRANKA_PANDA_CFG.actuators["panda_finger2_passive"],
+        **{name: NUCLEUS_FRANKA_PANDA_CFG.actuators[name] for name in ("panda_hand", "panda_finger2_passive")},
     },
 )
 """Isaac Lab's Panda, whose meshes are downloaded from NVIDIA Nucleus, with this project's arm gains."""

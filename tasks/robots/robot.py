@@ -10,6 +10,7 @@ subclass of :class:`PartCfg`.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import MISSING
 from typing import Any
 
@@ -126,19 +127,21 @@ class RobotCfg:
         arms = self.arms()
         if len(arms) != 1:
             raise ZprlError(f"the task is for a robot with one arm, and this robot has {', '.join(arms) or 'none'}.")
-        return next(iter(arms.values()))
+        (arm,) = arms.values()
+        return arm
 
     def arm_joints(self) -> dict[str, list[str]]:
         """Return the joints of the arms as regular expressions, by articulation."""
-        return self._by_articulation({name: arm.joints for name, arm in self.arms().items()})
+        return _by_articulation((arm, arm.joints) for arm in self.arms().values())
 
     def fingers(self) -> dict[str, list[str]]:
         """Return the bodies that grasp as regular expressions, by articulation."""
-        return self._by_articulation({name: part.fingers for name, part in self.parts.items()})
+        return _by_articulation((part, part.fingers) for part in self.parts.values())
 
-    def _by_articulation(self, by_part: dict[str, list[str]]) -> dict[str, list[str]]:
-        merged: dict[str, list[str]] = {}
-        for part, expressions in by_part.items():
-            if expressions:
-                merged.setdefault(self.parts[part].asset_name, []).extend(expressions)
-        return merged
+
+def _by_articulation(parts: Iterable[tuple[PartCfg, list[str]]]) -> dict[str, list[str]]:
+    merged: dict[str, list[str]] = {}
+    for part, expressions in parts:
+        if expressions:
+            merged.setdefault(part.asset_name, []).extend(expressions)
+    return merged

@@ -3,6 +3,7 @@
 
 """The converter of older files: every number comes over, and nothing else than numbers and names."""
 
+import json
 import math
 import sys
 from unittest import mock
@@ -14,7 +15,6 @@ from tests.crafted import Evil
 
 from zprl.commands.cli import main
 from zprl.policies import load_policy
-from zprl.policies.flow.cfg import cfg_to_dict
 from zprl.rl.actor import load_actor
 from zprl.rl.checkpoint import load_checkpoint
 from zprl.rl.runner_cfg import ZprlRunnerCfg
@@ -41,7 +41,7 @@ OUTDATED = {"stochastic": {}, "init_noise_std": {}, "noise_std_type": "scalar", 
 
 def old_base(policy):
     """Return what version 1 of the base policy's file held, with the names of its time."""
-    cfg = cfg_to_dict(policy.cfg)
+    cfg = json.loads(json.dumps(class_to_dict(policy.cfg)))  # tuples as lists
     del cfg["observation_groups"]
     cfg["embedding_class"] = "zprl.policy.embedding:ObservationEmbedding"
     cfg["velocity_field_class"] = "zprl.policy.velocity_field:ResidualMLPVelocityField"
@@ -135,7 +135,7 @@ def test_a_base_policy_is_converted(old_run, tmp_path):
     loaded, meta = load_policy(written)
     assert meta["spec"] == SPEC.to_dict()
     assert "layout" not in meta
-    assert cfg_to_dict(loaded.cfg) == cfg_to_dict(policy.cfg)
+    assert class_to_dict(loaded.cfg) == class_to_dict(policy.cfg)
     assert all(torch.equal(value, loaded.state_dict()[name]) for name, value in policy.state_dict().items())
 
 

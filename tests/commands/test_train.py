@@ -15,7 +15,7 @@ import yaml
 
 from zprl.rl.checkpoint import checkpoints, load_checkpoint
 from zprl.rl.runner import KIND, VERSION
-from zprl.runs import steered
+from zprl.runs import find
 from zprl.utils.files import checksum
 from zprl.utils.tensor_files import load_tensors, save_tensors
 
@@ -216,8 +216,8 @@ def test_evaluation_keeps_the_settings_of_the_checkpoint(workshop, tmp_path):
     options = ("--checkpoint", "model_4.safetensors", "--episodes", 2, "--json", "result.json")
     argv = arguments("evaluate", *options, settings=TASK_SETTINGS)
     with pytest.MonkeyPatch.context() as patch:
-        made, load_policies = [], steered.load_policies
-        patch.setattr(steered, "load_policies", lambda *args: made.append(load_policies(*args)) or made[-1])
+        made, load_policies = [], find.load_policies
+        patch.setattr(find, "load_policies", lambda *args: made.append(load_policies(*args)) or made[-1])
         assert call("evaluate", argv, tmp_path).status == 0
         assert call("evaluate", [*argv, "policy.execute_steps=2"], tmp_path).status == 0
     told_nothing, told = made

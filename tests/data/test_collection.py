@@ -24,16 +24,18 @@ NUM_DEMOS = 6
 SCRIPT = Path(__file__).parents[2] / "scripts" / "collect_demos.py"
 
 
-def collect(path, seed=0, num_demos=NUM_DEMOS, worlds=4, report=lambda line: None):
+def collect(path, seed=0, num_demos=NUM_DEMOS, worlds=4):
     """Record demonstrations of the imperfect expert, ``worlds`` at a time."""
     from zprl.runs import base_policy
     from zprl.runs.session import TaskSession
     from zprl.sim.isaaclab import recording
 
     session = TaskSession(TASK)
+    demos = session.agent_cfg.demonstrations
+    demos.num_demos, demos.quality, demos.seed = num_demos, "mixed", seed
     with pytest.MonkeyPatch.context() as patch, session.launched():
         patch.setattr(recording, "MAX_PARALLEL_DEMOS", worlds)
-        return base_policy.collect(session, path, num_demos, "mixed", seed, report)
+        return base_policy.collect(session, path)
 
 
 @pytest.fixture(scope="module")

@@ -29,6 +29,7 @@ from zprl.deploy import verify
 from zprl.deploy.bundle import check_output, runnable_kinds, write_bundle
 from zprl.deploy.contract import read_contract, sealed
 from zprl.deploy.formats import FORMATS, METADATA_KEY, parse_formats
+from zprl.deploy.formats.onnx_model import for_onnx_runtime
 from zprl.deploy.golden import read_recording
 from zprl.deploy.load import is_bundle, open_bundle
 from zprl.deploy.steered import PortableSteeredPolicy
@@ -80,7 +81,7 @@ def test_what_onnx_runtime_lacks_costs_no_precision(tmp_path):
     source, obs = make_source(tmp_path, steered=False), observations(50).double()
     with torch.inference_mode():
         expected = source.portable().double()(obs)
-        assert relative(source.portable(for_onnx_runtime=True).double()(obs), expected) < 1e-10
+        assert relative(for_onnx_runtime(source.portable()).double()(obs), expected) < 1e-10
 
 
 @pytest.mark.parametrize("algorithm", ["ppo", "sac"])

@@ -21,8 +21,8 @@ from zprl.deploy.load import open_bundle
 from zprl.envs.description import JointDescription, TaskDescription, TermDescription
 from zprl.envs.task_env import Step
 from zprl.policies import FlowPolicy, FlowPolicyCfg, make_base_policy
+from zprl.rl.actor import model_arguments
 from zprl.rl.checkpoint import SteeringCheckpoint
-from zprl.rl.model_cfg import model_arguments
 from zprl.rl.runner_cfg import ZprlRunnerCfg
 from zprl.spec import ActionTerm, Feature, Group, TaskSpec
 from zprl.utils.configclass import class_to_dict

@@ -19,7 +19,7 @@ from torch._subclasses.fake_tensor import DataDependentOutputException, FakeTens
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from zprl.envs import ChunkedVecEnv, Step
-from zprl.policies import FlowBasePolicy, FlowPolicy, FlowPolicyCfg, NativePolicyStep, TorchPolicyStep
+from zprl.policies import FlowBasePolicy, FlowPolicy, FlowPolicyCfg, NativePolicyStep
 from zprl.policies.native import library as native
 from zprl.rl.logger import SteeringLogger
 from zprl.rl.methods import METHODS
@@ -107,7 +107,7 @@ def make_step(kind):
     with torch.device(DEVICE):
         policy = FlowPolicy(FlowPolicyCfg(execute_steps=3), 40, 7)
     if kind == "torch":
-        return TorchPolicyStep(policy)
+        return policy
     step = NativePolicyStep.__new__(NativePolicyStep)  # packing reads the weights, and these have no values
     step.policy, step.backend, step.device, step.has_encoder = policy, "native", torch.device(DEVICE), True
     step.blob, step.header = torch.zeros(1024, dtype=torch.uint8, device=DEVICE), [0] * 64

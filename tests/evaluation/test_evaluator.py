@@ -11,8 +11,7 @@ import torch
 from tests.fakes import NOTHING, CountingPolicy, ScriptedEnv, make_base, make_spec, world
 
 from zprl.envs.task_env import episode_seed
-from zprl.evaluation.comparison import bottleneck_gap, noise_shape
-from zprl.evaluation.rollout import Evaluator, run_all
+from zprl.evaluation.rollout import Evaluator, bottleneck_gap, run_all
 from zprl.spec import Group
 from zprl.steering import ChunkPolicy
 
@@ -78,7 +77,7 @@ def test_policies_one_after_another_meet_the_same_episodes(capsys):
 @pytest.mark.parametrize(("noise", "drawn"), [("zero", None), ("fixed", None), ("sampled", (8, 2))])
 def test_the_gap_of_the_bottleneck_is_measured_on_the_same_episodes_and_noise(noise, drawn):
     base = make_base(obs_dim=7, action_dim=2, execute_steps=3, initial_noise=noise)
-    assert noise_shape(base) == drawn
+    assert base.noise_shape == drawn
     # Through its bottleneck the policy succeeds once, and without it twice.
     env, evaluator = make(*FIRST, *FIRST[:5], [world(), world(success=True)])
     gap = bottleneck_gap(evaluator, base, 2, SEED)
@@ -89,5 +88,5 @@ def test_the_gap_of_the_bottleneck_is_measured_on_the_same_episodes_and_noise(no
     obs = torch.full((1, 7), float(env.seeds[0][0] % 1000))
     start = None if drawn is None else evaluator.noise(drawn, SEED, range(2))[:1, 0]
     torch.testing.assert_close(env.received[0][:1], base.policy.act(obs, None, start)[:, 0])
-    torch.testing.assert_close(env.received[6][:1], base.policy.act_plain(obs, start)[:, 0])
+    torch.testing.assert_close(env.received[6][:1], base.policy.generate(base.policy.embed(obs), start)[:, 0])
     assert not torch.equal(env.received[6], env.received[0])

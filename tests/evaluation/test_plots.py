@@ -5,7 +5,7 @@ import matplotlib.image
 import numpy as np
 import pytest
 
-from zprl.evaluation.plots import LearningHistory, moving_average, plot_learning_curve, plot_learning_curves
+from zprl.evaluation.plots import LearningHistory, moving_average, plot_learning_curves
 from zprl.evaluation.statistics import success_rate
 
 
@@ -25,7 +25,8 @@ def make_history(seed: int, iterations: int = 300) -> LearningHistory:
 
 def test_one_run_is_a_small_readable_png(tmp_path):
     path = tmp_path / "curve.png"
-    plot_learning_curve(path, make_history(0), success_rate([True] * 54 + [False] * 46), "Zprl-Lift-Franka")
+    base = success_rate([True] * 54 + [False] * 46)
+    plot_learning_curves(path, {"steered": make_history(0)}, base, "Zprl-Lift-Franka")
     assert path.stat().st_size < 100_000
     image = matplotlib.image.imread(path)
     assert image.shape[0] >= 400
@@ -49,17 +50,17 @@ def test_many_seeds_fit_into_one_small_png(tmp_path):
     ],
 )
 def test_runs_that_have_hardly_begun_can_be_drawn(tmp_path, history):
-    plot_learning_curve(tmp_path / "curve.png", history, base=None)
+    plot_learning_curves(tmp_path / "curve.png", {"steered": history}, base=None)
     assert (tmp_path / "curve.png").stat().st_size > 0
 
 
 def test_failing_drawing_keeps_the_old_file(tmp_path):
     path = tmp_path / "curve.png"
-    plot_learning_curve(path, make_history(0), None)
+    plot_learning_curves(path, {"steered": make_history(0)}, None)
     before = path.read_bytes()
     broken = LearningHistory(evaluation_steps=[1, 2], evaluation_successes=[1], evaluation_episodes=[1])
     with pytest.raises(ValueError, match="same first dimension"):
-        plot_learning_curve(path, broken, None)
+        plot_learning_curves(path, {"steered": broken}, None)
     assert path.read_bytes() == before
 
 

@@ -7,7 +7,7 @@ from dataclasses import asdict
 import pytest
 
 from zprl.evaluation.plots import LearningHistory
-from zprl.evaluation.summary import markdown_table, summarize
+from zprl.evaluation.report import runs_table, summarize
 from zprl.utils.errors import ZprlError
 
 
@@ -37,7 +37,7 @@ def write(folder, content):
 
 
 def test_a_row_says_what_the_run_reached():
-    row = markdown_table([result(3)]).splitlines()[-1]
+    row = runs_table([result(3)]).splitlines()[-1]
     rates = "50.0 % [24.0, 76.0] | 90.0 % [60.0, 98.0]"
     assert row == f"| seed 3 | {rates} | 10.0 / 12.0 | 200 | 2.0 | 5.0 | 90 % | 80 / 100 (80 %) |"
 

@@ -12,9 +12,8 @@ from tests.fakes import CountingPolicy, ScriptedEnv, world
 from zprl.evaluation.video import (
     FORMATS,
     Episode,
-    record_episodes,
+    record_episode,
     side_by_side,
-    single,
     write_video,
 )
 from zprl.steering import ChunkPolicy
@@ -28,7 +27,7 @@ def episode(length, success, size=(48, 64)):
 
 @pytest.mark.parametrize("suffix", FORMATS)
 def test_every_format(tmp_path, suffix):
-    path = write_video(tmp_path / "below" / f"video{suffix}", single([episode(12, True)]))
+    path = write_video(tmp_path / "below" / f"video{suffix}", side_by_side([episode(12, True)], labels=[""]))
     assert path.stat().st_size > 0
     if suffix == ".mp4":
         from moviepy.editor import VideoFileClip
@@ -69,9 +68,8 @@ def test_an_episode_is_recorded_until_the_state_before_its_end():
     policy = CountingPolicy()
     pictures = (np.full((1, 1, 3), i, dtype=np.uint8) for i in range(100))
     seeds = []
-    first, second = record_episodes(
-        env, ChunkPolicy(policy, policy.act), lambda: next(pictures), 2, seed=4, on_reset=seeds.append
-    )
+    planner = ChunkPolicy(policy, policy.act)
+    first, second = (record_episode(env, planner, lambda: next(pictures), seed, seeds.append) for seed in (4, 5))
     assert (len(first.frames), first.success) == (1 + 3, True)
     assert (len(second.frames), second.success) == (1, False)
     assert [int(frame[0, 0, 0]) for frame in first.frames + second.frames] == list(range(5))
@@ -90,12 +88,11 @@ def test_recording_shows_robot_and_cube():
         right[..., 0] = 1.0
         planner = ChunkPolicy(CountingPolicy(env.spec), lambda plan: right)
         starts = []
-        episodes = [
-            record_episodes(env, planner, lambda: capture(env.unwrapped, view), 2, seed=4, on_reset=starts.append)
+        first, again = (
+            [record_episode(env, planner, lambda: capture(env.unwrapped, view), seed, starts.append) for seed in (4, 5)]
             for _ in range(2)
-        ]
+        )
     assert starts == [4, 5, 4, 5]
-    first, again = episodes
     assert [len(e.frames) for e in first] == [8, 8]  # the initial state and 7 steps; the 8th ends the episode
     assert not any(e.success for e in first)
     frame = first[0].frames[0]

@@ -9,11 +9,12 @@ import pytest
 import torch
 from tests.native.test_policy_step import SHAPES, make_inputs, make_policy
 
-from zprl.policies import NativePolicyStep, make_policy_step_on
+from zprl.policies import NativePolicyStep, make_policy_step
 from zprl.policies.flow.cfg import SOLVER_NAMES
 from zprl.policies.native.blob import OUTPUTS, PackedActor, pack_policy
 from zprl.policies.native.step import PRECISIONS
-from zprl.profiling import double_copy, make_shape, measure_errors, quantised_copy
+from zprl.profiling.accuracy import double_copy, measure_errors, quantised_copy
+from zprl.profiling.shapes import make_shape
 
 DEVICE = "cuda:0"
 BATCHES = (1, 2, 3, 7, 8, 9, 63, 64, 65, 127, 128, 129, 1000, 8192, 8193)
@@ -232,7 +233,7 @@ def test_limits_defaults_and_the_choice_of_the_backend(capfd):
     policy = make_policy(initial_noise="fixed").to(DEVICE)
     policy.set_action_limits(torch.full((7,), -0.2), torch.tensor([0.1] * 6 + [torch.inf]))
     obs, residual, _ = on_gpu(make_inputs(policy, 5))
-    step = make_policy_step_on(policy, DEVICE)
+    step = make_policy_step(policy, device=DEVICE)
     assert (step.backend, capfd.readouterr().err) == ("native", "")
     torch.testing.assert_close(step.act(obs), policy.act(obs), atol=2e-5, rtol=0.0)
     torch.testing.assert_close(step.act(obs, residual), policy.act(obs, residual), atol=2e-5, rtol=0.0)

@@ -11,7 +11,7 @@ import pytest
 import torch
 from tests.native.test_policy_step import Deployed, make_inputs, make_policy
 
-from zprl.policies import NativePolicyStep, TorchPolicyStep, make_policy_step_on
+from zprl.policies import NativePolicyStep, make_policy_step
 from zprl.policies.native import library as native
 from zprl.policies.native.blob import pack_policy
 from zprl.utils.errors import ZprlError
@@ -114,9 +114,9 @@ def test_a_latent_width_that_is_not_the_policys_is_refused():
 def test_what_the_gpu_cannot_run_goes_to_torch_with_one_line(capfd, monkeypatch):
     policy = make_policy().to(DEVICE)
     monkeypatch.setattr(
-        "zprl.policies.native.step.pack_policy", lambda policy, dtype: torch.zeros(999, dtype=torch.uint8)
+        "zprl.policies.native.step.pack_policy", lambda policy, dtype, whole: torch.zeros(999, dtype=torch.uint8)
     )
     with pytest.raises(ZprlError, match=r"does not run on cuda:0"):
         NativePolicyStep(policy, device=DEVICE)
-    assert isinstance(make_policy_step_on(policy, DEVICE), TorchPolicyStep)
+    assert make_policy_step(policy, device=DEVICE) is policy
     assert len(capfd.readouterr().err.splitlines()) == 1

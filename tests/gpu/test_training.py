@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from zprl.policies import FlowPolicy, FlowPolicyCfg, NativePolicyStep, TorchPolicyStep
+from zprl.policies import FlowPolicy, FlowPolicyCfg, NativePolicyStep
 
 SCRIPTS = Path(__file__).parents[2] / "scripts"
 DEVICE = "cuda:0"
@@ -27,8 +27,8 @@ SETTINGS = [
 ]
 
 
-@pytest.mark.parametrize("step_class", [NativePolicyStep, TorchPolicyStep])
-def test_a_chunk_of_the_environment_does_not_wait(step_class):
+@pytest.mark.parametrize("step_of", [NativePolicyStep, lambda policy: policy], ids=["native", "torch"])
+def test_a_chunk_of_the_environment_does_not_wait(step_of):
     for package in ("isaaclab", "rsl_rl"):
         pytest.importorskip(package, reason="training needs Isaac Lab and RSL-RL")
     from tests.envs.test_no_synchronisation import WORLDS, FakeEnv
@@ -39,7 +39,7 @@ def test_a_chunk_of_the_environment_does_not_wait(step_class):
     from zprl.steering import LatentResidual, LatentResidualCfg
 
     policy, spec = FlowPolicy(FlowPolicyCfg(execute_steps=3), 40, 7).to(DEVICE), make_spec(40, 7)
-    steering = LatentResidual(LatentResidualCfg(), FlowBasePolicy(step_class(policy), spec, STATISTICS))
+    steering = LatentResidual(LatentResidualCfg(), FlowBasePolicy(step_of(policy), spec, STATISTICS))
     env = ChunkedVecEnv(FakeEnv(spec, True), steering, ["policy"], 0.99)  # pyright: ignore[reportArgumentType]
     env.restart(0)
     actions = torch.randn(WORLDS, env.num_actions, device=DEVICE)

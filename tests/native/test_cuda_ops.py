@@ -11,7 +11,7 @@ import pytest
 import torch
 from tests.native.test_policy_step import make_inputs, make_policy
 
-from zprl.policies import NativePolicyStep, make_policy_step, make_policy_step_on
+from zprl.policies import NativePolicyStep, make_policy_step
 from zprl.policies.native import library as native
 from zprl.policies.native.blob import PackedActor, pack_policy
 from zprl.policies.native.step import PRECISIONS
@@ -86,7 +86,7 @@ def test_tf32_is_refused_on_the_cpu_in_one_sentence(capsys):
     policy = make_policy(backend="native_tf32")
     with pytest.raises(ZprlError, match="GPUs only"):
         make_policy_step(policy, "native_tf32")
-    assert make_policy_step_on(policy, "cpu").backend == "torch"
+    assert make_policy_step(policy, device="cpu").backend == "torch"
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == 1 and "GPUs only" in lines[0]
     with pytest.raises(ZprlError, match="unknown precision 'float16'"):
@@ -98,7 +98,7 @@ def test_without_a_gpu_the_policy_runs_on_torch_and_one_line_says_why(capsys):
     policy = make_policy()
     with pytest.raises(ZprlError, match="cuda"):
         NativePolicyStep(policy, device="cuda")
-    assert make_policy_step_on(policy, "cuda:0").backend == "torch"
+    assert make_policy_step(policy, device="cuda:0").backend == "torch"
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == 1 and "cuda:0" in lines[0]
 

@@ -85,7 +85,7 @@ def test_bf16_is_refused_where_it_cannot_be_multiplied():
     code = """
 import json
 from tests.native.test_policy_step import make_policy, make_inputs
-from zprl.policies import NativePolicyStep, make_policy_step_on
+from zprl.policies import NativePolicyStep, make_policy_step
 from zprl.policies.native.blob import pack_policy
 from zprl import _core
 policy = make_policy(backend="native_bf16")
@@ -94,7 +94,7 @@ blob = pack_policy(policy, "bfloat16").numpy()
 for refused in (lambda: NativePolicyStep(policy, "bfloat16"), lambda: _core.Policy(blob)):
     try: refused()
     except Exception as error: messages.append(type(error).__name__ + ": " + str(error))
-messages.append(make_policy_step_on(policy, "cpu").backend)
+messages.append(make_policy_step(policy, device="cpu").backend)
 print(json.dumps(messages))
 """
     ours, core, fallback = in_process(code, "portable")

@@ -20,9 +20,7 @@ from zprl.policies import (
     FlowPolicy,
     FlowPolicyCfg,
     NativePolicyStep,
-    TorchPolicyStep,
     make_policy_step,
-    make_policy_step_on,
 )
 from zprl.policies.flow.cfg import SOLVER_NAMES
 from zprl.policies.flow.velocity_field import ResidualMLPVelocityField
@@ -332,10 +330,10 @@ def test_backends_agree():
     inputs = make_inputs(policy, 5)
     fast, plain = make_policy_step(policy), make_policy_step(policy, "torch")
     assert (fast.backend, plain.backend) == ("native", "torch")
-    assert isinstance(plain, TorchPolicyStep)
+    assert plain is policy
     torch.testing.assert_close(fast.act(*inputs), plain.act(*inputs), atol=1e-4, rtol=0.0)
     torch.testing.assert_close(fast.encode(inputs[0]), plain.encode(inputs[0]), atol=1e-4, rtol=0.0)
-    assert make_policy_step_on(policy, "cpu").backend == "native"
+    assert make_policy_step(policy, device="cpu").backend == "native"
     with pytest.raises(ZprlError, match="unknown policy backend"):
         make_policy_step(policy, "cuda")
 
@@ -360,7 +358,7 @@ def test_an_encoder_of_the_users_own_runs_in_front_of_the_compiled_flow():
     sys.modules["zprl_test_embedding"] = sys.modules[__name__]
     register("embedding", "zprl_test_embedding:OtherEmbedding")
     policy = make_policy(embedding_class="zprl_test_embedding:OtherEmbedding")
-    step, plain = make_policy_step(policy, "native"), TorchPolicyStep(policy)
+    step, plain = make_policy_step(policy, "native"), policy
     assert isinstance(step, NativePolicyStep)
     inputs = make_inputs(policy, 5)
     assert not step.independent_rows  # torch's matrix products depend on the number of rows
@@ -373,7 +371,7 @@ def test_an_encoder_of_the_users_own_runs_in_front_of_the_compiled_flow():
 def test_a_missing_library_falls_back_with_one_line(monkeypatch, capsys, tmp_path):
     monkeypatch.setattr(native, "torch_library_path", lambda: tmp_path / "libzprl_torch.so")
     policy = make_policy()
-    for step in (make_policy_step(policy), make_policy_step_on(policy, "cpu")):
+    for step in (make_policy_step(policy), make_policy_step(policy, device="cpu")):
         assert step.backend == "torch"
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == 2

@@ -14,8 +14,8 @@ from torch import nn
 
 from zprl.policies import FlowBasePolicy, FlowPolicy, FlowPolicyCfg, NativePolicyStep
 from zprl.policies.native.blob import pack_policy
+from zprl.rl.actor import pack_actor
 from zprl.rl.distribution import SquashedGaussian
-from zprl.rl.packed_actor import pack_actor
 from zprl.spec import ActionTerm, Group, TaskSpec
 from zprl.steering import LatentResidual, LatentResidualCfg
 from zprl.utils.errors import ZprlError

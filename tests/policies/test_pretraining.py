@@ -13,7 +13,6 @@ from zprl.policies import (
     FlowPolicyCfg,
     PretrainCfg,
     load_policy,
-    make_chunks,
     save_policy,
     train_policy,
 )
@@ -46,9 +45,9 @@ def train(seed=0, num_steps=20, **settings):
 
 def test_chunks_start_everywhere_and_repeat_the_last_action():
     obs = [torch.arange(4.0).unsqueeze(1), torch.arange(10.0, 12.0).unsqueeze(1)]
-    starts, chunks = make_chunks(obs, obs, horizon=3)
-    assert starts.squeeze(1).tolist() == [0, 1, 2, 3, 10, 11]
-    assert chunks.squeeze(2).tolist() == [[0, 1, 2], [1, 2, 3], [2, 3, 3], [3, 3, 3], [10, 11, 11], [11, 11, 11]]
+    data = ChunkDataset(named(obs), obs, FlowPolicyCfg(**SMALL), {}, torch.device("cpu"))
+    assert data.state.squeeze(1).tolist() == [0, 1, 2, 3, 10, 11]
+    assert data.chunks.squeeze(2).tolist() == [[0, 1, 2], [1, 2, 3], [2, 3, 3], [3, 3, 3], [10, 11, 11], [11, 11, 11]]
 
 
 def test_training_repeats_for_a_seed_and_leaves_the_global_generator_alone():
@@ -69,8 +68,8 @@ def test_training_learns_the_controller_through_both_paths():
     policy, history, statistics = train(num_steps=1500)
     obs, actions = torch.cat(obs), torch.cat(actions)
     scale = actions.var(dim=0).mean()
-    for act in (policy.act_plain, policy.act):
-        assert (act(obs)[:, 0] - actions).square().mean() < 0.1 * scale
+    for chunk in (policy.generate(policy.embed(obs)), policy.act(obs)):
+        assert (chunk[:, 0] - actions).square().mean() < 0.1 * scale
     assert history[-1]["flow"] < 0.5 * history[0]["flow"]
     assert len(statistics["latent_mean_rms_per_dim"]) == SMALL["latent_dim"]
     mean, _ = policy.encode(obs)

@@ -12,10 +12,11 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from zprl.policies import FlowPolicyCfg
 from zprl.policies.flow.cfg import SOLVER_NAMES
-from zprl.profiling import HoistedPolicy, Timing, count_work, double_copy, make_shape, measure_errors, quantised_copy
+from zprl.policies.flow.hoisted import HoistedPolicy
+from zprl.profiling.accuracy import double_copy, measure_errors, quantised_copy
 from zprl.profiling.machine import parse_cpuinfo
-from zprl.profiling.shapes import random_inputs, random_policy
-from zprl.profiling.timing import choose_repetitions, take_turns
+from zprl.profiling.shapes import count_work, make_shape, random_inputs, random_policy
+from zprl.profiling.timing import Timing, choose_repetitions, take_turns
 
 
 def small_policy(**settings):
@@ -51,7 +52,7 @@ def test_work_agrees_with_torchs_counter(solver):
     policy = small_policy(solver=solver)
     module, inputs = HoistedPolicy(policy), random_inputs(policy, 6, 0)
     with FlopCounterMode(display=False) as counter:
-        module(*inputs.astuple())
+        module(*inputs)
     assert counter.get_total_flops() == count_work(policy).flops(6)
 
 
@@ -72,7 +73,7 @@ def test_hoisted_policy_equals_the_policy(solver):
     policy = small_policy(solver=solver).double()
     policy.set_normalizers(torch.randn(50, 7), torch.randn(50, 5) * 0.3)
     policy.set_action_limits(torch.full((5,), -0.25), torch.full((5,), 0.25))
-    inputs = random_inputs(policy, 9, 1).to("cpu", torch.float64).astuple()
+    inputs = random_inputs(policy, 9, 1).to("cpu", torch.float64)
     expected = policy.act(*inputs)
     chunk = HoistedPolicy(policy)(*inputs)
     assert (expected == -0.25).any() and (expected.abs() < 0.25).any()

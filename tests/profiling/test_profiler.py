@@ -16,14 +16,14 @@ import pytest
 import torch
 
 from zprl.policies import FlowPolicy, FlowPolicyCfg, NativePolicyStep, save_policy
-from zprl.profiling import contenders, machine, profile_policy_step, profiler, shapes, stages
-from zprl.profiling.control_loop import ControlLoop
-from zprl.profiling.profiler import ProfileSettings
+from zprl.profiling import contenders, machine, profiler, roofline, shapes, stages
+from zprl.profiling.output import trace_events
+from zprl.profiling.profiler import CellResult, ProfileSettings, profile_policy_step
 from zprl.profiling.report import figures, report_text, report_to_dict
-from zprl.profiling.stages import StageSplit, trace_events
+from zprl.profiling.stages import ControlLoop
 from zprl.profiling.timing import Samples, Timing
 
-pytest.importorskip("zprl._core", reason="the native libraries are not built")
+_core = pytest.importorskip("zprl._core", reason="the native libraries are not built")
 
 SCRIPT = Path(__file__).parents[2] / "scripts" / "profile_kernels.py"
 STAGES = {"encode": 1e-6, "block_linear": 3e-6, "solver": 1e-6}
@@ -40,9 +40,10 @@ SMALL |= {"velocity_hidden_dim": 16, "velocity_num_blocks": 2, "num_flow_steps":
 class FakeCore:
     """The native module with made-up measurements."""
 
-    class Policy:
+    class Policy(_core.Policy):
         def __init__(self, blob):
             assert blob.dtype == np.uint8
+            super().__init__(blob)
 
         def profile(self, rows, repeats):
             return {name: rows * seconds for name, seconds in STAGES.items()}
@@ -62,7 +63,8 @@ class FakeCore:
 
 @pytest.fixture(autouse=True)
 def small_shapes(monkeypatch):
-    monkeypatch.setitem(shapes._DEFINITIONS, "A", shapes._Definition(obs_dim=7, action_dim=5, cfg=dict(SMALL)))
+    monkeypatch.setitem(shapes._DEFINITIONS, "A", (7, 5, dict(SMALL)))
+    monkeypatch.setattr(machine, "_PEAK_SECONDS", 0.01)  # the limits of the machine are no test's subject
 
 
 @pytest.fixture
@@ -156,9 +158,7 @@ def test_ratios_and_percentages_by_hand():
 
 def test_steadiness_stands_beside_the_machines(monkeypatch):
     step, machine_alone = Timing(2e-4, 1.9e-4, 3e-4, 500), Timing(2e-4, 2e-4, 2.5e-4, 500)
-    monkeypatch.setattr(
-        profiler, "measure_control_loop", lambda *args: ControlLoop("A", "float32", step, machine_alone)
-    )
+    monkeypatch.setattr(profiler, "measure_control_loop", lambda *args: ControlLoop(step, machine_alone))
     report = profile_policy_step(ProfileSettings(["A"], [1, 2], ["float32"], [], budget=0.0))
     work = report.facts("A").work
     report.limits.gbytes = {work.core_bytes("float32"): work.weight_bytes("float32") / 2e-4 / 1e9 * 2.0}
@@ -262,7 +262,7 @@ def test_an_inexact_rival_breaks_no_rule(monkeypatch):
 
 
 def _constant_rival():
-    return contenders.Contender("eager", lambda inputs: lambda: torch.ones_like(inputs.noise))
+    return lambda inputs: lambda: torch.ones_like(inputs.noise)
 
 
 # -- contenders --------------------------------------------------------------------------------------------------------
@@ -319,6 +319,10 @@ def test_a_native_step_without_bfloat16_is_a_note(monkeypatch):
     report.check()
 
 
+def test_every_contender_has_a_marker_in_the_plot():
+    assert set(roofline._RIVAL_MARKERS) == {*contenders.RIVALS, contenders.NATIVE_GRAPH}
+
+
 # -- trace -------------------------------------------------------------------------------------------------------------
 
 
@@ -327,8 +331,8 @@ def test_trace_events_by_hand():
         "native": Samples([10.0, 11.0, 12.0, 13.0], [0.4, 0.4, 0.4, 0.4]),
         "eager": Samples([10.5, 11.5, 12.5, 13.5], [0.1, 0.2, 0.3, 0.4]),
     }
-    split = StageSplit("A", "float32", 1, {"encode": 0.1, "block_linear": 0.25, "solver": 0.2})
-    events = trace_events([("A float32 batch 1", samples)], {"A float32 batch 1": split})
+    stages = {"encode": 0.1, "block_linear": 0.25, "solver": 0.2}
+    events = trace_events([CellResult("A", "float32", 1, samples=samples, stages=stages)])
     calls = [event for event in events if event["ph"] == "X"]
     times = [(e["name"], pytest.approx(e["ts"]), pytest.approx(e["dur"])) for e in calls if e["tid"] == 1]
     assert times == [
@@ -342,7 +346,7 @@ def test_trace_events_by_hand():
         ("solver", 1_350_000, 50_000),  # cut where the call ends
     ]
     assert {e["args"]["name"] for e in events if e["name"] == "thread_name"} == {"native", "eager"}
-    assert trace_events([], {})
+    assert trace_events([])
 
 
 # -- wrong input -------------------------------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ import torch
 from tensordict import TensorDict
 from torch import nn
 
-from zprl.rl.critic import EnsembleCritic, EnsembleMLP
+from zprl.rl.critic import EnsembleCritic, EnsembleCriticCfg, EnsembleMLP
 
 
 def alone(ensemble, member, layer_norm, activation):
@@ -33,7 +33,8 @@ def alone(ensemble, member, layer_norm, activation):
 @pytest.mark.parametrize(("layer_norm", "name", "activation"), [(False, "gelu", nn.GELU), (True, "tanh", nn.Tanh)])
 def test_members_are_networks_of_their_own(layer_norm, name, activation, bounded):
     torch.manual_seed(0)
-    ensemble = EnsembleMLP(4, 5, [16, 8], name, layer_norm, bounded).double()
+    cfg = EnsembleCriticCfg(num_members=4, hidden_dims=[16, 8], activation=name, layer_norm=layer_norm, bounded=bounded)
+    ensemble = EnsembleMLP(5, cfg).double()
     for parameter in [*ensemble.scales, *ensemble.shifts]:
         parameter.data += 0.3 * torch.randn_like(parameter)
     x = torch.randn(7, 5, dtype=torch.float64)
@@ -49,7 +50,7 @@ def test_members_are_networks_of_their_own(layer_norm, name, activation, bounded
 
 
 def test_a_members_gradient_is_its_own():
-    ensemble = EnsembleMLP(3, 2, [8], "elu", False, True)
+    ensemble = EnsembleMLP(2, EnsembleCriticCfg(num_members=3, hidden_dims=[8], activation="elu"))
     ensemble(torch.randn(5, 2))[1].sum().backward()
     for parameter in ensemble.parameters():
         assert parameter.grad is not None

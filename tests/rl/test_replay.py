@@ -6,7 +6,7 @@
 import pytest
 import torch
 
-from zprl.rl.replay import ReplayBuffer
+from zprl.rl.replay import ReplayBuffer, Transitions
 from zprl.utils.errors import ZprlError
 
 WORLDS = 3
@@ -33,7 +33,8 @@ def fill(replay, steps, start=0, ends=()):
                 following["policy"][world] = -1.0 - step
         outputs = torch.full((WORLDS, 2), 0.1 * step)
         rewards = step + torch.arange(WORLDS) / 10.0
-        replay.add(observations(100.0 * step), following, outputs, rewards, torch.full((WORLDS,), 0.97))
+        discounts = torch.full((WORLDS,), 0.97)
+        replay.add(Transitions(observations(100.0 * step), following, outputs, rewards, discounts))
 
 
 def stored(replay):

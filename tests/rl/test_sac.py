@@ -36,7 +36,7 @@ def make(members=5, **settings):
     obs = observe()
     distribution = {"class_name": "zprl.rl.distribution:SquashedGaussian"}
     actor = MLPModel(obs, GROUPS, "actor", DIMS, [16], obs_normalization=True, distribution_cfg=distribution)
-    critic = EnsembleCritic(obs, GROUPS, "critic", DIMS, members, [16], obs_normalization=True)
+    critic = EnsembleCritic(obs, GROUPS, "critic", DIMS, num_members=members, hidden_dims=[16])
     replay = ReplayBuffer(40, WORLDS, dict(obs), DIMS, "cpu")
     return SAC(actor, critic, replay, lambda seen, u: 2.0 * u, num_steps=2, gamma=GAMMA, **SETTINGS | settings)
 

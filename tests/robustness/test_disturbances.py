@@ -208,10 +208,13 @@ def test_no_strength_is_no_disturbance(name):
 
 
 def test_factors_say_what_they_change():
-    (function, params), *_ = ObjectMass(4.0).events(TARGETS).values()
-    assert (function, params["mass_distribution_params"]) == ("randomize_rigid_body_mass", (0.25, 4.0))
-    assert [p["static_friction_range"] for _, p in Friction(0.3).events(TARGETS).values()] == [(0.3, 0.6)] * 2
-    ((_, params),) = Gains(2.0).events(TARGETS).values()
+    (mass,) = ObjectMass(4.0).events(TARGETS).values()
+    assert mass.func.__name__ == "randomize_rigid_body_mass"
+    assert mass.params["mass_distribution_params"] == (0.25, 4.0)
+    frictions = Friction(0.3).events(TARGETS).values()
+    assert [term.params["static_friction_range"] for term in frictions] == [(0.3, 0.6)] * 2
+    (gains,) = Gains(2.0).events(TARGETS).values()
+    params = gains.params
     assert params["stiffness_distribution_params"] == params["damping_distribution_params"] == (0.5, 2.0)
     assert ObjectMass().changes_world
     assert not Undisturbed().changes_world
@@ -219,7 +222,7 @@ def test_factors_say_what_they_change():
 
 def entities(disturbance, targets):
     """Return what a disturbance changes as (name in the scene, bodies, joints), in order."""
-    changed = [params["asset_cfg"] for _, params in disturbance.events(targets).values()]
+    changed = [term.params["asset_cfg"] for term in disturbance.events(targets).values()]
     return [(entity.name, entity.body_names, entity.joint_names) for entity in changed]
 
 

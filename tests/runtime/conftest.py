@@ -43,7 +43,7 @@ def recording(models):
 @pytest.fixture(scope="session")
 def intact_bundle(tmp_path_factory, models, recording):
     """A bundle that no test changes."""
-    from zprl.rl.packed_actor import pack_actor
+    from zprl.rl.actor import pack_actor
 
     policy, actor, _ = models
     folder = tmp_path_factory.mktemp("bundle")

@@ -43,7 +43,7 @@ def test_replay(zprl_run, intact_bundle):
 
 
 def test_replay_of_a_squashed_actor(zprl_run, tmp_path):
-    from zprl.rl.packed_actor import pack_actor
+    from zprl.rl.actor import pack_actor
 
     squashed = {"class_name": "zprl.rl.distribution:SquashedGaussian", "last_layer_gain": 2.0}
     policy, actor, truth = make_models(squashed)

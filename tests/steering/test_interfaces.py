@@ -63,7 +63,9 @@ INTERFACES = {
 def test_zero_is_the_base_policy_and_outputs_are_clipped(cfg, noise):
     base = make(noise)
     steering = make_steering(cfg, base)
-    expected = base.policy.act_plain(OBS) if isinstance(steering, EmbeddingResidual) else base.policy.act(OBS)
+    expected = base.policy.act(OBS)
+    if isinstance(steering, EmbeddingResidual):
+        expected = base.policy.generate(base.policy.embed(OBS))
     assert torch.equal(chunk(steering), expected)
     assert torch.equal(chunk(steering, torch.zeros(6, steering.num_dims)), expected)
     one = torch.ones(6, steering.num_dims)

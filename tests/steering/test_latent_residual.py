@@ -15,10 +15,14 @@ from zprl.utils.errors import ZprlError
 SCALE = 0.6
 
 
+@pytest.fixture
+def policy():
+    return make_policy(initial_noise="zero")
+
+
 @pytest.fixture(params=["torch", "native"])
-def step(request):
+def step(request, policy):
     """Give a policy step with random weights, by both backends."""
-    policy = make_policy(initial_noise="zero")
     try:
         return make_policy_step(policy, request.param)
     except ZprlError as error:
@@ -26,8 +30,8 @@ def step(request):
 
 
 @pytest.fixture
-def steering(step):
-    return LatentResidual(LatentResidualCfg(scale=SCALE), base_of(step.policy, step))
+def steering(step, policy):
+    return LatentResidual(LatentResidualCfg(scale=SCALE), base_of(policy, step))
 
 
 @pytest.fixture
@@ -50,11 +54,11 @@ def test_no_output_and_zero_output_execute_the_base_policy(steering, step, obs):
     assert not torch.equal(chunk(steering, obs, torch.full((6, 4), 0.5)), base)
 
 
-def test_base_policy_is_that_of_the_module(steering, step, obs):
+def test_base_policy_is_that_of_the_module(steering, policy, obs):
     """What is steered is the policy through its bottleneck, on the latent's mean."""
-    mean, _ = step.policy.encode(obs)
-    normalised = step.policy.integrate(step.policy.decode(mean), torch.zeros(6, 8, 3))
-    expected = step.policy.action_normalizer.inverse(normalised).clamp(-1.0, 1.0)
+    mean, _ = policy.encode(obs)
+    normalised = policy.integrate(policy.decode(mean), torch.zeros(6, 8, 3))
+    expected = policy.action_normalizer.inverse(normalised).clamp(-1.0, 1.0)
     torch.testing.assert_close(chunk(steering, obs), expected, atol=1e-5, rtol=1e-5)
     torch.testing.assert_close(steering.features(plan(steering, obs))["latent"], mean, atol=1e-5, rtol=1e-5)
 
@@ -96,7 +100,7 @@ def test_metrics(steering):
 
 def test_the_first_actor_is_the_base_policy(steering, obs):
     """An actor with this project's distribution outputs zero for every observation, whatever its hidden layers are."""
-    from zprl.rl.model_cfg import model_arguments
+    from zprl.rl.actor import model_arguments
     from zprl.rl.runner_cfg import ZprlRunnerCfg
 
     cfg = ZprlRunnerCfg()

@@ -3,7 +3,7 @@
 
 import pytest
 
-from zprl.study.budget import Budget, common_budget, schedule
+from zprl.study.planning import Budget, common_budget, schedule
 
 PPO, SAC = 10_240, 2_048
 """Environment steps of an iteration with 256 worlds."""

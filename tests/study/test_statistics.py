@@ -5,7 +5,7 @@ import math
 
 import pytest
 
-from zprl.study.statistics import area_under_curve, mean_interval, steps_to_reach
+from zprl.study.results import area_under_curve, mean_interval, steps_to_reach
 
 
 def test_interval_of_three_seeds_by_hand():

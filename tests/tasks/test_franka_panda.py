@@ -48,7 +48,8 @@ def hand_pose(joints):
 
 
 def test_file_is_what_the_generator_writes(tmp_path):
-    from zprl.tasks.robots.assets import FRANKA_PANDA_USD, write_franka_panda
+    from zprl.tasks.robots.assets import FRANKA_PANDA_USD
+    from zprl.tasks.robots.assets.franka_panda import write_franka_panda
 
     written = write_franka_panda(tmp_path / "franka_panda.usda")
     assert written.read_text() == FRANKA_PANDA_USD.read_text(), "run `python tasks/robots/assets/franka_panda.py`"

@@ -35,8 +35,7 @@ from two_arms import LENGTH, RADIUS, STEP, TwoArms  # noqa: E402
 from zprl.data import Demonstration, save_demonstrations  # noqa: E402
 from zprl.deploy.bundle import Source, export_policy  # noqa: E402
 from zprl.deploy.load import open_bundle  # noqa: E402
-from zprl.evaluation.comparison import compare  # noqa: E402
-from zprl.evaluation.rollout import Evaluator  # noqa: E402
+from zprl.evaluation.rollout import Evaluator, compare  # noqa: E402
 from zprl.policies import FlowBasePolicy, load_policy, make_base_policy  # noqa: E402
 from zprl.rl.actor import load_actor  # noqa: E402
 from zprl.rl.checkpoint import SteeringCheckpoint, checkpoint_path, load_checkpoint  # noqa: E402

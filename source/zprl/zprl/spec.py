@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import torch
@@ -191,10 +191,15 @@ class TaskSpec:
         """
         return replace(self, groups=tuple(self.group(name, who="the policy") for name in groups))
 
+    @property
+    def vectors(self) -> tuple[Group, ...]:
+        """All groups but the images."""
+        return tuple(group for group in self.groups if not group.is_image)
+
     def find(self, feature: str) -> tuple[str, slice] | None:
         """Return the group that holds a state or privileged feature and its place there, or None."""
-        for group in self.groups:
-            if not group.is_image and feature in (places := group.slices()):
+        for group in self.vectors:
+            if feature in (places := group.slices()):
                 return group.name, places[feature]
         return None
 
@@ -244,28 +249,8 @@ class TaskSpec:
     # -- files
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain values, for JSON; a limit that does not exist is None."""
-        return {
-            "task": self.task,
-            "groups": [
-                {
-                    "name": group.name,
-                    "features": [{**vars(feature), "shape": list(feature.shape)} for feature in group.features],
-                }
-                for group in self.groups
-            ],
-            "actions": [
-                {
-                    "name": term.name,
-                    "low": [_finite_or_none(value) for value in term.low],
-                    "high": [_finite_or_none(value) for value in term.high],
-                    "idle": list(term.idle),
-                }
-                for term in self.actions
-            ],
-            "step_dt": self.step_dt,
-            "tracked": list(self.tracked),
-        }
+        """Return plain values, as JSON has them; a limit that does not exist is None."""
+        return _plain(asdict(self))
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> TaskSpec:
@@ -276,22 +261,13 @@ class TaskSpec:
             TypeError: If an entry has a wrong type.
             ValueError: If an entry has a wrong value.
         """
-        groups = tuple(
-            Group(
-                str(group["name"]),
-                tuple(
-                    Feature(
-                        str(f["name"]),
-                        tuple(int(n) for n in f["shape"]),
-                        str(f["kind"]),
-                        str(f["dtype"]),
-                        int(f["history"]),
-                    )
-                    for f in group["features"]
-                ),
+        groups = []
+        for group in values["groups"]:
+            features = (
+                Feature(str(f["name"]), tuple(map(int, f["shape"])), str(f["kind"]), str(f["dtype"]), int(f["history"]))
+                for f in group["features"]
             )
-            for group in values["groups"]
-        )
+            groups.append(Group(str(group["name"]), tuple(features)))
         actions = tuple(
             ActionTerm(
                 str(term["name"]),
@@ -301,7 +277,8 @@ class TaskSpec:
             )
             for term in values["actions"]
         )
-        return cls(str(values["task"]), groups, actions, float(values["step_dt"]), tuple(map(str, values["tracked"])))
+        tracked = tuple(map(str, values["tracked"]))
+        return cls(str(values["task"]), tuple(groups), actions, float(values["step_dt"]), tracked)
 
     # -- matching
 
@@ -317,8 +294,7 @@ class TaskSpec:
         Raises:
             ZprlError: If the tasks, the observations, the actions or the control periods differ.
         """
-        if other.task != self.task:
-            raise ZprlError(f"{what} belongs to task {other.task}, not to {self.task}; pass --task {other.task}.")
+        require_task(self.task, other.task, what)
         hint = "use the configuration it was made with or make it anew."
         for theirs in other.groups:
             ours = self.group(theirs.name, who=what)
@@ -341,6 +317,21 @@ class TaskSpec:
             )
 
 
+def require_task(task: str, theirs: str, what: str) -> None:
+    """Check that something made for a task is to be used in that one.
+
+    Args:
+        task: The task in which it is to be used.
+        theirs: The task that it was made for.
+        what: What it is, for the error message.
+
+    Raises:
+        ZprlError: If the tasks differ.
+    """
+    if theirs != task:
+        raise ZprlError(f"{what} belongs to task {theirs}, not to {task}; pass --task {theirs}.")
+
+
 def _listed(parts: Iterable[Feature | ActionTerm]) -> str:
     return ", ".join(map(str, parts))
 
@@ -349,5 +340,9 @@ def _limits(terms: Iterable[ActionTerm]) -> str:
     return ", ".join(f"{t} in [{list(t.low)}, {list(t.high)}] idling at {list(t.idle)}" for t in terms)
 
 
-def _finite_or_none(value: float) -> float | None:
-    return value if math.isfinite(value) else None
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _plain(item) for name, item in value.items()}
+    if isinstance(value, tuple):
+        return [_plain(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -3,5 +3,7 @@
 
 """Assets authored by this project, offline: no mesh, no network, no third-party licence."""
 
-from .franka_panda import FRANKA_PANDA_USD as FRANKA_PANDA_USD
-from .franka_panda import write_franka_panda as write_franka_panda
+from pathlib import Path
+
+FRANKA_PANDA_USD = Path(__file__).parent / "data" / "franka_panda.usda"
+"""The Franka Panda, as :mod:`zprl.tasks.robots.assets.franka_panda` writes it."""

@@ -22,9 +22,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+from pxr import Gf, Sdf, Usd, UsdGeom, UsdPhysics, UsdShade
+from scipy.spatial.transform import Rotation
 
-FRANKA_PANDA_USD = Path(__file__).parent / "data" / "franka_panda.usda"
-"""The authored asset."""
+from zprl.tasks.robots.assets import FRANKA_PANDA_USD
 
 Vec3 = tuple[float, float, float]
 
@@ -221,20 +222,9 @@ FRANKA_PANDA_LINKS: list[Link] = [
 """The robot, base first; every parent stands before its children."""
 
 
-def quaternion_from_rpy(rpy: Vec3) -> tuple[float, float, float, float]:
-    """Return the unit quaternion (w, x, y, z) of the rotation Rz(yaw) Ry(pitch) Rx(roll).
-
-    Args:
-        rpy: Roll, pitch, yaw [rad].
-    """
-    cr, cp, cy = (math.cos(a / 2) for a in rpy)
-    sr, sp, sy = (math.sin(a / 2) for a in rpy)
-    return (
-        cr * cp * cy + sr * sp * sy,
-        sr * cp * cy - cr * sp * sy,
-        cr * sp * cy + sr * cp * sy,
-        cr * cp * sy - sr * sp * cy,
-    )
+def _rotation(rpy: Vec3) -> Gf.Quatf:
+    """Return the rotation Rz(yaw) Ry(pitch) Rx(roll), from (roll, pitch, yaw) [rad]."""
+    return Gf.Quatf(*Rotation.from_euler("xyz", rpy).as_quat(scalar_first=True).tolist())
 
 
 def principal_inertia(inertia: tuple[float, ...]) -> tuple[np.ndarray, tuple[float, float, float, float]]:
@@ -271,13 +261,8 @@ def write_franka_panda(path: Path) -> Path:
     Returns:
         ``path``.
     """
-    from pxr import Gf, Sdf, Usd, UsdGeom, UsdPhysics, UsdShade
-
-    def quatf(q: tuple[float, float, float, float]) -> Gf.Quatf:
-        return Gf.Quatf(float(q[0]), float(q[1]), float(q[2]), float(q[3]))
-
     path.parent.mkdir(parents=True, exist_ok=True)
-    stage = Usd.Stage.CreateInMemory()
+    stage: Usd.Stage = Usd.Stage.CreateInMemory()  # type: ignore[assignment]
     UsdGeom.SetStageUpAxis(stage, UsdGeom.Tokens.z)
     UsdGeom.SetStageMetersPerUnit(stage, 1.0)
     UsdPhysics.SetStageKilogramsPerUnit(stage, 1.0)
@@ -308,7 +293,7 @@ def write_franka_panda(path: Path) -> Path:
 
     poses: dict[str, Gf.Matrix4d] = {}
     for link in FRANKA_PANDA_LINKS:
-        local = Gf.Matrix4d(Gf.Rotation(Gf.Quatd(quatf(quaternion_from_rpy(link.rpy)))), Gf.Vec3d(*link.pos))
+        local = Gf.Matrix4d(Gf.Rotation(Gf.Quatd(_rotation(link.rpy))), Gf.Vec3d(*link.pos))
         poses[link.name] = local if link.parent is None else local * poses[link.parent]
         body = UsdGeom.Xform.Define(stage, f"/Panda/{link.name}")
         body.AddTranslateOp().Set(poses[link.name].ExtractTranslation())
@@ -318,8 +303,8 @@ def write_franka_panda(path: Path) -> Path:
         moments, axes = principal_inertia(link.inertia)
         mass.CreateMassAttr(link.mass)
         mass.CreateCenterOfMassAttr(Gf.Vec3f(*link.com))
-        mass.CreateDiagonalInertiaAttr(Gf.Vec3f(*(float(m) for m in moments)))
-        mass.CreatePrincipalAxesAttr(quatf(axes))
+        mass.CreateDiagonalInertiaAttr(Gf.Vec3f(*moments.tolist()))
+        mass.CreatePrincipalAxesAttr(Gf.Quatf(*axes))
         for index, shape in enumerate(link.shapes):
             _write_shape(stage, f"/Panda/{link.name}/shape_{index}", shape, looks[shape.color])
         _write_joint(stage, link)
@@ -329,29 +314,23 @@ def write_franka_panda(path: Path) -> Path:
     return path
 
 
-def _write_shape(stage, path: str, shape: Shape, look) -> None:  # noqa: ANN001 - pxr types carry no stubs
-    from pxr import Gf, Sdf, UsdGeom, UsdPhysics, UsdShade
-
+def _write_shape(stage: Usd.Stage, path: str, shape: Shape, look: UsdShade.Material) -> None:
     if shape.kind == "box":
         geometry = UsdGeom.Cube.Define(stage, path)
         geometry.CreateSizeAttr(1.0)
-        scale = shape.size
-        extent = 0.5
-        geometry.CreateExtentAttr([(-extent, -extent, -extent), (extent, extent, extent)])
+        geometry.CreateExtentAttr([(-0.5, -0.5, -0.5), (0.5, 0.5, 0.5)])
     else:
         radius, height = shape.size
         geometry = (UsdGeom.Capsule if shape.kind == "capsule" else UsdGeom.Cylinder).Define(stage, path)
         geometry.CreateRadiusAttr(radius)
         geometry.CreateHeightAttr(height)
         geometry.CreateAxisAttr(UsdGeom.Tokens.z)
-        scale = None
         half = height / 2 + (radius if shape.kind == "capsule" else 0.0)
         geometry.CreateExtentAttr([(-radius, -radius, -half), (radius, radius, half)])
     geometry.AddTranslateOp().Set(Gf.Vec3d(*shape.pos))
-    q = quaternion_from_rpy(shape.rpy)
-    geometry.AddOrientOp().Set(Gf.Quatf(q[0], q[1], q[2], q[3]))
-    if scale is not None:
-        geometry.AddScaleOp().Set(Gf.Vec3f(*scale))
+    geometry.AddOrientOp().Set(_rotation(shape.rpy))
+    if shape.kind == "box":
+        geometry.AddScaleOp().Set(Gf.Vec3f(*shape.size))
     geometry.CreateDisplayColorAttr([Gf.Vec3f(*shape.color)])
     prim = geometry.GetPrim()
     UsdShade.MaterialBindingAPI.Apply(prim).Bind(look)
@@ -369,34 +348,27 @@ def _write_shape(stage, path: str, shape: Shape, look) -> None:  # noqa: ANN001 
         UsdShade.MaterialBindingAPI(prim).Bind(look, UsdShade.Tokens.weakerThanDescendants, "physics")
 
 
-def _write_joint(stage, link: Link) -> None:  # noqa: ANN001 - pxr types carry no stubs
-    from pxr import Gf, UsdPhysics
-
-    name = link.joint.name if link.joint else f"{link.name}_fixed"
-    path = f"/Panda/joints/{name}"
-    q = quaternion_from_rpy(link.rpy)
+def _write_joint(stage: Usd.Stage, link: Link) -> None:
+    path = f"/Panda/joints/{link.joint.name if link.joint else f'{link.name}_fixed'}"
+    revolute = link.joint is not None and link.joint.kind == "revolute"
     if link.joint is None:
         joint = UsdPhysics.FixedJoint.Define(stage, path)
-    elif link.joint.kind == "revolute":
-        joint = UsdPhysics.RevoluteJoint.Define(stage, path)
-        joint.CreateAxisAttr("Z")
-        joint.CreateLowerLimitAttr(math.degrees(link.joint.limits[0]))
-        joint.CreateUpperLimitAttr(math.degrees(link.joint.limits[1]))
     else:
-        joint = UsdPhysics.PrismaticJoint.Define(stage, path)
-        joint.CreateAxisAttr("Y")
-        joint.CreateLowerLimitAttr(link.joint.limits[0])
-        joint.CreateUpperLimitAttr(link.joint.limits[1])
+        joint = (UsdPhysics.RevoluteJoint if revolute else UsdPhysics.PrismaticJoint).Define(stage, path)
+        joint.CreateAxisAttr("Z" if revolute else "Y")
+        lower, upper = map(math.degrees, link.joint.limits) if revolute else link.joint.limits
+        joint.CreateLowerLimitAttr(lower)
+        joint.CreateUpperLimitAttr(upper)
     if link.parent is not None:
         joint.CreateBody0Rel().SetTargets([f"/Panda/{link.parent}"])
     joint.CreateBody1Rel().SetTargets([f"/Panda/{link.name}"])
-    joint.CreateLocalPos0Attr(Gf.Vec3f(*(float(v) for v in link.pos)))
-    joint.CreateLocalRot0Attr(Gf.Quatf(q[0], q[1], q[2], q[3]))
+    joint.CreateLocalPos0Attr(Gf.Vec3f(*map(float, link.pos)))
+    joint.CreateLocalRot0Attr(_rotation(link.rpy))
     joint.CreateLocalPos1Attr(Gf.Vec3f(0.0, 0.0, 0.0))
     joint.CreateLocalRot1Attr(Gf.Quatf(1.0, 0.0, 0.0, 0.0))
     if link.joint is not None:
         # The drive exists so that actuators can set its gains; the asset itself stays passive.
-        drive = UsdPhysics.DriveAPI.Apply(joint.GetPrim(), "angular" if link.joint.kind == "revolute" else "linear")
+        drive = UsdPhysics.DriveAPI.Apply(joint.GetPrim(), "angular" if revolute else "linear")
         drive.CreateTypeAttr("force")
         drive.CreateMaxForceAttr(link.joint.effort)
         drive.CreateStiffnessAttr(0.0)

@@ -8,36 +8,22 @@ Example: python scripts/benchmark_physics.py --task Zprl-Lift-Franka --training 
 
 from __future__ import annotations
 
-import argparse
 from dataclasses import dataclass
 from pathlib import Path
 
-from zprl.commands.options import Command, positive_int
+from zprl.commands.options import Command
+from zprl.utils.arguments import option, positive_int
 
 
 @dataclass(frozen=True, kw_only=True)
 class BenchmarkPhysicsOptions:
     """Options of the command."""
 
-    engines: tuple[str, ...]
-    """Physics presets, or "mujoco:N" for N threads."""
-    task: str
-    """Task id."""
-    num_envs: int = 256
-    """Number of worlds."""
-    rounds: int = 3
-    """Measurements of each engine."""
-    training: str | None = None
-    """Base policy with which learning is measured too: "latest", a file, or None for none."""
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add an argument for each of :class:`BenchmarkPhysicsOptions`."""
-    parser.add_argument("engines", nargs="+", metavar="ENGINE", help="physics preset, or mujoco:N for N threads")
-    parser.add_argument("--task", required=True, help="task id")
-    parser.add_argument("--num_envs", type=positive_int, help="number of parallel worlds")
-    parser.add_argument("--rounds", type=positive_int, help="measurements of each engine")
-    parser.add_argument("--training", metavar="latest|PATH", help="also learn, steering this base policy")
+    engines: tuple[str, ...] = option("physics preset, or mujoco:N for N threads", nargs="+", metavar="ENGINE")
+    task: str = option("task id")
+    num_envs: int = option("number of parallel worlds", 256, type=positive_int)
+    rounds: int = option("measurements of each engine", 3, type=positive_int)
+    training: str | None = option("also learn, steering this base policy", None, metavar="latest|PATH")
 
 
 def run(options: BenchmarkPhysicsOptions) -> None:
@@ -52,4 +38,4 @@ def run(options: BenchmarkPhysicsOptions) -> None:
     print(benchmark_table(rates))
 
 
-COMMAND = Command(__doc__, BenchmarkPhysicsOptions, add_arguments, run, takes_overrides=False)
+COMMAND = Command(__doc__, BenchmarkPhysicsOptions, run, takes_overrides=False)

@@ -8,37 +8,25 @@ Example: python scripts/collect_demos.py --task Zprl-Lift-Franka --num_demos 100
 
 from __future__ import annotations
 
-import argparse
 from dataclasses import dataclass
 from pathlib import Path
 
-from zprl.commands.options import Command, TaskOptions, add_task_arguments, positive_int
+from zprl.commands.options import Command, TaskOptions
+from zprl.utils.arguments import option, positive_int, seed_int
 
 
 @dataclass(frozen=True, kw_only=True)
 class CollectDemosOptions(TaskOptions):
     """Options of the command."""
 
-    seed: int = 0
-    """Seed of the initial states and the expert's errors."""
-    num_demos: int = 100
-    """Number of episodes."""
-    quality: str = "mixed"
-    """"mixed" or "expert"."""
-    dataset_file: Path | None = None
-    """File to write, or None for the one of the settings."""
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add an argument for each of :class:`CollectDemosOptions`."""
-    add_task_arguments(parser)
-    parser.add_argument("--num_demos", type=positive_int, help="episodes (default: %(default)s)")
-    parser.add_argument(
-        "--quality",
+    seed: int = option("seed of the run", 0, type=seed_int)
+    num_demos: int = option("episodes (default: %(default)s)", 100, type=positive_int)
+    quality: str = option(
+        "mixed errs in grasp place, actions and speed; expert does not (default: %(default)s)",
+        "mixed",
         choices=("mixed", "expert"),
-        help="mixed errs in grasp place, actions and speed; expert does not (default: %(default)s)",
     )
-    parser.add_argument("--dataset_file", type=Path, metavar="F", help="file to write (default: below datasets/)")
+    dataset_file: Path | None = option("file to write (default: below datasets/)", None, metavar="F")
 
 
 def run(options: CollectDemosOptions, overrides: list[str]) -> Path:
@@ -51,8 +39,8 @@ def run(options: CollectDemosOptions, overrides: list[str]) -> Path:
     cfg.num_demos, cfg.quality, cfg.seed = options.num_demos, options.quality, options.seed
     path = options.dataset_file or dataset_path(session)
     with session.launched(options.viz):
-        collect(session, path, options.num_demos, options.quality, options.seed)
+        collect(session, path)
     return path
 
 
-COMMAND = Command(__doc__, CollectDemosOptions, add_arguments, run)
+COMMAND = Command(__doc__, CollectDemosOptions, run)

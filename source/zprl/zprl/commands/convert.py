@@ -10,29 +10,19 @@ Example: python scripts/convert.py logs/rsl_rl/EXPERIMENT/RUN/model_100.pt
 
 from __future__ import annotations
 
-import argparse
 from dataclasses import dataclass
 from pathlib import Path
 
 from zprl.commands.options import Command
+from zprl.utils.arguments import option
 
 
 @dataclass(frozen=True, kw_only=True)
 class ConvertOptions:
     """Options of the command."""
 
-    files: tuple[Path, ...]
-    """Old files."""
-    output: Path | None = None
-    """Folder to write to, or None for that of each old file."""
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add an argument for each of :class:`ConvertOptions`."""
-    parser.add_argument("files", nargs="+", type=Path, metavar="PATH", help="model_N.pt or base_policy.pt to convert")
-    parser.add_argument(
-        "--output", type=Path, metavar="DIR", help="folder to write to (default: that of each old file)"
-    )
+    files: tuple[Path, ...] = option("model_N.pt or base_policy.pt to convert", nargs="+", metavar="PATH")
+    output: Path | None = option("folder to write to (default: that of each old file)", None, metavar="DIR")
 
 
 def run(options: ConvertOptions) -> None:
@@ -43,4 +33,4 @@ def run(options: ConvertOptions) -> None:
         convert(path, options.output)
 
 
-COMMAND = Command(__doc__, ConvertOptions, add_arguments, run, takes_overrides=False)
+COMMAND = Command(__doc__, ConvertOptions, run, takes_overrides=False)

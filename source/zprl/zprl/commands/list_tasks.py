@@ -8,23 +8,17 @@ Example: python scripts/list_tasks.py --keyword Lift
 
 from __future__ import annotations
 
-import argparse
 from dataclasses import dataclass
 
 from zprl.commands.options import Command
+from zprl.utils.arguments import option
 
 
 @dataclass(frozen=True, kw_only=True)
 class ListTasksOptions:
     """Options of the command."""
 
-    keyword: str = "Zprl"
-    """What the ids of the listed tasks contain."""
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add an argument for each of :class:`ListTasksOptions`."""
-    parser.add_argument("--keyword", help="show the tasks whose id contains this (default: %(default)s)")
+    keyword: str = option("show the tasks whose id contains this (default: %(default)s)", "Zprl")
 
 
 def run(options: ListTasksOptions) -> None:
@@ -34,4 +28,4 @@ def run(options: ListTasksOptions) -> None:
     print(list_tasks(options.keyword))
 
 
-COMMAND = Command(__doc__, ListTasksOptions, add_arguments, run, takes_overrides=False)
+COMMAND = Command(__doc__, ListTasksOptions, run, takes_overrides=False)

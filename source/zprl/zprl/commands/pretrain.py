@@ -8,28 +8,19 @@ Example: python scripts/pretrain.py --task Zprl-Lift-Franka --dataset_file demos
 
 from __future__ import annotations
 
-import argparse
 from dataclasses import dataclass
 from pathlib import Path
 
-from zprl.commands.options import Command, TaskOptions, add_task_arguments
+from zprl.commands.options import Command, TaskOptions
+from zprl.utils.arguments import option
 
 
 @dataclass(frozen=True, kw_only=True)
 class PretrainOptions(TaskOptions):
     """Options of the command."""
 
-    dataset_file: Path | None = None
-    """Demonstrations, or None for those of the settings, which are collected if they are not there."""
-    output: Path | None = None
-    """File to write, or None for the one of the settings."""
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add an argument for each of :class:`PretrainOptions`."""
-    add_task_arguments(parser)
-    parser.add_argument("--dataset_file", type=Path, metavar="F", help="demonstrations (default: collect them)")
-    parser.add_argument("--output", type=Path, metavar="PATH", help="file to write (default: below logs/base_policy/)")
+    dataset_file: Path | None = option("demonstrations (default: collect them)", None, metavar="F")
+    output: Path | None = option("file to write (default: below logs/base_policy/)", None, metavar="PATH")
 
 
 def run(options: PretrainOptions, overrides: list[str]) -> Path:
@@ -50,4 +41,4 @@ def run(options: PretrainOptions, overrides: list[str]) -> Path:
     return path
 
 
-COMMAND = Command(__doc__, PretrainOptions, add_arguments, run)
+COMMAND = Command(__doc__, PretrainOptions, run)

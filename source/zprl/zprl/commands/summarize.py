@@ -8,34 +8,26 @@ Example: python scripts/summarize.py logs/rsl_rl/EXPERIMENT/2026-* --figure lear
 
 from __future__ import annotations
 
-import argparse
 from dataclasses import dataclass
 from pathlib import Path
 
 from zprl.commands.options import Command
+from zprl.utils.arguments import option
 
 
 @dataclass(frozen=True, kw_only=True)
 class SummarizeOptions:
     """Options of the command."""
 
-    runs: tuple[Path, ...]
-    """Folders of finished runs of one task."""
-    figure: Path | None = None
-    """PNG to write, or None."""
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add an argument for each of :class:`SummarizeOptions`."""
-    parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="folder of a finished run")
-    parser.add_argument("--figure", type=Path, metavar="PNG", help="figure to write")
+    runs: tuple[Path, ...] = option("folder of a finished run", nargs="+", metavar="RUN")
+    figure: Path | None = option("figure to write", None, metavar="PNG")
 
 
 def run(options: SummarizeOptions) -> None:
     """Draw and print."""
-    from zprl.evaluation.summary import summarize
+    from zprl.evaluation.report import summarize
 
     print(summarize(options.runs, options.figure))
 
 
-COMMAND = Command(__doc__, SummarizeOptions, add_arguments, run, takes_overrides=False)
+COMMAND = Command(__doc__, SummarizeOptions, run, takes_overrides=False)

@@ -8,11 +8,11 @@ Example: python scripts/trace_rollout.py --task Zprl-Lift-Franka --device cuda:0
 
 from __future__ import annotations
 
-import argparse
 from dataclasses import dataclass
 from pathlib import Path
 
-from zprl.commands.options import Command, TaskOptions, add_task_arguments, positive_int
+from zprl.commands.options import Command, TaskOptions
+from zprl.utils.arguments import option, positive_int
 from zprl.utils.errors import ZprlError
 
 
@@ -20,23 +20,10 @@ from zprl.utils.errors import ZprlError
 class TraceRolloutOptions(TaskOptions):
     """Options of the command."""
 
-    num_envs: int | None = None
-    """Number of worlds, or None for the task's own."""
-    base: Path | None = None
-    """Base policy, or None for the task's newest."""
-    chunks: int = 8
-    """Chunks to trace."""
-    trace: Path | None = None
-    """File for the trace, or None."""
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add an argument for each of :class:`TraceRolloutOptions`."""
-    add_task_arguments(parser)
-    parser.add_argument("--num_envs", type=positive_int, help="number of parallel worlds")
-    parser.add_argument("--base", type=Path, metavar="PATH", help="base policy (default: the task's newest)")
-    parser.add_argument("--chunks", type=positive_int, help="chunks to trace (default: %(default)s)")
-    parser.add_argument("--trace", type=Path, metavar="FILE", help="write a trace for chrome://tracing")
+    num_envs: int | None = option("number of parallel worlds", None, type=positive_int)
+    base: Path | None = option("base policy (default: the task's newest)", None, metavar="PATH")
+    chunks: int = option("chunks to trace (default: %(default)s)", 8, type=positive_int)
+    trace: Path | None = option("write a trace for chrome://tracing", None, metavar="FILE")
 
 
 def run(options: TraceRolloutOptions, overrides: list[str]) -> dict[str, int]:
@@ -72,4 +59,4 @@ def run(options: TraceRolloutOptions, overrides: list[str]) -> dict[str, int]:
     return waits
 
 
-COMMAND = Command(__doc__, TraceRolloutOptions, add_arguments, run)
+COMMAND = Command(__doc__, TraceRolloutOptions, run)

@@ -9,14 +9,14 @@ In several processes: torchrun --nproc_per_node=2 scripts/train.py --task Zprl-L
 
 from __future__ import annotations
 
-import argparse
 import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from zprl.commands.options import Command, TaskOptions, add_task_arguments, positive_int
+from zprl.commands.options import Command, TaskOptions
 from zprl.utils import processes
+from zprl.utils.arguments import option, positive_int
 from zprl.utils.errors import ZprlError
 
 if TYPE_CHECKING:
@@ -30,37 +30,14 @@ if TYPE_CHECKING:
 class TrainOptions(TaskOptions):
     """Options of the command."""
 
-    method: str | None = None
-    """What is learned, or None for the default or the checkpoint's."""
-    algo: str | None = None
-    """The learner, "ppo" or "sac", or None for the default or the checkpoint's."""
-    num_envs: int | None = None
-    """Number of worlds of all processes, or None for the task's own."""
-    max_iterations: int | None = None
-    """Iterations in total, or None for the configuration's."""
-    base: Path | None = None
-    """Base policy to steer, or None to train it if it is not there."""
-    dataset_file: Path | None = None
-    """Demonstrations, or None to collect them if they are not there."""
-    run_dir: Path | None = None
-    """Folder of the run, or None for a new one below logs/rsl_rl/."""
-    checkpoint: str | None = None
-    """Checkpoint to continue from, "latest" or a file, or None."""
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add an argument for each of :class:`TrainOptions`."""
-    add_task_arguments(parser)
-    parser.add_argument("--method", metavar="NAME", help="what is learned (default: zprl); docs/methods.md")
-    parser.add_argument("--algo", metavar="ppo|sac", help="the learner (default: ppo)")
-    parser.add_argument("--num_envs", type=positive_int, help="number of worlds, of all processes")
-    parser.add_argument("--max_iterations", type=positive_int, help="iterations in total, also when continuing")
-    parser.add_argument("--base", type=Path, metavar="PATH", help="base policy to steer instead of training one")
-    parser.add_argument("--dataset_file", type=Path, metavar="F", help="demonstrations instead of collecting them")
-    parser.add_argument(
-        "--run_dir", type=Path, metavar="DIR", help="folder of the run (default: a new one below logs/rsl_rl/)"
-    )
-    parser.add_argument("--checkpoint", metavar="latest|PATH", help="checkpoint to continue from")
+    method: str | None = option("what is learned (default: zprl); docs/methods.md", None, metavar="NAME")
+    algo: str | None = option("the learner (default: ppo)", None, metavar="ppo|sac")
+    num_envs: int | None = option("number of worlds, of all processes", None, type=positive_int)
+    max_iterations: int | None = option("iterations in total, also when continuing", None, type=positive_int)
+    base: Path | None = option("base policy to steer instead of training one", None, metavar="PATH")
+    dataset_file: Path | None = option("demonstrations instead of collecting them", None, metavar="F")
+    run_dir: Path | None = option("folder of the run (default: a new one below logs/rsl_rl/)", None, metavar="DIR")
+    checkpoint: str | None = option("checkpoint to continue from", None, metavar="latest|PATH")
 
 
 def run(options: TrainOptions, overrides: list[str]) -> dict[str, Any]:
@@ -75,20 +52,17 @@ def run(options: TrainOptions, overrides: list[str]) -> dict[str, Any]:
     from zprl.rl.methods import DEFAULT_ALGORITHM, DEFAULT_METHOD
     from zprl.runs.find import find_checkpoint
     from zprl.runs.session import TaskSession
+    from zprl.spec import require_task
 
     start = time.perf_counter()
     method, algorithm = options.method or DEFAULT_METHOD, options.algo or DEFAULT_ALGORITHM
     checkpoint = None
     if options.checkpoint is not None:
         checkpoint = find_checkpoint(options.checkpoint, options.task, overrides)
-        for option, given, theirs in (
-            ("--method", options.method, checkpoint.method),
-            ("--algo", options.algo, checkpoint.algorithm),
-        ):
-            if given not in (None, theirs):
-                raise ZprlError(
-                    f"the checkpoint {checkpoint.path} is of {option} {theirs}, not {given}; drop {option}."
-                )
+        given = {"--method": (options.method, checkpoint.method), "--algo": (options.algo, checkpoint.algorithm)}
+        for name, (ours, theirs) in given.items():
+            if ours not in (None, theirs):
+                raise ZprlError(f"the checkpoint {checkpoint.path} is of {name} {theirs}, not {ours}; drop {name}.")
         algorithm = checkpoint.algorithm
     _check_processes(algorithm, checkpoint)
     device = processes.own_device(options.device)
@@ -96,12 +70,7 @@ def run(options: TrainOptions, overrides: list[str]) -> dict[str, Any]:
         options.task, device, overrides, options.num_envs, options.seed, method, algorithm, checkpoint
     )
     if checkpoint is not None:
-        path = checkpoint.path
-        if checkpoint.spec.task != options.task:
-            raise ZprlError(
-                f"the checkpoint {path} belongs to task {checkpoint.spec.task}, not to {options.task}; pass --task "
-                f"{checkpoint.spec.task}."
-            )
+        require_task(options.task, checkpoint.spec.task, f"the checkpoint {checkpoint.path}")
         if options.base is not None or options.dataset_file is not None:
             raise ZprlError("--checkpoint continues a run with its own base policy; drop --base and --dataset_file.")
         session.take_over_run(checkpoint)
@@ -112,10 +81,10 @@ def run(options: TrainOptions, overrides: list[str]) -> dict[str, Any]:
     _check_shares(session)
     run_dir = _chosen_run_dir(options.run_dir, checkpoint)
     with session.launched(options.viz), processes.joined(session.device):
-        base = None
-        if checkpoint is None:
-            base = processes.first_then_others(lambda: _base_policy(session, options.base, options.dataset_file))
-        return _train(session, base, checkpoint, run_dir, start)
+        source = checkpoint or processes.first_then_others(
+            lambda: _base_policy(session, options.base, options.dataset_file)
+        )
+        return _train(session, source, run_dir, start)
 
 
 def _chosen_run_dir(run_dir: Path | None, checkpoint: SteeringCheckpoint | None) -> Path | None:
@@ -182,73 +151,62 @@ def _base_policy(session: TaskSession, base: Path | None, dataset_file: Path | N
     return base
 
 
-def _configure_worlds(cfg: ManagerBasedRLEnvCfg, algorithm: str) -> None:
-    """Adapt an environment to the learner and to this process."""
-    if algorithm == "sac":
-        cfg.compute_final_obs = True  # what an episode ends with, which a replay buffer stores
-    # What is drawn once, when worlds are made, differs between the processes.
-    cfg.seed = (cfg.seed + processes.rank()) % 2**31  # type: ignore[operator]
-
-
 def _train(
-    session: TaskSession,
-    base: Path | None,
-    checkpoint: SteeringCheckpoint | None,
-    run_dir: Path | None,
-    start: float,
+    session: TaskSession, source: SteeringCheckpoint | Path, run_dir: Path | None, start: float
 ) -> dict[str, Any]:
+    """Continue a checkpoint, or steer the base policy of a file."""
     from zprl.evaluation.report import result_table
     from zprl.policies import make_base_policy
     from zprl.rl.trainer import SteeringTrainer
     from zprl.runs import paths
     from zprl.runs.base_policy import check_bottleneck, load_base
-    from zprl.runs.manifest import write_run_files
+
+    def configure(cfg: ManagerBasedRLEnvCfg) -> None:
+        if session.agent_cfg.algo == "sac":
+            cfg.compute_final_obs = True  # what an episode ends with, which a replay buffer stores
+        # What is drawn once, when worlds are made, differs between the processes.
+        cfg.seed = (cfg.seed + processes.rank()) % 2**31  # type: ignore[operator]
 
     num_envs = processes.share(session.env_cfg.scene.num_envs, "--num_envs")
-    with session.environment(num_envs, lambda cfg: _configure_worlds(cfg, session.agent_cfg.algo)) as env:
-        if checkpoint is not None:
-            env.spec.require_match(checkpoint.spec, f"the checkpoint {checkpoint.path}")
-            policy, meta, file = session.take_over_policy(checkpoint), checkpoint.policy_meta, checkpoint.base
-        else:
-            assert base is not None
-            (policy, meta), file = load_base(session, base, env.spec), base
+    with session.environment(num_envs, configure) as env:
+        policy, meta = load_base(session, source, env.spec)
+        file = source if isinstance(source, Path) else source.base
 
-            def check_once() -> None:
-                if not file.with_suffix(".json").is_file():
-                    check_bottleneck(env, policy, meta, session.agent_cfg.evaluation, file)
+        def check_once() -> None:
+            if not file.with_suffix(".json").is_file():
+                check_bottleneck(env, policy, meta, session.agent_cfg.evaluation, file)
 
+        if isinstance(source, Path):
             processes.first_then_others(check_once)
-        if run_dir is None:
+        folder = run_dir
+        if folder is None:
             new = paths.new_run_dir(session.agent_cfg.experiment_name, session.agent_cfg.run_name)
-            folder: Path = processes.gather(new)[0]
-        else:
-            folder = run_dir
+            folder = processes.gather(new)[0]
         base_policy = make_base_policy(policy, meta, session.device)
         settings = {"physics": session.physics, "device": session.device}
         trainer = SteeringTrainer(env, base_policy, file, session.agent_cfg, folder, settings)
-        if checkpoint is not None:
-            trainer.resume(checkpoint)
-            print(f"continuing {checkpoint.path} at {trainer.runner.env_steps:,} env steps")
-        else:
+        if isinstance(source, Path):
             if processes.is_first():
-                write_run_files(folder, session)  # now that nothing refuses the settings any more
+                session.write_run_files(folder)  # now that nothing refuses the settings any more
             print(f"run: {folder}")
+        else:
+            trainer.resume(source)
+            print(f"continuing {source.path} at {trainer.runner.env_steps:,} env steps")
         print(
             f"{session.agent_cfg.algo.upper()} learns {trainer.steering.describe()}; policy step on "
             f"{base_policy.backend}, initial noise {base_policy.initial_noise}"
         )
-        steered = trainer.train()
-        result = trainer.result(steered)
+        result = trainer.result(trainer.train())
         result["total_minutes"] = (time.perf_counter() - start) / 60.0
         trainer.write_result(result)
     print()
     print(result_table(result))
-    print(time_table(result))
+    print(_time_table(result))
     print(f"files: {folder}/ (learning_curve.png, result.json, checkpoints, TensorBoard)")
     return result
 
 
-def time_table(result: dict[str, Any]) -> str:
+def _time_table(result: dict[str, Any]) -> str:
     """Return two lines on where the time went."""
     split = ", ".join(f"{name} {100 * share:.1f}%" for name, share in result["time_split"].items())
     rate, bare = result["training_steps_per_second"], result["bare_steps_per_second"]
@@ -262,7 +220,6 @@ def time_table(result: dict[str, Any]) -> str:
 COMMAND = Command(
     __doc__,
     TrainOptions,
-    add_arguments,
     run,
     after_interrupt="continue with --checkpoint latest",
     in_several_processes=True,

@@ -28,7 +28,7 @@ _EXPORT_RECORDS = re.compile(
     r"|data/weights/weight_\d+|data/constants/tensor_\d+|extra/[\w.]+"
     r"|archive_format|archive_version|byteorder|version|\.data/(version|serialization_id)"
 )
-"""Records of an archive that :class:`zprl.deploy.formats.torch_export.TorchExport` wrote."""
+"""Records of an archive that :data:`zprl.deploy.formats.torch_files.TORCH_EXPORT` wrote."""
 
 _WORD = re.compile(r"[\w.]*", re.ASCII)
 _TORCH_VERSION = re.compile(r"[\w.+]*", re.ASCII)
@@ -46,9 +46,6 @@ _SCRIPT_NAMESPACES = re.compile(r"\bops\.(?!(prim|aten|zprl)\.)\w+")
 
 def checked_torch_export(path: Path) -> io.BytesIO:
     """Return the content of a torch.export archive that is safe to load.
-
-    Args:
-        path: The file.
 
     Raises:
         ZprlError: If it cannot be read, or holds anything but tensors and a graph of PyTorch's own operators.
@@ -80,9 +77,6 @@ def checked_torch_export(path: Path) -> io.BytesIO:
 
 def check_torchscript(path: Path) -> None:
     """Check that a TorchScript file only calls operators that compute.
-
-    Args:
-        path: The file.
 
     Raises:
         ZprlError: If it cannot be read, or its code may do anything else.

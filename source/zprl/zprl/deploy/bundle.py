@@ -15,12 +15,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from torch import Tensor
 
 from zprl.deploy import verify
 from zprl.deploy.contract import CONTRACT_FILE, GOLDEN_FILE, Contract, write_contract
 from zprl.deploy.contract_parts import BundleFile
-from zprl.deploy.describe import build_contract, describe_origin
+from zprl.deploy.describe import build_contract
 from zprl.deploy.formats import FORMATS
 from zprl.deploy.golden import Recording, record_episodes
 from zprl.deploy.source import Source as Source
@@ -28,7 +27,7 @@ from zprl.envs.description import describe_env
 from zprl.envs.task_env import TaskEnv
 from zprl.policies.native.library import multiplies_bfloat16
 from zprl.utils.errors import ZprlError
-from zprl.utils.files import atomic_write, checksum, load_json
+from zprl.utils.files import atomic_write, checksum
 
 RECORDING_WORLDS = 8
 RECORDING_SEED = 300_000
@@ -82,18 +81,15 @@ def export_policy(
     check_output(output, force)
     kinds = runnable_kinds(source, list(kinds), precision)
     env.spec.require_match(source.spec, f"the policy {source.path}")
-    recording, contract = describe(source, env, seed)
+    reference = source.reference()
+    recording = record_episodes(env, source, reference, seed)
+    contract = build_contract(source, describe_env(env), reference, recording)
     errors = write_bundle(output, source, contract, recording, kinds, precision)
     return Exported(output, contract, recording, errors)
 
 
 def runnable_kinds(source: Source, kinds: list[str], precision: str) -> list[str]:
     """Leave out what runs on our own core if that does not know the policy's parts, with one line on stderr.
-
-    Args:
-        source: The policy.
-        kinds: Formats.
-        precision: "float32" or "bfloat16".
 
     Raises:
         ZprlError: If nothing is left, or this processor cannot run the precision.
@@ -117,34 +113,8 @@ def runnable_kinds(source: Source, kinds: list[str], precision: str) -> list[str
     return kinds
 
 
-def describe(source: Source, env: TaskEnv, seed: int = RECORDING_SEED) -> tuple[Recording, Contract]:
-    """Record episodes of a policy and describe it.
-
-    Args:
-        source: The policy.
-        env: An environment of its task.
-        seed: Seed of the recorded episodes.
-    """
-    reference, checkpoint = source.reference(), source.checkpoint
-    recording = record_episodes(env, source.spec, reference, source.base.execute_steps, seed)
-    result = source.path.with_name("result.json")
-    evaluation = load_json(result, "result") if checkpoint is not None and result.is_file() else None
-    if evaluation is not None:
-        evaluation.pop("history", None)
-    origin = describe_origin(
-        source.path,
-        checkpoint.env_steps if checkpoint else 0,
-        checkpoint.settings.get("physics") if checkpoint else None,
-    )
-    return recording, build_contract(source, describe_env(env), reference, recording, origin, evaluation)
-
-
 def check_output(path: Path, force: bool) -> Path:
-    """Check that a bundle can be written to a folder.
-
-    Args:
-        path: The folder; it may exist only if it is empty, or with ``force``.
-        force: Whether a bundle that is there is replaced.
+    """Check that a bundle can be written to a folder, which may exist if it is empty, or with ``force`` holds a bundle.
 
     Raises:
         ZprlError: If it cannot.
@@ -188,37 +158,31 @@ def write_bundle(
     place = Path(tempfile.mkdtemp(prefix=f".{output.name}.", suffix=".tmp", dir=output.parent))
     try:
         place.chmod(0o755)
-        cases = make_cases(source, recording)
+        cases = _make_cases(source, recording)
         if cases.rms == 0.0:
             raise ZprlError(f"the policy {source.path} puts out zeros alone, which prove nothing; train it.")
-        python = verify.FormatError(
-            "Python policy", *_errors(cases.python.double() - cases.truth), rows=0.0, python=0.0
-        )
-        limits = {name: verify.tolerance(contract, name, cases.rms) for name in ("float32", "bfloat16")}
-        files: dict[str, BundleFile] = {}
-        for kind in dict.fromkeys(kinds):
+        kinds, files = list(dict.fromkeys(kinds)), {}
+        for kind in kinds:
             form = FORMATS[kind]
             used = precision if form.native else "float32"
-            content = form.write(source, used, contract)
-            files[form.file] = _add(place / form.file, content, kind, form.needs, used, limits[used])
+            content, limit = form.write(source, used, contract), verify.tolerance(contract, used, cases.rms)
+            files[form.file] = _add(place / form.file, content, kind, form.needs, used, limit)
         golden = recording.to_bytes()
         files[GOLDEN_FILE] = _add(place / GOLDEN_FILE, golden, "golden", "NumPy or zprl_runtime", "float32", None)
-        write_contract(place, dataclasses.replace(contract, files=files))
-        measured = verify.measure_in_fresh_process(place, list(dict.fromkeys(kinds)), cases)
-        for error in measured:
-            file = files[FORMATS[error.kind].file]
-            problem = verify.broken_rule(error, contract, file.tolerance or [], file.precision)
-            if problem is not None:
-                raise ZprlError(f"the exported format {error.kind} does not reproduce the policy: {problem}.")
+        contract = dataclasses.replace(contract, files=files)
+        write_contract(place, contract)
+        errors = verify.measure_in_fresh_process(place, kinds, cases)
+        for kind, problem in verify.broken_rules(errors, contract):
+            raise ZprlError(f"the exported format {kind} does not reproduce the policy: {problem}.")
         _replace_folder(place, output)
     except BaseException:
         shutil.rmtree(place, ignore_errors=True)
         raise
-    return verify.error_table([python, *measured], cases.rms)
+    return verify.error_table([cases.compare("Python policy", cases.python, cases.python), *errors], cases.rms)
 
 
 @torch.inference_mode()
-def make_cases(source: Source, recording: Recording) -> verify.Cases:
+def _make_cases(source: Source, recording: Recording) -> verify.Cases:
     """Return the recorded observations and random ones, with what the policy does.
 
     Random vectors lie around the normaliser's mean, of groups that only the actor sees around the recorded one; images
@@ -226,11 +190,8 @@ def make_cases(source: Source, recording: Recording) -> verify.Cases:
     """
     recorded = {name: torch.from_numpy(value) for name, value in recording.planned_on().items()}
     generator = torch.Generator().manual_seed(0)
-    observed, normalizer = source.policy.cfg.observation_groups, source.policy.obs_normalizer
-    sizes = {group.name: group.shape[0] for group in source.spec.groups if not group.is_image}
-    widths = [sizes[name] for name in observed if name in sizes]
-    state = normalizer.inverse(torch.randn(RANDOM_CASES, sum(widths), generator=generator))
-    random = dict(zip((name for name in observed if name in sizes), state.split(widths, dim=1), strict=True))
+    noise = torch.randn(RANDOM_CASES, source.policy.obs_dim, generator=generator)
+    random = source.by_group(source.policy.obs_normalizer.inverse(noise))
     for name, value in recorded.items():
         shape = (RANDOM_CASES, *value.shape[1:])
         if value.dtype == torch.uint8:
@@ -241,16 +202,11 @@ def make_cases(source: Source, recording: Recording) -> verify.Cases:
             scale = value.std(dim=0, correction=0).clamp(min=1e-3)
             random[name] = value.mean(dim=0) + scale * torch.randn(shape, generator=generator)
     obs = {name: torch.cat([recorded[name], random[name].cpu()]) for name in source.groups}
-    count, reference = len(obs[source.groups[0]]), source.reference()
-    inputs = [value.double() if value.is_floating_point() else value for value in obs.values()]
+    count, reference = len(recording.plan_step) + RANDOM_CASES, source.reference()
     # In parts: the maps of many images at once are large.
-    truth = torch.cat([reference(*(v[i : i + 256] for v in inputs)) for i in range(0, count, 256)])
+    truth = torch.cat([reference(*(v[i : i + 256] for v in obs.values())) for i in range(0, count, 256)])
     rows = ({name: value[i : i + 1] for name, value in obs.items()} for i in range(count))
     return verify.Cases(obs, truth, torch.cat([source.python(row) for row in rows]))
-
-
-def _errors(difference: Tensor) -> tuple[float, float]:
-    return float(difference.abs().max()), float(difference.square().mean().sqrt())
 
 
 def _add(path: Path, content: bytes, kind: str, needs: str, precision: str, limit: list[float] | None) -> BundleFile:

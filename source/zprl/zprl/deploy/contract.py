@@ -13,10 +13,14 @@ import dataclasses
 import hashlib
 import json
 import keyword
+import math
+import os
 import re
+import types
+import typing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from zprl.deploy.contract_parts import (
     ActionDimension,
@@ -28,13 +32,9 @@ from zprl.deploy.contract_parts import (
     ObservationTerm,
     Provenance,
 )
-from zprl.deploy.typed_json import read_typed
 from zprl.envs.description import JointDescription
 from zprl.utils.errors import ZprlError
 from zprl.utils.files import atomic_write, checksum, load_json
-
-if TYPE_CHECKING:
-    from _typeshed import StrPath
 
 FORMAT = "zprl-bundle"
 VERSION = 2
@@ -44,7 +44,6 @@ GROUP_KINDS = {"state": "float32", "privileged": "float32", "image": None}
 CONTRACT_FILE = "contract.json"
 GOLDEN_FILE = "golden.npz"
 _SEAL = b'{\n  "sha256": "'
-NATIVE_FILE = "policy.zprl"
 
 
 @dataclass(frozen=True)
@@ -115,7 +114,8 @@ class Contract:
         groups = self.observation.groups
         if len(groups) == 1 and groups[0].kind != "image":
             return ["obs"]
-        return [_identifier(group.name) for group in groups]
+        names = [re.sub(r"\W", "_", group.name, flags=re.ASCII) for group in groups]
+        return [n if n.isidentifier() and not keyword.iskeyword(n) and n != "self" else f"_{n}" for n in names]
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values, for JSON."""
@@ -142,7 +142,7 @@ class Contract:
                 "the policy again or install a matching version."
             )
         try:
-            contract = read_typed(cls, values if values["version"] == VERSION else _upgraded(values))
+            contract = _read_typed(cls, values if values["version"] == VERSION else _upgraded(values))
             _check(contract)
         except ValueError as error:
             raise ZprlError(f"{where} is damaged: {error}; export the policy again.") from error
@@ -157,10 +157,9 @@ def write_contract(folder: Path, contract: Contract) -> None:
 
 
 def sealed(values: dict[str, Any]) -> bytes:
-    """Return a contract as ``contract.json`` holds it: with the SHA-256 of its own text, made with zeros in its place.
+    """Return what :meth:`Contract.to_dict` returned as ``contract.json`` holds it.
 
-    Args:
-        values: What :meth:`Contract.to_dict` returned.
+    It begins with the SHA-256 of its own text, made with zeros in its place.
     """
     text = json.dumps({"sha256": "0" * 64, **values}, indent=2, allow_nan=False).encode() + b"\n"
     return _SEAL + hashlib.sha256(text).hexdigest().encode() + text[len(_SEAL) + 64 :]
@@ -175,12 +174,8 @@ def _check_seal(path: Path) -> None:
         raise ZprlError(f"the contract {path} was altered: its checksum does not match; copy the bundle again.")
 
 
-def read_contract(folder: StrPath, verify: bool = True) -> Contract:
-    """Read the contract of a bundle.
-
-    Args:
-        folder: The bundle.
-        verify: Whether to compare the files with their checksums.
+def read_contract(folder: str | os.PathLike[str], verify: bool = True) -> Contract:
+    """Read the contract of a bundle, and with ``verify`` compare its files with their checksums.
 
     Raises:
         ZprlError: If the folder is no bundle, its contract is damaged, or a file is missing, truncated or altered.
@@ -204,15 +199,7 @@ def read_contract(folder: StrPath, verify: bool = True) -> Contract:
 
 
 def verify_file(folder: Path, contract: Contract, name: str) -> Path:
-    """Compare a file of a bundle with its checksum.
-
-    Args:
-        folder: The bundle.
-        contract: Its contract.
-        name: Name of the file.
-
-    Returns:
-        The file.
+    """Return the path of a bundle's file, once it is compared with its checksum.
 
     Raises:
         ZprlError: If it is missing, truncated or altered.
@@ -228,9 +215,41 @@ def verify_file(folder: Path, contract: Contract, name: str) -> Path:
     return path
 
 
-def _identifier(name: str) -> str:
-    name = re.sub(r"\W", "_", name, flags=re.ASCII)
-    return name if name.isidentifier() and not keyword.iskeyword(name) and name != "self" else f"_{name}"
+def _read_typed(kind: Any, value: Any, path: str = "") -> Any:
+    """Read decoded JSON as a dataclass, strictly: every field is there, none is unknown, and each has its type.
+
+    Args:
+        kind: A dataclass, list, dict with string keys, Any, float, int, str, or one of them or None.
+        value: The decoded JSON. A number must be finite, and one that is whole may stand for a float.
+        path: Where the value comes from, for the error message.
+
+    Raises:
+        ValueError: If it does not fit; the message says where.
+    """
+    origin, arguments = typing.get_origin(kind), typing.get_args(kind)
+    if dataclasses.is_dataclass(kind) and isinstance(kind, type):
+        if not isinstance(value, dict):
+            raise ValueError(f"{path} is not a group of fields")
+        hints = typing.get_type_hints(kind)
+        prefix = f"{path}." if path else ""
+        missing = [name for name in hints if name not in value]
+        for problem, names in (("lacks", missing), ("holds the unknown", sorted(value.keys() - hints))):
+            if names:
+                raise ValueError(f"it {problem} {prefix}{names[0]}")
+        return kind(**{name: _read_typed(hint, value[name], prefix + name) for name, hint in hints.items()})
+    if origin is types.UnionType:  # the only one is with None
+        (kind,) = (argument for argument in arguments if argument is not types.NoneType)
+        return None if value is None else _read_typed(kind, value, path)
+    if origin is list and isinstance(value, list):
+        return [_read_typed(arguments[0], item, f"{path}[{index}]") for index, item in enumerate(value)]
+    if origin is dict and isinstance(value, dict):
+        return {str(name): _read_typed(arguments[1], item, f"{path}.{name}") for name, item in value.items()}
+    is_bool = isinstance(value, bool)
+    if kind is Any or (kind in (int, str) and isinstance(value, kind) and not is_bool):
+        return value
+    if kind is float and isinstance(value, int | float) and not is_bool and math.isfinite(value):
+        return float(value)
+    raise ValueError(f"{path} does not fit ({value!r})" if len(repr(value)) < 40 else f"{path} does not fit")
 
 
 @dataclass(frozen=True)
@@ -244,82 +263,77 @@ def _upgraded(values: dict[str, Any]) -> dict[str, Any]:
     """What a contract of version 1 is in this version."""
     if "observation" not in values:
         raise ValueError("it lacks observation")
-    old = read_typed(_ObservationOfVersion1, values["observation"], "observation")
+    old = _read_typed(_ObservationOfVersion1, values["observation"], "observation")
     group = ObservationGroup("policy", "state", "float32", [old.size], 1, old.terms)
     observation = Observation(old.range_source, [group])
     return {**values, "version": VERSION, "observation": dataclasses.asdict(observation)}
 
 
-_ELEMENTWISE = ("elements", "units", "minimum", "maximum", "mean", "std")
-
-
-def _check_group(group: ObservationGroup) -> None:
-    place = f"observation group {group.name}"
-    if group.kind not in GROUP_KINDS:
-        raise ValueError(f"{place} is of kind {group.kind!r}, not one of {', '.join(GROUP_KINDS)}")
-    if group.dtype not in ("float32", "uint8") or GROUP_KINDS[group.kind] not in (None, group.dtype):
-        raise ValueError(f"{place} has the dtype {group.dtype!r}, which is none of its kind {group.kind}")
-    if not group.shape or min(group.shape) < 1 or group.history < 1:
-        raise ValueError(f"{place} has a shape or a history that is not positive")
-    is_image = group.kind == "image"
-    if is_image and (len(group.features) != 1 or any(getattr(group.features[0], n) is not None for n in _ELEMENTWISE)):
-        raise ValueError(f"{place} is an image, and has not one feature without lists of elements")
-    if not is_image and len(group.shape) != 1:
-        raise ValueError(f"{place} is of kind {group.kind}, and has a shape of more than one number")
-    start = 0
-    for term in group.features:
-        place = f"observation term {term.name}"
-        if term.start != start or term.size < 1:
-            raise ValueError(f"{place} does not begin where the one before it ends")
-        for name in _ELEMENTWISE:
-            values = getattr(term, name)
-            if values is not None and len(values) != term.size:
-                raise ValueError(f"{place} has {len(values)} values in {name} instead of {term.size}")
-        if (term.mean is None) != (term.std is None):
-            raise ValueError(f"{place} has either a mean or a standard deviation")
-        if term.std is not None and min(term.std) <= 0.0:
-            raise ValueError(f"{place} has a standard deviation that is not positive")
-        start += term.size
-    if start != group.size:
-        raise ValueError(f"the terms of observation group {group.name} have {start} elements instead of {group.size}")
-
-
-def _check_latent(latent: Latent) -> None:
-    if len(latent.mean) != latent.size or len(latent.std) != latent.size or latent.size < 1:
-        raise ValueError(f"latent has not {latent.size} means and standard deviations")
-    if min(latent.std) <= 0.0:
-        raise ValueError("latent.std is not positive")
+def _require(condition: bool, problem: str) -> None:
+    if not condition:
+        raise ValueError(problem)
 
 
 def _check(contract: Contract) -> None:
     """Check what types alone do not say."""
     names = [group.name for group in contract.observation.groups]
-    if not names or len(set(contract.input_names)) != len(names):
-        raise ValueError("observation.groups is empty or holds a name twice")
+    _require(
+        bool(names) and len(set(contract.input_names)) == len(names),
+        "observation.groups is empty or holds a name twice",
+    )
     for group in contract.observation.groups:
         _check_group(group)
-    if not contract.action:
-        raise ValueError("it has no action")
-    for dimension in contract.action:
-        low, high = dimension.low, dimension.high
-        if low is not None and high is not None and not low < high:
-            raise ValueError(f"action {dimension.name} has a lower limit that is not below the upper one")
-    control = contract.control
-    if not control.period > 0.0:
-        raise ValueError("control.period is not positive")
-    if not 1 <= control.execute_steps <= control.horizon:
-        raise ValueError("control.execute_steps is not between 1 and control.horizon")
-    noise = control.initial_noise
-    if noise.rule not in ("zero", "fixed") or (noise.rule == "fixed") != (noise.values is not None):
-        raise ValueError(f"control.initial_noise has the rule {noise.rule!r}, or values that do not belong to it")
-    if noise.values is not None and [len(row) for row in noise.values] != [len(contract.action)] * control.horizon:
-        raise ValueError("control.initial_noise.values has not the shape of a chunk")
-    if contract.latent is not None:
-        _check_latent(contract.latent)
-    if contract.policy not in ("steered", "base"):
-        raise ValueError(f"policy is {contract.policy!r}, neither steered nor base")
+    _require(bool(contract.action), "it has no action")
+    for d in contract.action:
+        ordered = d.low is None or d.high is None or d.low < d.high
+        _require(ordered, f"action {d.name} has a lower limit that is not below the upper one")
+    control, noise, latent = contract.control, contract.control.initial_noise, contract.latent
+    _require(control.period > 0.0, "control.period is not positive")
+    steps = control.execute_steps
+    _require(1 <= steps <= control.horizon, "control.execute_steps is not between 1 and control.horizon")
+    _require(
+        noise.rule in ("zero", "fixed") and (noise.rule == "fixed") == (noise.values is not None),
+        f"control.initial_noise has the rule {noise.rule!r}, or values that do not belong to it",
+    )
+    shape = None if noise.values is None else [len(row) for row in noise.values]
+    chunk = [len(contract.action)] * control.horizon
+    _require(shape in (None, chunk), "control.initial_noise.values has not the shape of a chunk")
+    if latent is not None:
+        fits = len(latent.mean) == len(latent.std) == latent.size >= 1
+        _require(fits, f"latent has not {latent.size} means and standard deviations")
+        _require(min(latent.std) > 0.0, "latent.std is not positive")
+    _require(contract.policy in ("steered", "base"), f"policy is {contract.policy!r}, neither steered nor base")
     for name, file in contract.files.items():
-        if Path(name).name != name or name == CONTRACT_FILE:
-            raise ValueError(f"files names {name!r}, which is no file beside the contract")
-        if file.tolerance is not None and len(file.tolerance) != len(contract.action):
-            raise ValueError(f"files.{name}.tolerance has {len(file.tolerance)} values")
+        beside = Path(name).name == name and name != CONTRACT_FILE
+        _require(beside, f"files names {name!r}, which is no file beside the contract")
+        if file.tolerance is not None:
+            complete = len(file.tolerance) == len(contract.action)
+            _require(complete, f"files.{name}.tolerance has {len(file.tolerance)} values")
+
+
+def _check_group(group: ObservationGroup) -> None:
+    place, kind = f"observation group {group.name}", group.kind
+    _require(kind in GROUP_KINDS, f"{place} is of kind {kind!r}, not one of {', '.join(GROUP_KINDS)}")
+    fits = group.dtype in ("float32", "uint8") and GROUP_KINDS[kind] in (None, group.dtype)
+    _require(fits, f"{place} has the dtype {group.dtype!r}, which is none of its kind {kind}")
+    sizes = [*group.shape, group.history]
+    _require(len(sizes) > 1 and min(sizes) >= 1, f"{place} has a shape or a history that is not positive")
+    elementwise = ("elements", "units", "minimum", "maximum", "mean", "std")
+    if kind == "image":
+        bare = len(group.features) == 1 and all(getattr(group.features[0], name) is None for name in elementwise)
+        _require(bare, f"{place} is an image, and has not one feature without lists of elements")
+    else:
+        _require(len(group.shape) == 1, f"{place} is of kind {kind}, and has a shape of more than one number")
+    start = 0
+    for term in group.features:
+        part = f"observation term {term.name}"
+        _require(term.start == start and term.size >= 1, f"{part} does not begin where the one before it ends")
+        for name in elementwise:
+            values = getattr(term, name)
+            if values is not None:
+                _require(len(values) == term.size, f"{part} has {len(values)} values in {name} instead of {term.size}")
+        _require((term.mean is None) == (term.std is None), f"{part} has either a mean or a standard deviation")
+        positive = term.std is None or min(term.std) > 0.0
+        _require(positive, f"{part} has a standard deviation that is not positive")
+        start += term.size
+    _require(start == group.size, f"the terms of {place} have {start} elements instead of {group.size}")

@@ -81,6 +81,11 @@ class ObservationGroup:
         """Number of elements of one row: D of a vector."""
         return math.prod(self.shape)
 
+    @property
+    def row_shape(self) -> tuple[int, ...]:
+        """Shape of one row as policies take it: an image of several control steps has the steps in front."""
+        return (self.history, *self.shape) if self.kind == "image" and self.history > 1 else tuple(self.shape)
+
 
 @dataclass(frozen=True)
 class Observation:

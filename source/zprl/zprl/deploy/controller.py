@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,8 +15,6 @@ from numpy.typing import NDArray
 from zprl.utils.errors import ZprlError
 
 if TYPE_CHECKING:
-    from _typeshed import StrPath
-
     from zprl._core import ControllerStatus
 
 
@@ -77,30 +75,17 @@ class ChunkController:
             does not fit its contract.
     """
 
-    def __init__(self, bundle: StrPath, cfg: ControllerCfg | None = None) -> None:
+    def __init__(self, bundle: str | os.PathLike[str], cfg: ControllerCfg | None = None) -> None:
         try:
-            from zprl import _core
-        except ImportError as error:
-            raise ZprlError(f"the native core module does not load ({error}); build it with `make setup`.") from error
-        try:
-            self._controller = _core.ChunkController(os.fspath(bundle), **asdict(cfg or ControllerCfg()))
+            self._controller = native_core().ChunkController(os.fspath(bundle), **asdict(cfg or ControllerCfg()))
         except ValueError as error:
             raise ZprlError(str(error).removeprefix("zprl: ")) from error
-
-    @property
-    def period(self) -> float:
+        self.period: float = self._controller.period
         """Time between two steps [s]."""
-        return self._controller.period
-
-    @property
-    def obs_dim(self) -> int:
+        self.obs_dim: int = self._controller.obs_dim
         """Width of the observation D."""
-        return self._controller.obs_dim
-
-    @property
-    def action_dim(self) -> int:
+        self.action_dim: int = self._controller.action_dim
         """Width of the action A."""
-        return self._controller.action_dim
 
     @property
     def planning(self) -> bool:
@@ -141,3 +126,16 @@ class ChunkController:
     def reset(self) -> None:
         """Begin a new episode: forget the chunk, the last action and a stop."""
         self._controller.reset()
+
+
+def native_core() -> Any:
+    """Return the module ``zprl._core``.
+
+    Raises:
+        ZprlError: If it does not load.
+    """
+    try:
+        from zprl import _core
+    except ImportError as error:
+        raise ZprlError(f"the native core module does not load ({error}); build it with `make setup`.") from error
+    return _core

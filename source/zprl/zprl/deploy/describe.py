@@ -5,15 +5,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import importlib.metadata
 import math
 import platform
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -34,7 +34,7 @@ from zprl.deploy.contract_parts import (
 from zprl.envs.description import TaskDescription, TermDescription
 from zprl.spec import Group
 from zprl.utils.errors import ZprlError
-from zprl.utils.files import checksum
+from zprl.utils.files import checksum, load_json
 from zprl.utils.provenance import git_commit
 
 if TYPE_CHECKING:
@@ -48,82 +48,66 @@ _ROWS_AT_ONCE = 256
 
 
 class Experience:
-    """What a policy has met: its demonstrations, if they are at hand, and the recorded episodes.
+    """What a policy has met: its demonstrations, if they are at hand, and the recorded episodes."""
 
-    Args:
-        groups: The observation groups that it reads.
-        dataset: Data set of the base policy, as its file says; None if it does not.
-        recording: The recorded episodes.
-    """
-
-    def __init__(self, groups: tuple[Group, ...], dataset: str | None, recording: Recording) -> None:
-        self.groups = groups
-        actions = list(recording.episode_actions())
+    def __init__(self, source: Source, recording: Recording) -> None:
+        self.groups = [group.name for group in source.spec.groups]
         self.source = f"{recording.num_episodes} recorded episodes"
-        self._observations: list[dict[str, np.ndarray]] = [dict(recording.obs)]
-        if any(group.is_image for group in groups):
-            self._observations = [recording.planned_on()]
-        self._vectors = [dict(recording.obs)]
+        actions, dataset = list(recording.episode_actions()), source.meta.get("dataset")
+        episodes: list[Mapping[str, np.ndarray]] = []
         try:
             if dataset is None:
                 raise ZprlError("the policy does not say what it learned from.")
             demos = load_demonstrations(dataset)
-            for group in groups:
-                demos.spec.group(group.name, who="the policy")
-            episodes = [dict(episode.observations) for episode in demos.episodes]
-            self._observations += episodes
-            self._vectors += episodes
+            demos.spec.seen_by(self.groups)
+            episodes = [episode.observations for episode in demos.episodes]
             actions += [episode.actions for episode in demos.episodes]
             self.source = f"{demos.num_demos} demonstrations and {self.source}"
         except ZprlError as error:
             print(f"warning: ranges come from recorded episodes alone: {error}", file=sys.stderr, flush=True)
+        self._vectors = [recording.obs, *episodes]
+        images = any(group.is_image for group in source.spec.groups)
+        self._together = [recording.planned_on() if images else recording.obs, *episodes]
         self.max_change = np.max([np.abs(np.diff(a, axis=0)).max(axis=0, initial=0.0) for a in actions], axis=0)
 
     def vector(self, group: str) -> np.ndarray:
         """Return all that was observed in a group of vectors, (M, D)."""
         return np.concatenate([obs[group] for obs in self._vectors])
 
-    def batches(self) -> Iterator[tuple[Tensor, ...]]:
-        """Yield all that was observed in all groups at once, in their order: (N, ...) each, vectors in float64."""
-        for obs in self._observations:
-            for start in range(0, len(obs[self.groups[0].name]), _ROWS_AT_ONCE):
-                rows = [torch.as_tensor(obs[group.name][start : start + _ROWS_AT_ONCE]) for group in self.groups]
-                yield tuple(row.double() if row.is_floating_point() else row for row in rows)
+    def batches(self) -> Iterator[list[Tensor]]:
+        """Yield all that was observed in all groups at once, in their order: (N, ...) each."""
+        for obs in self._together:
+            for start in range(0, len(obs[self.groups[0]]), _ROWS_AT_ONCE):
+                yield [torch.as_tensor(obs[group][start : start + _ROWS_AT_ONCE]) for group in self.groups]
 
 
 def build_contract(
-    source: Source,
-    description: TaskDescription,
-    reference: SteeredPolicy,
-    recording: Recording,
-    provenance: Provenance,
-    evaluation: dict[str, Any] | None,
+    source: Source, description: TaskDescription, reference: SteeredPolicy, recording: Recording
 ) -> Contract:
-    """Describe a policy.
+    """Return the contract of a policy, still without files.
 
     Args:
         source: The policy.
         description: What the environment knows beside its spec.
         reference: The steered policy in double precision.
         recording: Episodes in which it acted.
-        provenance: How it was made.
-        evaluation: The run's evaluation, or None.
-
-    Returns:
-        The contract, still without files.
 
     Raises:
         ZprlError: If the contract has no place for the policy's observations.
     """
-    cfg, spec = source.policy.cfg, source.spec
-    experience = Experience(spec.groups, source.meta.get("dataset"), recording)
+    cfg, spec, checkpoint = source.policy.cfg, source.spec, source.checkpoint
+    experience = Experience(source, recording)
     noise = cfg.initial_noise
     values = reference.noise[0].float().tolist() if noise == "fixed" else None
+    result = source.path.with_name("result.json")
+    evaluation = load_json(result, "result") if checkpoint is not None and result.is_file() else None
+    if evaluation is not None:
+        evaluation.pop("history", None)
     return Contract(
         format=FORMAT,
         version=VERSION,
         task=spec.task,
-        policy="base" if reference.actor is None else "steered",
+        policy="base" if checkpoint is None else "steered",
         observation=Observation(experience.source, list(_observation_groups(source, description, experience))),
         action=_action_dimensions(source, description, experience),
         control=Control(
@@ -136,38 +120,25 @@ def build_contract(
         ),
         joints=list(description.joints),
         latent=_latent(source, reference, experience),
-        provenance=provenance,
+        provenance=Provenance(
+            created_at=datetime.now(UTC).isoformat(timespec="seconds"),
+            checkpoint=source.path.name,
+            checkpoint_sha256=checksum(source.path),
+            environment_steps=checkpoint.env_steps if checkpoint else 0,
+            physics=checkpoint.settings.get("physics") if checkpoint else None,
+            packages={"python": platform.python_version(), **dict(_versions())},
+            git_commit=git_commit(),
+        ),
         evaluation=evaluation,
         files={},
-    )
-
-
-def describe_origin(path: Path, environment_steps: int, physics: str | None) -> Provenance:
-    """Describe how a policy was made.
-
-    Args:
-        path: File of the checkpoint or base policy.
-        environment_steps: Environment steps of reinforcement learning.
-        physics: Physics engine of the training.
-    """
-    return Provenance(
-        created_at=datetime.now(UTC).isoformat(timespec="seconds"),
-        checkpoint=path.name,
-        checkpoint_sha256=checksum(path),
-        environment_steps=environment_steps,
-        physics=physics,
-        packages={"python": platform.python_version(), **dict(_versions())},
-        git_commit=git_commit(),
     )
 
 
 def _versions() -> Iterator[tuple[str, str]]:
     """Yield the versions of the packages that are installed."""
     for name in _PACKAGES:
-        try:
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
             yield name, importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            continue
 
 
 def contract_group(group: Group) -> ObservationGroup:
@@ -182,10 +153,8 @@ def contract_group(group: Group) -> ObservationGroup:
             f"the features of the observation group {group.name} hold different numbers of control steps; put those of "
             "different history into groups of their own."
         )
-    terms, start = [], 0
-    for feature in group.features:
-        terms.append(ObservationTerm(feature.name, start, feature.size, *[None] * 8))
-        start += feature.size
+    places = group.slices().items()
+    terms = [ObservationTerm(name, place.start, place.stop - place.start, *[None] * 8) for name, place in places]
     shape = list(group.features[0].shape if group.is_image else group.shape)
     return ObservationGroup(group.name, group.kind, group.features[0].dtype, shape, history.pop(), terms)
 
@@ -193,18 +162,17 @@ def contract_group(group: Group) -> ObservationGroup:
 def _observation_groups(
     source: Source, description: TaskDescription, experience: Experience
 ) -> Iterator[ObservationGroup]:
-    normalizer, normalized = source.policy.obs_normalizer, 0
+    normalizer = source.policy.obs_normalizer
+    means, stds = source.by_group(normalizer.mean), source.by_group(normalizer.std)
     for group in source.spec.groups:
         plain = contract_group(group)
         if group.is_image:
             yield plain
             continue
         observed, terms = experience.vector(group.name), []
-        sees = group.name in source.policy.cfg.observation_groups
         for term in plain.features:
             found = _fitting(description.observations.get((group.name, term.name)), term.name, term.size)
-            columns = slice(term.start, term.start + term.size)
-            place = slice(normalized, normalized + term.size)
+            place = slice(term.start, term.start + term.size)
             terms.append(
                 dataclasses.replace(
                     term,
@@ -212,13 +180,12 @@ def _observation_groups(
                     units=found and found.units,
                     frame=found and found.frame,
                     description=found and found.text,
-                    minimum=observed[:, columns].min(axis=0).tolist(),
-                    maximum=observed[:, columns].max(axis=0).tolist(),
-                    mean=normalizer.mean[place].tolist() if sees else None,
-                    std=normalizer.std[place].tolist() if sees else None,
+                    minimum=observed[:, place].min(axis=0).tolist(),
+                    maximum=observed[:, place].max(axis=0).tolist(),
+                    mean=means[group.name][place].tolist() if group.name in means else None,
+                    std=stds[group.name][place].tolist() if group.name in stds else None,
                 )
             )
-            normalized += term.size if sees else 0
         yield dataclasses.replace(plain, features=terms)
 
 
@@ -265,7 +232,7 @@ def _latent(source: Source, reference: SteeredPolicy, experience: Experience) ->
     z = torch.cat([reference.latent(*rows) for rows in experience.batches()])
     return Latent(
         size=z.shape[1],
-        residual_scale=reference.residual_scale,
+        residual_scale=source.residual_scale,
         rms=source.base.knobs["latent"].rms,
         mean=z.mean(dim=0).tolist(),
         std=z.std(dim=0, correction=0).tolist(),

@@ -32,31 +32,25 @@ from torch import Tensor
 
 from zprl.envs.chunk_loop import ChunkLoop
 from zprl.envs.task_env import TaskEnv, episode_seed
-from zprl.spec import Observations, TaskSpec
+from zprl.spec import Group
 from zprl.utils.errors import ZprlError
 
 if TYPE_CHECKING:
     from _typeshed import StrPath
 
     from zprl.deploy.contract import Contract
+    from zprl.deploy.source import Source
     from zprl.deploy.steered import SteeredPolicy
 
 _ARRAYS = ("episode", "action", "plan_step", "chunk", "latent")
 _OBS = "obs"
+_MIN_STEPS = 256
+"""Number of control steps to record at least."""
 
 
 @dataclass(frozen=True)
 class Recording:
-    """Recorded episodes; see the module's text for the arrays.
-
-    Attributes:
-        obs: Observations by group: vectors of all T control steps, and images of the R replans.
-        episode: Number of each step's episode (T,).
-        action: Executed actions (T, A).
-        plan_step: Control steps at which a chunk was planned (R,).
-        chunk: The chunks (R, H, A).
-        latent: The latents (R, L).
-    """
+    """Recorded episodes: the arrays of the module's text, with the observations by group."""
 
     obs: Mapping[str, np.ndarray]
     episode: np.ndarray
@@ -82,29 +76,25 @@ class Recording:
 
     def planned_on(self) -> dict[str, np.ndarray]:
         """What each chunk was planned on, by group: (R, ...) each."""
-        return {k: v if is_image(v) else v[self.plan_step] for k, v in self.obs.items()}
+        return {k: v if _is_image(v) else v[self.plan_step] for k, v in self.obs.items()}
 
     def to_bytes(self) -> bytes:
         """Return the content of ``golden.npz``."""
-        alone = len(self.obs) == 1 and not any(map(is_image, self.obs.values()))
+        alone = len(self.obs) == 1 and not any(map(_is_image, self.obs.values()))
         arrays: dict[str, Any] = {_OBS if alone else f"{_OBS}.{name}": value for name, value in self.obs.items()}
         file = io.BytesIO()
         np.savez(file, **arrays, **{name: getattr(self, name) for name in _ARRAYS})
         return file.getvalue()
 
 
-def is_image(value: np.ndarray) -> bool:
-    """Whether recorded observations are images: those of a vector have two dimensions."""
-    return value.ndim != 2
+def _is_image(value: np.ndarray) -> bool:
+    return value.ndim != 2  # as the rows of a vector have one
 
 
 def read_recording(path: StrPath, contract: Contract | None = None) -> Recording:
     """Read a recording.
 
-    Args:
-        path: The file.
-        contract: The contract of its bundle, which names the groups; None calls the vector of a policy that has only
-            one ``obs``.
+    The contract of its bundle names the groups; None calls the vector of a policy that has only one ``obs``.
 
     Raises:
         ZprlError: If it lacks an array or cannot be read.
@@ -126,71 +116,49 @@ def read_recording(path: StrPath, contract: Contract | None = None) -> Recording
 
 
 @torch.inference_mode()
-def record_episodes(
-    env: TaskEnv, spec: TaskSpec, reference: SteeredPolicy, execute_steps: int, seed: int, min_steps: int = 256
-) -> Recording:
+def record_episodes(env: TaskEnv, source: Source, reference: SteeredPolicy, seed: int) -> Recording:
     """Let a policy act until enough control steps are recorded, from the initial states of an evaluation.
 
-    Args:
-        env: The environment.
-        spec: What the policy sees; its groups are the reference's inputs.
-        reference: The policy in double precision. What is executed is its chunk, rounded to float32.
-        execute_steps: Actions executed of each chunk.
-        seed: Seed of the initial states.
-        min_steps: Number of control steps to record at least; the last wave of episodes is completed.
+    The last wave of episodes is completed. What is executed are chunks of the reference, which is the policy in double
+    precision, rounded to float32.
     """
-    recorder = _Recorder(env, spec, reference, execute_steps)
+    execute_steps, groups = source.base.execute_steps, source.spec.groups
     rows: list[dict[str, np.ndarray]] = []
     episode, total = 0, 0
     with env.noiseless():
-        while total < min_steps:
+        while total < _MIN_STEPS:
             seeds = [episode_seed(seed, number) for number in range(episode, episode + env.num_envs)]
-            for row in recorder.wave(seeds):
+            for row in _record_wave(env, groups, reference, execute_steps, seeds):
                 length = len(row["action"])
                 row["episode"] = np.full(length, episode, dtype=np.int32)
                 row["plan_step"] = (total + np.arange(0, length, execute_steps)).astype(np.int32)
                 rows.append(row)
                 episode, total = episode + 1, total + length
     columns = {name: np.concatenate([row[name] for row in rows]) for name in rows[0]}
-    obs = {group.name: columns.pop(f"{_OBS}.{group.name}") for group in spec.groups}
+    obs = {group.name: columns.pop(f"{_OBS}.{group.name}") for group in groups}
     return Recording(obs, **columns)
 
 
-class _Recorder:
-    """Records one episode in each world at a time; see :func:`record_episodes`."""
-
-    def __init__(self, env: TaskEnv, spec: TaskSpec, reference: SteeredPolicy, execute_steps: int) -> None:
-        self.env, self.spec, self.reference, self.execute_steps = env, spec, reference, execute_steps
-
-    def wave(self, seeds: list[int]) -> Iterator[dict[str, np.ndarray]]:
-        """Yield the arrays of each world's episode, observations as ``obs.<group>``."""
-        loop, lengths = ChunkLoop(self.env), torch.zeros(self.env.num_envs, dtype=torch.long)
-        loop.begin(self.env.reset_to(seeds))
-        steps: dict[str, list[Tensor]] = {"action": []}
-        plans: dict[str, list[Tensor]] = {"chunk": [], "latent": []}
-        while loop.running.any():
-            self._note(plans, loop.obs, images=True)
-            # Row by row: the chunk of an observation must not depend on what else is recorded.
-            inputs = [_doubled(loop.obs[group.name]) for group in self.spec.groups]
-            singles = [[value[i : i + 1] for value in inputs] for i in range(self.env.num_envs)]
-            chunk = torch.cat([self.reference(*row) for row in singles]).float()
-            plans["chunk"].append(chunk)
-            latent = torch.cat([self.reference.latent(*row) for row in singles]).float()
-            plans["latent"].append(latent)
-            for k, _, _ in loop.execute(chunk[:, : self.execute_steps].to(self.env.device)):
-                self._note(steps, loop.obs, images=False)
-                steps["action"].append(chunk[:, k])
-                lengths += loop.running.cpu()
-        columns = {name: torch.stack(values, dim=1).numpy() for name, values in (steps | plans).items()}
-        for world, length in enumerate(lengths.tolist()):
-            replans = -(-length // self.execute_steps)
-            yield {name: column[world, : length if name in steps else replans] for name, column in columns.items()}
-
-    def _note(self, rows: dict[str, list[Tensor]], obs: Observations, images: bool) -> None:
-        for group in self.spec.groups:
-            if group.is_image == images:
-                rows.setdefault(f"{_OBS}.{group.name}", []).append(obs[group.name].cpu().clone())
-
-
-def _doubled(value: Tensor) -> Tensor:
-    return value.cpu().double() if value.is_floating_point() else value.cpu()
+def _record_wave(
+    env: TaskEnv, groups: tuple[Group, ...], reference: SteeredPolicy, execute_steps: int, seeds: list[int]
+) -> Iterator[dict[str, np.ndarray]]:
+    """Record an episode in each world, and yield its arrays but for the numbers of episode and steps."""
+    loop, lengths = ChunkLoop(env), torch.zeros(env.num_envs, dtype=torch.long)
+    loop.begin(env.reset_to(seeds))
+    steps: list[dict[str, Tensor]] = []
+    plans: list[dict[str, Tensor]] = []
+    while loop.running.any():
+        seen = [loop.obs[group.name].cpu() for group in groups]
+        # Row by row: the chunk of an observation must not depend on what else is recorded.
+        singles = [[value[i : i + 1] for value in seen] for i in range(env.num_envs)]
+        chunk = torch.cat([reference(*row) for row in singles]).float()
+        latent = torch.cat([reference.latent(*row) for row in singles]).float()
+        images = {f"{_OBS}.{g.name}": loop.obs[g.name].cpu() for g in groups if g.is_image}
+        plans.append({**images, "chunk": chunk, "latent": latent})
+        for k, _, _ in loop.execute(chunk[:, :execute_steps].to(env.device)):
+            vectors = {f"{_OBS}.{g.name}": loop.obs[g.name].cpu() for g in groups if not g.is_image}
+            steps.append({**vectors, "action": chunk[:, k]})
+            lengths += loop.running.cpu()
+    for world, length in enumerate(lengths.tolist()):
+        kept = (steps[:length], plans[: -(-length // execute_steps)])
+        yield {name: torch.stack([row[name][world] for row in rows]).numpy() for rows in kept for name in rows[0]}

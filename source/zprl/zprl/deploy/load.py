@@ -6,7 +6,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,10 +26,11 @@ if TYPE_CHECKING:
     from zprl.evaluation.rollout import ChunkPlanner
 
 
+@dataclass
 class Bundle:
     """An exported policy, ready to act on the CPU.
 
-    Args:
+    Attributes:
         folder: The bundle.
         contract: Its contract.
         kind: Format that is loaded, a key of :data:`zprl.deploy.formats.FORMATS`.
@@ -36,14 +38,11 @@ class Bundle:
         base_model: The base policy, or None if the format does not hold it.
     """
 
-    def __init__(
-        self, folder: Path, contract: Contract, kind: str, model: Model, base_model: Model | None = None
-    ) -> None:
-        self.folder = folder
-        self.contract = contract
-        self.kind = kind
-        self._model = model
-        self._base_model = base_model
+    folder: Path
+    contract: Contract
+    kind: str
+    model: Model
+    base_model: Model | None = None
 
     @property
     def spec(self) -> TaskSpec:
@@ -52,13 +51,7 @@ class Bundle:
         A contract knows features as vectors or images, tracks no points, and knows no idle value of an action that is
         held by repeating it, for which 0 stands here.
         """
-        dimensions: dict[str, list[tuple[float, float, float]]] = {}
-        for d in self.contract.action:
-            low, high = -math.inf if d.low is None else d.low, math.inf if d.high is None else d.high
-            dimensions.setdefault(d.term, []).append((low, high, 0.0 if d.hold is None else d.hold))
-        actions = tuple(ActionTerm(name, *zip(*values, strict=True)) for name, values in dimensions.items())
-        groups = tuple(map(_spec_group, self.contract.observation.groups))
-        return TaskSpec(self.contract.task, groups, actions, self.contract.control.period)
+        return _spec(self.contract, {})
 
     def require_match(self, spec: TaskSpec) -> None:
         """Check that the policy fits a task.
@@ -66,9 +59,9 @@ class Bundle:
         Raises:
             ZprlError: If it was exported for other observations, actions or another control period.
         """
-        ours = self.spec
+        idle = {(term.name, i): value for term in spec.actions for i, value in enumerate(term.idle)}
         flat = TaskSpec(spec.task, tuple(map(_flat, spec.groups)), spec.actions, spec.step_dt)
-        flat.require_match(_idling_as(ours, flat, self.contract), f"the bundle {self.folder}")
+        flat.require_match(_spec(self.contract, idle), f"the bundle {self.folder}")
 
     def planners(self, spec: TaskSpec) -> dict[str, ChunkPlanner]:
         """Return what an evaluation runs: ``base``, if the format holds it, and ``steered``, if the policy is.
@@ -88,7 +81,7 @@ class Bundle:
     @property
     def has_base(self) -> bool:
         """Whether :meth:`act_base` can be called."""
-        return self._base_model is not None
+        return self.base_model is not None
 
     def act(self, obs: Observations | Tensor) -> Tensor:
         """Plan action chunks.
@@ -105,7 +98,7 @@ class Bundle:
         Raises:
             ZprlError: If the observations lack a group or have another shape.
         """
-        return self._by_rows(self._model, obs)
+        return self._by_rows(self.model, obs)
 
     def act_base(self, obs: Observations | Tensor) -> Tensor:
         """What the base policy, which is frozen inside of a steered one, would do; see :meth:`act`.
@@ -113,17 +106,17 @@ class Bundle:
         Raises:
             ZprlError: If the format does not hold it, or the observations lack a group or have another shape.
         """
-        if self._base_model is None:
+        if self.base_model is None:
             having = [kind for kind, form in FORMATS.items() if form.has_base and form.file in self.contract.files]
             raise ZprlError(
                 f"the format {self.kind} of the bundle {self.folder} does not hold the base policy; "
                 f"{' or '.join(having) or 'none of its formats'} does."
             )
-        return self._by_rows(self._base_model, obs)
+        return self._by_rows(self.base_model, obs)
 
     def act_batch(self, obs: Observations | Tensor) -> Tensor:
         """:meth:`act` on all rows at once, as fast as the format allows."""
-        return self._model(*self._inputs(obs))
+        return self.model(*self._inputs(obs))
 
     def observe(self, **terms: Tensor) -> Observations:
         """Put observations together from their terms, by name, whatever their order.
@@ -138,12 +131,16 @@ class Bundle:
             ZprlError: If a term is missing, unknown or of another size.
         """
         groups = self.contract.observation.groups
-        sizes = {term.name: _row_shape(group, term.size) for group in groups for term in group.features}
-        wrong = sorted(set(sizes) ^ set(terms))
+        shapes = {
+            term.name: group.row_shape if group.kind == "image" else (term.size,)
+            for group in groups
+            for term in group.features
+        }
+        wrong = sorted(set(shapes) ^ set(terms))
         if wrong:
-            what = "lacks" if wrong[0] in sizes else "has the unknown term"
-            raise ZprlError(f"the observation {what} {wrong[0]}; its terms are {', '.join(sizes)}.")
-        for name, shape in sizes.items():
+            what = "lacks" if wrong[0] in shapes else "has the unknown term"
+            raise ZprlError(f"the observation {what} {wrong[0]}; its terms are {', '.join(shapes)}.")
+        for name, shape in shapes.items():
             if tuple(terms[name].shape[1:]) != shape:
                 raise ZprlError(
                     f"the observation term {name} has the shape {tuple(terms[name].shape)} instead of "
@@ -167,7 +164,7 @@ class Bundle:
         for group in groups:
             if group.name not in obs:
                 raise ZprlError(f"the observation lacks the group {group.name}; it has {', '.join(obs) or 'none'}.")
-            value, shape = obs[group.name], _row_shape(group, group.size)
+            value, shape = obs[group.name], group.row_shape
             rows = len(value) if rows is None and value.ndim else rows
             if tuple(value.shape[1:]) != shape or not value.ndim or value.shape[0] != rows or rows == 0:
                 terms = ", ".join(f"{term.name}[{term.size}]" for term in group.features)
@@ -199,42 +196,31 @@ class _Planner:
         """Do nothing: an exported policy remembers nothing."""
 
 
-def _row_shape(group: ObservationGroup, size: int) -> tuple[int, ...]:
-    """Return the shape of one row of a group, or of a part of so many elements of a vector."""
-    if group.kind != "image":
-        return (size,)
-    return (group.history, *group.shape) if group.history > 1 else tuple(group.shape)
+def _spec(contract: Contract, idle: Mapping[tuple[str, int], float]) -> TaskSpec:
+    """Return a contract's spec, where actions that are held by repeating idle at given values, by term and index."""
+    terms: dict[str, list[tuple[float, float, float]]] = {}
+    for d in contract.action:
+        elements = terms.setdefault(d.term, [])
+        low, high = -math.inf if d.low is None else d.low, math.inf if d.high is None else d.high
+        elements.append((low, high, idle.get((d.term, len(elements)), 0.0) if d.hold is None else d.hold))
+    actions = tuple(ActionTerm(name, *zip(*elements, strict=True)) for name, elements in terms.items())
+    groups = tuple(map(_spec_group, contract.observation.groups))
+    return TaskSpec(contract.task, groups, actions, contract.control.period)
 
 
 def _spec_group(group: ObservationGroup) -> Group:
-    history = group.history
-    shapes = [tuple(group.shape) if group.kind == "image" else (term.size // history,) for term in group.features]
-    features = zip(group.features, shapes, strict=True)
-    return Group(
-        group.name, tuple(Feature(term.name, shape, group.kind, group.dtype, history) for term, shape in features)
-    )
+    features = []
+    for term in group.features:
+        shape = tuple(group.shape) if group.kind == "image" else (term.size // group.history,)
+        features.append(Feature(term.name, shape, group.kind, group.dtype, group.history))
+    return Group(group.name, tuple(features))
 
 
 def _flat(group: Group) -> Group:
     """Return a group as a contract knows it."""
     if group.is_image:
         return group
-    features = (Feature(f.name, (math.prod(f.shape),), f.kind, f.dtype, f.history) for f in group.features)
-    return Group(group.name, tuple(features))
-
-
-def _idling_as(ours: TaskSpec, task: TaskSpec, contract: Contract) -> TaskSpec:
-    """Return a bundle's spec with a task's idle values where its contract says to repeat the last ones."""
-    idle = [d.hold for d in contract.action]
-    actions, start = [], 0
-    theirs = {term.name: term for term in task.actions}
-    for term in ours.actions:
-        held = idle[start : start + term.size]
-        known = theirs[term.name].idle if term.name in theirs and theirs[term.name].size == term.size else term.idle
-        values = tuple(known[i] if hold is None else hold for i, hold in enumerate(held))
-        actions.append(ActionTerm(term.name, term.low, term.high, values))
-        start += term.size
-    return TaskSpec(ours.task, ours.groups, tuple(actions), ours.step_dt)
+    return Group(group.name, tuple(replace(f, shape=(math.prod(f.shape),)) for f in group.features))
 
 
 def open_bundle(folder: StrPath, kind: str | None = None) -> Bundle:

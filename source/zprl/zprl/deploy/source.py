@@ -14,12 +14,11 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from zprl.deploy.steered import LATENT, NativeSteeredPolicy, PortableSteeredPolicy
-from zprl.policies import FlowBasePolicy, FlowPolicy, load_policy, make_base_policy
+from zprl.deploy.steered import LATENT, NativeSteeredPolicy, PortableSteeredPolicy, SteeredPolicy
+from zprl.policies import FlowBasePolicy, FlowPolicy, make_base_policy
 from zprl.policies.native.blob import pack_policy
-from zprl.rl.actor import load_actor, make_actor
-from zprl.rl.checkpoint import SteeringCheckpoint, load_checkpoint
-from zprl.rl.packed_actor import pack_actor
+from zprl.rl.actor import load_actor, make_actor, pack_actor
+from zprl.rl.checkpoint import SteeringCheckpoint
 from zprl.spec import TaskSpec
 from zprl.steering import ChunkPolicy, LatentResidual, Steering, plain_chunks, steered_chunks
 from zprl.utils.errors import ZprlError
@@ -77,23 +76,21 @@ class Source:
         """What the policy sees and does; its groups are the inputs of the exported files, in order."""
 
     @classmethod
-    def of_checkpoint(cls, checkpoint: SteeringCheckpoint | Path) -> Source:
+    def of_checkpoint(cls, checkpoint: SteeringCheckpoint) -> Source:
         """Return a checkpoint as it acted in its run."""
-        if isinstance(checkpoint, Path):
-            checkpoint = load_checkpoint(checkpoint)
         base = make_base_policy(checkpoint.policy, checkpoint.policy_meta)
         return cls(checkpoint.path, base, checkpoint.policy_meta, checkpoint, checkpoint.steering(base))
-
-    @classmethod
-    def of_base(cls, path: Path) -> Source:
-        """Return a base policy as its file has it."""
-        policy, meta = load_policy(path)
-        return cls(path, make_base_policy(policy, meta), meta)
 
     @property
     def groups(self) -> tuple[str, ...]:
         """Names of the observation groups that it reads, in order."""
         return tuple(group.name for group in self.spec.groups)
+
+    def by_group(self, state: Tensor) -> dict[str, Tensor]:
+        """Take the base policy's state (..., obs_dim) apart into its groups of vectors, (..., D) each."""
+        groups = [self.spec.group(name) for name in self.policy.cfg.observation_groups]
+        widths = {group.name: group.shape[0] for group in groups if not group.is_image}
+        return dict(zip(widths, state.split(list(widths.values()), dim=-1), strict=True))
 
     def blob(self, dtype: str) -> Tensor:
         """Return the native blob, with the actor if there is one.
@@ -116,22 +113,19 @@ class Source:
 
     def reference(self) -> PortableSteeredPolicy:
         """Return the policy in double precision."""
-        actor = None if self.actor is None else copy.deepcopy(self.actor).double()
-        policy = copy.deepcopy(self.policy).double()
-        return PortableSteeredPolicy(policy, actor, self.residual_scale, self.groups, self.seen or None).double().eval()
+        return self._form(PortableSteeredPolicy, copy.deepcopy(self.policy).double()).double()
 
-    def portable(self, for_onnx_runtime: bool = False) -> PortableSteeredPolicy:
+    def portable(self) -> PortableSteeredPolicy:
         """Return the policy in portable operators."""
-        return PortableSteeredPolicy(
-            self.policy, self.actor, self.residual_scale, self.groups, self.seen or None, for_onnx_runtime
-        ).eval()
+        return self._form(PortableSteeredPolicy, self.policy)
 
     def native(self, dtype: str) -> NativeSteeredPolicy:
         """Return the policy on the native operators."""
         self.blob(dtype)  # it knows best what does not fit
-        return NativeSteeredPolicy(
-            self.policy, self.actor, self.residual_scale, self.groups, self.seen or None, dtype
-        ).eval()
+        return self._form(NativeSteeredPolicy, self.policy, dtype)
+
+    def _form[P: SteeredPolicy](self, form: type[P], policy: FlowPolicy, dtype: str = "float32") -> P:
+        return form(policy, self.actor, self.residual_scale, self.groups, self.seen, dtype).eval()
 
     @cached_property
     def python(self) -> ChunkPolicy:

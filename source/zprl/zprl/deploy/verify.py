@@ -13,10 +13,10 @@ import json
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -57,18 +57,18 @@ class Cases:
         """RMS of the true chunks."""
         return float(self.truth.square().mean().sqrt())
 
-    def save(self, path: Path) -> None:
-        """Write the cases."""
-        obs = {f"obs.{name}": value.numpy() for name, value in self.obs.items()}
-        np.savez(path, **obs, truth=self.truth.numpy(), python=self.python.numpy())  # type: ignore[arg-type]
+    def compare(self, kind: str, chunk: Tensor, batch: Tensor) -> FormatError:
+        """Return how far a format is from what the policy should do.
 
-    @classmethod
-    def load(cls, path: Path) -> Cases:
-        """Read what :meth:`save` wrote."""
-        with np.load(path) as arrays:
-            values = {name: torch.from_numpy(arrays[name]) for name in arrays.files}
-        truth, python = values.pop("truth"), values.pop("python")
-        return cls({name.removeprefix("obs."): value for name, value in values.items()}, truth, python)
+        Args:
+            kind: The format.
+            chunk: What it does row by row (N, H, A).
+            batch: What it does on all rows at once (N, H, A).
+        """
+        chunk = chunk.double()
+        error = chunk - self.truth
+        rows, python = (_worst(chunk - other.double()) for other in (batch, self.python))
+        return FormatError(kind, _worst(error), float(error.square().mean().sqrt()), rows, python)
 
 
 @dataclass(frozen=True)
@@ -95,25 +95,11 @@ def measure(folder: Path, kind: str, cases: Cases) -> FormatError:
     bundle = open_bundle(folder, kind)
     if not FORMATS[kind].native and hasattr(torch.ops.zprl, "policy_step"):
         raise ZprlError("the native operators are loaded; measure a format that does without them in a fresh process.")
-    chunk = bundle.act(cases.obs).double()
-    batch = bundle.act_batch(cases.obs).double()
-    error = chunk - cases.truth
-    return FormatError(
-        kind,
-        max=_worst(error),
-        rms=float(error.square().mean().sqrt()),
-        rows=_worst(chunk - batch),
-        python=_worst(chunk - cases.python.double()),
-    )
+    return cases.compare(kind, bundle.act(cases.obs), bundle.act_batch(cases.obs))
 
 
 def measure_in_fresh_process(folder: Path, kinds: list[str], cases: Cases) -> list[FormatError]:
     """Load formats in a process of their own and compare them; those that need none of our libraries come first.
-
-    Args:
-        folder: The bundle.
-        kinds: The formats.
-        cases: What to compare with.
 
     Returns:
         Their errors, in the order of ``kinds``.
@@ -123,8 +109,8 @@ def measure_in_fresh_process(folder: Path, kinds: list[str], cases: Cases) -> li
     """
     order = sorted(kinds, key=lambda kind: FORMATS[kind].native)
     with tempfile.TemporaryDirectory() as place:
-        path = Path(place) / "cases.npz"
-        cases.save(path)
+        path = Path(place) / "cases.pt"
+        torch.save(vars(cases), path)
         command = [sys.executable, "-m", "zprl.deploy.verify", str(folder), "--cases", str(path)]
         done = subprocess.run([*command, "--kinds", *order], capture_output=True, text=True)
     measured = [FormatError(**json.loads(line)) for line in done.stdout.splitlines() if line.startswith("{")]
@@ -163,6 +149,15 @@ def broken_rule(error: FormatError, contract: Contract, limit: list[float], prec
     return None
 
 
+def broken_rules(errors: list[FormatError], contract: Contract) -> Iterator[tuple[str, str]]:
+    """Yield the formats whose errors are larger than a contract's files may have, and why."""
+    for error in errors:
+        file = contract.files[FORMATS[error.kind].file]
+        problem = broken_rule(error, contract, file.tolerance or [], file.precision)
+        if problem is not None:
+            yield error.kind, problem
+
+
 def error_table(errors: list[FormatError], rms: float) -> str:
     """Return a table of errors, relative to the chunks' RMS."""
     rows: list[list[str]] = [["", "largest error", "RMS error", "batch against rows", "against Python"]]
@@ -172,13 +167,6 @@ def error_table(errors: list[FormatError], rms: float) -> str:
 
 def _worst(difference: Tensor) -> float:
     return float(difference.abs().max())
-
-
-def _golden_cases(folder: Path, contract: Contract) -> Cases:
-    recording = read_recording(folder / GOLDEN_FILE, contract)
-    chunk = torch.from_numpy(recording.chunk)
-    obs = {name: torch.from_numpy(value) for name, value in recording.planned_on().items()}
-    return Cases(obs, chunk.double(), chunk)
 
 
 def main() -> None:
@@ -192,20 +180,19 @@ def main() -> None:
     args = parser.parse_args()
     torch.set_num_threads(1)
     if args.cases is not None:
-        cases = Cases.load(args.cases)
+        cases = Cases(**torch.load(args.cases, weights_only=True))
         for kind in args.kinds:
             print(json.dumps(dataclasses.asdict(measure(args.bundle, kind, cases))), flush=True)
         return
     contract = read_contract(args.bundle)
-    cases = _golden_cases(args.bundle, contract)
+    recording = read_recording(args.bundle / GOLDEN_FILE, contract)
+    chunk = torch.from_numpy(recording.chunk)
+    cases = Cases({k: torch.from_numpy(v) for k, v in recording.planned_on().items()}, chunk.double(), chunk)
     kinds = args.kinds or [kind for kind, form in FORMATS.items() if form.file in contract.files]
     errors = measure_in_fresh_process(args.bundle, kinds, cases)
     print(error_table(errors, cases.rms))
-    for error in errors:
-        file = contract.files[FORMATS[error.kind].file]
-        problem = broken_rule(error, contract, file.tolerance or [], file.precision)
-        if problem is not None:
-            raise ZprlError(f"{args.bundle / FORMATS[error.kind].file} is not faithful: {problem}.")
+    for kind, problem in broken_rules(errors, contract):
+        raise ZprlError(f"{args.bundle / FORMATS[kind].file} is not faithful: {problem}.")
     print(f"{len(errors)} formats reproduce {len(cases.truth)} recorded chunks")
 
 

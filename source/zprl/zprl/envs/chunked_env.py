@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import torch
@@ -73,6 +73,8 @@ class ChunkedVecEnv(VecEnv):
         self.total_envs = env.num_envs * processes.count()
         """Worlds of all processes that learn together."""
         self.num_actions = steering.num_dims
+        # What an off-policy learner asks of an environment; see :class:`zprl.rl.sac.SAC`.
+        self.critic_features, self.critic_action = steering.critic_features, steering.critic_action
         self.device = env.device
         self.cfg = {}
         self.max_episode_length = env.max_episode_length
@@ -116,10 +118,13 @@ class ChunkedVecEnv(VecEnv):
 
     def get_observations(self) -> TensorDict:
         """Return what the learner sees: observation groups and the steering's features."""
+        return self._observe(self._current_plan())
+
+    def _current_plan(self) -> Plan:
         if self._plan is None:
             self.restart(self._seed)
         assert self._plan is not None
-        return self._observe(self._plan)
+        return self._plan
 
     def step(self, actions: Tensor) -> tuple[TensorDict, Tensor, Tensor, dict]:
         """Plan a chunk and execute it.
@@ -133,12 +138,10 @@ class ChunkedVecEnv(VecEnv):
             Where the environment tells final observations, they hold ``final_observations`` as well: what the learner
             would have seen of the worlds that ran out of time, had they not been reset.
         """
-        if self._plan is None:
-            self.restart(self._seed)
-        assert self._plan is not None
+        before = self._current_plan()
         with self.planning_time.running():
             actions = self.steering.explored(actions, self.env_steps)
-            chunk = self.steering.act(self._plan, actions)
+            chunk = self.steering.act(before, actions)
         self.env_steps += self.total_envs * self.execute_steps
 
         loop = self._loop
@@ -153,29 +156,21 @@ class ChunkedVecEnv(VecEnv):
                 rewards += self.step_discount**k * reward * loop.running
                 ran_out = ended & ~step.terminated
                 time_outs |= ran_out
-                if self._keeps_final_observations and step.final_observations is not None:
-                    final_obs = _where(ran_out, step.final_observations, final_obs)
+                last = step.final_observations if self._keeps_final_observations else None
+                if last is not None:
+                    final_obs = _where(ran_out, last, final_obs) if final_obs else own(last)
                 self._count_episodes(step, ended)
         ended = ~loop.running
         self.steering.policy.begin_episodes(ended)
         for value in loop.obs.values():
             if value.is_floating_point():
                 self._counts[3] += value.isnan().sum()
-        before, self._plan = self._plan, self.steering.policy.encode(loop.obs)
+        self._plan = self.steering.policy.encode(loop.obs)
 
         extras = {"time_outs": time_outs, "executed": actions, "log": self.steering.metrics(actions)}
         if self._keeps_final_observations:
             extras["final_observations"] = self._final_observations(before, final_obs, time_outs)
         return self._observe(self._plan), rewards, ended.long(), extras
-
-    @property
-    def critic_features(self) -> tuple[str, ...]:
-        """See :attr:`zprl.steering.Steering.critic_features`."""
-        return self.steering.critic_features
-
-    def critic_action(self, seen: Mapping[str, Tensor], u: Tensor) -> Tensor:
-        """See :meth:`zprl.steering.Steering.critic_action`."""
-        return self.steering.critic_action(seen, u)
 
     def pop_counts(self) -> tuple[int, int, int]:
         """Return episodes, successes among them, and diverged worlds since the last call, of all processes.
@@ -225,9 +220,7 @@ class ChunkedVecEnv(VecEnv):
         self._counts[1] += (step.success & ended).sum()
 
 
-def _where(worlds: Tensor, new: Observations, old: Observations | None) -> Observations:
+def _where(worlds: Tensor, new: Observations, old: Observations) -> Observations:
     """Take some worlds' observations from ``new``, the others' from ``old``."""
-    if old is None:
-        return own(new)
     shaped = {name: worlds.view(-1, *[1] * (value.ndim - 1)) for name, value in new.items()}
     return {name: torch.where(shaped[name], value, old[name]) for name, value in new.items()}

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Protocol, runtime_checkable
 
 
 @dataclass(frozen=True)
@@ -71,15 +70,6 @@ class TaskDescription:
     joints: tuple[JointDescription, ...] = ()
 
 
-@runtime_checkable
-class DescribedEnv(Protocol):
-    """An environment that knows what its numbers mean."""
-
-    def describe(self) -> TaskDescription:
-        """Return what is known."""
-        ...
-
-
 def describe_env(env: object) -> TaskDescription:
-    """Return what an environment knows of its numbers: nothing, unless it is a :class:`DescribedEnv`."""
-    return env.describe() if isinstance(env, DescribedEnv) else TaskDescription()
+    """Return what an environment's method ``describe`` knows of its numbers: nothing where there is none."""
+    return getattr(env, "describe", TaskDescription)()

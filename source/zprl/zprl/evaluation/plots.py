@@ -1,16 +1,16 @@
 # Copyright (c) 2026, The ZPRL Project Developers.
 # SPDX-License-Identifier: BSD-3-Clause
 
-"""Learning curves as PNG files: success of one or several runs against environment steps and minutes."""
+"""Learning curves: what a run records of its learning, and figures of it as PNG files."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from zprl.evaluation.history import LearningHistory
 from zprl.evaluation.statistics import SuccessRate, wilson_interval
 from zprl.utils.files import atomic_write
 
@@ -28,40 +28,43 @@ TRAINING_STYLE: dict[str, Any] = {"linewidth": 0.9, "alpha": 0.7}
 EVALUATION_STYLE: dict[str, Any] = {"linewidth": 1.8, "marker": "o", "markersize": 4}
 
 
-def plot_learning_curve(path: StrPath, history: LearningHistory, base: SuccessRate | None, title: str = "") -> None:
-    """Draw the learning curve of one run.
+@dataclass
+class LearningHistory:
+    """What one run of reinforcement learning records. ``dataclasses.asdict`` makes it JSON, ``**`` reads it back."""
 
-    Args:
-        path: PNG file to create or to replace.
-        history: What the run recorded.
-        base: Success rate of the frozen policy, drawn as a dashed line with its interval.
-        title: Title of the figure, such as the task.
-
-    Raises:
-        OSError: If the file cannot be written; see :func:`zprl.utils.files.atomic_write`.
-    """
-    plot_learning_curves(path, {"steered": history}, base, title)
+    steps: list[int] = field(default_factory=list)
+    """Environment steps taken until each iteration, over all environments; increasing."""
+    minutes: list[float] = field(default_factory=list)
+    """Duration of the reinforcement learning until each iteration [min]; increasing."""
+    training_success: list[float | None] = field(default_factory=list)
+    """Share of successful episodes among those finished in each iteration; None where none finished."""
+    evaluation_steps: list[int] = field(default_factory=list)
+    """Environment steps at which the policy was evaluated."""
+    evaluation_successes: list[int] = field(default_factory=list)
+    """Number of successful episodes of each evaluation."""
+    evaluation_episodes: list[int] = field(default_factory=list)
+    """Number of episodes of each evaluation."""
+    evaluation_minutes: list[float] = field(default_factory=list)
+    """Duration of the reinforcement learning until each evaluation, evaluations left out [min]; empty in old files."""
 
 
 def plot_learning_curves(
     path: StrPath, histories: Mapping[str, LearningHistory], base: SuccessRate | None, title: str = ""
 ) -> None:
-    """Draw the learning curves of several runs into one figure, such as one for each seed.
+    """Draw the learning curves of one or several runs into one figure, such as one for each seed.
 
     A thin line shows the smoothed success during training, where actions are sampled. Points show evaluations, where
     they are not, with a band for the 95% interval.
 
     Args:
         path: PNG file to create or to replace.
-        histories: What each run recorded, by the name for the legend; at least one.
+        histories: What each run recorded, by the name for the legend, which shows those of several; at least one.
         base: Success rate of the frozen policy, drawn as a dashed line with its interval.
         title: Title of the figure, such as the task.
 
     Raises:
         OSError: If the file cannot be written; see :func:`zprl.utils.files.atomic_write`.
     """
-    from matplotlib.ticker import EngFormatter
-
     figure = new_figure(7.2, 4.2)
     axes = figure.add_subplot()
     last_step = max((step for h in histories.values() for step in (*h.steps, *h.evaluation_steps)), default=1)
@@ -75,26 +78,15 @@ def plot_learning_curves(
 
     axes.set_xlim(0, max(last_step, 1))
     axes.set_ylim(-2, 102)
-    axes.set_xlabel("environment steps")
-    axes.set_ylabel("success [%]")
-    axes.xaxis.set_major_formatter(EngFormatter(sep=""))
-    axes.grid(color="#DDDDDD", linewidth=0.6)
-    axes.spines["right"].set_visible(False)
+    label_success_over_steps(axes)
+    style_axes(axes, title, open_sides=("right",))
     _add_minutes(axes, max(histories.values(), key=lambda h: h.steps[-1] if h.steps else 0))
-    axes.set_title(title, loc="left", fontsize="medium")
     _add_legend(axes, colors, base is not None)
     save_figure(figure, path)
 
 
 def new_figure(width: float, height: float) -> Figure:
-    """Return an empty figure.
-
-    It is made without pyplot, which would open windows and keep every figure in memory.
-
-    Args:
-        width: Width [inch].
-        height: Height [inch].
-    """
+    """Return an empty figure of a size [inch], made without pyplot, which would open windows and keep every figure."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -103,16 +95,24 @@ def new_figure(width: float, height: float) -> Figure:
     return figure
 
 
+def style_axes(axes: Axes, title: str = "", open_sides: Sequence[str] = ("top", "right")) -> None:
+    """Give axes the grid, the open sides and the title that all figures have."""
+    axes.grid(color="#DDDDDD", linewidth=0.6)
+    axes.spines[list(open_sides)].set_visible(False)
+    axes.set_title(title, loc="left", fontsize="medium")
+
+
+def label_success_over_steps(axes: Axes) -> None:
+    """Name the axes of a learning curve."""
+    from matplotlib.ticker import EngFormatter
+
+    axes.set_xlabel("environment steps")
+    axes.set_ylabel("success [%]")
+    axes.xaxis.set_major_formatter(EngFormatter(sep=""))
+
+
 def save_figure(figure: Figure, path: StrPath) -> None:
-    """Write a figure that :func:`new_figure` made.
-
-    Args:
-        figure: The figure.
-        path: PNG file to create or to replace.
-
-    Raises:
-        OSError: If the file cannot be written; see :func:`zprl.utils.files.atomic_write`.
-    """
+    """Write a figure that :func:`new_figure` made as a PNG; see :func:`zprl.utils.files.atomic_write`."""
     from PIL import Image
 
     figure.canvas.draw()
@@ -133,15 +133,10 @@ def moving_average(values: Sequence[float | None], window: int) -> np.ndarray:
     Returns:
         Averages, shape (N,); NaN where the whole window has no value.
     """
-    data = np.array([np.nan if value is None else value for value in values], dtype=np.float64)
-    half = window // 2
-    means = np.full(len(data), np.nan)
-    for i in range(len(data)):
-        neighbors = data[max(0, i - half) : i + half + 1]
-        neighbors = neighbors[~np.isnan(neighbors)]
-        if len(neighbors):
-            means[i] = neighbors.mean()
-    return means
+    data, half = np.array(values, dtype=np.float64), window // 2  # None becomes NaN
+    windows = [data[max(0, i - half) : i + half + 1] for i in range(len(data))]
+    present = [neighbors[~np.isnan(neighbors)] for neighbors in windows]
+    return np.array([neighbors.mean() if len(neighbors) else np.nan for neighbors in present])
 
 
 def _draw_run(axes: Axes, history: LearningHistory, color: str, band_alpha: float) -> None:
@@ -160,10 +155,9 @@ def _add_legend(axes: Axes, colors: Mapping[str, str], base: bool) -> None:
     """Name the colors of the runs and, once for all runs, the kinds of line."""
     from matplotlib.lines import Line2D
 
-    shared = colors[next(iter(colors))] if len(colors) == 1 else BASE_COLOR
-    entries = (
-        [] if len(colors) == 1 else [Line2D([], [], color=c, linewidth=4, label=name) for name, c in colors.items()]
-    )
+    several = len(colors) > 1
+    shared = BASE_COLOR if several else next(iter(colors.values()))
+    entries = [Line2D([], [], color=c, linewidth=4, label=name) for name, c in colors.items() if several]
     entries.append(Line2D([], [], color=shared, label="evaluation, 95% interval", **EVALUATION_STYLE))
     entries.append(Line2D([], [], color=shared, label="training, smoothed", **TRAINING_STYLE))
     if base:

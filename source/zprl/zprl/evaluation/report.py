@@ -1,14 +1,27 @@
 # Copyright (c) 2026, The ZPRL Project Developers.
 # SPDX-License-Identifier: BSD-3-Clause
 
-"""Tables for the terminal."""
+"""What is printed of evaluations and finished runs."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
-POLICIES = ("base", "steered")
+from zprl.evaluation.plots import LearningHistory, plot_learning_curves
+from zprl.evaluation.statistics import success_rate
+from zprl.utils.errors import ZprlError
+from zprl.utils.files import load_json
+
+_NUMBERS = (
+    ("episodes", "episodes", 0),
+    ("mean steps to success", "mean_steps", 1),
+    ("mean velocity [m/s]", "velocity", 3),
+    ("mean acceleration [m/s^2]", "acceleration", 2),
+    ("mean jerk [m/s^3]", "jerk", 1),
+)
+"""Label, entry of a policy's summary and digits after the point of the result table's rows."""
 
 
 def format_table(rows: Sequence[Sequence[object]]) -> str:
@@ -17,9 +30,6 @@ def format_table(rows: Sequence[Sequence[object]]) -> str:
     Args:
         rows: Cells by row, all rows of equal length. The first row is the header; the first column is aligned to the
             left and all others to the right.
-
-    Returns:
-        Lines of text without a final newline.
 
     Raises:
         ValueError: If the rows differ in length.
@@ -34,6 +44,25 @@ def format_table(rows: Sequence[Sequence[object]]) -> str:
     return "\n".join(line.rstrip() for line in lines)
 
 
+def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Return a Markdown table."""
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def success_cell(policy: Mapping[str, Any] | None) -> str:
+    """Return the success rate in a policy's summary with its interval; "-" without a summary."""
+    if policy is None:
+        return "-"
+    return f"{100 * policy['rate']:.1f}% [{100 * policy['low']:.1f}, {100 * policy['high']:.1f}]"
+
+
+def number_cell(policy: Mapping[str, Any] | None, key: str, digits: int) -> str:
+    """Return an entry of a policy's summary; "-" without a summary, or if the entry is None."""
+    value = None if policy is None else policy.get(key)
+    return "-" if value is None else f"{value:.{digits}f}"
+
+
 def result_table(result: Mapping[str, Any]) -> str:
     """Format the result of a training or an evaluation: base against steered policy, and what it took.
 
@@ -45,22 +74,19 @@ def result_table(result: Mapping[str, Any]) -> str:
             * ``environment_steps``: steps of reinforcement learning over all environments.
             * ``minutes``: duration of the reinforcement learning [min].
             * ``backend``, ``physics``, ``device``: names of the sampler backend, physics engine and device.
-
-    Returns:
-        Lines of text without a final newline.
     """
-    policies = [name for name in POLICIES if result.get(name) is not None]
-    rows: list[list[str]] = [["", *policies]]
-    for label, cell in _ROWS:
-        rows.append([label, *(cell(result[name]) for name in policies)])
+    policies = {name: result[name] for name in ("base", "steered") if result.get(name) is not None}
+    rows = [["", *policies], ["success (95% interval)", *map(success_cell, policies.values())]]
+    rows += [[label, *(number_cell(p, key, digits) for p in policies.values())] for label, key, digits in _NUMBERS]
     parts = [format_table(rows)] if policies else []
 
     comparison = result.get("comparison")
     if comparison is not None:
+        p_value = "<0.001" if comparison["p_value"] < 0.001 else f"{comparison['p_value']:.3f}"
         parts.append(
             f"difference {100 * comparison['difference']:+.1f} points "
             f"[{100 * comparison['low']:+.1f}, {100 * comparison['high']:+.1f}], "
-            f"p = {_p_value(comparison['p_value'])} (McNemar, {comparison['episodes']} pairs)"
+            f"p = {p_value} (McNemar, {comparison['episodes']} pairs)"
         )
 
     facts = []
@@ -77,14 +103,8 @@ def result_table(result: Mapping[str, Any]) -> str:
 def flat_result(report: dict[str, Any], task: str, checkpoint: str, episodes: int, seed: int) -> dict[str, Any]:
     """Return an evaluation as the flat keys of ``--json``; of a base policy alone both halves are the same.
 
-    The base policy's numbers are None where a bundle's format does not hold it.
-
-    Args:
-        report: Summaries ``base`` and, if there are both, ``steered``; steps, backend, physics and device.
-        task: Task id.
-        checkpoint: File that was evaluated.
-        episodes: Number of episodes.
-        seed: Seed of the initial states.
+    The report holds the summaries ``base`` and, if there are both, ``steered``, and what :func:`result_table` takes
+    beside them. The base policy's numbers are None where a bundle's format does not hold it.
     """
     base = report.get("base", {})
     steered = report.get("steered", base)
@@ -109,27 +129,54 @@ def flat_result(report: dict[str, Any], task: str, checkpoint: str, episodes: in
     }
 
 
-def _success(policy: Mapping[str, Any]) -> str:
-    return f"{100 * policy['rate']:.1f}% [{100 * policy['low']:.1f}, {100 * policy['high']:.1f}]"
+def load_results(run_dirs: Sequence[Path]) -> list[dict[str, Any]]:
+    """Read the results of finished runs in their folders.
+
+    Raises:
+        ZprlError: If a run has no result yet, or the runs are of different tasks.
+    """
+    results = [load_json(folder / "result.json", "result of a run") for folder in run_dirs]
+    tasks = sorted({result["task"] for result in results})
+    if len(tasks) > 1:
+        raise ZprlError(f"the runs are of different tasks ({', '.join(tasks)}); give runs of one task.")
+    return results
 
 
-def _number(key: str, digits: int) -> Callable[[Mapping[str, Any]], str]:
-    def cell(policy: Mapping[str, Any]) -> str:
-        value = policy.get(key)
-        return "-" if value is None else f"{value:.{digits}f}"
+def runs_table(results: Sequence[dict[str, Any]]) -> str:
+    """Return a Markdown table with a row for each of the runs, at least one, that :func:`load_results` read."""
 
-    return cell
+    def rate(summary: dict[str, Any]) -> str:
+        return f"{100 * summary['rate']:.1f} % [{100 * summary['low']:.1f}, {100 * summary['high']:.1f}]"
+
+    rows = []
+    for result in results:
+        bare = result["bare_steps_per_second"]
+        training = result["training_steps_per_second"]
+        rows.append(
+            {
+                "run": f"seed {result['seed']}",
+                "base": rate(result["base"]),
+                "steered": rate(result["steered"]),
+                "jerk base / steered [m/s^3]": f"{result['base']['jerk']:.1f} / {result['steered']['jerk']:.1f}",
+                "env steps": f"{result['environment_steps']:,}",
+                "RL [min]": f"{result['minutes']:.1f}",
+                "all [min]": f"{result['total_minutes']:.1f}",
+                "simulation": f"{100 * result['time_split']['simulation']:.0f} %",
+                "training / bare [env steps/s]": f"{training:,.0f} / {bare:,.0f} ({100 * training / bare:.0f} %)",
+            }
+        )
+    return markdown_table(list(rows[0]), [list(row.values()) for row in rows])
 
 
-def _p_value(p: float) -> str:
-    return "<0.001" if p < 0.001 else f"{p:.3f}"
-
-
-_ROWS: list[tuple[str, Callable[[Mapping[str, Any]], str]]] = [
-    ("success (95% interval)", _success),
-    ("episodes", _number("episodes", 0)),
-    ("mean steps to success", _number("mean_steps", 1)),
-    ("mean velocity [m/s]", _number("velocity", 3)),
-    ("mean acceleration [m/s^2]", _number("acceleration", 2)),
-    ("mean jerk [m/s^3]", _number("jerk", 1)),
-]
+def summarize(run_dirs: Sequence[Path], figure: Path | None) -> str:
+    """Draw the learning curves of finished runs of one task into a PNG, if one is given, and return their table."""
+    results = load_results(run_dirs)
+    if figure is not None:
+        base = results[0]["base"]
+        plot_learning_curves(
+            figure,
+            {f"seed {result['seed']}": LearningHistory(**result["history"]) for result in results},
+            success_rate([True] * base["successes"] + [False] * (base["episodes"] - base["successes"])),
+            results[0]["task"],
+        )
+    return runs_table(results)

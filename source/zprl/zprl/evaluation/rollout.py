@@ -11,7 +11,7 @@ as many at once as there are environments; an environment that is done idles unt
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
@@ -20,8 +20,10 @@ from torch import Tensor
 
 from zprl.envs.chunk_loop import ChunkLoop
 from zprl.envs.task_env import TaskEnv, episode_seed
-from zprl.evaluation.statistics import policy_summary
+from zprl.evaluation.statistics import paired_comparison, policy_summary
+from zprl.policies.base import BasePolicy
 from zprl.spec import Observations
+from zprl.steering import ChunkPolicy, plain_chunks
 from zprl.utils.progress import Progress
 
 
@@ -42,20 +44,16 @@ class ChunkPlanner(Protocol):
 
 @dataclass
 class EpisodeResults:
-    """Outcomes of the episodes of one policy, in episode order.
-
-    Attributes:
-        successes: Whether each episode succeeded.
-        steps: Environment steps of each episode.
-        positions: Positions of the tracked points before each action [m], one (T_i, P, 3) array per episode; empty if
-            the task tracks none.
-        step_dt: Control period [s].
-    """
+    """Outcomes of the episodes of one policy, in episode order."""
 
     step_dt: float
+    """Control period [s]."""
     successes: list[bool] = field(default_factory=list)
+    """Whether each episode succeeded."""
     steps: list[int] = field(default_factory=list)
+    """Environment steps of each episode."""
     positions: list[np.ndarray] = field(default_factory=list)
+    """Positions of the tracked points before each action [m], (T_i, P, 3) per episode; none if nothing is tracked."""
 
     def extend(self, others: EpisodeResults) -> None:
         """Append the outcomes of the episodes that follow."""
@@ -81,15 +79,15 @@ class Evaluator:
         self.execute_steps = execute_steps
 
     def noise(self, shape: tuple[int, int], seed: int, episodes: range) -> Tensor:
-        """Draw the initial noise of the base policy's generator for every replan of some episodes.
+        """Draw where the base policy's generator starts at every replan of the episodes of these numbers.
 
         Args:
-            shape: Horizon and action size.
+            shape: Shape (H, A) of a chunk.
             seed: Seed of the evaluation.
-            episodes: Episode numbers.
+            episodes: At most one per world.
 
         Returns:
-            Noise, shape (num_envs, replans, horizon, action_dim); rows beyond the episodes are zero.
+            Noise (num_envs, replans, H, A); rows beyond the episodes are zero.
         """
         replans = -(-self.env.max_episode_length // self.execute_steps)
         noise = torch.zeros(self.env.num_envs, replans, *shape)
@@ -113,11 +111,8 @@ class Evaluator:
             planner: The policy.
             episodes: Number of episodes, or their consecutive numbers.
             seed: Seed of the initial states.
-            noise_shape: Horizon and action size of the generator's sampled initial noise, or None to pass none.
+            noise_shape: See :attr:`zprl.policies.base.BasePolicy.noise_shape`.
             on_progress: Called with the number of episodes done after each wave.
-
-        Returns:
-            The outcomes, in episode order.
         """
         numbers = range(episodes) if isinstance(episodes, int) else episodes
         results = EpisodeResults(self.env.spec.step_dt)
@@ -132,12 +127,7 @@ class Evaluator:
         return results
 
     def begin_wave(self, seed: int, episodes: range) -> None:
-        """Prepare the worlds for the episodes that come next; a subclass may change them here.
-
-        Args:
-            seed: Seed of the evaluation.
-            episodes: Episode numbers.
-        """
+        """Prepare the worlds for the episodes of these numbers; a subclass may change them here."""
 
     def positions(self, obs: Observations) -> Tensor | None:
         """Return where the tracked points are [m], shape (N, P, 3), by the observations before the step taken last."""
@@ -176,22 +166,42 @@ def run_all(
     seed: int,
     noise_shape: tuple[int, int] | None = None,
 ) -> dict[str, EpisodeResults]:
-    """Evaluate policies one after another on the same episodes, and show how far it is.
-
-    Args:
-        evaluator: The evaluator.
-        planners: The policies by name.
-        episodes: Number of episodes.
-        seed: Seed of the initial states.
-        noise_shape: See :meth:`Evaluator.run`.
-    """
+    """Evaluate policies, by name, on the same episodes, and show how far it is; see :meth:`Evaluator.run`."""
     outcomes = {}
     with Progress(len(planners) * episodes, "evaluating", "episode") as progress:
-        for index, (name, planner) in enumerate(planners.items()):
-            offset = index * episodes
+        for name, planner in planners.items():
 
-            def advance(done: int, offset: int = offset) -> None:
-                progress.advance(offset + done - progress.done)
+            def advance(done: int, before: int = progress.done) -> None:
+                progress.advance(before + done - progress.done)
 
             outcomes[name] = evaluator.run(planner, episodes, seed, noise_shape, advance)
     return outcomes
+
+
+def bottleneck_gap(evaluator: Evaluator, base: BasePolicy, episodes: int, seed: int) -> dict[str, Any]:
+    """Measure what the bottleneck costs a base policy.
+
+    Returns:
+        ``plain`` and ``bottleneck`` summaries and the ``gap`` between their success rates, plain minus bottleneck, with
+        the ends ``gap_low`` and ``gap_high`` of its 95 % interval.
+    """
+    shape = base.noise_shape
+    bottleneck = evaluator.run(ChunkPolicy(base, base.act, base.mixes_rows("latent")), episodes, seed, shape)
+    plain = evaluator.run(plain_chunks(base), episodes, seed, shape)
+    gap = paired_comparison(bottleneck.successes, plain.successes)
+    return {
+        "plain": plain.summary(),
+        "bottleneck": bottleneck.summary(),
+        "gap": gap.difference,
+        "gap_low": gap.low,
+        "gap_high": gap.high,
+    }
+
+
+def compare(base: EpisodeResults, steered: EpisodeResults) -> dict[str, Any]:
+    """Return both summaries and their paired comparison, as the result table takes them."""
+    return {
+        "base": base.summary(),
+        "steered": steered.summary(),
+        "comparison": asdict(paired_comparison(base.successes, steered.successes)),
+    }

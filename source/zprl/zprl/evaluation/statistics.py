@@ -51,7 +51,7 @@ class PairedComparison:
 class Smoothness:
     """Mean finite-difference norms of the end-effector position over successful trajectories.
 
-    A value is None where no successful trajectory is long enough to have one, because JSON has no NaN.
+    None, since JSON has no NaN, where no trajectory is long enough.
     """
 
     velocity: float | None
@@ -75,9 +75,6 @@ def wilson_interval(successes: int, episodes: int, z: float = Z_95) -> tuple[flo
         episodes: Number of episodes. With none, nothing is known: the interval is (0, 1).
         z: Normal quantile of the confidence level.
 
-    Returns:
-        Lower and upper end.
-
     Raises:
         ValueError: If the counts are negative or there are more successes than episodes.
     """
@@ -96,17 +93,7 @@ def wilson_interval(successes: int, episodes: int, z: float = Z_95) -> tuple[flo
 
 
 def success_rate(successes: ArrayLike) -> SuccessRate:
-    """Summarize the outcomes of episodes.
-
-    Args:
-        successes: Whether each episode succeeded, shape (N,) with N >= 1.
-
-    Returns:
-        Success rate with its 95% interval.
-
-    Raises:
-        ValueError: If there is no episode.
-    """
+    """Summarize the outcomes of episodes, shape (N,); a ValueError if there is none."""
     outcomes = _outcomes(successes)
     count, episodes = int(outcomes.sum()), len(outcomes)
     return SuccessRate(count, episodes, count / episodes, *wilson_interval(count, episodes))
@@ -123,9 +110,6 @@ def paired_comparison(base: ArrayLike, steered: ArrayLike) -> PairedComparison:
         base: Whether the base policy succeeded in each episode, shape (N,) with N >= 1.
         steered: Whether the steered policy succeeded from the same initial states in the same order, shape (N,).
 
-    Returns:
-        Difference of the success rates with its 95% interval and the exact McNemar test.
-
     Raises:
         ValueError: If the shapes differ or there is no episode.
     """
@@ -141,7 +125,11 @@ def paired_comparison(base: ArrayLike, steered: ArrayLike) -> PairedComparison:
     p_base, p_steered = (both + only_base) / episodes, (both + only_steered) / episodes
     low_base, high_base = wilson_interval(both + only_base, episodes)
     low_steered, high_steered = wilson_interval(both + only_steered, episodes)
-    correlation = _pair_correlation(both, only_steered, only_base, neither)
+    margins = (both + only_steered) * (only_base + neither) * (both + only_base) * (only_steered + neither)
+    product = both * neither - only_steered * only_base
+    if product > 0:
+        product = max(product - episodes / 2, 0.0)  # Newcombe's continuity correction
+    correlation = product / math.sqrt(margins) if margins else 0.0
     difference = p_steered - p_base
 
     def combine(of_steered: float, of_base: float) -> float:
@@ -160,16 +148,9 @@ def paired_comparison(base: ArrayLike, steered: ArrayLike) -> PairedComparison:
 
 
 def mcnemar_p_value(only_first: int, only_second: int) -> float:
-    """Return the two-sided exact McNemar p-value.
+    """Return the two-sided exact McNemar p-value: the probability of a split at least as uneven as the observed one.
 
     If both policies are equally good, each of the pairs in which only one succeeded is a fair coin flip.
-
-    Args:
-        only_first: Number of pairs in which only the first policy succeeded.
-        only_second: Number of pairs in which only the second policy succeeded.
-
-    Returns:
-        Probability of a split at least as uneven as the observed one.
     """
     pairs = only_first + only_second
     tail = sum(math.comb(pairs, k) for k in range(min(only_first, only_second) + 1))
@@ -189,9 +170,6 @@ def smoothness(positions: Sequence[ArrayLike], dt: float, successes: ArrayLike) 
             nothing is known.
         dt: Duration of a control step [s].
         successes: Whether each trajectory succeeded, shape (N,).
-
-    Returns:
-        Mean norms over the successful trajectories.
 
     Raises:
         ValueError: If the numbers of trajectories and outcomes differ, a shape is wrong or ``dt`` is not positive.
@@ -236,17 +214,6 @@ def policy_summary(successes: ArrayLike, steps: ArrayLike, positions: Sequence[A
         raise ValueError(f"got {len(outcomes)} outcomes but steps of shape {lengths.shape}")
     mean_steps = float(lengths[outcomes].mean()) if outcomes.any() else None
     return {**asdict(success_rate(outcomes)), "mean_steps": mean_steps, **asdict(smoothness(positions, dt, outcomes))}
-
-
-def _pair_correlation(both: int, only_steered: int, only_base: int, neither: int) -> float:
-    """Return the correlation of paired outcomes with Newcombe's continuity correction."""
-    margins = (both + only_steered) * (only_base + neither) * (both + only_base) * (only_steered + neither)
-    if margins == 0:
-        return 0.0
-    product = both * neither - only_steered * only_base
-    if product > 0:
-        product = max(product - (both + only_steered + only_base + neither) / 2, 0.0)
-    return product / math.sqrt(margins)
 
 
 def _outcomes(successes: ArrayLike) -> np.ndarray:

@@ -5,8 +5,8 @@
 
 .. code-block:: python
 
-    base = record_episodes(env, base_policy, camera, num_episodes=3)
-    steered = record_episodes(env, steered_policy, camera, num_episodes=3)
+    base = [record_episode(env, base_policy, camera, seed) for seed in range(3)]
+    steered = [record_episode(env, steered_policy, camera, seed) for seed in range(3)]
     write_video(path, side_by_side(base, steered, labels=("base", "steered")))
 """
 
@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -36,62 +36,41 @@ Frame = np.ndarray
 
 @dataclass
 class Episode:
-    """One recorded episode.
+    """One recorded episode: its pictures, the initial state's first, and whether the task was solved."""
 
-    Attributes:
-        frames: The pictures, the initial state's first.
-        success: Whether the task was solved.
-    """
-
-    frames: list[Frame] = field(default_factory=list)
-    success: bool = False
+    frames: list[Frame]
+    success: bool
 
 
 @torch.inference_mode()
-def record_episodes(
+def record_episode(
     env: TaskEnv,
     planner: ChunkPlanner,
     capture: Callable[[], Frame],
-    num_episodes: int,
-    seed: int = 0,
+    seed: int,
     on_reset: Callable[[int], object] | None = None,
-) -> list[Episode]:
-    """Run a policy and take a picture after every control step.
+) -> Episode:
+    """Run a policy for an episode and take a picture after every control step.
 
     Args:
         env: Environment; the first of its worlds is recorded.
         planner: The policy.
         capture: Takes a picture of that world.
-        num_episodes: Number of episodes.
-        seed: The i-th episode's initial state is that of seed + i, whatever the policy.
-        on_reset: Called with the seed of every episode that begins, for a policy that draws numbers.
+        seed: Seed of the initial state, which is the same whatever the policy.
+        on_reset: Called with the seed when the episode begins, for a policy that draws numbers.
     """
-    episodes, loop = [], ChunkLoop(env)
-    for index in range(num_episodes):
-        loop.begin(env.reset(seed + index))
-        planner.begin_episodes()
-        if on_reset is not None:
-            on_reset(seed + index)
-        episode = Episode([capture()])
-        while loop.running[0]:
-            for _, _, ended in loop.execute(planner(loop.obs)[:, : planner.execute_steps]):
-                # With its end the environment has reset itself, so the last state cannot be seen any more.
-                if loop.running[0] and not ended[0]:
-                    episode.frames.append(capture())
-        episode.success = bool(loop.succeeded[0])
-        episodes.append(episode)
-    return episodes
-
-
-def single(episodes: Sequence[Episode], label: str = "", pause: int = 8) -> list[Frame]:
-    """Join episodes into one video.
-
-    Args:
-        episodes: The episodes.
-        label: What to write at the top, if anything.
-        pause: Number of frames for which an episode's end stays on screen, with its outcome.
-    """
-    return side_by_side(episodes, labels=[label] if label else [""], pause=pause)
+    loop = ChunkLoop(env)
+    loop.begin(env.reset(seed))
+    planner.begin_episodes()
+    if on_reset is not None:
+        on_reset(seed)
+    frames = [capture()]
+    while loop.running[0]:
+        for _, _, ended in loop.execute(planner(loop.obs)[:, : planner.execute_steps]):
+            # With its end the environment has reset itself, so the last state cannot be seen any more.
+            if loop.running[0] and not ended[0]:
+                frames.append(capture())
+    return Episode(frames, success=bool(loop.succeeded[0]))
 
 
 def side_by_side(*columns: Sequence[Episode], labels: Sequence[str], pause: int = 8) -> list[Frame]:
@@ -101,7 +80,7 @@ def side_by_side(*columns: Sequence[Episode], labels: Sequence[str], pause: int 
 
     Args:
         columns: The episodes of every policy, the same number of each.
-        labels: A name for every policy.
+        labels: A name for every policy, which may be empty.
         pause: Number of frames for which an episode's end stays on screen, with its outcome.
 
     Raises:
@@ -121,7 +100,7 @@ def side_by_side(*columns: Sequence[Episode], labels: Sequence[str], pause: int 
 
 
 def write_video(path: Path, frames: Sequence[Frame], fps: float = 20.0) -> Path:
-    """Write a video, an animated picture or a strip of still pictures; the suffix decides.
+    """Write a video, an animated picture or a strip of still pictures, and return the path; the suffix decides.
 
     ==========  ==========================================================================
     suffix      written
@@ -136,9 +115,6 @@ def write_video(path: Path, frames: Sequence[Frame], fps: float = 20.0) -> Path:
         path: File to write; it appears only once it is complete.
         frames: The pictures, all of one size.
         fps: Frames per second; the control rate, so that the video runs in real time.
-
-    Returns:
-        ``path``.
 
     Raises:
         ZprlError: If the suffix is none of :data:`FORMATS`.

@@ -3,50 +3,26 @@
 
 """Base policies: what steering needs of one, and the project's own, a flow-matching policy with a bottleneck."""
 
-from zprl.policies.base import BasePolicy, ChunkPlayer, Knob, Plan
-from zprl.policies.flow.base_policy import FlowBasePolicy
-from zprl.policies.flow.bottleneck import VariationalBottleneck, kl_to_standard_normal, sample_latent
-from zprl.policies.flow.cfg import INFERENCE_FIELDS, FlowPolicyCfg, PretrainCfg
-from zprl.policies.flow.encoders import ImageEmbedding, ObservationEmbedding
-from zprl.policies.flow.normalizer import Normalizer
-from zprl.policies.flow.policy import FlowPolicy
-from zprl.policies.flow.step import PolicyStep, TorchPolicyStep
-from zprl.policies.flow.training import ChunkDataset, PretrainResult, latent_statistics, make_chunks, train_policy
-from zprl.policies.flow.velocity_field import ResidualMLPVelocityField, VelocityField
-from zprl.policies.io import load_policy, save_policy
-from zprl.policies.loading import make_base_policy, spec_of
-from zprl.policies.native.step import NativePolicyStep, make_policy_step, make_policy_step_on
-
-__all__ = [
-    "INFERENCE_FIELDS",
-    "BasePolicy",
-    "ChunkDataset",
-    "ChunkPlayer",
-    "FlowBasePolicy",
-    "FlowPolicy",
-    "FlowPolicyCfg",
-    "ImageEmbedding",
-    "Knob",
-    "NativePolicyStep",
-    "Normalizer",
-    "ObservationEmbedding",
-    "Plan",
-    "PolicyStep",
-    "PretrainCfg",
-    "PretrainResult",
-    "ResidualMLPVelocityField",
-    "TorchPolicyStep",
-    "VariationalBottleneck",
-    "VelocityField",
-    "kl_to_standard_normal",
-    "latent_statistics",
-    "load_policy",
-    "make_base_policy",
-    "make_chunks",
-    "make_policy_step",
-    "make_policy_step_on",
-    "sample_latent",
-    "save_policy",
-    "spec_of",
-    "train_policy",
-]
+from zprl.policies.base import BasePolicy as BasePolicy
+from zprl.policies.base import Knob as Knob
+from zprl.policies.base import Plan as Plan
+from zprl.policies.flow.base_policy import FlowBasePolicy as FlowBasePolicy
+from zprl.policies.flow.bottleneck import VariationalBottleneck as VariationalBottleneck
+from zprl.policies.flow.bottleneck import kl_to_standard_normal as kl_to_standard_normal
+from zprl.policies.flow.bottleneck import sample_latent as sample_latent
+from zprl.policies.flow.cfg import INFERENCE_FIELDS as INFERENCE_FIELDS
+from zprl.policies.flow.cfg import FlowPolicyCfg as FlowPolicyCfg
+from zprl.policies.flow.cfg import PretrainCfg as PretrainCfg
+from zprl.policies.flow.encoders import ImageEmbedding as ImageEmbedding
+from zprl.policies.flow.encoders import Normalizer as Normalizer
+from zprl.policies.flow.encoders import ObservationEmbedding as ObservationEmbedding
+from zprl.policies.flow.policy import FlowPolicy as FlowPolicy
+from zprl.policies.flow.training import train_policy as train_policy
+from zprl.policies.flow.velocity_field import ResidualMLPVelocityField as ResidualMLPVelocityField
+from zprl.policies.flow.velocity_field import VelocityField as VelocityField
+from zprl.policies.io import load_policy as load_policy
+from zprl.policies.io import make_base_policy as make_base_policy
+from zprl.policies.io import save_policy as save_policy
+from zprl.policies.io import spec_of as spec_of
+from zprl.policies.native.step import NativePolicyStep as NativePolicyStep
+from zprl.policies.native.step import make_policy_step as make_policy_step

@@ -17,6 +17,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -25,14 +26,10 @@ from torch import Tensor
 from zprl.spec import Observations, TaskSpec
 from zprl.utils.errors import ZprlError
 
-KNOBS = ("latent", "embedding", "noise", "actions")
-"""What a base policy can be steered by: the bottleneck's latent, the embedding that conditions it, the noise that it
-starts from, and the actions that it puts out."""
-
 
 @dataclass(frozen=True)
 class Knob:
-    """Something that a base policy can be steered by.
+    """Something of a :class:`Plan` that a base policy can be steered by.
 
     Attributes:
         width: Number of its numbers for a chunk.
@@ -54,39 +51,34 @@ class Plan:
 
     def __init__(self, policy: BasePolicy, obs: Observations, noise: Tensor | None = None) -> None:
         self._policy = policy
-        self._noise = noise
-        self._values: dict[str, Tensor] = {}
         self.obs = obs
+        if noise is not None:
+            self.noise = noise
 
-    @property
+    @cached_property
     def embedding(self) -> Tensor:
         """Embedding e of the observations (N, E)."""
-        return self._once("embedding", self._policy.embed)
+        return self._policy.embed(self)
 
-    @property
+    @cached_property
     def latent(self) -> Tensor:
         """Mean z of the bottleneck's latent (N, L), in the precision that :meth:`BasePolicy.act` goes on with."""
-        return self._once("latent", self._policy.latent)
+        return self._policy.latent(self)
 
-    @property
+    @cached_property
     def noise(self) -> Tensor:
         """Where the policy's generator starts (N, H, A)."""
-        return self._once("noise", lambda plan: self._policy.start(plan) if self._noise is None else self._noise)
+        return self._policy.start(self)
 
-    @property
+    @cached_property
     def actions(self) -> Tensor:
         """The chunk that the policy puts out by itself (N, H, A)."""
-        return self._once("actions", self._policy.act)
+        return self._policy.act(self)
 
     @property
     def batch_size(self) -> int:
         """Number of worlds N."""
         return len(next(iter(self.obs.values())))
-
-    def _once(self, name: str, compute: Any) -> Tensor:
-        if name not in self._values:
-            self._values[name] = compute(self)
-        return self._values[name]
 
 
 class BasePolicy(ABC):
@@ -102,7 +94,7 @@ class BasePolicy(ABC):
     """Number of actions Ta of a chunk that are executed before it is asked again."""
 
     knobs: Mapping[str, Knob]
-    """What it can be steered by; a subset of :data:`KNOBS`."""
+    """What it can be steered by, among "latent", "embedding", "noise" and "actions"."""
 
     backend: str = "torch"
     """Name of what runs it."""
@@ -131,6 +123,11 @@ class BasePolicy(ABC):
     def chunk_shape(self) -> tuple[int, int]:
         """Shape (H, A) of a chunk."""
         return self.horizon, self.action_dim
+
+    @property
+    def noise_shape(self) -> tuple[int, int] | None:
+        """Shape (H, A) of the noise that an evaluation draws for every chunk, or None if the setting draws none."""
+        return self.chunk_shape if self.samples_noise else None
 
     def encode(self, obs: Observations, noise: Tensor | None = None) -> Plan:
         """Begin a plan. What is computed of the observations is computed once, when it is first asked for.
@@ -199,7 +196,7 @@ class BasePolicy(ABC):
         """Return a knob.
 
         Args:
-            name: One of :data:`KNOBS`.
+            name: Its name; see :attr:`knobs`.
             who: Who needs it, for the error message.
 
         Raises:
@@ -244,34 +241,20 @@ class ChunkPlayer(BasePolicy):
 
     def encode(self, obs: Observations, noise: Tensor | None = None) -> Plan:
         """Go on by one control step; the policy encodes the observations where a chunk is due."""
-        plan = Plan(self, obs, noise)
-        self._advance(self.policy.encode(obs, noise))
-        assert self._chunk is not None
-        index = self._next.view(-1, 1, 1).expand(-1, 1, self.action_dim)
-        plan._values["actions"] = self._chunk.gather(1, index)
-        return plan
-
-    def act(
-        self,
-        plan: Plan,
-        *,
-        latent: Tensor | None = None,
-        embedding: Tensor | None = None,
-        noise: Tensor | None = None,
-        actions: Tensor | None = None,
-    ) -> Tensor:
-        """See :meth:`BasePolicy.act`; only ``actions`` can be given."""
-        return self.bounded(plan.actions if actions is None else actions)
-
-    def _advance(self, fresh: Plan) -> None:
+        plan, fresh = Plan(self, obs, noise), self.policy.encode(obs, noise)
         if self._chunk is None or self._chunk.shape[0] != fresh.batch_size:
             self._chunk = fresh.actions
             self._next = torch.zeros(fresh.batch_size, dtype=torch.long, device=self._chunk.device)
-            return
-        self._next = self._next + 1
-        due = self._next >= self.policy.execute_steps
-        # Asking whether anything is due makes the host wait for a GPU, which plans everything anew as fast.
-        if due.device.type == "cpu" and not due.any():
-            return
-        self._chunk = torch.where(due[:, None, None], fresh.actions, self._chunk)
-        self._next = torch.where(due, 0, self._next)
+        else:
+            self._next = self._next + 1
+            due = self._next >= self.policy.execute_steps
+            # Asking whether anything is due makes the host wait for a GPU, which plans everything anew as fast.
+            if due.device.type != "cpu" or due.any():
+                self._chunk = torch.where(due[:, None, None], fresh.actions, self._chunk)
+                self._next = torch.where(due, 0, self._next)
+        plan.actions = self._chunk.gather(1, self._next.view(-1, 1, 1).expand(-1, 1, self.action_dim))
+        return plan
+
+    def act(self, plan: Plan, *, actions: Tensor | None = None, **others: Tensor | None) -> Tensor:
+        """See :meth:`BasePolicy.act`; only ``actions`` can be given."""
+        return self.bounded(plan.actions if actions is None else actions)

@@ -1,16 +1,21 @@
 # Copyright (c) 2026, The ZPRL Project Developers.
 # SPDX-License-Identifier: BSD-3-Clause
 
-"""The base policy's file: configuration, dimensions, weights, normalisers and limits in one place."""
+"""The base policy's file, with configuration, dimensions, weights, normalisers and limits; and how to make it act."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import torch
 
-from zprl.policies.flow.cfg import cfg_from_dict, cfg_to_dict
+from zprl.policies.flow.base_policy import FlowBasePolicy
+from zprl.policies.flow.cfg import cfg_from_dict
 from zprl.policies.flow.policy import FlowPolicy
+from zprl.policies.native.step import make_policy_step
+from zprl.spec import TaskSpec
+from zprl.utils.configclass import class_to_dict
 from zprl.utils.errors import ZprlError
 from zprl.utils.registry import check_settings
 from zprl.utils.tensor_files import load_tensors, save_tensors
@@ -37,10 +42,10 @@ def save_policy(path: StrPath, policy: FlowPolicy, meta: dict[str, Any] | None =
         OSError: If the file cannot be written.
     """
     content = {
-        "cfg": cfg_to_dict(policy.cfg),
+        "cfg": class_to_dict(policy.cfg),
         "obs_dim": policy.obs_dim,
         "action_dim": policy.action_dim,
-        "image_shapes": {name: list(shape) for name, shape in policy.image_shapes.items()},
+        "image_shapes": policy.image_shapes,
         "state_dict": policy.state_dict(),
         "meta": dict(meta or {}),
     }
@@ -49,9 +54,6 @@ def save_policy(path: StrPath, policy: FlowPolicy, meta: dict[str, Any] | None =
 
 def load_policy(path: StrPath) -> tuple[FlowPolicy, dict[str, Any]]:
     """Load a policy that :func:`save_policy` wrote.
-
-    Args:
-        path: File to load.
 
     Returns:
         The policy, on the CPU and in evaluation mode, and the ``meta`` that was saved with it.
@@ -75,3 +77,34 @@ def load_policy(path: StrPath) -> tuple[FlowPolicy, dict[str, Any]]:
         reason = str(error).splitlines()[0]
         raise ZprlError(f"the base policy {path} is damaged or does not fit its configuration ({reason}).") from error
     return policy.eval(), meta
+
+
+def spec_of(meta: Mapping[str, Any], what: str) -> TaskSpec:
+    """Return the spec that was saved with a policy.
+
+    Args:
+        meta: What was saved with it.
+        what: What it is, for the error message, such as "the base policy FILE".
+
+    Raises:
+        ZprlError: If there is none, or it is damaged.
+    """
+    try:
+        return TaskSpec.from_dict(meta["spec"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise ZprlError(
+            f"{what} does not say what it sees and does ({error}); convert it or train it again."
+        ) from error
+
+
+def make_base_policy(policy: FlowPolicy, meta: Mapping[str, Any], device: str | torch.device = "cpu") -> FlowBasePolicy:
+    """Return a loaded policy, frozen, run by its own ``backend``, or by torch where that cannot.
+
+    Args:
+        policy: The policy; it is moved to the device.
+        meta: What was saved with it: ``spec`` and ``latent_statistics``.
+        device: Device to act on.
+    """
+    policy = policy.to(device).eval().requires_grad_(False)
+    step = make_policy_step(policy, device=device)
+    return FlowBasePolicy(step, spec_of(meta, "the base policy"), meta["latent_statistics"])

@@ -11,6 +11,7 @@ import logging
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -20,7 +21,7 @@ from zprl.policies import FlowPolicy, NativePolicyStep
 from zprl.policies.flow.hoisted import HoistedPolicy
 from zprl.profiling import cuda
 from zprl.profiling.shapes import Inputs
-from zprl.utils.errors import ZprlError
+from zprl.utils.errors import ZprlError, first_line
 
 NATIVE = "native"
 """Name of ours in every table."""
@@ -30,7 +31,8 @@ NATIVE_GRAPH = "native_graph"
 
 OURS = (NATIVE, NATIVE_GRAPH)
 
-_OPSET = 17  # the first with LayerNormalization as one operator
+Bind = Callable[[Inputs], Callable[[], Any]]
+"""Returns a call without arguments for some inputs (float32, on the CPU), which are converted outside of it."""
 
 
 class UnavailableError(Exception):
@@ -41,12 +43,7 @@ class UnavailableError(Exception):
 class Contender:
     """Something that runs the policy step."""
 
-    name: str
-
-    bind: Callable[[Inputs], Callable[[], Any]]
-    """Returns a call without arguments for some inputs (float32, on the CPU), which are converted outside of it."""
-
-    device: str = "cpu"
+    bind: Bind
 
     description: str = ""
     """How it runs, for the table."""
@@ -105,34 +102,34 @@ def build(name: str, conditions: Conditions) -> Contender:
         if name in OURS:
             return _native(name, conditions)
         try:
-            contender = RIVALS[name](conditions)
+            contender = Contender(RIVALS[name](conditions))
             contender.chunk(conditions.example)  # a missing kernel or compiler may show only now
         except UnavailableError:
             raise
         except Exception as error:  # whatever a rival's many layers raise, ours can still be measured
-            raise UnavailableError(f"does not run: {_first_line(error)}") from error
+            reason = first_line(error)
+            reason = reason if len(reason) <= 60 else reason[:57] + "..."
+            raise UnavailableError(f"does not run: {reason}") from error
     return contender
 
 
-def _native(name: str, conditions: Conditions) -> Contender:
-    device = conditions.device
-    step = native_step(conditions.policy, conditions.dtype, device)
+def _bound(call: Callable[..., Any], conditions: Conditions, dtype: torch.dtype) -> Bind:
+    """Let a function of observation, residual and noise be called with inputs that were converted before."""
 
-    def bind(inputs: Inputs) -> Callable[[], Tensor]:
-        arguments = inputs.to(device, torch.float32).astuple()
-        return lambda: step.act(*arguments)
+    def bind(inputs: Inputs) -> Callable[[], Any]:
+        arguments = inputs.to(conditions.device, dtype)
+        return lambda: call(*arguments)
 
-    if name == NATIVE_GRAPH:
-        return Contender(name, _graph_of(bind), device)
-    rows = conditions.example.obs.shape[0]
-    plan = torch.ops.zprl.cuda_plan(step.blob, rows, step.header) if conditions.on_cuda else ""
-    return Contender(name, bind, device, plan)
+    return bind
 
 
-def _graph_of(bind: Callable[[Inputs], Callable[[], Tensor]]) -> Callable[[Inputs], Callable[[], Tensor]]:
+def _graph_of(bind: Bind) -> Bind:
     """Let a contender's calls be captured: a graph per set of inputs, so that none is copied."""
     pool = torch.cuda.graph_pool_handle()
     return lambda inputs: cuda.graphed(bind(inputs), pool)
+
+
+# -- the native step ---------------------------------------------------------------------------------------------------
 
 
 def native_step(policy: FlowPolicy, precision: str, device: str = "cpu") -> NativePolicyStep:
@@ -150,39 +147,38 @@ def native_step(policy: FlowPolicy, precision: str, device: str = "cpu") -> Nati
         raise UnavailableError(str(error)) from error
 
 
-def _learning(conditions: Conditions, encodings: int) -> Contender:
+def _native(name: str, conditions: Conditions) -> Contender:
+    step = native_step(conditions.policy, conditions.dtype, conditions.device)
+    bind = _bound(step.act, conditions, torch.float32)
+    if name == NATIVE_GRAPH:
+        return Contender(_graph_of(bind))
+    rows = len(conditions.example.obs)
+    return Contender(bind, torch.ops.zprl.cuda_plan(step.blob, rows, step.header) if conditions.on_cuda else "")
+
+
+def _learning(conditions: Conditions, encodings: int) -> Bind:
     """A chunk as a learner gets it: the latent to choose a residual for, then the chunk of their sum."""
     step = native_step(conditions.policy, conditions.dtype, conditions.device)
 
-    def bind(inputs: Inputs) -> Callable[[], Tensor]:
-        obs, residual, noise = inputs.to(conditions.device, torch.float32).astuple()
+    def once(obs: Tensor, residual: Tensor, noise: Tensor) -> Tensor:
+        return step.act_from_latent(step.latent(obs) + residual, noise)
 
-        def once() -> Tensor:
-            return step.act_from_latent(step.latent(obs) + residual, noise)
+    def twice(obs: Tensor, residual: Tensor, noise: Tensor) -> Tensor:
+        step.encode(obs)
+        return step.act(obs, residual, noise)
 
-        def twice() -> Tensor:
-            step.encode(obs)
-            return step.act(obs, residual, noise)
-
-        return once if encodings == 1 else twice
-
-    return Contender("once" if encodings == 1 else "twice", bind, conditions.device)
+    return _bound(once if encodings == 1 else twice, conditions, torch.float32)
 
 
 # -- torch -------------------------------------------------------------------------------------------------------------
 
 
-def _torch_contender(name: str, module: Callable[..., Tensor], conditions: Conditions) -> Contender:
-    def bind(inputs: Inputs) -> Callable[[], Tensor]:
-        arguments = inputs.to(conditions.device, conditions.torch_dtype).astuple()
+def _torch(module: Callable[..., Tensor], conditions: Conditions) -> Bind:
+    def call(*arguments: Tensor) -> Tensor:
+        with torch.inference_mode():
+            return module(*arguments)
 
-        def call() -> Tensor:
-            with torch.inference_mode():
-                return module(*arguments)
-
-        return call
-
-    return Contender(name, bind, conditions.device)
+    return _bound(call, conditions, conditions.torch_dtype)
 
 
 def _module(conditions: Conditions) -> nn.Module:
@@ -190,36 +186,34 @@ def _module(conditions: Conditions) -> nn.Module:
     return HoistedPolicy(conditions.policy).to(conditions.device, conditions.torch_dtype).eval()
 
 
-def _eager(conditions: Conditions) -> Contender:
-    return _torch_contender("eager", _module(conditions), conditions)
+def _eager(conditions: Conditions) -> Bind:
+    return _torch(_module(conditions), conditions)
 
 
-def _graph(conditions: Conditions) -> Contender:
+def _graph(conditions: Conditions) -> Bind:
     if not conditions.on_cuda:
         raise UnavailableError("CUDA graphs need a GPU")
-    return Contender("graph", _graph_of(_eager(conditions).bind), conditions.device)
+    return _graph_of(_eager(conditions))
 
 
-def _jit(conditions: Conditions) -> Contender:
-    arguments = conditions.example.to(conditions.device, conditions.torch_dtype).astuple()
+def _jit(conditions: Conditions) -> Bind:
+    arguments = tuple(conditions.example.to(conditions.device, conditions.torch_dtype))
     with torch.no_grad():
         traced = torch.jit.trace(_module(conditions), arguments, check_trace=False)
-        frozen = torch.jit.optimize_for_inference(torch.jit.freeze(traced))
-    return _torch_contender("jit", frozen, conditions)
+        return _torch(torch.jit.optimize_for_inference(torch.jit.freeze(traced)), conditions)
 
 
-def _compile(conditions: Conditions) -> Contender:
+def _compile(conditions: Conditions) -> Bind:
     torch.compiler.reset()  # or torch would give up after a few shapes and run eagerly
     # Tuned, with CUDA graphs, on a GPU; weights as constants, packed ahead, on a CPU.
     options: dict[str, Any] = {"mode": "max-autotune"} if conditions.on_cuda else {"options": {"freezing": True}}
-    compiled = torch.compile(_module(conditions), fullgraph=True, dynamic=False, **options)
-    return _torch_contender("compile", compiled, conditions)
+    return _torch(torch.compile(_module(conditions), fullgraph=True, dynamic=False, **options), conditions)
 
 
 # -- ONNX Runtime ------------------------------------------------------------------------------------------------------
 
 
-def _onnx(conditions: Conditions) -> Contender:
+def _onnx(conditions: Conditions) -> Bind:
     missing = [package for package in ("onnx", "onnxruntime") if importlib.util.find_spec(package) is None]
     if missing:
         raise UnavailableError(f"not installed: pip install {' '.join(missing)}")
@@ -236,19 +230,16 @@ def _onnx(conditions: Conditions) -> Contender:
     options.log_severity_level = 3
     # Its threads wait busily for more work after a run, and would take a core from whoever has the next turn.
     options.add_session_config_entry("session.force_spinning_stop", "1")
-    session = onnxruntime.InferenceSession(onnx_model(conditions), options, providers=["CPUExecutionProvider"])
+    session = onnxruntime.InferenceSession(_onnx_model(conditions), options, providers=["CPUExecutionProvider"])
 
     def bind(inputs: Inputs) -> Callable[[], Any]:
-        feed = {name: x.numpy() for name, x in zip(_ONNX_INPUTS, inputs.astuple(), strict=True)}
+        feed = {name: x.numpy() for name, x in inputs._asdict().items()}
         return lambda: session.run(None, feed)
 
-    return Contender("onnx", bind)
+    return bind
 
 
-_ONNX_INPUTS = ("obs", "residual", "noise")
-
-
-def onnx_model(conditions: Conditions) -> bytes:
+def _onnx_model(conditions: Conditions) -> bytes:
     """Export the policy step as an ONNX model with a fixed batch size."""
     file = io.BytesIO()
     logger = logging.getLogger("torch.onnx")
@@ -257,11 +248,11 @@ def onnx_model(conditions: Conditions) -> bytes:
     try:
         torch.onnx.export(
             _module(conditions),
-            conditions.example.astuple(),
+            tuple(conditions.example),
             file,  # type: ignore[arg-type]  # its annotation forgets files
-            input_names=_ONNX_INPUTS,
+            input_names=Inputs._fields,
             output_names=("chunk",),
-            opset_version=_OPSET,
+            opset_version=17,  # the first with LayerNormalization as one operator
             dynamo=False,
         )
     finally:
@@ -269,20 +260,14 @@ def onnx_model(conditions: Conditions) -> bytes:
     return file.getvalue()
 
 
-def _first_line(error: BaseException) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    text = lines[0] if lines else type(error).__name__
-    return text if len(text) <= 60 else text[:57] + "..."
-
-
-RIVALS: dict[str, Callable[[Conditions], Contender]] = {
+RIVALS: dict[str, Callable[[Conditions], Bind]] = {
     "eager": _eager,
     "graph": _graph,
     "jit": _jit,
     "onnx": _onnx,
     "compile": _compile,
-    "once": lambda conditions: _learning(conditions, 1),
-    "twice": lambda conditions: _learning(conditions, 2),
+    "once": partial(_learning, encodings=1),
+    "twice": partial(_learning, encodings=2),
 }
 """Rivals by name: torch eager, the same as a CUDA graph, TorchScript (frozen and optimised for inference), ONNX
 Runtime, torch.compile, and the native step with a latent that a learner sees on the way: the step goes on with it

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 
 from zprl.policies.native.library import load_torch_library
-from zprl.utils.errors import ZprlError
+from zprl.utils.errors import ZprlError, first_line
 
 _MOST_INPUT_SETS = 64
 _WARM_UP_CALLS = 3
@@ -39,11 +39,6 @@ def num_input_sets(set_bytes: int, cache_bytes: int) -> int:
         cache, which cost nothing either way.
     """
     return max(2, min(-(-2 * cache_bytes // max(set_bytes, 1)), _MOST_INPUT_SETS))
-
-
-def level2_cache_bytes(device: str) -> int:
-    """Size of a GPU's level-2 cache [bytes]."""
-    return torch.cuda.get_device_properties(device).L2_cache_size
 
 
 def event_clock(device: str) -> Callable[[Callable[[], object]], tuple[float, float]]:
@@ -113,7 +108,7 @@ def kernel_lines(device: str) -> list[str]:
         load_torch_library()
         return torch.ops.zprl.cuda_kernels(torch.zeros(16, dtype=torch.uint8, device=device)).splitlines()
     except (ZprlError, ValueError, RuntimeError) as error:
-        return [f"native kernels: {str(error).splitlines()[0]}"]
+        return [f"native kernels: {first_line(error)}"]
 
 
 # -- limits ------------------------------------------------------------------------------------------------------------

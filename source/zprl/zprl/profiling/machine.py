@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import platform
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
 from types import ModuleType
@@ -34,6 +34,11 @@ class Limits:
     notes: list[str] = field(default_factory=list)
     """What could not be measured, and why."""
 
+    def note(self, text: str) -> None:
+        """Note something once."""
+        if text not in self.notes:
+            self.notes.append(text)
+
 
 def native_core() -> ModuleType | None:
     """Return ``zprl._core``, or None if it is not built."""
@@ -53,14 +58,12 @@ def measure_peaks(limits: Limits, device: str, threads: int) -> None:
     """
     if device.startswith("cuda"):
         measured = {dtype: cuda.matmul_gflops(device, dtype) for dtype in ("float32", "tf32", "bfloat16")}
-    else:
-        core = native_core()
-        if not hasattr(core, "measure_peaks"):
-            note = "peaks: this build of zprl._core cannot measure them"
-            limits.notes += [note] if note not in limits.notes else []
-            return
+    elif hasattr(core := native_core(), "measure_peaks"):
         peaks = core.measure_peaks(_PEAK_SECONDS)  # type: ignore[union-attr]
         measured = {"float32": threads * peaks["fp32_gflops"], "bfloat16": threads * peaks["bf16_gflops"]}
+    else:
+        measured = {}
+        limits.note("peaks: this build of zprl._core cannot measure them")
     for dtype, value in measured.items():
         if value > 0.0:
             limits.gflops[dtype] = max(value, limits.gflops.get(dtype, 0.0))
@@ -76,28 +79,26 @@ def measure_stream(limits: Limits, device: str, size: int) -> None:
         return
     if device.startswith("cuda"):
         limits.gbytes[size] = cuda.read_gbytes(device, size)
-        return
-    core = native_core()
-    if not hasattr(core, "measure_stream"):
-        note = "bandwidth: this build of zprl._core cannot measure it"
-        limits.notes += [note] if note not in limits.notes else []
-        return
-    limits.gbytes[size] = core.measure_stream(size, _PEAK_SECONDS)  # type: ignore[union-attr]
+    elif hasattr(core := native_core(), "measure_stream"):
+        limits.gbytes[size] = core.measure_stream(size, _PEAK_SECONDS)  # type: ignore[union-attr]
+    else:
+        limits.note("bandwidth: this build of zprl._core cannot measure it")
 
 
 def note_load(limits: Limits, threads: int) -> None:
     """Note if other programs leave fewer cores than there are threads: all times are then too long."""
     load, cores = os.getloadavg()[0], len(os.sched_getaffinity(0))
     if load + threads > cores + 0.5:
-        limits.notes.append(
+        limits.note(
             f"other programs are running (load {load:.1f} on {cores} cores before the start): expect times too long"
         )
 
 
 def describe_machine(device: str, threads: int) -> dict[str, Any]:
     """Return the machine and the software as plain values: names, instruction sets, versions and threads."""
-    name, flags = parse_cpuinfo(_read("/proc/cpuinfo"))
-    core = native_core()
+    cpuinfo = Path("/proc/cpuinfo")
+    name, flags = parse_cpuinfo(cpuinfo.read_text(errors="replace") if cpuinfo.exists() else "")
+    core, on_cuda = native_core(), device.startswith("cuda")
     return {
         "cpu": name or platform.processor() or platform.machine(),
         "cpu_flags": {flag: flag in flags for flag in ("avx2", "avx512f", "avx512_bf16", "amx_bf16")},
@@ -105,8 +106,8 @@ def describe_machine(device: str, threads: int) -> dict[str, Any]:
         "cores": len(os.sched_getaffinity(0)),
         "threads": threads,
         "device": device,
-        "gpu": torch.cuda.get_device_name(device) if device.startswith("cuda") else None,
-        "kernels": cuda.kernel_lines(device) if device.startswith("cuda") else [],
+        "gpu": torch.cuda.get_device_name(device) if on_cuda else None,
+        "kernels": cuda.kernel_lines(device) if on_cuda else [],
         "system": platform.platform(),
         "versions": {"python": platform.python_version(), **{p: _version(p) for p in _PACKAGES}},
     }
@@ -119,20 +120,6 @@ def parse_cpuinfo(text: str) -> tuple[str, set[str]]:
         key, _, value = line.partition(":")
         entries.setdefault(key.strip(), value.strip())
     return entries.get("model name", ""), set(entries.get("flags", "").split())
-
-
-def limits_to_dict(limits: Limits) -> dict[str, Any]:
-    """Return the limits as plain values for JSON."""
-    values = asdict(limits)
-    values["gbytes"] = {str(size): value for size, value in limits.gbytes.items()}
-    return values
-
-
-def _read(path: str) -> str:
-    try:
-        return Path(path).read_text(errors="replace")
-    except OSError:
-        return ""
 
 
 def _version(package: str) -> str | None:

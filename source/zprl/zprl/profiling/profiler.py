@@ -15,12 +15,10 @@ from zprl.policies import FlowPolicy
 from zprl.profiling import cuda
 from zprl.profiling.accuracy import RULES, Errors, double_copy, measure_errors, quantised_copy
 from zprl.profiling.contenders import NATIVE, OURS, RIVALS, Conditions, Contender, UnavailableError, build, native_step
-from zprl.profiling.control_loop import ControlLoop, measure_control_loop
 from zprl.profiling.machine import Limits, describe_machine, measure_peaks, measure_stream, note_load
-from zprl.profiling.shapes import Inputs, Shape, make_shape, random_inputs
-from zprl.profiling.stages import StageSplit, split_stages
+from zprl.profiling.shapes import Shape, Work, count_work, make_shape, random_inputs
+from zprl.profiling.stages import ControlLoop, measure_control_loop, split_stages
 from zprl.profiling.timing import Samples, Timing, take_turns
-from zprl.profiling.work import Work, count_work
 from zprl.utils.errors import ZprlError
 
 _CHECKED_ROWS = 16
@@ -61,10 +59,7 @@ class ProfileSettings:
         Raises:
             ZprlError: If a value is unknown or out of range, a list is empty, or the device is not there.
         """
-        for what, values, known in (
-            ("precision", self.dtypes, tuple(RULES)),
-            ("rival", self.rivals, tuple(RIVALS)),
-        ):
+        for what, values, known in (("precision", self.dtypes, RULES), ("rival", self.rivals, RIVALS)):
             for value in values:
                 if value not in known:
                     raise ZprlError(f"unknown {what} '{value}'; choose among {', '.join(known)}.")
@@ -74,11 +69,9 @@ class ProfileSettings:
                 raise ZprlError(f"there is no {what} to measure; name at least one.")
             if len(set(values)) < len(values):
                 raise ZprlError(f"a {what} is listed twice; name each once.")
-        for batch in self.batches:
-            if batch < 1:
-                raise ZprlError(f"the batch size is {batch}; it must be at least 1.")
-        if self.threads < 1:
-            raise ZprlError(f"the number of threads is {self.threads}; it must be at least 1.")
+        for what, number in (*(("batch size", batch) for batch in self.batches), ("number of threads", self.threads)):
+            if number < 1:
+                raise ZprlError(f"the {what} is {number}; it must be at least 1.")
         if not self.budget >= 0.0:
             raise ZprlError(f"the budget is {self.budget} s; it must not be negative.")
         self._check_device()
@@ -127,6 +120,10 @@ class CellResult:
     batch: int
     contenders: list[ContenderResult] = field(default_factory=list)
     samples: dict[str, Samples] = field(default_factory=dict)
+    stages: dict[str, float] | None = None
+    """What :func:`zprl.profiling.stages.split_stages` measured, if it did."""
+    control_loop: ControlLoop | None = None
+    """At batch 1: the native step without rivals, if it was measured."""
 
     @property
     def name(self) -> str:
@@ -160,8 +157,6 @@ class ProfileReport:
     limits: Limits = field(default_factory=Limits)
     shapes: list[ShapeFacts] = field(default_factory=list)
     cells: list[CellResult] = field(default_factory=list)
-    stages: list[StageSplit] = field(default_factory=list)
-    control_loops: list[ControlLoop] = field(default_factory=list)
 
     def facts(self, shape: str) -> ShapeFacts:
         """Return the facts of a shape."""
@@ -196,11 +191,6 @@ def profile_policy_step(settings: ProfileSettings, report: Callable[[str], None]
         ZprlError: If a setting is wrong, a policy is missing, or the native library does not load.
     """
     settings.check()
-    with torch.cuda.device(settings.device) if settings.on_cuda else nullcontext():
-        return _profile(settings, report)
-
-
-def _profile(settings: ProfileSettings, report: Callable[[str], None]) -> ProfileReport:
     # Before the first minute of measuring, so that a misspelt shape does not cost one.
     shapes = [
         make_shape(name, solver, steps, settings.seed)
@@ -208,9 +198,9 @@ def _profile(settings: ProfileSettings, report: Callable[[str], None]) -> Profil
         for solver in settings.solvers or [None]
         for steps in settings.steps or [None]
     ]
-    result = ProfileReport(settings, describe_machine(settings.device, settings.threads))
-    note_load(result.limits, settings.threads)
-    with _torch_threads(settings.threads):
+    with torch.cuda.device(settings.device) if settings.on_cuda else nullcontext(), _torch_threads(settings.threads):
+        result = ProfileReport(settings, describe_machine(settings.device, settings.threads))
+        note_load(result.limits, settings.threads)
         measure_peaks(result.limits, settings.device, settings.threads)
         measure_stream(result.limits, settings.device, DRAM_BYTES)
         for shape in shapes:
@@ -235,25 +225,21 @@ def _profile_shape(shape: Shape, result: ProfileReport, report: Callable[[str], 
             result.cells.append(cell)
             report(_cell_line(cell))
             ours = cell.contender(NATIVE).timing
-            if ours and settings.device == "cpu" and batch in (1, max(settings.batches)):
-                split = split_stages(shape.name, policy, dtype, batch, ours.median)
-                result.stages += [] if split is None else [split]
-            if ours and settings.device == "cpu" and batch == 1:
-                with suppress(UnavailableError):  # without the NumPy module
-                    loop = measure_control_loop(shape.name, policy, dtype, ours.p10, settings.budget, settings.seed)
-                    result.control_loops.append(loop)
+            if ours and settings.device == "cpu":
+                if batch in (1, max(settings.batches)):
+                    cell.stages = split_stages(policy, dtype, batch, ours.median)
+                if batch == 1:
+                    cell.control_loop = measure_control_loop(policy, dtype, ours.p10, settings.budget, settings.seed)
         if shape.trained is not None:
             with suppress(UnavailableError):  # the cells say why already
-                facts.action_errors[dtype] = action_errors(
-                    shape.trained, dtype, max(settings.batches), settings.seed, settings.device
-                )
+                facts.action_errors[dtype] = _action_errors(shape.trained, dtype, settings)
 
 
 def _profile_cell(
     shape: str, policy: FlowPolicy, truth: FlowPolicy, dtype: str, batch: int, settings: ProfileSettings
 ) -> CellResult:
     draws = [random_inputs(policy, batch, settings.seed + 1 + i) for i in range(-(-_CHECKED_ROWS // batch))]
-    expected = torch.cat([truth.act(*inputs.to(settings.device, torch.float64).astuple()) for inputs in draws]).cpu()
+    expected = torch.cat([truth.act(*inputs.to(settings.device, torch.float64)) for inputs in draws]).cpu()
     conditions = Conditions(policy, draws[0], dtype, settings.device, settings.threads)
     cell = CellResult(shape, dtype, batch)
     ready: dict[str, Contender] = {}
@@ -272,9 +258,9 @@ def _profile_cell(
         ready[name] = contender
 
     if settings.on_cuda:
-        set_bytes = sum(x.nbytes for x in draws[0].astuple())
-        draws = [draws[0]] * cuda.num_input_sets(set_bytes, cuda.level2_cache_bytes(settings.device))
-        calls = {name: cuda.rotating([contender.bind(x) for x in draws]) for name, contender in ready.items()}
+        cache_bytes = torch.cuda.get_device_properties(settings.device).L2_cache_size
+        sets = cuda.num_input_sets(sum(x.nbytes for x in draws[0]), cache_bytes)
+        calls = {name: cuda.rotating([made.bind(draws[0]) for _ in range(sets)]) for name, made in ready.items()}
         # Ranges for Nsight Systems.
         cell.samples = take_turns(calls, settings.budget, cuda.event_clock(settings.device), torch.cuda.nvtx.range)
     else:
@@ -285,22 +271,12 @@ def _profile_cell(
     return cell
 
 
-def action_errors(policy: FlowPolicy, dtype: str, batch: int, seed: int = 0, device: str = "cpu") -> list[float]:
-    """Largest error of each component of an executed action of the native step, in the action's own unit.
-
-    Args:
-        policy: Policy as it acts.
-        dtype: Precision of the native step.
-        batch: Number of random rows.
-        seed: Seed of the data.
-        device: Device of the native step.
-
-    Raises:
-        UnavailableError: If there is no native step in this precision.
-    """
-    inputs: Inputs = random_inputs(policy, batch, seed + 1)
-    truth = double_copy(policy).act(*inputs.to("cpu", torch.float64).astuple())
-    chunk = native_step(policy, dtype, device).act(*inputs.to(device, torch.float32).astuple())
+def _action_errors(policy: FlowPolicy, dtype: str, settings: ProfileSettings) -> list[float]:
+    """Largest error of each component of an executed action of the native step, in the action's own unit."""
+    inputs = random_inputs(policy, max(settings.batches), settings.seed + 1)
+    truth = double_copy(policy).act(*inputs.to("cpu", torch.float64))
+    step = native_step(policy, dtype, settings.device)
+    chunk = step.act(*inputs.to(settings.device, torch.float32))
     return (chunk.cpu().double() - truth).abs().amax((0, 1)).tolist()
 
 

@@ -8,16 +8,15 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from itertools import chain
 from typing import Any
 
 from prettytable import PrettyTable
 
 from zprl.profiling.accuracy import RULES, Errors
 from zprl.profiling.contenders import NATIVE, OURS
-from zprl.profiling.control_loop import ControlLoop
-from zprl.profiling.machine import limits_to_dict
 from zprl.profiling.profiler import DRAM_BYTES, CellResult, ContenderResult, ProfileReport, ShapeFacts
-from zprl.profiling.stages import StageSplit
+from zprl.profiling.timing import Timing
 
 _RULE_NAMES = {"max": "max", "rms": "rms", "cosine": "1-cos"}
 _NONE = "-"
@@ -52,21 +51,18 @@ def figures(report: ProfileReport, cell: CellResult, result: ContenderResult) ->
     """Derive a contender's figures from its median time."""
     if result.timing is None:
         return Figures()
-    seconds, work = result.timing.median, report.facts(cell.shape).work
-    gflops = 1e-9 * work.flops(cell.batch) / seconds
+    seconds, facts = result.timing.median, report.facts(cell.shape)
+    gflop = 1e-9 * facts.work.flops(cell.batch)
     peak = report.limits.gflops.get(cell.dtype)
     memory = report.limits.gbytes.get(DRAM_BYTES)
     roof = None
     if report.settings.on_cuda and peak and memory:
-        moving = 1e-9 * work.compulsory_bytes(cell.batch, cell.dtype) / memory
-        roof = max(1e-9 * work.flops(cell.batch) / peak, moving)
+        roof = max(gflop / peak, 1e-9 * facts.work.compulsory_bytes(cell.batch, cell.dtype) / memory)
     native = cell.contender(NATIVE).timing
     return Figures(
-        gflops=gflops,
-        percent_of_peak=100.0 * gflops / peak if peak else None,
-        percent_of_stream=_percent_of_stream(report, report.facts(cell.shape), cell.dtype, seconds)
-        if cell.batch == 1
-        else None,
+        gflops=gflop / seconds,
+        percent_of_peak=100.0 * (gflop / seconds) / peak if peak else None,
+        percent_of_stream=_percent_of_stream(report, facts, cell.dtype, seconds) if cell.batch == 1 else None,
         percent_of_roof=100.0 * roof / seconds if roof else None,
         time_over_native=seconds / native.median if native else None,
     )
@@ -85,8 +81,9 @@ def report_text(report: ProfileReport) -> str:
     """Return the whole profile as text: machine, a table per shape and precision, stages, and what the columns mean."""
     parts = ["\n".join(_machine_lines(report))]
     for facts in report.shapes:
+        of_shape = [cell for cell in report.cells if cell.shape == facts.name]
         for dtype in report.settings.dtypes:
-            cells = [cell for cell in report.cells if (cell.shape, cell.dtype) == (facts.name, dtype)]
+            cells = [cell for cell in of_shape if cell.dtype == dtype]
             parts.append(f"{_shape_line(facts, dtype)}\n{_cell_table(report, cells)}")
             if dtype in facts.action_errors:
                 errors = ", ".join(f"{error:.1e}" for error in facts.action_errors[dtype])
@@ -94,9 +91,9 @@ def report_text(report: ProfileReport) -> str:
                     "\nlargest errors of an executed action's components, in their own units, against float64 with the "
                     f"weights as trained: {errors}"
                 )
-        loops = [loop for loop in report.control_loops if loop.shape == facts.name]
-        parts += [_control_loop_text(report, facts, loops)] if loops else []
-        parts.append(_stage_text(facts.name, [split for split in report.stages if split.shape == facts.name]))
+        if any(cell.control_loop for cell in of_shape):
+            parts.append(_control_loop_text(report, facts, of_shape))
+        parts.append(_stage_text(facts.name, [cell for cell in of_shape if cell.stages is not None]))
     return "\n\n".join([*parts, LEGEND])
 
 
@@ -137,19 +134,18 @@ def _cell_table(report: ProfileReport, cells: Sequence[CellResult]) -> str:
     table.align.update({"runs on": "l", "note": "l"})
     for cell in cells:
         for result in cell.contenders:
-            derived, timing = figures(report, cell, result), result.timing
+            derived = figures(report, cell, result)
             table.add_row(
                 [
                     f"{cell.batch:,}",
                     result.name,
                     *_error_cells(result.errors),
                     _verdict(result),
-                    *([f"{1e3 * x:,.3f}" for x in (timing.median, timing.p10, timing.p99)] if timing else [_NONE] * 3),
-                    f"{timing.repetitions:,}" if timing else _NONE,
+                    *_timing_cells(result.timing),
                     _number(derived.time_over_native, ".2f"),
                     _number(derived.gflops, ",.1f"),
-                    _percent(derived.percent_of_peak),
-                    _percent(derived.percent_of_roof if on_cuda else derived.percent_of_stream),
+                    _number(derived.percent_of_peak, ".1f", " %"),
+                    _number(derived.percent_of_roof if on_cuda else derived.percent_of_stream, ".1f", " %"),
                     result.note or result.description,
                 ],
                 divider=result is cell.contenders[-1],
@@ -163,41 +159,48 @@ def _verdict(result: ContenderResult) -> str:
     return "BROKEN: " + ", ".join(_RULE_NAMES[name] for name in result.broken_rules) if result.broken_rules else "ok"
 
 
-def _control_loop_text(report: ProfileReport, facts: ShapeFacts, loops: Sequence[ControlLoop]) -> str:
+def _control_loop_text(report: ProfileReport, facts: ShapeFacts, cells: Sequence[CellResult]) -> str:
     columns = ["median [ms]", "p10", "p99", "calls", "p99/median", "machine's p99/median", "stream"]
     table = PrettyTable(["precision", *columns], align="r")
     table.align["precision"] = "l"
-    for loop in loops:
-        step = loop.step
+    for cell in cells:
+        if cell.control_loop is None:
+            continue
+        step, machine = cell.control_loop.step, cell.control_loop.machine
         table.add_row(
             [
-                loop.dtype,
-                *(f"{1e3 * x:,.3f}" for x in (step.median, step.p10, step.p99)),
-                f"{step.repetitions:,}",
-                *(f"{timing.p99 / timing.median:.2f}" for timing in (step, loop.machine)),
-                _percent(_percent_of_stream(report, facts, loop.dtype, step.median)),
+                cell.dtype,
+                *_timing_cells(step),
+                *(f"{timing.p99 / timing.median:.2f}" for timing in (step, machine)),
+                _number(_percent_of_stream(report, facts, cell.dtype, step.median), ".1f", " %"),
             ]
         )
     title = f"{facts.name}: the native step alone at batch 1, without torch, in turns with plain arithmetic"
     return f"{title}\n{table.get_string()}"
 
 
-def _stage_text(shape: str, splits: Sequence[StageSplit]) -> str:
-    if not splits:
+def _stage_text(shape: str, cells: Sequence[CellResult]) -> str:
+    if not cells:
         return f"{shape}: the native step's stages were not measured (not on this device, or not by this build)"
-    stages = list(dict.fromkeys(stage for split in splits for stage in split.seconds))
-    columns = [f"{split.dtype} batch {split.batch:,} [us]" for split in splits]
-    header = ["stage", *(name for column in columns for name in (column, column.replace("[us]", "%")))]
-    table = PrettyTable(header, align="r")
+    splits = [cell.stages or {} for cell in cells]
+    stages = list(dict.fromkeys(stage for split in splits for stage in split))
+    columns = [(f"{cell.dtype} batch {cell.batch:,} [us]", f"{cell.dtype} batch {cell.batch:,} %") for cell in cells]
+    table = PrettyTable(["stage", *chain(*columns)], align="r")
     table.align["stage"] = "l"
     for stage in [*stages, None]:  # the sum comes last
         row = ["sum" if stage is None else stage]
         for split in splits:
-            total = sum(split.seconds.values())
-            seconds = total if stage is None else split.seconds.get(stage, 0.0)
+            total = sum(split.values())
+            seconds = total if stage is None else split.get(stage, 0.0)
             row += [f"{1e6 * seconds:,.1f}", f"{100 * seconds / total:.0f}" if total > 0.0 else _NONE]
         table.add_row(row, divider=bool(stages) and stage == stages[-1])
     return f"{shape}: stages of the native step on one thread, all evaluations together\n{table.get_string()}"
+
+
+def _timing_cells(timing: Timing | None) -> list[str]:
+    if timing is None:
+        return [_NONE] * 4
+    return [*(f"{1e3 * x:,.3f}" for x in (timing.median, timing.p10, timing.p99)), f"{timing.repetitions:,}"]
 
 
 def _error_cells(errors: Errors | None) -> list[str]:
@@ -206,12 +209,8 @@ def _error_cells(errors: Errors | None) -> list[str]:
     return ["not finite" if math.isnan(x) else f"{x:.1e}" for x in (errors.max, errors.rms, errors.cosine)]
 
 
-def _number(value: float | None, form: str) -> str:
-    return _NONE if value is None else format(value, form)
-
-
-def _percent(value: float | None) -> str:
-    return _NONE if value is None else f"{value:.1f} %"
+def _number(value: float | None, form: str, unit: str = "") -> str:
+    return _NONE if value is None else f"{value:{form}}{unit}"
 
 
 # -- JSON --------------------------------------------------------------------------------------------------------------
@@ -219,53 +218,43 @@ def _percent(value: float | None) -> str:
 
 def report_to_dict(report: ProfileReport) -> dict[str, Any]:
     """Return the whole profile as plain values for JSON. Times are in seconds; what does not exist is None."""
+    cells = [(cell, {"shape": cell.shape, "dtype": cell.dtype}) for cell in report.cells]
     return {
         "format": "zprl-profile",
         "version": 1,
-        "settings": {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(report.settings).items()},
+        "settings": asdict(report.settings),
         "machine": report.machine,
-        "limits": limits_to_dict(report.limits),
+        "limits": asdict(report.limits),
         "rules": RULES,
         "shapes": [_shape_dict(facts, report.settings.dtypes) for facts in report.shapes],
-        "cells": [_cell_dict(report, cell) for cell in report.cells],
-        "stages": [asdict(split) for split in report.stages],
-        "control_loops": [asdict(loop) for loop in report.control_loops],
+        "cells": [
+            {**key, "batch": cell.batch, "contenders": [_contender_dict(report, cell, r) for r in cell.contenders]}
+            for cell, key in cells
+        ],
+        "stages": [
+            {**key, "batch": cell.batch, "seconds": cell.stages} for cell, key in cells if cell.stages is not None
+        ],
+        "control_loops": [{**key, **asdict(cell.control_loop)} for cell, key in cells if cell.control_loop],
     }
 
 
 def _shape_dict(facts: ShapeFacts, dtypes: Sequence[str]) -> dict[str, Any]:
     work = facts.work
-    sizes = {"core_bytes": work.core_bytes, "weight_bytes": work.weight_bytes}
     return {
         "name": facts.name,
         "solver": facts.solver,
         "steps": facts.steps,
         "macs": work.macs,
         **asdict(work),
-        **{name: {dtype: size(dtype) for dtype in dtypes} for name, size in sizes.items()},
+        "core_bytes": {dtype: work.core_bytes(dtype) for dtype in dtypes},
+        "weight_bytes": {dtype: work.weight_bytes(dtype) for dtype in dtypes},
         "action_errors": facts.action_errors,
     }
 
 
-def _cell_dict(report: ProfileReport, cell: CellResult) -> dict[str, Any]:
-    contenders = []
-    for result in cell.contenders:
-        errors = None if result.errors is None else asdict(result.errors)
-        contenders.append(
-            {
-                "name": result.name,
-                "note": result.note,
-                "description": result.description,
-                # JSON has no NaN; the broken rules say that these are not finite.
-                "errors": errors and {k: None if math.isnan(v) else v for k, v in errors.items()},
-                "broken_rules": result.broken_rules,
-                "timing": None if result.timing is None else asdict(result.timing),
-                **asdict(figures(report, cell, result)),
-            }
-        )
-    return {
-        "shape": cell.shape,
-        "dtype": cell.dtype,
-        "batch": cell.batch,
-        "contenders": contenders,
-    }
+def _contender_dict(report: ProfileReport, cell: CellResult, result: ContenderResult) -> dict[str, Any]:
+    values = asdict(result) | asdict(figures(report, cell, result))
+    if result.errors is not None:
+        # JSON has no NaN; the broken rules say that these are not finite.
+        values["errors"] = {k: None if math.isnan(v) else v for k, v in values["errors"].items()}
+    return values

@@ -12,11 +12,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from zprl.evaluation.plots import COLORS
+from zprl.evaluation.plots import COLORS, new_figure, save_figure
 from zprl.profiling.contenders import NATIVE
 from zprl.profiling.profiler import DRAM_BYTES, ProfileReport
 from zprl.profiling.report import figures
-from zprl.utils.files import atomic_write
 
 if TYPE_CHECKING:
     from _typeshed import StrPath
@@ -25,7 +24,10 @@ if TYPE_CHECKING:
 RIVAL_COLOR = "#AAAAAA"
 _ROOF_COLOR = "#444444"
 _DTYPE_MARKERS = {"float32": "o", "tf32": "s", "bfloat16": "^"}
-_RIVAL_MARKERS = {"eager": "x", "jit": "+", "onnx": "1", "compile": "2", "graph": "3", "native_graph": "4"}
+_RIVAL_MARKERS = {
+    **{"eager": "x", "jit": "+", "onnx": "1", "compile": "2", "graph": "3", "native_graph": "4"},
+    **{"once": "*", "twice": "P"},
+}
 
 
 def plot_roofline(path: StrPath, report: ProfileReport) -> None:
@@ -41,26 +43,20 @@ def plot_roofline(path: StrPath, report: ProfileReport) -> None:
     Raises:
         OSError: If the file cannot be written; see :func:`zprl.utils.files.atomic_write`.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
     from matplotlib.ticker import NullFormatter
 
-    figure = Figure(figsize=(8.0, 5.2), dpi=120, layout="constrained")
-    FigureCanvasAgg(figure)
-    axes = figure.add_subplot()
-    axes.set_xscale("log")
-    axes.set_yscale("log")
+    figure = new_figure(8.0, 5.2)
+    axes = figure.add_subplot(
+        xscale="log", yscale="log", xlabel="arithmetic intensity [flop/byte]", ylabel="rate [Gflop/s]"
+    )
     for axis in (axes.xaxis, axes.yaxis):  # the numbers between powers of ten would run into each other
         axis.set_minor_formatter(NullFormatter())
     _draw_points(axes, report)
     _draw_roofs(axes, report)
-    axes.set_xlabel("arithmetic intensity [flop/byte]")
-    axes.set_ylabel("rate [Gflop/s]")
     axes.grid(color="#DDDDDD", linewidth=0.6)
     axes.set_title(f"{report.machine['gpu'] or report.machine['cpu']}, threads: {report.settings.threads}", loc="left")
     axes.legend(frameon=False, fontsize="x-small", loc="center left", bbox_to_anchor=(1.0, 0.5))
-    with atomic_write(path) as file:
-        figure.savefig(file, format="png")
+    save_figure(figure, path)
 
 
 def _draw_points(axes: Axes, report: ProfileReport) -> None:

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, The ZPRL Project Developers.
 # SPDX-License-Identifier: BSD-3-Clause
 
-"""The policies that are profiled, and the random data they get.
+"""The policies that are profiled, the random data they get, and how much arithmetic and how many bytes a step needs.
 
 Shapes A and B have random weights, also where training starts from zero, so that no layer can hide. Their encoder and
 decoder are ``obs -> H -> H -> 2z`` and ``z -> H -> H``, with H the width of the velocity field; multiply-accumulates:
@@ -12,31 +12,30 @@ shape  core, per step     modulation, once  encode + decode, once  steps K     w
 A      425,984            262,144           153,600                10, Euler   4,675,584
 B      2,326,528          1,048,576         569,344                10, Euler   24,883,200
 =====  =================  ================  =====================  ==========  ===========
+
+Counted are the multiply-accumulates of the linear layers of the separable model: encoding, decoding and modulation once
+per chunk, the core (input, blocks, output) once per evaluation of the velocity field. The time tables cost nothing, as
+they are made beforehand; element-wise work (activations, LayerNorm, solver) is not counted, as is usual.
 """
 
 from __future__ import annotations
 
 import copy
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from zprl.policies import FlowPolicy, FlowPolicyCfg, load_policy
+from zprl.policies import FlowPolicy, FlowPolicyCfg, ResidualMLPVelocityField, load_policy
 from zprl.policies.flow.cfg import check_cfg
+from zprl.policies.flow.flow_matching import SOLVERS, evaluation_times
 from zprl.utils.errors import ZprlError
 
 TASK_PREFIX = "task:"
 
 
-@dataclass(frozen=True)
-class _Definition:
-    obs_dim: int
-    action_dim: int
-    cfg: dict[str, object] = field(default_factory=dict)
-
-
-def _mlp_shape(hidden: int, blocks: int, horizon: int) -> dict[str, object]:
+def _mlp_shape(hidden: int, blocks: int, horizon: int) -> dict[str, Any]:
     return {
         "horizon": horizon,
         "num_flow_steps": 10,
@@ -48,10 +47,11 @@ def _mlp_shape(hidden: int, blocks: int, horizon: int) -> dict[str, object]:
     }
 
 
-_DEFINITIONS = {
-    "A": _Definition(obs_dim=40, action_dim=8, cfg=_mlp_shape(hidden=256, blocks=3, horizon=8)),
-    "B": _Definition(obs_dim=40, action_dim=14, cfg=_mlp_shape(hidden=512, blocks=4, horizon=16)),
+_DEFINITIONS: dict[str, tuple[int, int, dict[str, Any]]] = {
+    "A": (40, 8, _mlp_shape(hidden=256, blocks=3, horizon=8)),
+    "B": (40, 14, _mlp_shape(hidden=512, blocks=4, horizon=16)),
 }
+"""Sizes of observation and action, and the configuration."""
 
 
 @dataclass
@@ -68,9 +68,8 @@ class Shape:
     """The policy as it acts, with its action normaliser and limits; None for random weights."""
 
 
-@dataclass
-class Inputs:
-    """Arguments of one policy step on N rows."""
+class Inputs(NamedTuple):
+    """Arguments of one policy step on N rows, in the order of :meth:`zprl.policies.FlowPolicy.act`."""
 
     obs: Tensor
     """Raw observations (N, obs_dim)."""
@@ -83,11 +82,7 @@ class Inputs:
 
     def to(self, device: str | torch.device, dtype: torch.dtype) -> Inputs:
         """Copy to a device and a precision."""
-        return Inputs(*(x.to(device, dtype) for x in self.astuple()))
-
-    def astuple(self) -> tuple[Tensor, Tensor, Tensor]:
-        """Return the arguments in the order of :meth:`zprl.policies.FlowPolicy.act`."""
-        return self.obs, self.residual, self.noise
+        return Inputs(*(x.to(device, dtype) for x in self))
 
 
 def make_shape(name: str, solver: str | None = None, steps: int | None = None, seed: int = 0) -> Shape:
@@ -113,10 +108,10 @@ def make_shape(name: str, solver: str | None = None, steps: int | None = None, s
     if name not in _DEFINITIONS:
         known = ", ".join([*_DEFINITIONS, f"{TASK_PREFIX}ID"])
         raise ZprlError(f"unknown shape '{name}'; choose among {known}.")
-    definition = _DEFINITIONS[name]
-    cfg = FlowPolicyCfg(**definition.cfg)  # type: ignore[arg-type]
+    obs_dim, action_dim, settings = _DEFINITIONS[name]
+    cfg = FlowPolicyCfg(**settings)
     _set_solver(cfg, solver, steps)
-    return Shape(name + given, random_policy(cfg, definition.obs_dim, definition.action_dim, seed))
+    return Shape(name + given, random_policy(cfg, obs_dim, action_dim, seed))
 
 
 def random_policy(cfg: FlowPolicyCfg, obs_dim: int, action_dim: int, seed: int = 0) -> FlowPolicy:
@@ -159,3 +154,96 @@ def _without_action_units(policy: FlowPolicy) -> FlowPolicy:
     policy.action_low.fill_(-torch.inf)
     policy.action_high.fill_(torch.inf)
     return policy
+
+
+# -- work --------------------------------------------------------------------------------------------------------------
+
+
+WEIGHT_BYTES = {"float32": 4, "tf32": 4, "bfloat16": 2}
+"""Bytes of one weight. Biases and time tables keep 4 bytes in every precision."""
+
+
+@dataclass(frozen=True)
+class Work:
+    """Arithmetic and data of one policy step on one row."""
+
+    encode_macs: int
+    """Multiply-accumulates from observation to latent."""
+
+    condition_macs: int
+    """Multiply-accumulates from latent to modulation: decoder and modulation."""
+
+    core_macs: int
+    """Multiply-accumulates of one evaluation of the velocity field."""
+
+    evaluations: int
+    """Number of evaluations of the velocity field per chunk."""
+
+    core_vectors: int
+    """Number of the core's other weights: biases."""
+
+    once_vectors: int
+    """Number of all other values that are read once: biases outside the core, and the time tables."""
+
+    io_values: int
+    """Number of values that go in and out per row: observation, residual, noise and chunk."""
+
+    @property
+    def macs(self) -> int:
+        """Multiply-accumulates of one row."""
+        return self.encode_macs + self.condition_macs + self.evaluations * self.core_macs
+
+    def flops(self, rows: int) -> int:
+        """Floating-point operations of a batch: two per multiply-accumulate."""
+        return 2 * self.macs * rows
+
+    def core_bytes(self, dtype: str) -> int:
+        """Size of the core's weights [bytes]: what every evaluation reads again."""
+        return WEIGHT_BYTES[dtype] * self.core_macs + 4 * self.core_vectors
+
+    def weight_bytes(self, dtype: str) -> int:
+        """Weights that a step on one row must read [bytes]: the core once per evaluation, the rest once."""
+        once = WEIGHT_BYTES[dtype] * (self.encode_macs + self.condition_macs) + 4 * self.once_vectors
+        return self.evaluations * self.core_bytes(dtype) + once
+
+    def compulsory_bytes(self, rows: int, dtype: str) -> int:
+        """What must cross the memory's bus for a batch if every weight is read once [bytes]."""
+        once = self.weight_bytes(dtype) - (self.evaluations - 1) * self.core_bytes(dtype)
+        return once + 4 * self.io_values * rows
+
+    def intensity(self, rows: int, dtype: str) -> float:
+        """Arithmetic intensity [flop/byte] if all rows of a batch share one pass over the weights."""
+        return self.flops(rows) / (self.weight_bytes(dtype) + 4 * self.io_values * rows)
+
+
+def count_work(policy: FlowPolicy) -> Work:
+    """Count the work of a policy with the residual MLP as its velocity field.
+
+    Raises:
+        ZprlError: If it has another one.
+    """
+    field = policy.velocity_field
+    if not isinstance(field, ResidualMLPVelocityField):
+        raise ZprlError(f"the profiler cannot count the work of a {type(field).__name__}; choose another shape.")
+    encode = _linear((policy.embedding, policy.bottleneck.encoder))
+    condition = _linear((policy.bottleneck.decoder, field.condition_modulation))
+    core = _linear((field.input, field.blocks, field.output))
+    solver = SOLVERS[policy.cfg.solver]
+    table_rows = len(evaluation_times(solver, policy.cfg.num_flow_steps))
+    table_width = (3 * policy.cfg.velocity_num_blocks + 3) * field.hidden_dim
+    horizon, action_dim = policy.chunk_shape
+    return Work(
+        encode_macs=encode[0],
+        condition_macs=condition[0],
+        core_macs=core[0],
+        evaluations=len(solver.nodes) * policy.cfg.num_flow_steps,
+        core_vectors=core[1],
+        once_vectors=encode[1] + condition[1] + table_rows * table_width,
+        io_values=policy.obs_dim + policy.cfg.latent_dim + 2 * horizon * action_dim,
+    )
+
+
+def _linear(modules: tuple[nn.Module, ...]) -> tuple[int, int]:
+    """Number of weights and of biases of all linear layers. A row takes one multiply-accumulate per weight."""
+    layers = [layer for module in modules for layer in module.modules() if isinstance(layer, nn.Linear)]
+    return sum(layer.weight.numel() for layer in layers), sum(layer.bias.numel() for layer in layers)

@@ -69,11 +69,18 @@ def choose_repetitions(call_seconds: Sequence[float], budget: float) -> int:
     return max(least, min(int(budget / max(round_seconds, 1e-9)), MAX_REPETITIONS))
 
 
+def timed_on_host(call: Callable[[], object]) -> tuple[float, float]:
+    """Return a call's start on the clock of ``time.perf_counter`` and its duration, both [s]."""
+    start = time.perf_counter()
+    call()
+    return start, time.perf_counter() - start
+
+
 def take_turns(
     calls: Mapping[str, Callable[[], object]],
     budget: float,
-    timed: Callable[[Callable[[], object]], tuple[float, float]] | None = None,
-    range_of: Callable[[str], AbstractContextManager[object]] | None = None,
+    timed: Callable[[Callable[[], object]], tuple[float, float]] = timed_on_host,
+    range_of: Callable[[str], AbstractContextManager[object]] = nullcontext,
 ) -> dict[str, Samples]:
     """Time contenders in turns: in each round each is called once, so that a machine's slow moments fall on all.
 
@@ -83,14 +90,12 @@ def take_turns(
     Args:
         calls: What to time, by name.
         budget: Time for all of them [s]; see :func:`choose_repetitions`.
-        timed: Runs a call and returns its start and its duration [s]; the host's clock if None.
+        timed: Runs a call and returns its start and its duration [s].
         range_of: Context around each contender's calls, such as a range for a device's profiler.
 
     Returns:
         The timed calls of each contender.
     """
-    timed = timed or _timed_on_host
-    range_of = range_of or (lambda name: nullcontext())
     expected = {}
     for name, call in calls.items():
         for _ in range(_WARM_UP_CALLS):
@@ -113,9 +118,3 @@ def take_turns(
         if collects:
             gc.enable()
     return samples
-
-
-def _timed_on_host(call: Callable[[], object]) -> tuple[float, float]:
-    start = time.perf_counter()
-    call()
-    return start, time.perf_counter() - start

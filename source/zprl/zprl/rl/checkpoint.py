@@ -86,10 +86,7 @@ class SteeringCheckpoint:
         return self.settings.get("num_processes", 1)
 
     def steering(self, base: BasePolicy | None = None) -> Steering:
-        """Return the run's steering.
-
-        Args:
-            base: The base policy as it is to be run; on the CPU if None.
+        """Return the run's steering of a base policy as it is to be run, or of its own on the CPU.
 
         Raises:
             ZprlError: If this version does not know the method.
@@ -104,11 +101,7 @@ def base_reference(base: Path) -> dict[str, str]:
 
 
 def store_base(base: Path, run_dir: Path) -> None:
-    """Copy a base policy into a run's folder, so that the run is complete in itself.
-
-    Args:
-        base: File of the base policy.
-        run_dir: Folder of the run.
+    """Copy a base policy's file into a run's folder, so that the run is complete in itself.
 
     Raises:
         OSError: If it cannot be written.
@@ -122,9 +115,6 @@ def store_base(base: Path, run_dir: Path) -> None:
 
 def load_checkpoint(path: Path) -> SteeringCheckpoint:
     """Read a checkpoint and the base policy that its run keeps.
-
-    Args:
-        path: File to read.
 
     Raises:
         ZprlError: If it is missing, truncated, damaged or no checkpoint of this project, names a class that is not

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from typing import Any
 
 import torch
 from rsl_rl.modules import EmpiricalNormalization
@@ -16,15 +17,38 @@ from tensordict import TensorDict
 from torch import Tensor, nn
 from torch.nn import functional
 
+from zprl.utils.configclass import configclass
+
+
+@configclass
+class EnsembleCriticCfg:
+    """Settings of :class:`EnsembleCritic`."""
+
+    class_name: str = "zprl.rl.critic:EnsembleCritic"
+
+    num_members: int = 2
+    """Number of critics."""
+
+    hidden_dims: list[int] = [128, 128]
+    """Widths of the hidden layers."""
+
+    activation: str = "gelu"
+    """Activation between them, as rsl_rl names it."""
+
+    layer_norm: bool = False
+    """Whether each critic normalises its hidden layers, before the activation, by its own LayerNorm; for shaped
+    rewards."""
+
+    bounded: bool = True
+    """Whether values are squashed to (0, 1) by ``(tanh(x) + 1) / 2``, which fits a reward of 1 per success; turn it off
+    for shaped rewards."""
+
+    obs_normalization: bool = True
+    """Whether to normalise the observations by running statistics."""
+
 
 class EnsembleLinear(nn.Module):
-    """E linear layers, (E, B, input_dim) to (E, B, output_dim), each initialised as torch's own.
-
-    Args:
-        num_members: Number of layers E.
-        input_dim: Width of the input.
-        output_dim: Width of the output.
-    """
+    """E linear layers, (E, B, input_dim) to (E, B, output_dim), each initialised as torch's own."""
 
     def __init__(self, num_members: int, input_dim: int, output_dim: int) -> None:
         super().__init__()
@@ -40,35 +64,18 @@ class EnsembleLinear(nn.Module):
 
 
 class EnsembleMLP(nn.Module):
-    """E networks from an input (B, input_dim) to one number each.
+    """E networks from an input (B, input_dim) to one number each."""
 
-    Args:
-        num_members: Number of networks E.
-        input_dim: Width of the input.
-        hidden_dims: Widths of the hidden layers.
-        activation: rsl_rl's name of the activation.
-        layer_norm: Whether each network normalises its hidden layers, before the activation, by its own LayerNorm.
-        bounded: Whether the outputs are squashed to (0, 1) by ``(tanh(x) + 1) / 2``.
-    """
-
-    def __init__(
-        self,
-        num_members: int,
-        input_dim: int,
-        hidden_dims: Sequence[int],
-        activation: str,
-        layer_norm: bool,
-        bounded: bool,
-    ) -> None:
+    def __init__(self, input_dim: int, cfg: EnsembleCriticCfg) -> None:
         super().__init__()
-        widths = [input_dim, *hidden_dims]
-        self.hidden = nn.ModuleList(EnsembleLinear(num_members, n, m) for n, m in itertools.pairwise(widths))
-        self.output = EnsembleLinear(num_members, widths[-1], 1)
-        self.activation = resolve_nn_activation(activation)
-        self.scales = nn.ParameterList(torch.ones(num_members, 1, n) for n in hidden_dims if layer_norm)
-        self.shifts = nn.ParameterList(torch.zeros(num_members, 1, n) for n in hidden_dims if layer_norm)
-        self.bounded = bounded
-        self.num_members = num_members
+        self.num_members, self.bounded = cfg.num_members, cfg.bounded
+        widths = [input_dim, *cfg.hidden_dims]
+        self.hidden = nn.ModuleList(EnsembleLinear(self.num_members, n, m) for n, m in itertools.pairwise(widths))
+        self.output = EnsembleLinear(self.num_members, widths[-1], 1)
+        self.activation = resolve_nn_activation(cfg.activation)
+        normalised = cfg.hidden_dims if cfg.layer_norm else []
+        self.scales = nn.ParameterList(torch.ones(self.num_members, 1, n) for n in normalised)
+        self.shifts = nn.ParameterList(torch.zeros(self.num_members, 1, n) for n in normalised)
 
     def forward(self, x: Tensor, members: Tensor | None = None) -> Tensor:
         """Return the outputs (E, B), or those of the networks with the indices ``members`` (M,) as (M, B)."""
@@ -88,42 +95,22 @@ class EnsembleMLP(nn.Module):
 class EnsembleCritic(nn.Module):
     """Q(s, a) of E networks; the state is rsl_rl's observation groups, the action what the steering says of it.
 
-    Args:
-        obs: Observation groups by name; their widths count.
-        obs_groups: Groups by observation set.
-        obs_set: The set that the critic sees.
-        action_dim: Width of the action.
-        num_members: Number of networks E.
-        hidden_dims: Widths of the hidden layers.
-        activation: rsl_rl's name of the activation.
-        layer_norm: See :class:`EnsembleMLP`.
-        bounded: See :class:`EnsembleMLP`.
-        obs_normalization: Whether to normalise the state by running statistics.
+    The arguments are those of :class:`rsl_rl.models.MLPModel`, the action's width, and :class:`EnsembleCriticCfg`'s.
     """
 
     def __init__(
-        self,
-        obs: TensorDict,
-        obs_groups: dict[str, list[str]],
-        obs_set: str,
-        action_dim: int,
-        num_members: int = 10,
-        hidden_dims: Sequence[int] = (256, 256, 256),
-        activation: str = "gelu",
-        layer_norm: bool = False,
-        bounded: bool = True,
-        obs_normalization: bool = False,
+        self, obs: TensorDict, obs_groups: dict[str, list[str]], obs_set: str, action_dim: int, **settings: Any
     ) -> None:
         super().__init__()
+        cfg = EnsembleCriticCfg(**settings)
         self.obs_groups = obs_groups[obs_set]
         obs_dim = sum(obs[name].shape[-1] for name in self.obs_groups)
-        self.obs_normalizer = EmpiricalNormalization(obs_dim) if obs_normalization else nn.Identity()
-        self.members = EnsembleMLP(num_members, obs_dim + action_dim, hidden_dims, activation, layer_norm, bounded)
+        self.obs_normalizer = EmpiricalNormalization(obs_dim) if cfg.obs_normalization else nn.Identity()
+        self.members = EnsembleMLP(obs_dim + action_dim, cfg)
 
     def inputs(self, obs: Mapping[str, Tensor], action: Tensor) -> Tensor:
         """Return the networks' input (B, ...) for a state and an action (B, action_dim)."""
-        state = torch.cat([obs[name] for name in self.obs_groups], dim=-1)
-        return torch.cat([self.obs_normalizer(state), action], dim=-1)
+        return torch.cat([self.obs_normalizer(self._state(obs)), action], dim=-1)
 
     def forward(self, obs: Mapping[str, Tensor], action: Tensor) -> Tensor:
         """Return Q(s, a) of all networks, shape (E, B)."""
@@ -132,4 +119,7 @@ class EnsembleCritic(nn.Module):
     def update_normalization(self, obs: Mapping[str, Tensor]) -> None:
         """Let the running statistics take in states."""
         if isinstance(self.obs_normalizer, EmpiricalNormalization):
-            self.obs_normalizer.update(torch.cat([obs[name] for name in self.obs_groups], dim=-1))
+            self.obs_normalizer.update(self._state(obs))
+
+    def _state(self, obs: Mapping[str, Tensor]) -> Tensor:
+        return torch.cat([obs[name] for name in self.obs_groups], dim=-1)

@@ -1,16 +1,57 @@
 # Copyright (c) 2026, The ZPRL Project Developers.
 # SPDX-License-Identifier: BSD-3-Clause
 
-"""The distributions of the learner's output."""
+"""The distributions of a network's output, and their settings as rsl_rl's constructors take them."""
 
 from __future__ import annotations
 
 import math
+from dataclasses import MISSING
+from typing import Any
 
 import torch
 from rsl_rl.modules.distribution import Distribution, GaussianDistribution
 from torch import Tensor, nn
 from torch.nn import functional
+
+from zprl.utils.configclass import configclass
+
+
+@configclass
+class DistributionCfg:
+    """Settings of the distribution of a network's output; see :class:`rsl_rl.modules.distribution.Distribution`."""
+
+    class_name: str = MISSING  # type: ignore[assignment]
+    """Its class, as rsl_rl names it or as "module:Class"."""
+
+
+@configclass
+class GaussianCfg(DistributionCfg):
+    """A Gaussian whose deviation does not depend on the observation."""
+
+    class_name = "GaussianDistribution"
+
+    init_std: float = 1.0
+    """First standard deviation."""
+
+    std_type: str = "scalar"
+    """What is learned of it: "scalar", itself, or "log", its logarithm."""
+
+    std_range: tuple[float, float] = (1e-6, 1e6)
+    """Bounds of the standard deviation."""
+
+
+@configclass
+class SquashedGaussianCfg(DistributionCfg):
+    """Settings of :class:`SquashedGaussian`."""
+
+    class_name: str = "zprl.rl.distribution:SquashedGaussian"
+
+    log_std_range: tuple[float, float] = (-10.0, 2.0)
+    """Range of the logarithm of the standard deviation before the tanh."""
+
+    last_layer_gain: float = 0.01
+    """Gain of the last layer's orthogonal initialisation."""
 
 
 class ZeroMeanGaussian(GaussianDistribution):
@@ -31,16 +72,12 @@ class SquashedGaussian(Distribution):
 
     Args:
         output_dim: Length of the output.
-        log_std_range: Range of the logarithm of x's standard deviation.
-        last_layer_gain: Gain of the last layer's orthogonal initialisation.
+        **settings: See :class:`SquashedGaussianCfg`.
     """
 
-    def __init__(
-        self, output_dim: int, log_std_range: tuple[float, float] = (-10.0, 2.0), last_layer_gain: float = 0.01
-    ) -> None:
+    def __init__(self, output_dim: int, **settings: Any) -> None:
         super().__init__(output_dim)
-        self.log_std_range = log_std_range
-        self.last_layer_gain = last_layer_gain
+        self.cfg = SquashedGaussianCfg(**settings)
         self._mean, self._log_std = torch.empty(0), torch.empty(0)
 
     def init_mlp_weights(self, mlp: nn.Module) -> None:
@@ -49,13 +86,13 @@ class SquashedGaussian(Distribution):
         for layer in hidden:
             nn.init.orthogonal_(layer.weight, math.sqrt(2.0))
             nn.init.zeros_(layer.bias)
-        nn.init.orthogonal_(last.weight, self.last_layer_gain)
+        nn.init.orthogonal_(last.weight, self.cfg.last_layer_gain)
         nn.init.zeros_(last.bias)
 
     def update(self, mlp_output: Tensor) -> None:
         """See :meth:`Distribution.update`."""
         self._mean, squashed = mlp_output.chunk(2, dim=-1)
-        low, high = self.log_std_range
+        low, high = self.cfg.log_std_range
         self._log_std = low + 0.5 * (high - low) * (torch.tanh(squashed) + 1.0)
 
     def sample(self) -> Tensor:
@@ -70,15 +107,18 @@ class SquashedGaussian(Distribution):
         """
         noise = torch.randn_like(self._mean)
         x = self._mean + self._log_std.exp() * noise
-        log_prob = -0.5 * noise.square() - self._log_std - 0.5 * math.log(2.0 * math.pi)
-        return torch.tanh(x), (log_prob - _log_slope_of_tanh(x)).sum(dim=-1)
+        return torch.tanh(x), self._log_density(x, noise)
 
     def log_prob(self, outputs: Tensor) -> Tensor:
         """See :meth:`Distribution.log_prob`."""
         x = torch.atanh(outputs)
-        noise = (x - self._mean) / self._log_std.exp()
+        return self._log_density(x, (x - self._mean) / self._log_std.exp())
+
+    def _log_density(self, x: Tensor, noise: Tensor) -> Tensor:
         log_prob = -0.5 * noise.square() - self._log_std - 0.5 * math.log(2.0 * math.pi)
-        return (log_prob - _log_slope_of_tanh(x)).sum(dim=-1)
+        # log(1 - tanh(x)^2), in a form that does not cancel for large x.
+        log_slope = 2.0 * (math.log(2.0) - x - functional.softplus(-2.0 * x))
+        return (log_prob - log_slope).sum(dim=-1)
 
     def deterministic_output(self, mlp_output: Tensor) -> Tensor:
         """Return tanh of the mean, shape (N, output_dim)."""
@@ -112,8 +152,3 @@ class SquashedGaussian(Distribution):
 class _TanhOfFirstHalf(nn.Module):
     def forward(self, mlp_output: Tensor) -> Tensor:
         return torch.tanh(mlp_output.chunk(2, dim=-1)[0])
-
-
-def _log_slope_of_tanh(x: Tensor) -> Tensor:
-    """log(1 - tanh(x)^2), in a form that does not cancel for large x."""
-    return 2.0 * (math.log(2.0) - x - functional.softplus(-2.0 * x))

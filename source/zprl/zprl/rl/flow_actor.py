@@ -23,9 +23,31 @@ from torch import Tensor, nn
 
 from zprl.policies import FlowPolicy
 from zprl.policies.flow.flow_matching import SOLVERS, evaluation_times, time_features
+from zprl.utils.configclass import configclass
 from zprl.utils.modules import make_mlp
 
 _TIME_FEATURES = 16
+
+
+@configclass
+class FlowActorCfg:
+    """Settings of :class:`FlowActor`."""
+
+    class_name: str = "zprl.rl.flow_actor:FlowActor"
+
+    std_range: tuple[float, float] = (0.08, 0.25)
+    """Bounds of the standard deviation of each integration step's noise, in normalised actions."""
+
+    learn_std: bool = True
+    """Whether a network chooses the deviation within the bounds, as in ReinFlow, or it is their geometric mean
+    throughout, as in DPPO."""
+
+    mean_log_prob: bool = True
+    """Whether PPO compares the geometric mean of the chain's densities, which its clip is chosen for, or their product.
+    """
+
+    std_hidden_dims: list[int] = [64, 64]
+    """Widths of the hidden layers of the network that chooses the deviation."""
 
 
 class FlowActor(nn.Module):
@@ -34,20 +56,10 @@ class FlowActor(nn.Module):
     The deterministic output is the chain without noise; its last state is the chunk that the copied policy acts with
     through its bottleneck.
 
-    Args:
-        obs: Observation groups by name.
-        obs_groups: Groups by observation set.
-        obs_set: The set that the actor sees; it must be the policy group alone.
-        output_dim: Length of the chain.
-        policy: The policy to copy.
-        std_range: Bounds of the noise's standard deviation, in normalised actions.
-        learn_std: Whether a network chooses the deviation within the bounds, as in ReinFlow; else it is their geometric
-            mean throughout, as in DPPO.
-        mean_log_prob: Whether the likelihood of a chain is reported as its geometric mean over the chain's numbers.
-        std_hidden_dims: Widths of that network's hidden layers.
+    The arguments are those of :class:`rsl_rl.models.MLPModel`, the policy to copy, and :class:`FlowActorCfg`'s.
 
     Raises:
-        ValueError: If the actor is to see anything else, or the length of the chain is another.
+        ValueError: If the actor is to see anything but the policy group, or the length of the chain is another.
     """
 
     is_recurrent = False
@@ -60,12 +72,10 @@ class FlowActor(nn.Module):
         obs_set: str,
         output_dim: int,
         policy: FlowPolicy,
-        std_range: tuple[float, float] = (0.08, 0.25),
-        learn_std: bool = True,
-        mean_log_prob: bool = True,
-        std_hidden_dims: tuple[int, ...] = (64, 64),
+        **settings: Any,
     ) -> None:
         super().__init__()
+        self.cfg = FlowActorCfg(**settings)
         if list(obs_groups[obs_set]) != ["policy"]:
             raise ValueError("a flow policy sees the observation group policy alone.")
         steps, (horizon, action_dim) = policy.cfg.num_flow_steps, policy.chunk_shape
@@ -73,14 +83,12 @@ class FlowActor(nn.Module):
             raise ValueError(f"the chain of this policy has {steps * horizon * action_dim} numbers, not {output_dim}.")
         self.policy = copy.deepcopy(policy).requires_grad_(True)
         self.chain_shape = (steps, horizon, action_dim)
-        self.mean_log_prob = mean_log_prob
-        self.log_std_range = (math.log(std_range[0]), math.log(std_range[1]))
         times = torch.tensor(evaluation_times(SOLVERS["euler"], steps))
         self.register_buffer("times", times, persistent=False)
         self.std_network: nn.Sequential | None = None
-        if learn_std:
+        if self.cfg.learn_std:
             width = policy.cfg.embed_dim + _TIME_FEATURES
-            self.std_network = make_mlp(width, std_hidden_dims, horizon * action_dim)
+            self.std_network = make_mlp(width, self.cfg.std_hidden_dims, horizon * action_dim)
             last = self.std_network[-1]
             assert isinstance(last, nn.Linear)
             nn.init.zeros_(last.weight)
@@ -123,7 +131,7 @@ class FlowActor(nn.Module):
         self._means = torch.stack(means, dim=1)
         deviation = (chain - self._means) / self._log_std.exp()
         log_prob = -0.5 * deviation.square() - self._log_std - 0.5 * math.log(2.0 * math.pi)
-        return log_prob.flatten(1).mean(dim=1) if self.mean_log_prob else log_prob.flatten(1).sum(dim=1)
+        return log_prob.flatten(1).mean(dim=1) if self.cfg.mean_log_prob else log_prob.flatten(1).sum(dim=1)
 
     def _velocities(self) -> list[Any]:
         """Return the velocity as a function of the state, for each step."""
@@ -133,7 +141,7 @@ class FlowActor(nn.Module):
 
     def _log_std_of(self, condition: Tensor) -> Tensor:
         """Return the logarithm of the noise's deviations, shape (N, K, H, A)."""
-        low, high = self.log_std_range
+        low, high = (math.log(bound) for bound in self.cfg.std_range)
         count, (steps, horizon, action_dim) = condition.shape[0], self.chain_shape
         if self.std_network is None:
             return condition.new_full((count, *self.chain_shape), 0.5 * (low + high))

@@ -6,7 +6,9 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import io
+from dataclasses import asdict
 from typing import Any
 
 import torch
@@ -16,6 +18,9 @@ from torch import Tensor
 
 from zprl.evaluation.plots import LearningHistory
 from zprl.utils import processes
+
+_STATE = ("tot_timesteps", "tot_time", "recent", "diverged_worlds", "collection_seconds", "update_seconds")
+"""What of a logger a checkpoint holds, beside its history."""
 
 
 class EnvStepWriter(LogWriter):
@@ -120,17 +125,13 @@ class SteeringLogger(Logger):
             # rsl_rl takes the time now: the rollout's work must not be counted as the update's.
             torch.cuda.synchronize(self.device)
 
-    def _pop_finished(self) -> tuple[list[float], list[float]]:
-        """Return rewards and lengths of the episodes that ended since the last call, in the order in which they did."""
-        if not self._finished:
-            return [], []
-        ended, reward_sums, lengths = (torch.stack(values) for values in zip(*self._finished, strict=True))
-        self._finished.clear()
-        return reward_sums[ended].tolist(), lengths[ended].tolist()
-
     def _gather(self, losses: dict[str, float]) -> dict[str, float]:
         """Hand the episodes and extras of all processes to rsl_rl's statistics; return the means of their losses."""
-        rewards, lengths = self._pop_finished()
+        rewards, lengths = [], []
+        if self._finished:  # in the order in which they ended
+            ended, reward_sums, steps = (torch.stack(values) for values in zip(*self._finished, strict=True))
+            self._finished.clear()
+            rewards, lengths = reward_sums[ended].tolist(), steps[ended].tolist()
         if processes.count() > 1:
             extras = [{name: float(value) for name, value in step.items()} for step in self.ep_extras]
             gathered = processes.gather((rewards, lengths, extras, losses))
@@ -171,22 +172,10 @@ class SteeringLogger(Logger):
 
     def state(self) -> dict[str, Any]:
         """Return what a continued run needs."""
-        return {
-            "tot_timesteps": self.tot_timesteps,
-            "tot_time": self.tot_time,
-            "recent": list(self.recent),
-            "diverged_worlds": self.diverged_worlds,
-            "collection_seconds": self.collection_seconds,
-            "update_seconds": self.update_seconds,
-            "history": dict(vars(self.history)),
-        }
+        return {**{name: copy.copy(getattr(self, name)) for name in _STATE}, "history": asdict(self.history)}
 
     def load_state(self, state: dict[str, Any]) -> None:
         """Restore what :meth:`state` returned."""
-        self.tot_timesteps = state["tot_timesteps"]
-        self.tot_time = state["tot_time"]
-        self.recent = [tuple(pair) for pair in state["recent"]]
-        self.diverged_worlds = state["diverged_worlds"]
-        self.collection_seconds = state["collection_seconds"]
-        self.update_seconds = state["update_seconds"]
-        self.history = LearningHistory(**{name: list(values) for name, values in state["history"].items()})
+        for name in _STATE:
+            setattr(self, name, copy.copy(state[name]))
+        self.history = LearningHistory(**copy.deepcopy(state["history"]))

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
-from zprl.rl.flow_actor_cfg import FlowActorCfg
-from zprl.rl.sac_cfg import use_sac
+from zprl.rl.critic import EnsembleCriticCfg
+from zprl.rl.distribution import SquashedGaussianCfg
+from zprl.rl.flow_actor import FlowActorCfg
+from zprl.rl.runner_cfg import MLPModelCfg, ZprlRunnerCfg
+from zprl.rl.sac import SacAlgorithmCfg
 from zprl.steering import (
     ActionResidualCfg,
     DirectActionCfg,
@@ -22,9 +24,6 @@ from zprl.steering import (
     StepResidualCfg,
 )
 from zprl.utils.errors import ZprlError
-
-if TYPE_CHECKING:
-    from zprl.rl.runner_cfg import ZprlRunnerCfg
 
 ALGORITHMS = ("ppo", "sac")
 """Learners: rsl_rl's PPO, and :class:`zprl.rl.sac.SAC`."""
@@ -49,32 +48,32 @@ class Method:
     refusals: Mapping[str, str] = field(default_factory=dict)
 
 
-def _sees_observations(cfg: ZprlRunnerCfg) -> None:
-    cfg.obs_groups = {"actor": ["policy"], "critic": ["policy"]}
+def _sees(cfg: ZprlRunnerCfg, *groups: str) -> None:
+    cfg.obs_groups = {"actor": [*groups], "critic": [*groups]}
 
 
 def _moves_embeddings(cfg: ZprlRunnerCfg) -> None:
-    cfg.obs_groups = {"actor": ["policy", "embedding"], "critic": ["policy", "embedding"]}
+    _sees(cfg, "policy", "embedding")
     if cfg.algo == "ppo":
         cfg.steering.scale = 0.8  # type: ignore[attr-defined]
 
 
 def _moves_actions(cfg: ZprlRunnerCfg) -> None:
-    _sees_observations(cfg)
+    _sees(cfg, "policy")
     if cfg.algo == "ppo":
         # A chunk that goes without its residual says nothing of it, which only a replay buffer can use.
         cfg.steering.scale, cfg.steering.progressive_steps = 0.3, 0  # type: ignore[attr-defined]
 
 
 def _chooses_noise(cfg: ZprlRunnerCfg) -> None:
-    _sees_observations(cfg)
+    _sees(cfg, "policy")
     if cfg.algo == "sac":
         # Without having seen what noise does, the critics think well of all of it.
         cfg.algorithm.warmup_std = 1.0 / cfg.steering.scale  # type: ignore[attr-defined]
 
 
 def _finetunes(cfg: ZprlRunnerCfg) -> None:
-    _sees_observations(cfg)
+    _sees(cfg, "policy")
     cfg.actor = FlowActorCfg()  # type: ignore[assignment]
     ppo = cfg.algorithm
     ppo.learning_rate, ppo.num_learning_epochs = 1.0e-4, 4
@@ -85,7 +84,7 @@ def _finetunes(cfg: ZprlRunnerCfg) -> None:
 
 
 def _learns_in_closed_loop(cfg: ZprlRunnerCfg) -> None:
-    cfg.obs_groups = {"actor": ["policy", "base_action"], "critic": ["policy", "base_action"]}
+    _sees(cfg, "policy", "base_action")
     # As many environment steps per iteration as with chunks, in minibatches of about the same size.
     cfg.num_steps_per_env = 40
     cfg.algorithm.num_mini_batches = 10
@@ -93,9 +92,20 @@ def _learns_in_closed_loop(cfg: ZprlRunnerCfg) -> None:
 
 def _learns_from_scratch(cfg: ZprlRunnerCfg) -> None:
     _learns_in_closed_loop(cfg)
-    _sees_observations(cfg)
+    _sees(cfg, "policy")
     cfg.actor.distribution_cfg.init_std = 1.0  # type: ignore[union-attr]
     cfg.algorithm.entropy_coef = 0.006
+
+
+def use_sac(cfg: ZprlRunnerCfg) -> None:
+    """Make a run one of SAC: learner, models, and how often it learns, saves and evaluates."""
+    cfg.algorithm = SacAlgorithmCfg()  # type: ignore[assignment]
+    cfg.actor = MLPModelCfg(hidden_dims=[256, 256], distribution_cfg=SquashedGaussianCfg())
+    cfg.critic = EnsembleCriticCfg()  # type: ignore[assignment]
+    cfg.num_steps_per_env = 2
+    cfg.save_interval = 50
+    cfg.max_iterations = 250
+    cfg.evaluation.interval = 50
 
 
 _ONE_CHUNK_IS_ONE_STEP = {"sac": "its replay buffer holds chunks, and this method acts in every environment step"}
@@ -129,12 +139,7 @@ METHODS: dict[str, Method] = {
 
 
 def configure(cfg: ZprlRunnerCfg, method: str, algorithm: str) -> None:
-    """Make a run's settings those of a method and a learner, before anything is overridden.
-
-    Args:
-        cfg: The task's settings, those of ZPRL with PPO.
-        method: Name of the method.
-        algorithm: Name of the learner.
+    """Make a task's settings, which are those of ZPRL with PPO, those of a method and a learner.
 
     Raises:
         ZprlError: If there is no such method or learner, or they do not go together.

@@ -85,11 +85,8 @@ class PPO(algorithms.PPO):
     Gradients, learning rate and observation statistics of several processes are rsl_rl's own business and equal those
     of one process. Only the advantages it normalises per process, which weighs the same experience differently.
 
-    Args:
-        *args: See :class:`rsl_rl.algorithms.PPO`.
-        critic_warmup_iterations: Iterations in which only the critic learns, because the advantages of an untrained one
-            would undo what the actor can do (DPPO, arXiv 2409.00588).
-        **kwargs: See :class:`rsl_rl.algorithms.PPO`.
+    Only the critic learns at first because the advantages of an untrained one would undo what the actor can do (DPPO,
+    arXiv 2409.00588). The arguments are those of :class:`rsl_rl.algorithms.PPO` and of :class:`PPOCfg`.
     """
 
     def __init__(self, *args: Any, critic_warmup_iterations: int = 0, **kwargs: Any) -> None:
@@ -124,12 +121,9 @@ class PPO(algorithms.PPO):
 
 
 def normalised_over_processes(values: Tensor) -> Tensor:
-    """Return values less their mean, divided by their deviation, both over the values of all processes.
+    """Return this process's values less their mean, divided by their deviation, both over those of all processes.
 
     As in rsl_rl, the variance is the unbiased one and 1e-8 is added to the deviation.
-
-    Args:
-        values: This process's values, of any shape.
     """
     total = torch.stack([values.sum(), torch.full_like(values.sum(), values.numel())])
     torch.distributed.all_reduce(total)

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,28 +27,29 @@ class Transitions:
         discounts: Weight of the next observation's value (B,): zero where the episode terminated.
     """
 
-    observations: dict[str, Tensor]
-    next_observations: dict[str, Tensor]
+    observations: Mapping[str, Tensor]
+    next_observations: Mapping[str, Tensor]
     actions: Tensor
     rewards: Tensor
     discounts: Tensor
 
+    def each(self, change: Callable[[Tensor], Tensor]) -> Transitions:
+        """Apply a function to every tensor."""
+        return Transitions(
+            {name: change(tensor) for name, tensor in self.observations.items()},
+            {name: change(tensor) for name, tensor in self.next_observations.items()},
+            change(self.actions),
+            change(self.rewards),
+            change(self.discounts),
+        )
+
     def split(self, size: int) -> list[Transitions]:
         """Return consecutive batches of a size that divides B."""
-        parts = [tensor.split(size) for tensor in (self.actions, self.rewards, self.discounts)]
-        current = {name: tensor.split(size) for name, tensor in self.observations.items()}
-        following = {name: tensor.split(size) for name, tensor in self.next_observations.items()}
-        return [
-            Transitions(
-                {name: tensors[i] for name, tensors in current.items()},
-                {name: tensors[i] for name, tensors in following.items()},
-                *(part[i] for part in parts),
-            )
-            for i in range(len(parts[0]))
-        ]
+        rows = (slice(start, start + size) for start in range(0, len(self.rewards), size))
+        return [self.each(lambda tensor, part=part: tensor[part]) for part in rows]
 
 
-class ReplayBuffer:
+class ReplayBuffer(Transitions):
     """Ring of the latest transitions of all worlds.
 
     It stores the observation groups that the learner reads, which are the base policy's features where those replace an
@@ -75,85 +76,76 @@ class ReplayBuffer:
     ) -> None:
         self.num_envs = num_envs
         self.capacity = capacity - capacity % num_envs
+        self.total = 0
+        """Number of transitions ever added."""
         if self.capacity == 0:
             raise ZprlError(
                 f"the replay buffer's capacity of {capacity} transitions is less than one step of {num_envs} worlds; "
                 "raise agent.algorithm.replay_capacity."
             )
 
-        def room(shape: Sequence[int]) -> Tensor:
+        def room(*shape: int) -> Tensor:
             return torch.zeros(self.capacity, *shape, device=device)
 
-        self.observations = {name: room(value.shape[1:]) for name, value in observations.items()}
-        self.next_observations = {name: room(value.shape[1:]) for name, value in observations.items()}
-        self.actions = room((num_actions,))
-        self.rewards = room(())
-        self.discounts = room(())
-        self.total = 0
-        """Number of transitions ever added."""
+        current, following = ({name: room(*value.shape[1:]) for name, value in observations.items()} for _ in range(2))
+        super().__init__(current, following, room(num_actions), room(), room())
 
     def __len__(self) -> int:
         return min(self.total, self.capacity)
 
-    def add(
-        self,
-        observations: Mapping[str, Tensor],
-        next_observations: Mapping[str, Tensor],
-        actions: Tensor,
-        rewards: Tensor,
-        discounts: Tensor,
-    ) -> None:
-        """Add one transition of every world; see :class:`Transitions`."""
+    def add(self, step: Transitions) -> None:
+        """Add one transition of every world; observation groups that the buffer does not have are left out."""
         start = self.total % self.capacity
-        rows = slice(start, start + self.num_envs)
-        for name in self.observations:
-            self.observations[name][rows] = observations[name]
-            self.next_observations[name][rows] = next_observations[name]
-        self.actions[rows], self.rewards[rows], self.discounts[rows] = actions, rewards, discounts
+        self._write(slice(start, start + self.num_envs), step)
         self.total += self.num_envs
+
+    def _write(self, rows: slice | Tensor, new: Transitions) -> None:
+        device = self.rewards.device
+        for name in self.observations:
+            self.observations[name][rows] = new.observations[name].to(device)
+            self.next_observations[name][rows] = new.next_observations[name].to(device)
+        for name in ("actions", "rewards", "discounts"):
+            getattr(self, name)[rows] = getattr(new, name).to(device)
 
     def sample(self, count: int) -> Transitions:
         """Draw transitions uniformly, with replacement, from torch's default generator."""
         rows = torch.randint(len(self), (count,), device=self.rewards.device)
-        return Transitions(
-            {name: tensor[rows] for name, tensor in self.observations.items()},
-            {name: tensor[rows] for name, tensor in self.next_observations.items()},
-            self.actions[rows],
-            self.rewards[rows],
-            self.discounts[rows],
-        )
+        return self.each(lambda tensor: tensor[rows])
 
     def latest(self, num_steps: int) -> dict[str, Tensor]:
         """Return the observations of the latest steps of all worlds, at most as many as there are."""
-        rows = torch.arange(self.total - min(num_steps * self.num_envs, len(self)), self.total) % self.capacity
-        return {name: tensor[rows.to(tensor.device)] for name, tensor in self.observations.items()}
+        rows = self._rows_of_latest(min(num_steps * self.num_envs, len(self)))
+        return {name: tensor[rows] for name, tensor in self.observations.items()}
+
+    def _rows_of_latest(self, count: int) -> Tensor:
+        """Return where the latest transitions are, oldest first."""
+        return torch.arange(self.total - count, self.total, device=self.rewards.device) % self.capacity
 
     # -- checkpoints
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the content for a checkpoint.
+        """Return the content for a checkpoint, on the CPU.
 
         What follows a transition is mostly the observation of the same world's next transition; it is written only
         where it is not, at the ends of episodes and of segments. This almost halves the file.
         """
-        order = torch.arange(self.total - len(self), self.total, device=self.rewards.device) % self.capacity
-        current = {name: tensor[order] for name, tensor in self.observations.items()}
-        following = {name: tensor[order] for name, tensor in self.next_observations.items()}
-        repeated = torch.ones(len(self), dtype=torch.bool, device=order.device)
+        rows = self._rows_of_latest(len(self))
+        kept = self.each(lambda tensor: tensor[rows].cpu())
+        repeated = torch.ones(len(self), dtype=torch.bool)
         repeated[max(0, len(self) - self.num_envs) :] = False
-        for name, tensor in following.items():
-            same = tensor[: -self.num_envs] == current[name][self.num_envs :]
+        for name, following in kept.next_observations.items():
+            same = following[: -self.num_envs] == kept.observations[name][self.num_envs :]
             repeated[: -self.num_envs] &= same.flatten(1).all(dim=1)
-        content = {
+        others = {name: tensor[~repeated] for name, tensor in kept.next_observations.items()}
+        return {
             "total": self.total,
-            "observations": current,
+            "observations": kept.observations,
             "repeated": repeated,
-            "other_next_observations": {name: tensor[~repeated] for name, tensor in following.items()},
-            "actions": self.actions[order],
-            "rewards": self.rewards[order],
-            "discounts": self.discounts[order],
+            "other_next_observations": others,
+            "actions": kept.actions,
+            "rewards": kept.rewards,
+            "discounts": kept.discounts,
         }
-        return _on_cpu(content)
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Restore what :meth:`state_dict` returned.
@@ -171,20 +163,11 @@ class ReplayBuffer:
         ):
             raise ValueError("its replay buffer has another capacity or holds other observations.")
         self.total = state["total"]
-        order = torch.arange(self.total - count, self.total) % self.capacity
-        repeated = state["repeated"]
+        following, repeated = {}, state["repeated"]
         for name, tensor in state["observations"].items():
-            following = torch.empty_like(tensor)
-            following[~repeated] = state["other_next_observations"][name]
+            following[name] = torch.empty_like(tensor)
+            following[name][~repeated] = state["other_next_observations"][name]
             # Of the last step of all worlds nothing is repeated, so this stays inside.
-            following[repeated] = tensor[repeated.nonzero().squeeze(1) + self.num_envs]
-            self.observations[name][order] = tensor.to(self.rewards.device)
-            self.next_observations[name][order] = following.to(self.rewards.device)
-        for name in ("actions", "rewards", "discounts"):
-            getattr(self, name)[order] = state[name].to(self.rewards.device)
-
-
-def _on_cpu(tree: Any) -> Any:
-    if isinstance(tree, dict):
-        return {name: _on_cpu(value) for name, value in tree.items()}
-    return tree.cpu() if isinstance(tree, Tensor) else tree
+            following[name][repeated] = tensor[repeated.nonzero().squeeze(1) + self.num_envs]
+        rest = (state[name] for name in ("actions", "rewards", "discounts"))
+        self._write(self._rows_of_latest(count), Transitions(state["observations"], following, *rest))

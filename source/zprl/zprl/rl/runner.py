@@ -7,16 +7,12 @@ from __future__ import annotations
 
 import contextlib
 import io
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from rsl_rl.runners import OnPolicyRunner
-from tensordict import TensorDict
-from torch import Tensor
 
-from zprl.rl.actor import row_by_row
 from zprl.rl.logger import SteeringLogger
 from zprl.utils import processes
 from zprl.utils.tensor_files import save_tensors
@@ -39,12 +35,7 @@ class SteeringRunner(OnPolicyRunner):
     Several processes learn by rsl_rl's own way for several GPUs, each in its share of the worlds; see
     :mod:`zprl.utils.processes`, which has joined them.
 
-    Args:
-        env: The chunked environment.
-        train_cfg: rsl_rl's configuration as a dictionary.
-        log_dir: Folder of logs and checkpoints, or None to write none.
-        device: Device of the learner.
-        seed: Seed of the run.
+    The arguments are those of :class:`rsl_rl.runners.OnPolicyRunner`, and the seed of the run.
     """
 
     def __init__(
@@ -67,21 +58,13 @@ class SteeringRunner(OnPolicyRunner):
             device=self.device,
         )
         self.logger.pop_counts = env.pop_counts
-        self.extra_state: Callable[[], dict[str, Any]] = dict
-        """Returns what else a checkpoint holds."""
 
     def _configure_multi_gpu(self) -> None:
         """Take the processes as they are joined; rsl_rl's own method insists on a GPU for each."""
-        self.gpu_world_size = processes.count()
+        self.gpu_world_size, self.is_distributed = processes.count(), processes.count() > 1
         self.gpu_global_rank, self.gpu_local_rank = processes.rank(), processes.local_rank()
-        self.is_distributed = self.gpu_world_size > 1
-        self.cfg["multi_gpu"] = None
-        if self.is_distributed:
-            self.cfg["multi_gpu"] = {
-                "global_rank": self.gpu_global_rank,
-                "local_rank": self.gpu_local_rank,
-                "world_size": self.gpu_world_size,
-            }
+        ranks = {"global_rank": self.gpu_global_rank, "local_rank": self.gpu_local_rank}
+        self.cfg["multi_gpu"] = {**ranks, "world_size": self.gpu_world_size} if self.is_distributed else None
 
     @property
     def env_steps_per_iteration(self) -> int:
@@ -101,11 +84,7 @@ class SteeringRunner(OnPolicyRunner):
         return int(sequence.generate_state(1)[0] % 2**31)
 
     def learn_segment(self, num_iterations: int) -> None:
-        """Learn for some iterations, from freshly reset environments.
-
-        Args:
-            num_iterations: Iterations; ``current_learning_iteration`` counts the completed ones.
-        """
+        """Learn from freshly reset environments; ``current_learning_iteration`` counts the completed iterations."""
         start = self.current_learning_iteration
         self.env.restart(self.segment_seed(start))
         self.env.env_steps = self.env_steps
@@ -119,27 +98,15 @@ class SteeringRunner(OnPolicyRunner):
     def save(self, path: str, infos: dict | None = None) -> None:
         """Do nothing: rsl_rl saves in the middle of a segment, :meth:`save_checkpoint` at its end."""
 
-    def save_checkpoint(self, path: Path) -> None:
-        """Write a checkpoint that is complete or absent, never partial.
-
-        Args:
-            path: File to write.
-        """
+    def save_checkpoint(self, path: Path, infos: dict[str, Any]) -> None:
+        """Write a checkpoint, which holds ``infos`` as well, that is complete or absent, never partial."""
         content = self.alg.save()
         content["iter"] = self.current_learning_iteration
-        content["infos"] = {"logger": self.logger.state(), **self.extra_state()}
+        content["infos"] = {"logger": self.logger.state(), **infos}
         save_tensors(path, content, KIND, VERSION)
 
     def load_checkpoint(self, content: dict[str, Any]) -> None:
-        """Continue from a checkpoint's content.
-
-        Args:
-            content: What :meth:`save_checkpoint` wrote.
-        """
+        """Continue from what :meth:`save_checkpoint` wrote."""
         self.alg.load(content, None, True)
         self.current_learning_iteration = content["iter"]
         self.logger.load_state(content["infos"]["logger"])
-
-    def act_inference(self, obs: TensorDict) -> Tensor:
-        """Return the deterministic output for observations, shape (N, num_dims); see :func:`row_by_row`."""
-        return row_by_row(self.alg.get_policy(), self.device)(obs)

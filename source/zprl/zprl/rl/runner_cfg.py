@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from zprl.policies import FlowPolicyCfg, PretrainCfg
-from zprl.rl.model_cfg import GaussianCfg, MLPModelCfg
+from zprl.rl.distribution import DistributionCfg, GaussianCfg
 from zprl.rl.ppo import PPOCfg
 from zprl.steering import LatentResidualCfg, SteeringCfg
 from zprl.utils.configclass import configclass
@@ -38,6 +38,26 @@ class EvaluationCfg:
 
     interval: int = 20
     """Iterations between evaluations during training; a multiple of ``save_interval``."""
+
+
+@configclass
+class MLPModelCfg:
+    """Settings of :class:`rsl_rl.models.MLPModel`."""
+
+    class_name: str = "MLPModel"
+    """Its class, as rsl_rl names it or as "module:Class"."""
+
+    hidden_dims: list[int] = [256, 128]
+    """Widths of the hidden layers."""
+
+    activation: str = "elu"
+    """Activation between them, as rsl_rl names it."""
+
+    obs_normalization: bool = True
+    """Whether to normalise the observations by running statistics."""
+
+    distribution_cfg: DistributionCfg | None = None
+    """Distribution of the output; None for a deterministic one."""
 
 
 @configclass

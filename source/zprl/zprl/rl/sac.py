@@ -21,11 +21,68 @@ from rsl_rl.utils import resolve_class, resolve_obs_groups
 from tensordict import TensorDict
 from torch import Tensor, nn
 
-from zprl.rl.critic import EnsembleCritic
+from zprl.rl.critic import EnsembleCritic, EnsembleCriticCfg
 from zprl.rl.distribution import SquashedGaussian
 from zprl.rl.replay import ReplayBuffer, Transitions
+from zprl.utils.configclass import configclass
 from zprl.utils.errors import ZprlError
 from zprl.utils.modules import frozen
+
+
+@configclass
+class SacAlgorithmCfg:
+    """Settings of :class:`SAC`."""
+
+    class_name: str = "zprl.rl.sac:SAC"
+
+    gamma: float = 0.97
+    """Discount of one step; a run sets it from ``step_discount``."""
+
+    learning_rate: float = 3.0e-4
+    """Learning rate of the actor."""
+
+    critic_learning_rate: float = 3.0e-4
+    """Learning rate of the critics."""
+
+    alpha_learning_rate: float = 1.0e-3
+    """Learning rate of the temperature's logarithm."""
+
+    batch_size: int = 256
+    """Transitions of a gradient step."""
+
+    updates_per_step: int = 96
+    """Gradient steps of the critics per step of all worlds: the update-to-data ratio times the number of worlds."""
+
+    actor_interval: int = 2
+    """Gradient steps of the critics per one of the actor and the temperature."""
+
+    subset_size: int = 2
+    """Critics whose minimum is the target."""
+
+    target_rate: float = 0.005
+    """Rate tau at which the target critics follow the critics, per gradient step."""
+
+    init_alpha: float = 0.001
+    """First temperature."""
+
+    entropy_per_dim: float = -0.5
+    """Entropy per dimension of the output that the temperature is tuned to [nat]."""
+
+    entropy_in_target: bool = False
+    """Whether the targets count the next state's entropy."""
+
+    warmup_transitions: int = 5120
+    """Transitions that are collected before learning begins."""
+
+    warmup_std: float = 0.0
+    """Standard deviation of the outputs in them, whose mean is zero, the base policy. With 0 it acts alone, and the
+    critics begin without having seen what an output changes."""
+
+    replay_capacity: int = 500_000
+    """Transitions that are kept."""
+
+    max_grad_norm: float = 50.0
+    """Bound of the gradients' norms, of the actor and of the critics."""
 
 
 class SAC:
@@ -37,22 +94,8 @@ class SAC:
         replay: The replay buffer.
         critic_action: Maps (observations, outputs) to what the critic is told of the outputs.
         num_steps: Steps of all worlds between two calls of :meth:`update`.
-        gamma: Discount of one step [dimensionless].
-        learning_rate: Learning rate of the actor.
-        critic_learning_rate: Learning rate of the critics.
-        alpha_learning_rate: Learning rate of the temperature's logarithm.
-        batch_size: Transitions of a gradient step.
-        updates_per_step: Gradient steps of the critics per step of all worlds.
-        actor_interval: Gradient steps of the critics per one of the actor and the temperature.
-        subset_size: Critics whose minimum is the target.
-        target_rate: Rate tau at which the target critics follow the critics, per gradient step.
-        init_alpha: First temperature.
-        entropy_per_dim: Entropy per dimension of the output that the temperature is tuned to [nat].
-        entropy_in_target: Whether the targets count the next state's entropy.
-        warmup_transitions: Transitions that are collected before learning begins.
-        warmup_std: Standard deviation of the outputs in them, whose mean is zero, the base policy.
-        max_grad_norm: Bound of the gradients' norms, of the actor and of the critics.
         device: Device of the learner.
+        **settings: See :class:`SacAlgorithmCfg`.
     """
 
     rnd = None
@@ -64,46 +107,23 @@ class SAC:
         replay: ReplayBuffer,
         critic_action: Callable[[Mapping[str, Tensor], Tensor], Tensor],
         num_steps: int,
-        gamma: float,
-        learning_rate: float,
-        critic_learning_rate: float,
-        alpha_learning_rate: float,
-        batch_size: int,
-        updates_per_step: int,
-        actor_interval: int,
-        subset_size: int,
-        target_rate: float,
-        init_alpha: float,
-        entropy_per_dim: float,
-        entropy_in_target: bool,
-        warmup_transitions: int,
-        warmup_std: float,
-        max_grad_norm: float,
         device: str = "cpu",
+        **settings: Any,
     ) -> None:
+        self.cfg = cfg = SacAlgorithmCfg(**settings)
         self.device = device
         self.actor = actor.to(device)
         self.critic = critic.to(device)
         self.target_members = copy.deepcopy(self.critic.members).requires_grad_(False)
         self.replay = replay
         self.critic_action = critic_action
-        self.log_alpha = torch.tensor(init_alpha, device=device).log().requires_grad_(True)
-        self.actor_optimizer = torch.optim.Adam(self.actor.parameters(), lr=learning_rate, fused=True)
-        self.critic_optimizer = torch.optim.Adam(self.critic.parameters(), lr=critic_learning_rate, fused=True)
-        self.alpha_optimizer = torch.optim.Adam([self.log_alpha], lr=alpha_learning_rate, fused=True)
+        self.log_alpha = torch.tensor(cfg.init_alpha, device=device).log().requires_grad_(True)
+        self.actor_optimizer = torch.optim.Adam(self.actor.parameters(), lr=cfg.learning_rate, fused=True)
+        self.critic_optimizer = torch.optim.Adam(self.critic.parameters(), lr=cfg.critic_learning_rate, fused=True)
+        self.alpha_optimizer = torch.optim.Adam([self.log_alpha], lr=cfg.alpha_learning_rate, fused=True)
         self.num_steps = num_steps
-        self.gamma = gamma
-        self.learning_rate = learning_rate
-        self.batch_size = batch_size
-        self.updates_per_step = updates_per_step
-        self.actor_interval = actor_interval
-        self.subset_size = subset_size
-        self.target_rate = target_rate
-        self.target_entropy = entropy_per_dim * replay.actions.shape[1]
-        self.entropy_in_target = entropy_in_target
-        self.warmup_transitions = warmup_transitions
-        self.warmup_std = warmup_std
-        self.max_grad_norm = max_grad_norm
+        self.learning_rate = cfg.learning_rate  # rsl_rl's runner logs it
+        self.target_entropy = cfg.entropy_per_dim * replay.actions.shape[1]
         self.num_updates = 0
         """Gradient steps of the critics so far."""
         self._obs, self._outputs = TensorDict(), torch.empty(0)
@@ -111,7 +131,7 @@ class SAC:
     @property
     def warming_up(self) -> bool:
         """Whether nothing is learned yet."""
-        return self.replay.total < self.warmup_transitions
+        return self.replay.total < self.cfg.warmup_transitions
 
     @property
     def distribution(self) -> SquashedGaussian:
@@ -125,7 +145,7 @@ class SAC:
         """Sample outputs u (N, num_actions), during the warm-up around zero."""
         outputs = self.actor(obs, stochastic_output=True).detach()
         if self.warming_up:
-            outputs = (self.warmup_std * torch.randn_like(outputs)).clamp(-1.0, 1.0)
+            outputs = (self.cfg.warmup_std * torch.randn_like(outputs)).clamp(-1.0, 1.0)
         self._obs, self._outputs = obs, outputs
         return self._outputs
 
@@ -136,17 +156,13 @@ class SAC:
         ``final_observations``. Where the environment gives none, the observation before the step stands in, as in
         rsl_rl's PPO.
         """
-        time_outs = extras.get("time_outs")
-        discounts = self.gamma * (1.0 - dones.float())
-        following: Mapping[str, Tensor] = obs
-        if time_outs is not None:
-            discounts = torch.where(time_outs, self.gamma, discounts)
-            last = extras.get("final_observations", self._obs)
-            following = {
-                name: torch.where(time_outs[:, None], last[name], obs[name]) for name in self.replay.observations
-            }
+        time_outs = extras.get("time_outs", torch.zeros_like(dones, dtype=torch.bool))
+        discounts = torch.where(time_outs, self.cfg.gamma, self.cfg.gamma * (1.0 - dones.float()))
+        last = extras.get("final_observations", self._obs)
+        following = {name: torch.where(time_outs[:, None], last[name], obs[name]) for name in self.replay.observations}
         # Early residuals may have been held back; a transition holds what was done.
-        self.replay.add(self._obs, following, extras.get("executed", self._outputs), rewards, discounts)
+        executed = extras.get("executed", self._outputs)
+        self.replay.add(Transitions(self._obs, following, executed, rewards, discounts))  # type: ignore[arg-type]
 
     def compute_returns(self, obs: TensorDict) -> None:
         """Do nothing: targets are computed batch by batch, with the critics as they are then."""
@@ -161,11 +177,11 @@ class SAC:
         if self.warming_up:
             return {}
         history: dict[str, list[Tensor]] = {}
-        count = self.updates_per_step * self.num_steps
-        for batch in self.replay.sample(count * self.batch_size).split(self.batch_size):
+        count = self.cfg.updates_per_step * self.num_steps
+        for batch in self.replay.sample(count * self.cfg.batch_size).split(self.cfg.batch_size):
             metrics = self.update_critic(batch)
             self.num_updates += 1
-            if self.num_updates % self.actor_interval == 0:
+            if self.num_updates % self.cfg.actor_interval == 0:
                 metrics |= self.update_actor(batch)
             for name, value in metrics.items():
                 history.setdefault(name, []).append(value)
@@ -173,38 +189,30 @@ class SAC:
 
     @torch.no_grad()
     def targets(self, batch: Transitions, members: Tensor) -> Tensor:
-        """Return r + discount * min of some target critics at the next state, for outputs of the actor.
-
-        Args:
-            batch: B transitions.
-            members: Indices of the critics.
-
-        Returns:
-            Targets (B,).
-        """
+        """Return r + discount * min of the target critics ``members`` at the next state, shape (B,)."""
         following = batch.next_observations
         outputs, log_prob = self._sample(following)
         values = self.target_members(self.critic.inputs(following, self.critic_action(following, outputs)), members)
         value = values.min(dim=0).values
-        if self.entropy_in_target:
+        if self.cfg.entropy_in_target:
             value = value - self.log_alpha.exp() * log_prob
         return batch.rewards + batch.discounts * value
 
     def update_critic(self, batch: Transitions) -> dict[str, Tensor]:
         """Take a gradient step of all critics towards common targets, and let the target critics follow."""
-        members = torch.randperm(self.target_members.num_members, device=batch.rewards.device)[: self.subset_size]
+        members = torch.randperm(self.target_members.num_members, device=batch.rewards.device)[: self.cfg.subset_size]
         targets = self.targets(batch, members)
         values = self.critic(batch.observations, self.critic_action(batch.observations, batch.actions))
         # The sum over the members, so that each learns as it would alone.
         loss = (values - targets).square().mean(dim=1).sum()
         self.critic_optimizer.zero_grad()
         loss.backward()
-        nn.utils.clip_grad_norm_(self.critic.parameters(), self.max_grad_norm)
+        nn.utils.clip_grad_norm_(self.critic.parameters(), self.cfg.max_grad_norm)
         self.critic_optimizer.step()
         with torch.no_grad():
             followed = zip(self.target_members.parameters(), self.critic.members.parameters(), strict=True)
             for target, parameter in followed:
-                target.lerp_(parameter, self.target_rate)
+                target.lerp_(parameter, self.cfg.target_rate)
         return {"critic": loss.detach() / len(values), "q": values.detach().mean(), "target": targets.mean()}
 
     def update_actor(self, batch: Transitions) -> dict[str, Tensor]:
@@ -216,7 +224,7 @@ class SAC:
         loss = (alpha * log_prob - values.mean(dim=0)).mean()
         self.actor_optimizer.zero_grad()
         loss.backward()
-        nn.utils.clip_grad_norm_(self.actor.parameters(), self.max_grad_norm)
+        nn.utils.clip_grad_norm_(self.actor.parameters(), self.cfg.max_grad_norm)
         self.actor_optimizer.step()
 
         alpha_loss = -self.log_alpha * (log_prob.detach().mean() + self.target_entropy)
@@ -275,14 +283,10 @@ class SAC:
 
     @staticmethod
     def construct_algorithm(obs: TensorDict, env: VecEnv, cfg: dict[str, Any], device: str) -> SAC:
-        """Make the learner of a configuration.
+        """Make the learner of rsl_rl's configuration.
 
-        Args:
-            obs: Observations of the environment.
-            env: The environment. If it has ``critic_action``, the critic is told what that returns of an output, and
-                ``critic_features`` names what it reads.
-            cfg: rsl_rl's configuration as a dictionary.
-            device: Device of the learner.
+        If the environment has ``critic_action``, the critic is told what that returns of an output, and
+        ``critic_features`` names what it reads.
 
         Raises:
             ZprlError: If it is to learn in several processes.
@@ -299,7 +303,27 @@ class SAC:
         critic = critic_class(obs, groups, "critic", width, **critic_cfg)
         read = [*groups["actor"], *groups["critic"], *getattr(env, "critic_features", ())]
         stored = {name: obs[name] for name in dict.fromkeys(read)}
-        replay = ReplayBuffer(settings.pop("replay_capacity"), env.num_envs, stored, env.num_actions, device)
+        replay = ReplayBuffer(settings["replay_capacity"], env.num_envs, stored, env.num_actions, device)
         return algorithm_class(
             actor, critic, replay, critic_action, cfg["num_steps_per_env"], device=device, **settings
         )
+
+
+def check_sac(algorithm: SacAlgorithmCfg, critic: EnsembleCriticCfg) -> None:
+    """Refuse settings that make no sense.
+
+    Raises:
+        ZprlError: If a count is not positive, or a target's subset is larger than the ensemble.
+    """
+    counts = ("batch_size", "updates_per_step", "actor_interval", "subset_size", "replay_capacity")
+    values = {f"agent.algorithm.{name}": getattr(algorithm, name) for name in counts}
+    for name, value in {**values, "agent.critic.num_members": critic.num_members}.items():
+        if not isinstance(value, int) or value < 1:
+            raise ZprlError(f"{name} must be a positive whole number, not {value}.")
+    if algorithm.subset_size > critic.num_members:
+        raise ZprlError(
+            f"agent.algorithm.subset_size is {algorithm.subset_size}, but there are only {critic.num_members} critics; "
+            "raise agent.critic.num_members."
+        )
+    if algorithm.init_alpha <= 0.0:
+        raise ZprlError(f"agent.algorithm.init_alpha is {algorithm.init_alpha}; it must be positive.")

@@ -14,15 +14,13 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from zprl.envs import ChunkedVecEnv, TaskEnv
-from zprl.evaluation.comparison import compare, noise_shape
-from zprl.evaluation.history import LearningHistory
-from zprl.evaluation.plots import plot_learning_curve
-from zprl.evaluation.rollout import EpisodeResults, Evaluator
+from zprl.evaluation.plots import LearningHistory, plot_learning_curves
+from zprl.evaluation.rollout import EpisodeResults, Evaluator, compare
 from zprl.evaluation.statistics import success_rate
 from zprl.policies.base import BasePolicy
+from zprl.rl.actor import model_arguments, row_by_row
 from zprl.rl.checkpoint import SteeringCheckpoint, base_reference, checkpoint_path, store_base
 from zprl.rl.methods import DEFAULT_ALGORITHM
-from zprl.rl.model_cfg import model_arguments
 from zprl.rl.runner import SteeringRunner
 from zprl.steering import ChunkPolicy, base_chunks, make_steering, steered_chunks
 from zprl.utils import processes
@@ -116,18 +114,15 @@ class SteeringTrainer:
         }
         self._base_file, self._base_reference = base_file, base_reference(base_file)
         self.runner = SteeringRunner(self.env, self._runner_dict(), str(run_dir), cfg.device, cfg.seed)
-        self.runner.extra_state = self._checkpoint_state
 
     def _learner_groups(self) -> list[str]:
         """Return the observation groups among what actor and critic see; the rest must be features."""
-        features = self.steering.features(self.steering.policy.encode(self._zeros()))
+        device = self.base.action_low.device
+        zeros = {name: value.to(device) for name, value in self.spec.zeros().items()}
+        features = self.steering.features(self.steering.policy.encode(zeros))
         self.steering.policy.begin_episodes()
         names = dict.fromkeys(name for group in self.cfg.obs_groups.values() for name in group if name not in features)
         return [self.spec.group(name, who="the learner").name for name in names]
-
-    def _zeros(self) -> dict[str, torch.Tensor]:
-        device = self.base.action_low.device
-        return {name: value.to(device) for name, value in self.spec.zeros().items()}
 
     def _runner_dict(self) -> dict[str, Any]:
         cfg = class_to_dict(self.cfg)
@@ -150,7 +145,7 @@ class SteeringTrainer:
         check_settings(cfg)  # rsl_rl imports whatever they name
         return cfg
 
-    def _checkpoint_state(self) -> dict[str, Any]:
+    def _checkpoint_infos(self) -> dict[str, Any]:
         return {
             "spec": self.spec.to_dict(),
             "base": self._base_reference,
@@ -173,16 +168,11 @@ class SteeringTrainer:
     def resume(self, checkpoint: SteeringCheckpoint) -> None:
         """Continue from a checkpoint.
 
-        Args:
-            checkpoint: The checkpoint.
-
         Raises:
             ZprlError: If its run differs in what the counters or the networks depend on.
         """
-        for name, ours in (
-            ("num_envs", self._settings["num_envs"]),
-            ("num_steps_per_env", self.cfg.num_steps_per_env),
-        ):
+        ours_by_name = {"num_envs": self.env.total_envs, "num_steps_per_env": self.cfg.num_steps_per_env}
+        for name, ours in ours_by_name.items():
             theirs = checkpoint.settings["agent"].get(name, checkpoint.settings.get(name))
             if theirs != ours:
                 raise ZprlError(
@@ -209,13 +199,14 @@ class SteeringTrainer:
 
     def evaluate(self) -> EpisodeResults:
         """Evaluate the steered policy, deterministic, on the run's fixed initial states."""
-        return self._evaluate(steered_chunks(self.steering, self.runner.act_inference, self.cfg.obs_groups["actor"]))
+        act = row_by_row(self.runner.alg.get_policy(), self.cfg.device)
+        return self._evaluate(steered_chunks(self.steering, act, self.cfg.obs_groups["actor"]))
 
     def _evaluate(self, planner: ChunkPolicy) -> EpisodeResults:
         start = time.perf_counter()
         cfg = self.cfg.evaluation
         mine = processes.share_of(range(cfg.episodes))
-        parts = processes.gather(self.evaluator.run(planner, mine, cfg.seed, noise_shape(self.base)))
+        parts = processes.gather(self.evaluator.run(planner, mine, cfg.seed, self.base.noise_shape))
         results = EpisodeResults(self.spec.step_dt)
         for part in parts:
             results.extend(part)
@@ -231,8 +222,8 @@ class SteeringTrainer:
         runner, cfg = self.runner, self.cfg
         if processes.is_first():
             store_base(self._base_file, self.run_dir)
-        base = self.evaluate_base()
-        steered: EpisodeResults | None = None
+        base, steered = self.evaluate_base(), None
+        base_rate = success_rate(base.successes)
         self._measure_bare_rate()
         done = runner.current_learning_iteration
         with Progress(cfg.max_iterations - done, "reinforcement learning", "iteration") as progress:
@@ -255,19 +246,14 @@ class SteeringTrainer:
                     steered = self.evaluate()
                     self._record_evaluation(steered)
                     self._measure_bare_rate()
-                    rates = success_rate(base.successes).rate, success_rate(steered.successes).rate
                     progress.message(
-                        f"evaluation after {runner.env_steps:,} env steps: base {100 * rates[0]:.1f}%, "
-                        f"steered {100 * rates[1]:.1f}% of {len(base.successes)} episodes"
+                        f"evaluation after {runner.env_steps:,} env steps: base {100 * base_rate.rate:.1f}%, "
+                        f"steered {100 * success_rate(steered.successes).rate:.1f}% of {len(base.successes)} episodes"
                     )
                 if processes.is_first():
-                    runner.save_checkpoint(checkpoint_path(self.run_dir, end))
-                    plot_learning_curve(
-                        self.run_dir / "learning_curve.png",
-                        self.history,
-                        success_rate(base.successes),
-                        self.spec.task,
-                    )
+                    runner.save_checkpoint(checkpoint_path(self.run_dir, end), self._checkpoint_infos())
+                    curve = self.run_dir / "learning_curve.png"
+                    plot_learning_curves(curve, {"steered": self.history}, base_rate, self.spec.task)
         return steered if steered is not None else self.evaluate()
 
     def _measure_bare_rate(self) -> None:
@@ -275,41 +261,31 @@ class SteeringTrainer:
         self.bare_rates.append(sum(processes.gather(bare_simulation_rate(self.env.env))))
 
     def _record_evaluation(self, results: EpisodeResults) -> None:
-        history = self.history
+        history, writer = self.history, self.runner.logger.writer
         history.evaluation_steps.append(self.runner.env_steps)
         history.evaluation_successes.append(sum(results.successes))
         history.evaluation_episodes.append(len(results.successes))
         history.evaluation_minutes.append(self.learning_seconds / 60.0)
-        rate = success_rate(results.successes)
-        writer = self.runner.logger.writer
         if writer is not None:
-            iteration = self.runner.current_learning_iteration - 1
-            writer.add_scalar("Evaluation/success_rate", rate.rate, iteration)
-            writer.add_scalar(
-                "Evaluation/base_success_rate", success_rate(self.evaluate_base().successes).rate, iteration
-            )
+            for tag, evaluated in (("success_rate", results), ("base_success_rate", self.evaluate_base())):
+                rate = success_rate(evaluated.successes).rate
+                writer.add_scalar(f"Evaluation/{tag}", rate, self.runner.current_learning_iteration - 1)
 
     def time_split(self) -> dict[str, float]:
         """Return shares of the learning's wall-clock, which sum to one: simulation, policy, update, other.
 
         Of several processes it is the first one's, and waiting for the others is part of the update.
         """
-        total = max(self.learning_seconds, 1e-9)
-        update = self.runner.logger.update_seconds
-        shares = {
-            "simulation": self.env.simulation_time.seconds / total,
-            "policy": self.env.planning_time.seconds / total,
-            "update": update / total,
+        seconds = {
+            "simulation": self.env.simulation_time.seconds,
+            "policy": self.env.planning_time.seconds,
+            "update": self.runner.logger.update_seconds,
         }
+        shares = {name: spent / max(self.learning_seconds, 1e-9) for name, spent in seconds.items()}
         return {**shares, "other": max(0.0, 1.0 - sum(shares.values()))}
 
     def result(self, steered: EpisodeResults) -> dict[str, Any]:
-        """Return everything the final table says, fit for JSON.
-
-        Args:
-            steered: The last evaluation.
-        """
-        rate = self.runner.env_steps / max(self.learning_seconds, 1e-9)
+        """Return everything the final table says, with the last evaluation, fit for JSON."""
         return {
             "task": self.spec.task,
             **compare(self.evaluate_base(), steered),
@@ -326,7 +302,7 @@ class SteeringTrainer:
             "algo": self.cfg.algo,
             **self.steering.sizes(),
             "time_split": self.time_split(),
-            "training_steps_per_second": rate,
+            "training_steps_per_second": self.runner.env_steps / max(self.learning_seconds, 1e-9),
             "bare_steps_per_second": statistics.median(self.bare_rates),
             "diverged_worlds": self.runner.logger.diverged_worlds,
             "history": asdict(self.history),

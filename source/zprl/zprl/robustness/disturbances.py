@@ -11,6 +11,7 @@ random is drawn per episode, from the episode's own seed. What changes the world
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import math
 from abc import ABC, abstractmethod
 from collections import deque
@@ -45,32 +46,32 @@ class Draws:
 
     def normal(self, *shape: int) -> Tensor:
         """Standard normal numbers (num_envs, *shape)."""
-        return self._draw(lambda generator: torch.randn(shape, generator=generator), shape)
+        return self._draw(torch.randn, shape)
 
     def uniform(self, *shape: int) -> Tensor:
         """Numbers from [0, 1), (num_envs, *shape)."""
-        return self._draw(lambda generator: torch.rand(shape, generator=generator), shape)
+        return self._draw(torch.rand, shape)
 
-    def _draw(self, draw: Callable[[torch.Generator], Tensor], shape: tuple[int, ...]) -> Tensor:
+    def _draw(self, draw: Callable[..., Tensor], shape: tuple[int, ...]) -> Tensor:
         rows = torch.zeros(self.num_envs, *shape)
         for row, generator in enumerate(self._generators):
-            rows[row] = draw(generator)
+            rows[row] = draw(shape, generator=generator)
         return rows.to(self.device)
 
 
+@dataclass
 class Signal:
-    """What stands between the worlds and the policy during a wave of episodes; without a subclass, nothing."""
+    """What stands between the worlds and the policy during a wave of episodes; nothing by default.
 
-    def observe(self, obs: Tensor) -> Tensor:
-        """What the policy gets of its state groups side by side (N, D) before a control step; called once per step."""
-        return obs
+    Attributes:
+        observe: Returns what the policy gets of its state groups side by side (N, D); called once per control step.
+        act: Returns what the robot gets (N, A) of the actions (N, A); called once per control step.
+        disturb: Changes the worlds before a control step; called once per control step.
+    """
 
-    def act(self, action: Tensor) -> Tensor:
-        """What the robot gets (N, A) of the actions (N, A) of a control step; called once per step."""
-        return action
-
-    def disturb(self, env: TaskEnv) -> None:
-        """Change the worlds before a control step; called once per step."""
+    observe: Callable[[Tensor], Tensor] = lambda obs: obs
+    act: Callable[[Tensor], Tensor] = lambda action: action
+    disturb: Callable[[TaskEnv], None] = lambda env: None
 
 
 class DelayLine:
@@ -165,8 +166,8 @@ class ObservationNoise(Disturbance):
 
     def start(self, draws: Draws, spec: TaskSpec, targets: Any = None) -> Signal:
         """See :meth:`Disturbance.start`."""
-        noise = iter((self.std * draws.normal(draws.steps + 1, state_dim(spec))).unbind(dim=1))
-        return _Observing(lambda obs: obs + next(noise))
+        noise = iter((self.std * draws.normal(draws.steps + 1, _state_dim(spec))).unbind(dim=1))
+        return Signal(observe=lambda obs: obs + next(noise))
 
 
 @dataclass(frozen=True)
@@ -181,8 +182,8 @@ class ObservationBias(Disturbance):
 
     def start(self, draws: Draws, spec: TaskSpec, targets: Any = None) -> Signal:
         """See :meth:`Disturbance.start`."""
-        bias = self.limit * (2.0 * draws.uniform(state_dim(spec)) - 1.0)
-        return _Observing(lambda obs: obs + bias)
+        bias = self.limit * (2.0 * draws.uniform(_state_dim(spec)) - 1.0)
+        return Signal(observe=lambda obs: obs + bias)
 
 
 @dataclass(frozen=True)
@@ -197,7 +198,7 @@ class ObservationDelay(Disturbance):
 
     def start(self, draws: Draws, spec: TaskSpec, targets: Any = None) -> Signal:
         """See :meth:`Disturbance.start`."""
-        return _Observing(DelayLine(_whole(self, self.steps)))
+        return Signal(observe=DelayLine(_whole(self, self.steps)))
 
 
 @dataclass(frozen=True)
@@ -219,7 +220,7 @@ class DroppedObservations(Disturbance):
             last[:] = [torch.where(missing, last[0], obs) if last else obs.clone()]
             return last[0]
 
-        return _Observing(observe)
+        return Signal(observe=observe)
 
 
 @dataclass(frozen=True)
@@ -234,7 +235,7 @@ class ActionDelay(Disturbance):
     def start(self, draws: Draws, spec: TaskSpec, targets: Any = None) -> Signal:
         """See :meth:`Disturbance.start`."""
         idle = spec.idle_action(draws.device).expand(draws.num_envs, -1)
-        return _Acting(DelayLine(_whole(self, self.steps), idle))
+        return Signal(act=DelayLine(_whole(self, self.steps), idle))
 
 
 @dataclass(frozen=True)
@@ -272,8 +273,7 @@ class ObjectPoseError(Disturbance):
             )
         direction = draws.normal(3)
         shift = self.position * direction / direction.norm(dim=1, keepdim=True).clamp(min=1e-9)
-        angle = (self.yaw if self.position else 0.0) * (2.0 * draws.uniform() - 1.0)
-        turn = _about_vertical(angle)
+        turn = _about_vertical((self.yaw if self.position else 0.0) * (2.0 * draws.uniform() - 1.0))
 
         def observe(obs: Tensor) -> Tensor:
             obs, true = obs.clone(), obs
@@ -290,7 +290,7 @@ class ObjectPoseError(Disturbance):
                     obs[:, place] += torch.einsum("nij,nj->ni", axes, shift)
             return obs
 
-        return _Observing(observe)
+        return Signal(observe=observe)
 
 
 @dataclass(frozen=True)
@@ -308,54 +308,33 @@ class ObjectPush(Disturbance):
         angle = 2.0 * math.pi * draws.uniform()
         if not getattr(targets, "object_name", None):
             raise ZprlError(f"task {spec.task} does not say which object could be pushed.")
-        return _Pushing(targets.object_name, when, self.speed * torch.stack([angle.cos(), angle.sin()], dim=1))
+        velocity = self.speed * torch.stack([angle.cos(), angle.sin()], dim=1)
+        steps = itertools.count()
 
+        def push(env: TaskEnv) -> None:
+            from isaaclab.envs.mdp import push_by_setting_velocity
+            from isaaclab.managers import SceneEntityCfg
 
-class _Observing(Signal):
-    def __init__(self, observe: Callable[[Tensor], Tensor]) -> None:
-        self._observe = observe
-
-    def observe(self, obs: Tensor) -> Tensor:
-        return self._observe(obs)
-
-
-class _Acting(Signal):
-    def __init__(self, act: Callable[[Tensor], Tensor]) -> None:
-        self._act = act
-
-    def act(self, action: Tensor) -> Tensor:
-        return self._act(action)
-
-
-class _Pushing(Signal):
-    def __init__(self, target: str, when: Tensor, velocity: Tensor) -> None:
-        self._target, self._when, self._velocity, self._step = target, when, velocity, 0
-
-    def disturb(self, env: TaskEnv) -> None:
-        from isaaclab.envs.mdp import push_by_setting_velocity
-        from isaaclab.managers import SceneEntityCfg
-
-        for row in torch.nonzero(self._when == self._step).flatten().tolist():
-            x, y = self._velocity[row].tolist()
-            ids = torch.tensor([row], device=env.device, dtype=torch.int32)
             world: Any = env.unwrapped  # type: ignore[attr-defined]
-            push_by_setting_velocity(world, ids, {"x": (x, x), "y": (y, y)}, SceneEntityCfg(self._target))
-        self._step += 1
+            for row in torch.nonzero(when == next(steps)).flatten().tolist():
+                x, y = velocity[row].tolist()
+                ids = torch.tensor([row], device=env.device, dtype=torch.int32)
+                push_by_setting_velocity(world, ids, {"x": (x, x), "y": (y, y)}, SceneEntityCfg(targets.object_name))
+
+        return Signal(disturb=push)
 
 
 def state_places(spec: TaskSpec) -> list[tuple[str, slice]]:
     """Return each feature and its place in a vector of all groups but the images, side by side."""
     places, start = [], 0
-    for group in spec.groups:
-        if not group.is_image:
-            places += [(name, slice(start + p.start, start + p.stop)) for name, p in group.slices().items()]
-            start += group.shape[0]
+    for group in spec.vectors:
+        places += [(name, slice(start + p.start, start + p.stop)) for name, p in group.slices().items()]
+        start += group.shape[0]
     return places
 
 
-def state_dim(spec: TaskSpec) -> int:
-    """Return the width D of a vector of all groups but the images, side by side."""
-    return sum(group.shape[0] for group in spec.groups if not group.is_image)
+def _state_dim(spec: TaskSpec) -> int:
+    return sum(group.shape[0] for group in spec.vectors)
 
 
 def require_disturbable(disturbance: Disturbance, spec: TaskSpec) -> None:

@@ -14,7 +14,7 @@ from zprl.spec import TaskSpec
 from zprl.utils.errors import ZprlError
 
 if TYPE_CHECKING:
-    from isaaclab.managers import SceneEntityCfg
+    from isaaclab.managers import EventTermCfg, SceneEntityCfg
 
 EVENT_MODE = "disturbance"
 """Mode of the event terms that change a world before its episode."""
@@ -30,24 +30,21 @@ class WorldChange(Disturbance):
 
     def configure(self, env_cfg: Any) -> None:
         """See :meth:`Disturbance.configure`."""
-        from isaaclab.envs import mdp
-        from isaaclab.managers import EventTermCfg
-
         targets = getattr(env_cfg, "disturbance_targets", None)
         if targets is None:
             raise ZprlError(
                 "the task does not say what of it can be disturbed; derive its configuration from "
                 "zprl.tasks.common.TaskEnvCfg."
             )
-        for name, (function, params) in self.events(targets).items():
-            if params["asset_cfg"].name not in vars(env_cfg.scene):
-                raise ZprlError(f"the task has no {params['asset_cfg'].name} whose properties could be disturbed.")
-            term = EventTermCfg(func=getattr(mdp, function), mode=EVENT_MODE, params=params)
+        for name, term in self.events(targets).items():
+            asset = term.params["asset_cfg"].name
+            _required(asset in vars(env_cfg.scene), asset)
+            term.mode = EVENT_MODE
             setattr(env_cfg.events, f"disturb_{name}", term)
 
     @abstractmethod
-    def events(self, targets: Any) -> dict[str, tuple[str, dict[str, Any]]]:
-        """Return the event terms of ``isaaclab.envs.mdp`` by name, with their parameters.
+    def events(self, targets: Any) -> dict[str, EventTermCfg]:
+        """Return the event terms by name; their mode is set by :meth:`configure`.
 
         Args:
             targets: The task's ``disturbance_targets``; see ``DisturbanceTargetsCfg`` in :mod:`zprl.tasks.common`.
@@ -67,16 +64,11 @@ class ObjectMass(WorldChange):
     def __post_init__(self) -> None:
         _check_factor(self, self.factor)
 
-    def events(self, targets: Any) -> dict[str, tuple[str, dict[str, Any]]]:
+    def events(self, targets: Any) -> dict[str, EventTermCfg]:
         """See :meth:`WorldChange.events`."""
-        params = {
-            "asset_cfg": _object(targets),
-            "mass_distribution_params": (1.0 / self.factor, self.factor),
-            "operation": "scale",
-            "distribution": "log_uniform",
-            "min_mass": 1e-3,
-        }
-        return {"mass": ("randomize_rigid_body_mass", params)}
+        from zprl.sim.isaaclab.randomization import randomized_mass
+
+        return {"mass": randomized_mass(_object(targets), (1.0 / self.factor, self.factor))}
 
 
 @dataclass(frozen=True)
@@ -86,21 +78,15 @@ class Friction(WorldChange):
     coefficient: float = 0.5
     """Smallest friction coefficient; the largest is twice that."""
 
-    def events(self, targets: Any) -> dict[str, tuple[str, dict[str, Any]]]:
+    def events(self, targets: Any) -> dict[str, EventTermCfg]:
         """See :meth:`WorldChange.events`."""
-        friction = (self.coefficient, 2.0 * self.coefficient)
-        params = {
-            "static_friction_range": friction,
-            "dynamic_friction_range": friction,
-            "restitution_range": (0.0, 0.0),
-            "num_buckets": 64,
-            "make_consistent": True,
-        }
-        function = "randomize_rigid_body_material"
-        events = {"object_friction": (function, {"asset_cfg": _object(targets), **params})}
+        from zprl.sim.isaaclab.randomization import randomized_friction
+
+        bounds = (self.coefficient, 2.0 * self.coefficient)
+        events = {"object_friction": randomized_friction(_object(targets), bounds)}
         for asset, bodies in _required(targets.fingers, "fingers").items():
-            entity = _entity(asset, body_names=list(bodies))
-            events[f"{asset}_finger_friction"] = (function, {"asset_cfg": entity, **params})
+            fingers = _entity(asset, body_names=list(bodies))
+            events[f"{asset}_finger_friction"] = randomized_friction(fingers, bounds)
         return events
 
 
@@ -114,19 +100,13 @@ class Gains(WorldChange):
     def __post_init__(self) -> None:
         _check_factor(self, self.factor)
 
-    def events(self, targets: Any) -> dict[str, tuple[str, dict[str, Any]]]:
+    def events(self, targets: Any) -> dict[str, EventTermCfg]:
         """See :meth:`WorldChange.events`."""
-        bounds = (1.0 / self.factor, self.factor)
-        params = {
-            "stiffness_distribution_params": bounds,
-            "damping_distribution_params": bounds,
-            "operation": "scale",
-            "distribution": "log_uniform",
-        }
+        from zprl.sim.isaaclab.randomization import randomized_gains
+
         return {
-            f"{asset}_gains": (
-                "randomize_actuator_gains",
-                {"asset_cfg": _entity(asset, joint_names=list(joints)), **params},
+            f"{asset}_gains": randomized_gains(
+                _entity(asset, joint_names=list(joints)), (1.0 / self.factor, self.factor)
             )
             for asset, joints in _required(targets.arm_joints, "arm").items()
         }

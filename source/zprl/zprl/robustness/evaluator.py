@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from contextlib import AbstractContextManager
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from zprl.envs.chunk_loop import own
-from zprl.envs.task_env import Step, TaskEnv, episode_seed, preserved_random_state
+from zprl.envs.task_env import Step, TaskEnv, episode_seed
 from zprl.evaluation.rollout import Evaluator
 from zprl.robustness.disturbances import Disturbance, Draws, Signal, require_disturbable
 from zprl.robustness.disturbed_worlds import EVENT_MODE
@@ -40,8 +39,8 @@ class DisturbedEnv:
         self.true_obs: Observations = {}
         """What the worlds showed before the step taken last, undisturbed and without images."""
         self._next: Observations = {}
-        self._vectors = [group.name for group in env.spec.groups if not group.is_image]
-        self._disturbed = [group.name for group in spec.groups if not group.is_image]
+        self.noiseless, self.close = env.noiseless, env.close
+        self._disturbed = [group.name for group in spec.vectors]
 
     @property
     def elapsed(self) -> Tensor:
@@ -67,16 +66,8 @@ class DisturbedEnv:
         step = self.env.step(self.signal.act(action))
         return dataclasses.replace(step, observations=self._observed(step.observations), final_observations=None)
 
-    def noiseless(self) -> AbstractContextManager[None]:
-        """See :meth:`zprl.envs.TaskEnv.noiseless`."""
-        return self.env.noiseless()
-
-    def close(self) -> None:
-        """See :meth:`zprl.envs.TaskEnv.close`."""
-        self.env.close()
-
     def _observed(self, obs: Observations) -> Observations:
-        self._next = own({name: obs[name] for name in self._vectors})
+        self._next = own({group.name: obs[group.name] for group in self.spec.vectors})
         if not self._disturbed:
             return obs
         parts = [self._next[name] for name in self._disturbed]
@@ -114,18 +105,8 @@ class DisturbedEvaluator(Evaluator):
         draws = Draws(seed, episodes, self.env.num_envs, steps, self.env.device)
         self.disturbed.signal = self.disturbance.start(draws, self.spec, self.targets)
         if self.disturbance.changes_world:
-            self._change_worlds(seed, episodes)
+            self.disturbed.env.draw_events(EVENT_MODE, [episode_seed(seed + 3, e) for e in episodes])  # type: ignore[attr-defined]
 
     def positions(self, obs: Observations) -> Tensor | None:
         """Return where the tracked points were [m], not where disturbed observations say they were."""
         return self.env.spec.positions(self.disturbed.true_obs)
-
-    def _change_worlds(self, seed: int, episodes: range) -> None:
-        from isaaclab.utils.seed import configure_seed
-
-        world: Any = self.disturbed.env.unwrapped  # type: ignore[attr-defined]
-        with preserved_random_state():
-            for row, episode in enumerate(episodes):
-                configure_seed(episode_seed(seed + 3, episode))
-                ids = torch.tensor([row], device=self.env.device, dtype=torch.int32)
-                world.event_manager.apply(mode=EVENT_MODE, env_ids=ids)

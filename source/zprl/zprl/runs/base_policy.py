@@ -6,13 +6,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from zprl.data import Demonstrations, load_demonstrations
 from zprl.envs.task_env import TaskEnv
 from zprl.policies import FlowPolicy, load_policy, make_base_policy, save_policy, spec_of, train_policy
+from zprl.rl.checkpoint import SteeringCheckpoint
 from zprl.runs import paths
 from zprl.spec import TaskSpec
 from zprl.utils.configclass import class_to_dict
@@ -24,30 +24,24 @@ if TYPE_CHECKING:
     from zprl.rl.runner_cfg import EvaluationCfg, ZprlRunnerCfg
     from zprl.runs.session import TaskSession
 
-Report = Callable[[str], None]
-"""Prints a line."""
 
-
-def find_or_collect(session: TaskSession, dataset_file: Path | None, report: Report = print) -> Path:
+def find_or_collect(session: TaskSession, dataset_file: Path | None) -> Path:
     """Return the data set to learn from, collecting it if it is not there, inside :meth:`TaskSession.launched`.
 
     Args:
         session: The task.
         dataset_file: Data set of the user's own, or None for the one of the settings.
-        report: Prints a line.
 
     Raises:
         ZprlError: If it cannot be read or belongs to another task.
     """
-    how, path = "given", dataset_file
-    if path is None:
-        how, path = "found", dataset_path(session)
-        if not path.is_file():
-            cfg = session.agent_cfg.demonstrations
-            collect(session, path, cfg.num_demos, cfg.quality, cfg.seed, report)
-            return path
+    path = dataset_file or dataset_path(session)
+    if dataset_file is None and not path.is_file():
+        collect(session, path)
+        return path
     demos = _of_task(load_demonstrations(path), session.task)
-    report(f"demonstrations: {how} {path}, {demos.num_successes} of {demos.num_demos} succeed")
+    how = "given" if dataset_file else "found"
+    print(f"demonstrations: {how} {path}, {demos.num_successes} of {demos.num_demos} succeed")
     return path
 
 
@@ -59,18 +53,8 @@ def dataset_path(session: TaskSession) -> Path:
     return paths.demonstrations_path(session.task, session.agent_cfg.demonstrations, session.env_cfg, expert_cfg)
 
 
-def collect(
-    session: TaskSession, path: Path, num_demos: int, quality: str, seed: int, report: Report = print
-) -> dict[str, Any]:
-    """Collect demonstrations of the task's expert, inside :meth:`TaskSession.launched`.
-
-    Args:
-        session: The task.
-        path: File to write.
-        num_demos: Number of episodes.
-        quality: "mixed" or "expert".
-        seed: Seed of the initial states and of the expert's errors.
-        report: Prints a line.
+def collect(session: TaskSession, path: Path) -> dict[str, Any]:
+    """Collect the demonstrations of a session's settings into a file, inside :meth:`TaskSession.launched`.
 
     Returns:
         What :func:`zprl.sim.isaaclab.recording.collect_demonstrations` does.
@@ -78,38 +62,36 @@ def collect(
     from zprl.sim.isaaclab.recording import collect_demonstrations, record_into_memory, worlds_for
     from zprl.tasks.experts import make_expert
 
-    start = time.perf_counter()
+    demos, start = session.agent_cfg.demonstrations, time.perf_counter()
 
     def configure(cfg: Any) -> None:
-        cfg.seed = seed
+        cfg.seed = demos.seed
         record_into_memory(cfg, session.task)
 
     with (
-        session.environment(worlds_for(num_demos), configure) as env,
-        Progress(num_demos, f"collecting {quality} demonstrations", "episode") as progress,
+        session.environment(worlds_for(demos.num_demos), configure) as env,
+        Progress(demos.num_demos, f"collecting {demos.quality} demonstrations", "episode") as progress,
     ):
-        expert = make_expert(session.task, env.unwrapped, quality, seed)
-        result = collect_demonstrations(env, expert, path, num_demos, quality, seed, progress.advance)
-    report(
-        f"demonstrations: {result['successes']} of {num_demos} succeed, {result['env_steps']:,} env steps in "
+        expert = make_expert(session.task, env.unwrapped, demos.quality, demos.seed)
+        result = collect_demonstrations(env, expert, path, demos.num_demos, demos.quality, demos.seed, progress.advance)
+    print(
+        f"demonstrations: {result['successes']} of {demos.num_demos} succeed, {result['env_steps']:,} env steps in "
         f"{time.perf_counter() - start:.0f} s, written to {path}"
     )
     return result
 
 
-def find_or_train(session: TaskSession, dataset: Path, report: Report = print) -> Path:
+def find_or_train(session: TaskSession, dataset: Path) -> Path:
     """Return the base policy of a session's settings, training it on a data set if it is not there."""
     path = paths.base_policy_path(session.task, session.agent_cfg, dataset)
     if path.is_file():
-        report(f"base policy: found {path}")
+        print(f"base policy: found {path}")
     else:
-        pretrain(session.task, session.agent_cfg, dataset, path, session.device, report)
+        pretrain(session.task, session.agent_cfg, dataset, path, session.device)
     return path
 
 
-def pretrain(
-    task: str, cfg: ZprlRunnerCfg, dataset: Path, path: Path, device: str = "cpu", report: Report = print
-) -> None:
+def pretrain(task: str, cfg: ZprlRunnerCfg, dataset: Path, path: Path, device: str = "cpu") -> None:
     """Train a base policy on a data set and save it; needs no simulator.
 
     Args:
@@ -118,11 +100,12 @@ def pretrain(
         dataset: The data set.
         path: File to write.
         device: Device to train on.
-        report: Prints a line.
 
     Raises:
         ZprlError: If the data set is of another task or cannot be read, or training diverges.
     """
+    from torch.utils.tensorboard import SummaryWriter
+
     demos = _of_task(load_demonstrations(dataset), task)
     start = time.perf_counter()
     with Progress(cfg.pretrain.num_steps, "training the base policy", "step") as progress:
@@ -152,48 +135,54 @@ def pretrain(
     }
     path.parent.mkdir(parents=True, exist_ok=True)
     save_policy(path, policy, meta)
-    _write_diagnostics(path.parent, history)
+    with SummaryWriter(str(path.parent)) as writer:
+        for entry in history:
+            for name, value in entry.items():
+                if name != "step":
+                    writer.add_scalar(f"Pretrain/{name}", value, int(entry["step"]))
     last = history[-1]
-    report(
+    print(
         f"base policy: {cfg.pretrain.num_steps} steps in {time.perf_counter() - start:.0f} s, flow loss "
         f"{last['flow']:.3f} plain and {last['flow_bottleneck']:.3f} through the bottleneck, RMS(z) "
         f"{latent['latent_mean_rms']:.2f}, written to {path}"
     )
 
 
-def load_base(session: TaskSession, path: Path, spec: TaskSpec | None = None) -> tuple[FlowPolicy, dict[str, Any]]:
-    """Load a base policy with a session's inference settings.
+def load_base(
+    session: TaskSession, source: Path | SteeringCheckpoint, spec: TaskSpec | None = None
+) -> tuple[FlowPolicy, dict[str, Any]]:
+    """Load a base policy with a session's inference settings, which a checkpoint's own become.
 
     Args:
         session: The task.
-        path: The file.
+        source: The base policy's file, or a checkpoint that steers it.
         spec: Spec that it must match, or None to skip the check.
 
     Returns:
         The policy, on the CPU, and what was saved with it.
+
+    Raises:
+        ZprlError: If it cannot be read or does not match.
     """
-    policy, meta = load_policy(path)
+    if isinstance(source, SteeringCheckpoint):
+        if spec is not None:
+            spec.require_match(source.spec, f"the checkpoint {source.path}")
+        return session.take_over_policy(source), source.policy_meta
+    policy, meta = load_policy(source)
     if spec is not None:
-        spec.require_match(spec_of(meta, f"the base policy {path}"), f"the base policy {path}")
+        spec.require_match(spec_of(meta, f"the base policy {source}"), f"the base policy {source}")
     session.apply_inference_settings(policy)
     return policy, meta
 
 
 def check_bottleneck(
-    env: TaskEnv, policy: FlowPolicy, meta: dict[str, Any], cfg: EvaluationCfg, path: Path, report: Report = print
+    env: TaskEnv, policy: FlowPolicy, meta: dict[str, Any], cfg: EvaluationCfg, path: Path
 ) -> dict[str, Any]:
-    """Compare a base policy with and without its bottleneck on the evaluation's initial states; saved beside it.
+    """Compare a base policy, ``path``, with and without its bottleneck on the evaluation's initial states.
 
-    Args:
-        env: An environment of the task.
-        policy: The policy.
-        meta: What was saved with it.
-        cfg: The evaluation.
-        path: Its file.
-        report: Prints a line.
+    The result is saved beside the file, as JSON.
     """
-    from zprl.evaluation.comparison import bottleneck_gap
-    from zprl.evaluation.rollout import Evaluator
+    from zprl.evaluation.rollout import Evaluator, bottleneck_gap
 
     base = make_base_policy(policy, meta, env.device)
     gap = bottleneck_gap(Evaluator(env, base.execute_steps), base, cfg.episodes, cfg.seed)
@@ -202,7 +191,7 @@ def check_bottleneck(
     verdict = f"costs {cost:.1f} points [{low:.1f}, {high:.1f}]"
     if low > 5.0:
         verdict += ", clearly MORE than 5"
-    report(
+    print(
         f"base policy: succeeds in {100 * gap['bottleneck']['rate']:.1f}% through the bottleneck, "
         f"{100 * gap['plain']['rate']:.1f}% without it (the bottleneck {verdict}; {cfg.episodes} episodes, initial "
         f"noise {policy.cfg.initial_noise})"
@@ -214,14 +203,3 @@ def _of_task(demos: Demonstrations, task: str) -> Demonstrations:
     if demos.task != task:
         raise ZprlError(f"the data set {demos.path} belongs to task {demos.task}, not to {task}.")
     return demos
-
-
-def _write_diagnostics(folder: Path, history: list[dict[str, float]]) -> None:
-    """Write the training's diagnostics as TensorBoard scalars."""
-    from torch.utils.tensorboard import SummaryWriter
-
-    with SummaryWriter(str(folder)) as writer:
-        for entry in history:
-            for name, value in entry.items():
-                if name != "step":
-                    writer.add_scalar(f"Pretrain/{name}", value, int(entry["step"]))

@@ -1,34 +1,27 @@
 # Copyright (c) 2026, The ZPRL Project Developers.
 # SPDX-License-Identifier: BSD-3-Clause
 
-"""Which checkpoint or base policy a command means."""
+"""The policies that ``--checkpoint`` and ``--base`` name: found, and put together for whoever runs them."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
+from zprl.policies import make_base_policy
+from zprl.policies.base import BasePolicy
+from zprl.rl.actor import load_actor
 from zprl.rl.checkpoint import SteeringCheckpoint, load_checkpoint
+from zprl.runs.base_policy import load_base
 from zprl.runs.paths import latest_base_policy, latest_checkpoint
-from zprl.runs.session import AGENT_ENTRY_POINT
+from zprl.runs.session import AGENT_ENTRY_POINT, TaskSession
 from zprl.sim import isaaclab
+from zprl.spec import TaskSpec
+from zprl.steering import ChunkPolicy, Steering, base_chunks, make_steering, steered_chunks
 from zprl.utils.configclass import class_to_dict
 from zprl.utils.errors import ZprlError
 from zprl.utils.registry import trust, trust_overrides
-
-
-def _experiment_of(task: str, overrides: Sequence[str]) -> str:
-    """Return the experiment that a task's runs belong to, before it is known of which method they are.
-
-    Args:
-        task: Task id.
-        overrides: Hydra overrides.
-
-    Raises:
-        ZprlError: If there is no such task.
-    """
-    given = [text.partition("=")[2] for text in overrides if text.startswith("agent.experiment_name=")]
-    return given[-1] if given else isaaclab.resolve_task(task, AGENT_ENTRY_POINT)[1].experiment_name
 
 
 def find_checkpoint(selector: str, task: str, overrides: Sequence[str]) -> SteeringCheckpoint:
@@ -44,40 +37,78 @@ def find_checkpoint(selector: str, task: str, overrides: Sequence[str]) -> Steer
     Raises:
         ZprlError: If there is no such task or file, or it is no checkpoint.
     """
-    experiment = _experiment_of(task, overrides) if selector == "latest" else ""
-    path = resolve_checkpoint(selector, task, experiment)
-    trust(class_to_dict(isaaclab.resolve_task(task, AGENT_ENTRY_POINT)[1]))
+    path = Path(selector)
+    if selector != "latest" and not path.is_file():
+        raise ZprlError(f"there is no checkpoint {path}; pass a file, or 'latest'.")
+    agent_cfg = isaaclab.resolve_task(task, AGENT_ENTRY_POINT)[1]
+    if selector == "latest":
+        given = [text.partition("=")[2] for text in overrides if text.startswith("agent.experiment_name=")]
+        path = latest_checkpoint(task, given[-1] if given else agent_cfg.experiment_name)
+    trust(class_to_dict(agent_cfg))
     trust_overrides(overrides)
     return load_checkpoint(path)
 
 
-def resolve_checkpoint(selector: str, task: str, experiment_name: str) -> Path:
-    """Return the file that ``latest`` or a path selects.
+def open_policy(
+    selector: str,
+    base: Path | None,
+    task: str,
+    device: str,
+    overrides: Sequence[str],
+    num_envs: int | None = None,
+) -> tuple[TaskSession, SteeringCheckpoint | Path]:
+    """Return a session for what ``--checkpoint`` and ``--base`` select, with the checkpoint or the base policy's file.
 
     Args:
-        selector: "latest", or a file.
-        task: Task id.
-        experiment_name: Experiment of the task's runs.
+        selector: "latest", "base" or a checkpoint.
+        base: Of "base" which one, or None for the task's newest.
+        task: See :class:`TaskSession`, as all that follow.
+        device: Device.
+        overrides: Hydra overrides.
+        num_envs: Number of worlds.
 
     Raises:
-        ZprlError: If there is no such file.
+        ZprlError: If there is no such task or file, it is no checkpoint, or a setting is wrong.
     """
-    if selector == "latest":
-        return latest_checkpoint(task, experiment_name)
-    path = Path(selector)
-    if not path.is_file():
-        raise ZprlError(f"there is no checkpoint {path}; pass a file, or 'latest'.")
-    return path
+    if selector != "base":
+        checkpoint = find_checkpoint(selector, task, overrides)
+        return TaskSession(task, device, overrides, num_envs, checkpoint=checkpoint), checkpoint
+    session = TaskSession(task, device, overrides, num_envs)
+    if base is not None and not base.is_file():
+        raise ZprlError(f"there is no base policy {base}; train one with scripts/pretrain.py.")
+    return session, base or latest_base_policy(task)
 
 
-def resolve_base(path: Path | None, task: str) -> Path:
-    """Return the base policy file that a path selects, or the newest one.
+@dataclass(frozen=True)
+class LoadedPolicies:
+    """A base policy and, of a checkpoint, what steers it, ready to act.
+
+    Attributes:
+        base_policy: The base policy.
+        steering: The steering around it.
+        planners: The policy ``base`` by itself and, of a checkpoint, the ``steered`` one.
+    """
+
+    base_policy: BasePolicy
+    steering: Steering
+    planners: Mapping[str, ChunkPolicy]
+
+
+def load_policies(session: TaskSession, spec: TaskSpec, source: SteeringCheckpoint | Path) -> LoadedPolicies:
+    """Put the policies of a checkpoint or of a base policy's file together.
+
+    Args:
+        session: The task; it takes over how the checkpoint's run acts.
+        spec: Spec of the environment that they will act in.
+        source: The checkpoint or the file.
 
     Raises:
-        ZprlError: If there is no such file.
+        ZprlError: If they do not fit the spec.
     """
-    if path is None:
-        return latest_base_policy(task)
-    if not path.is_file():
-        raise ZprlError(f"there is no base policy {path}; train one with scripts/pretrain.py.")
-    return path
+    base = make_base_policy(*load_base(session, source, spec), session.device)
+    steering = make_steering(session.agent_cfg.steering, base)
+    planners = {"base": base_chunks(steering)}
+    if isinstance(source, SteeringCheckpoint):
+        groups = source.settings["agent"]["obs_groups"]["actor"]
+        planners["steered"] = steered_chunks(steering, load_actor(source, session.device), groups)
+    return LoadedPolicies(base, steering, planners)

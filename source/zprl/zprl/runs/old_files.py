@@ -14,9 +14,16 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
+import torch
+
+from zprl.policies import INFERENCE_FIELDS, FlowPolicy, load_policy, save_policy
+from zprl.policies.flow.cfg import cfg_from_dict
+from zprl.rl.checkpoint import RUN_BASE, base_reference, load_checkpoint
+from zprl.rl.runner import KIND, VERSION
 from zprl.spec import ActionTerm, Group, TaskSpec
 from zprl.utils.errors import ZprlError
 from zprl.utils.files import checksum, existing_file
+from zprl.utils.tensor_files import save_tensors
 
 _MOVED = {
     "zprl.policy.embedding:": "zprl.policies.flow.encoders:",
@@ -54,32 +61,21 @@ def convert(path: Path, output: Path | None = None) -> list[Path]:
         ZprlError: If the file is missing, damaged, no old file of this project, or holds more than tensors and plain
             values, or if a file to be written is already there and another one.
     """
-    content = read_old_file(path)
+    content = _read(path)
     folder = path.parent if output is None else output
     infos = content.get("infos")
     try:
         if content.get("format") == "zprl-base-policy":
-            written = [_write_base(content, folder / f"{path.stem}.safetensors", path)]
-        elif isinstance(infos, dict) and infos.get("format") == "zprl-steering-checkpoint":
-            written = _write_checkpoint(content, path, folder)
-        else:
-            raise ZprlError(f"{path} is neither a checkpoint nor a base policy of this project.")
+            return [_write_base(content, folder / f"{path.stem}.safetensors", path)]
+        if isinstance(infos, dict) and infos.get("format") == "zprl-steering-checkpoint":
+            return _write_checkpoint(content, path, folder)
     except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
         raise ZprlError(f"{path} is of a version that cannot be converted, or damaged ({error!r}).") from error
-    return written
+    raise ZprlError(f"{path} is neither a checkpoint nor a base policy of this project.")
 
 
-def read_old_file(path: Path) -> dict[str, Any]:
-    """Read a file that an older version wrote by ``torch.save``, as tensors and plain values and nothing else.
-
-    Args:
-        path: The file.
-
-    Raises:
-        ZprlError: If it is missing, truncated, or holds anything else.
-    """
-    import torch
-
+def _read(path: Path) -> dict[str, Any]:
+    """Read a file that an older version wrote by ``torch.save``, as tensors and plain values and nothing else."""
     path = existing_file(path, "file")
     try:
         if not zipfile.is_zipfile(path):  # the only form that older versions wrote; it excludes older pickles
@@ -93,17 +89,10 @@ def read_old_file(path: Path) -> dict[str, Any]:
         ) from error
     except (RuntimeError, EOFError, ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
         raise ZprlError(f"{path} is truncated or damaged; copy it again.") from error
-    if not isinstance(content, dict):
-        raise ZprlError(f"{path} is neither a checkpoint nor a base policy of this project.")
-    return content
+    return content if isinstance(content, dict) else {}
 
 
 def _write_checkpoint(old: dict[str, Any], path: Path, folder: Path) -> list[Path]:
-    from zprl.policies import INFERENCE_FIELDS
-    from zprl.rl.checkpoint import RUN_BASE, base_reference, load_checkpoint
-    from zprl.rl.runner import KIND, VERSION
-    from zprl.utils.tensor_files import save_tensors
-
     content = copy.copy(old)
     infos = content["infos"] = copy.copy(old["infos"])
     old_base, _ = infos.pop("base_policy"), infos.pop("format")
@@ -126,11 +115,6 @@ def _write_checkpoint(old: dict[str, Any], path: Path, folder: Path) -> list[Pat
 
 def _write_base(old: dict[str, Any], target: Path, path: Path) -> Path:
     """Write the base policy that a file holds, unless the same one is there already."""
-    import torch
-
-    from zprl.policies import FlowPolicy, load_policy, save_policy
-    from zprl.policies.flow.cfg import cfg_from_dict
-
     if old["version"] != 1:
         raise ZprlError(f"the base policy in {path} has format version {old['version']}, which cannot be converted.")
     with torch.random.fork_rng(devices=[]):
@@ -158,10 +142,6 @@ def _spec(layout: dict[str, Any], weights: dict[str, Any]) -> TaskSpec:
     """Return what a policy sees and does from what older versions wrote of it.
 
     They left out the limits, which the policy has, and the idle action, which was always zero.
-
-    Args:
-        layout: Names and sizes of the observation and action terms.
-        weights: The base policy's weights.
     """
     groups = (Group.vector(_OLD_GROUP, layout["observation_terms"]),)
     names = [name for name, _ in layout["observation_terms"]]

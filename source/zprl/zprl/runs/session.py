@@ -7,16 +7,25 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import importlib.metadata
+import platform
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import MISSING
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from zprl.policies import INFERENCE_FIELDS
+from zprl.policies.flow.cfg import check_cfg
+from zprl.rl.methods import configure
+from zprl.rl.sac import check_sac
 from zprl.sim import isaaclab
 from zprl.sim.isaaclab.mujoco import choose_engine
 from zprl.sim.isaaclab.task_env import IsaacLabEnv
+from zprl.utils import processes
 from zprl.utils.configclass import class_to_dict
 from zprl.utils.errors import ZprlError
+from zprl.utils.files import atomic_json_dump
 from zprl.utils.registry import trust
 
 if TYPE_CHECKING:
@@ -28,6 +37,9 @@ if TYPE_CHECKING:
 
 AGENT_ENTRY_POINT = "zprl_cfg_entry_point"
 """Registry key of a task's ZPRL configuration."""
+
+_PACKAGES = ("zprl", "isaaclab", "newton", "mujoco-warp", "warp-lang", "torch", "rsl-rl-lib")
+"""Packages whose versions a run's manifest holds."""
 
 
 class TaskSession:
@@ -60,8 +72,6 @@ class TaskSession:
         algorithm: str = "ppo",
         checkpoint: SteeringCheckpoint | None = None,
     ) -> None:
-        from zprl.rl.methods import configure
-
         if checkpoint is not None:
             method, algorithm = checkpoint.method, checkpoint.algorithm
         self.task = task
@@ -123,6 +133,32 @@ class TaskSession:
         finally:
             env.close()
 
+    def write_run_files(self, run_dir: Path) -> None:
+        """Write how a run was made into its folder, as Isaac Lab lays it out: params/ and the manifest run.json."""
+        from isaaclab.utils.io import dump_yaml
+
+        run_dir.mkdir(parents=True, exist_ok=True)
+        dump_yaml(str(run_dir / "params" / "env.yaml"), self.env_cfg)
+        dump_yaml(str(run_dir / "params" / "agent.yaml"), self.agent_cfg)
+        # Written last: what the manifest's presence promises is there.
+        atomic_json_dump(
+            {
+                "version": 1,
+                "library": "rsl_rl",
+                "task": self.task,
+                "metadata": {"agent": AGENT_ENTRY_POINT},
+                "created_at": datetime.now(UTC).isoformat(timespec="seconds"),
+                "device": self.device,
+                "physics": self.physics,
+                "num_envs": self.env_cfg.scene.num_envs,
+                "num_processes": processes.count(),
+                "seed": self.agent_cfg.seed,
+                "python": platform.python_version(),
+                "packages": {name: importlib.metadata.version(name) for name in _PACKAGES},
+            },
+            run_dir / "run.json",
+        )
+
     def apply_inference_settings(self, policy: FlowPolicy) -> None:
         """Give a policy the settings that may change after its training, from the session's configuration."""
         for name in INFERENCE_FIELDS:
@@ -136,29 +172,18 @@ class TaskSession:
     def take_over_policy(self, checkpoint: SteeringCheckpoint) -> FlowPolicy:
         """Take over how a checkpoint's run acts: its steering and its inference settings, unless given as overrides.
 
-        Args:
-            checkpoint: The checkpoint.
-
         Returns:
             The checkpoint's base policy, with the session's inference settings.
         """
         policy = checkpoint.policy
-        steering = checkpoint.settings["agent"]["steering"]
         inference = {name: getattr(policy.cfg, name) for name in INFERENCE_FIELDS}
-        for group, values in (("steering", steering), ("policy", inference)):
-            ours = getattr(self.agent_cfg, group)
-            for name, value in values.items():
-                if f"agent.{group}.{name}" not in self._given:
-                    setattr(ours, name, value)
+        acting = {"steering": checkpoint.settings["agent"]["steering"], "policy": inference}
+        self._take_over(self.agent_cfg, acting, "agent")
         self.apply_inference_settings(policy)
         return policy
 
     def take_over_run(self, checkpoint: SteeringCheckpoint) -> None:
-        """Take over all settings of a checkpoint's run but the device, unless given as overrides.
-
-        Args:
-            checkpoint: The checkpoint.
-        """
+        """Take over all settings of a checkpoint's run but the device, unless given as overrides."""
         self._take_over(self.agent_cfg, {**checkpoint.settings["agent"], "device": self.device}, "agent")
         self.env_cfg.seed = self.agent_cfg.seed
 
@@ -175,9 +200,6 @@ class TaskSession:
 
 def _check_ranges(env_cfg: Any, agent_cfg: ZprlRunnerCfg) -> None:
     """Refuse settings that make no sense before anything is started."""
-    from zprl.policies.flow.cfg import check_cfg
-    from zprl.rl.sac_cfg import check_sac
-
     for name, value in (
         ("--num_envs", env_cfg.scene.num_envs),
         ("--max_iterations", agent_cfg.max_iterations),

@@ -6,16 +6,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
-from zprl.steering.steering import Steering, SteeringCfg
+from zprl.policies.base import BasePolicy, Plan
+from zprl.steering.steering import BoundedSteering, SteeringCfg
 from zprl.utils.configclass import configclass
-
-if TYPE_CHECKING:
-    from zprl.policies.base import BasePolicy, Plan
 
 
 @configclass
@@ -32,15 +29,11 @@ class ActionResidualCfg(SteeringCfg):
     start."""
 
 
-class ActionResidual(Steering):
+class ActionResidual(BoundedSteering):
     """a' = clamp(a + scale * u), with u in [-1, 1] for each executed action of the chunk (arXiv 2412.13630).
 
     While exploring, a chunk gets its residual with probability min(steps / progressive_steps, 1), so that the learner
     first sees the states of the base policy; an evaluation always applies it.
-
-    Args:
-        cfg: Settings.
-        base: The frozen base policy.
     """
 
     knob = "actions"
@@ -48,11 +41,9 @@ class ActionResidual(Steering):
 
     def __init__(self, cfg: ActionResidualCfg, base: BasePolicy) -> None:
         super().__init__(cfg, base)
-        self.scale = cfg.scale
         self.progressive_steps = cfg.progressive_steps
         self.num_actions = base.execute_steps
-        self.action_dim = base.action_dim
-        self.num_dims = self.num_actions * self.action_dim
+        self.num_dims = self.num_actions * base.action_dim
 
     def features(self, plan: Plan) -> dict[str, Tensor]:
         """Return ``chunk``, the base policy's actions that would be executed (N, num_dims)."""
@@ -60,9 +51,8 @@ class ActionResidual(Steering):
 
     def apply(self, plan: Plan, u: Tensor) -> dict[str, Tensor]:
         """See :meth:`Steering.apply`; ``u`` is clipped to [-1, 1]."""
-        residual = self.scale * u.clamp(-1.0, 1.0).unflatten(1, (self.num_actions, self.action_dim))
         executed, rest = plan.actions[:, : self.num_actions], plan.actions[:, self.num_actions :]
-        return {"actions": torch.cat([executed + residual, rest], dim=1)}
+        return {"actions": torch.cat([executed + self.residual(u).view_as(executed), rest], dim=1)}
 
     def explored(self, u: Tensor, env_steps: int) -> Tensor:
         """Drop the residuals of some worlds, by the progress of the schedule."""
@@ -73,12 +63,8 @@ class ActionResidual(Steering):
 
     def critic_action(self, seen: Mapping[str, Tensor], u: Tensor) -> Tensor:
         """Return the executed actions, shape (N, num_dims)."""
-        return seen["chunk"] + self.scale * u.clamp(-1.0, 1.0)
+        return seen["chunk"] + self.residual(u)
 
     def describe(self) -> str:
         """See :meth:`Steering.describe`."""
         return f"a residual on the chunk's actions of at most {self.scale}"
-
-    def metrics(self, u: Tensor) -> dict[str, Tensor]:
-        """Return RMS of the residual, in the environment's units."""
-        return {"Steering/rms_residual": self.scale * u.clamp(-1.0, 1.0).square().mean().sqrt()}

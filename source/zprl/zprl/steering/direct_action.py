@@ -5,15 +5,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from torch import Tensor
 
+from zprl.policies.base import BasePolicy, Plan
 from zprl.steering.steering import Steering, SteeringCfg
 from zprl.utils.configclass import configclass
-
-if TYPE_CHECKING:
-    from zprl.policies.base import BasePolicy, Plan
 
 
 @configclass
@@ -24,22 +20,13 @@ class DirectActionCfg(SteeringCfg):
 
 
 class DirectAction(Steering):
-    """a = clamp(u) in every environment step. The base policy has no part in it and is only compared with.
-
-    Args:
-        cfg: Settings.
-        base: The base policy.
-    """
+    """a = clamp(u) in every environment step. The base policy has no part in it and is only compared with."""
 
     closed_loop = True
 
     def __init__(self, cfg: DirectActionCfg, base: BasePolicy) -> None:
         super().__init__(cfg, base)
         self.num_dims = base.action_dim
-
-    def features(self, plan: Plan) -> dict[str, Tensor]:
-        """Return nothing: the learner sees the observation."""
-        return {}
 
     def apply(self, plan: Plan, u: Tensor) -> dict[str, Tensor]:
         """See :meth:`Steering.apply`; ``u`` is one action (N, action_dim)."""

@@ -6,17 +6,15 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from torch import Tensor
 
+from zprl.policies.base import BasePolicy, Plan
 from zprl.policies.flow.base_policy import FlowBasePolicy
 from zprl.steering.steering import Steering, SteeringCfg
 from zprl.utils.configclass import configclass
 from zprl.utils.errors import ZprlError
-
-if TYPE_CHECKING:
-    from zprl.policies.base import BasePolicy, Plan
 
 
 @configclass
@@ -32,10 +30,6 @@ class FlowChain(Steering):
     The actor is :class:`zprl.rl.flow_actor.FlowActor`, a trainable copy of the base policy. Its output is the whole
     chain, because the chain's likelihood is a product of Gaussians while that of its end alone has no closed form.
     There is no ``u`` that is the base policy; the actor's deterministic output is, until it has learned.
-
-    Args:
-        cfg: Settings.
-        base: The frozen base policy.
 
     Raises:
         ZprlError: If it is no flow policy, or its flow is not integrated by Euler steps from a fixed start.
@@ -57,10 +51,6 @@ class FlowChain(Steering):
         self._flow = policy
         self.chain_shape = (policy.cfg.num_flow_steps, *policy.chunk_shape)
         self.num_dims = math.prod(self.chain_shape)
-
-    def features(self, plan: Plan) -> dict[str, Tensor]:
-        """Return nothing: the actor sees the observation."""
-        return {}
 
     def apply(self, plan: Plan, u: Tensor) -> dict[str, Tensor]:
         """See :meth:`Steering.apply`; ``u`` is the chain in normalised actions, from the first step's end."""

@@ -5,15 +5,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from torch import Tensor
 
-from zprl.steering.steering import Steering, SteeringCfg
+from zprl.policies.base import BasePolicy, Plan
+from zprl.steering.steering import BoundedSteering, SteeringCfg
 from zprl.utils.configclass import configclass
-
-if TYPE_CHECKING:
-    from zprl.policies.base import BasePolicy, Plan
 
 
 @configclass
@@ -30,34 +26,26 @@ class InitialNoiseCfg(SteeringCfg):
     easier to learn. The base policy never saw such noise, and some cannot act on it: evaluate with random u first."""
 
 
-class InitialNoise(Steering):
+class InitialNoise(BoundedSteering):
     """The flow starts from w = w0 + scale * u, with u in [-1, 1] (arXiv 2506.15799).
 
     w0 is where the base policy starts with ``policy.initial_noise`` zero or fixed, so that u = 0 is the base policy.
     Where that samples, w0 is zero: u then replaces the sample, and no u is the base policy.
-
-    Args:
-        cfg: Settings.
-        base: The frozen base policy.
     """
 
     knob = "noise"
+    rms_metric = "Steering/rms_noise"
 
     def __init__(self, cfg: InitialNoiseCfg, base: BasePolicy) -> None:
         super().__init__(cfg, base)
-        self.scale = cfg.scale
         self.repeat = cfg.repeat
         horizon, action_dim = base.chunk_shape
         self.num_dims = action_dim if cfg.repeat else horizon * action_dim
 
-    def features(self, plan: Plan) -> dict[str, Tensor]:
-        """Return nothing: the learner sees the observation."""
-        return {}
-
     def apply(self, plan: Plan, u: Tensor) -> dict[str, Tensor]:
         """See :meth:`Steering.apply`; ``u`` is clipped to [-1, 1]."""
         horizon, action_dim = self.policy.chunk_shape
-        w = self.scale * u.clamp(-1.0, 1.0)
+        w = self.residual(u)
         w = w[:, None].expand(-1, horizon, -1) if self.repeat else w.unflatten(1, (horizon, action_dim))
         return {"noise": (w if self.policy.samples_noise else plan.noise + w).contiguous()}
 
@@ -65,7 +53,3 @@ class InitialNoise(Steering):
         """See :meth:`Steering.describe`."""
         how = "repeated over the chunk" if self.repeat else "free over the chunk"
         return f"the flow's initial noise, {how}, of at most {self.scale}"
-
-    def metrics(self, u: Tensor) -> dict[str, Tensor]:
-        """Return RMS of the noise that u adds, in standard deviations."""
-        return {"Steering/rms_noise": self.scale * u.clamp(-1.0, 1.0).square().mean().sqrt()}

@@ -8,16 +8,15 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from dataclasses import MISSING
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from tensordict import TensorDict
 from torch import Tensor
 
+from zprl.policies.base import BasePolicy, Plan
 from zprl.utils.configclass import configclass
+from zprl.utils.modules import rms
 from zprl.utils.registry import resolve_class
-
-if TYPE_CHECKING:
-    from zprl.policies.base import BasePolicy, Plan
 
 
 @configclass
@@ -43,7 +42,7 @@ class Steering(ABC):
     """
 
     knob: str | None = None
-    """What of the base policy it changes, one of :data:`zprl.policies.base.KNOBS`; None if it changes nothing."""
+    """What of the base policy it changes; see :attr:`BasePolicy.knobs`. None if it changes nothing."""
 
     policy: BasePolicy
     """The policy whose plans it changes: the base policy, or a form of it."""
@@ -70,9 +69,9 @@ class Steering(ABC):
         """Number of actions that are executed of each chunk."""
         return 1 if self.closed_loop else self.policy.execute_steps
 
-    @abstractmethod
     def features(self, plan: Plan) -> dict[str, Tensor]:
-        """What the learner sees beside observations: named tensors (N, ...), float32."""
+        """What the learner sees beside observations: named tensors (N, ...), float32; nothing by default."""
+        return {}
 
     @abstractmethod
     def apply(self, plan: Plan, u: Tensor) -> dict[str, Tensor]:
@@ -147,12 +146,75 @@ class Steering(ABC):
         return {}
 
 
-def make_steering(cfg: SteeringCfg, base: BasePolicy) -> Steering:
-    """Return the steering that ``cfg.class_type`` names.
+class BoundedSteering(Steering):
+    """Steers by ``residual_scale * u``, with u clipped to [-1, 1].
 
     Args:
-        cfg: Settings.
+        cfg: Settings, with a ``scale``.
         base: The frozen base policy.
+        unit: What the scale is a multiple of.
+    """
+
+    rms_metric = "Steering/rms_residual"
+    """Name of the residual's root mean square among the :meth:`metrics`."""
+
+    def __init__(self, cfg: Any, base: BasePolicy, unit: float = 1.0) -> None:
+        super().__init__(cfg, base)
+        self.scale: float = cfg.scale
+        self.residual_scale = self.scale * unit
+        """Lambda [dimensionless]."""
+
+    def residual(self, u: Tensor) -> Tensor:
+        """What an output is, in units of what it changes."""
+        return self.residual_scale * u.clamp(-1.0, 1.0)
+
+    def metrics(self, u: Tensor) -> dict[str, Tensor]:
+        """Return the RMS of the residual, in units of what it changes."""
+        return {self.rms_metric: self.residual_scale * rms(u.clamp(-1.0, 1.0))}
+
+
+class KnobResidual(BoundedSteering):
+    """x' = x + lambda * u, with u in [-1, 1] for each number of a knob x, and lambda a multiple of RMS(x).
+
+    Args:
+        cfg: Settings, whose ``scale`` is lambda / RMS(x).
+        base: The frozen base policy.
+    """
+
+    knob: str
+
+    def __init__(self, cfg: Any, base: BasePolicy) -> None:
+        knob = base.require_knob(self.knob, type(self).__name__)
+        super().__init__(cfg, base, knob.rms)
+        self.num_dims = knob.width
+        self.rms = knob.rms
+        """RMS(x) over the demonstrations [dimensionless]."""
+
+    def features(self, plan: Plan) -> dict[str, Tensor]:
+        """Return the knob's value x (N, num_dims) by its name."""
+        return {self.knob: getattr(plan, self.knob).float()}
+
+    def apply(self, plan: Plan, u: Tensor) -> dict[str, Tensor]:
+        """See :meth:`Steering.apply`; ``u`` is clipped to [-1, 1]."""
+        x: Tensor = getattr(plan, self.knob)
+        return {self.knob: x + self.residual(u).to(x.dtype)}
+
+    def critic_action(self, seen: Mapping[str, Tensor], u: Tensor) -> Tensor:
+        """Return x' in units of RMS(x), shape (N, num_dims)."""
+        return (seen[self.knob] + self.residual(u)) / self.rms
+
+    def sizes(self) -> dict[str, float]:
+        """Return lambda and RMS(x)."""
+        return {"residual_scale": self.residual_scale, f"{self.knob}_rms": self.rms}
+
+    def metrics(self, u: Tensor) -> dict[str, Tensor]:
+        """Return RMS(lambda u) and its ratio to RMS(x)."""
+        metrics = super().metrics(u)
+        return metrics | {"Steering/residual_ratio": metrics[self.rms_metric] / self.rms}
+
+
+def make_steering(cfg: SteeringCfg, base: BasePolicy) -> Steering:
+    """Return the steering that ``cfg.class_type`` names.
 
     Raises:
         ZprlError: If the class does not exist, or the base policy lacks what it steers by.

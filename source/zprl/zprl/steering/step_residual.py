@@ -5,16 +5,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from torch import Tensor
 
-from zprl.policies.base import ChunkPlayer
-from zprl.steering.steering import Steering, SteeringCfg
+from zprl.policies.base import BasePolicy, ChunkPlayer, Plan
+from zprl.steering.steering import BoundedSteering, SteeringCfg
 from zprl.utils.configclass import configclass
-
-if TYPE_CHECKING:
-    from zprl.policies.base import BasePolicy, Plan
 
 
 @configclass
@@ -27,15 +22,11 @@ class StepResidualCfg(SteeringCfg):
     """Bound of the residual in the environment's units, in which actions lie in [-1, 1]."""
 
 
-class StepResidual(Steering):
+class StepResidual(BoundedSteering):
     """a' = clamp(a + scale * u), with u in [-1, 1] chosen anew in every environment step (arXiv 2407.16677).
 
     The base policy plans a chunk as it would alone, at the beginning of an episode and whenever ``execute_steps`` of
     its actions were executed; the learner sees the observation of every step and the base's action for it.
-
-    Args:
-        cfg: Settings.
-        base: The frozen base policy.
     """
 
     knob = "actions"
@@ -44,7 +35,6 @@ class StepResidual(Steering):
     def __init__(self, cfg: StepResidualCfg, base: BasePolicy) -> None:
         super().__init__(cfg, base)
         self.policy = ChunkPlayer(base)
-        self.scale = cfg.scale
         self.num_dims = base.action_dim
 
     def features(self, plan: Plan) -> dict[str, Tensor]:
@@ -53,12 +43,8 @@ class StepResidual(Steering):
 
     def apply(self, plan: Plan, u: Tensor) -> dict[str, Tensor]:
         """See :meth:`Steering.apply`; ``u`` is clipped to [-1, 1]."""
-        return {"actions": plan.actions + self.scale * u.clamp(-1.0, 1.0)[:, None]}
+        return {"actions": plan.actions + self.residual(u)[:, None]}
 
     def describe(self) -> str:
         """See :meth:`Steering.describe`."""
         return f"a residual on every action of at most {self.scale}"
-
-    def metrics(self, u: Tensor) -> dict[str, Tensor]:
-        """Return RMS of the residual, in the environment's units."""
-        return {"Steering/rms_residual": self.scale * u.clamp(-1.0, 1.0).square().mean().sqrt()}

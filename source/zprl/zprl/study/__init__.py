@@ -3,6 +3,6 @@
 
 """Studies: a grid of training runs with equal budgets, and the report that compares them.
 
-``grid`` says which runs there are, ``budget`` how long they learn and when they are evaluated, ``scheduler`` runs their
-processes, ``study`` puts these together, and ``report`` writes what came out.
+``grid`` says which runs there are, ``planning`` how long they learn and when they are evaluated, ``scheduler`` runs
+their processes, ``study`` puts these together, and ``report`` writes what came out.
 """

@@ -14,23 +14,20 @@ from zprl.utils.errors import ZprlError
 
 @dataclass(frozen=True)
 class Variant:
-    """What the runs of one curve share: everything but the seed.
-
-    Attributes:
-        name: Name in folders and files.
-        label: Name in tables and figures.
-        method: What reinforcement learning changes, a name in :data:`zprl.rl.methods.METHODS`.
-        algorithm: The learner, one of :data:`zprl.rl.methods.ALGORITHMS`.
-        overrides: Hydra overrides of its runs.
-        value: The ablation's value, None where nothing is varied or the variant is what the values are compared with.
-    """
+    """What the runs of one curve share: everything but the seed."""
 
     name: str
+    """Name in folders and files."""
     label: str
+    """Name in tables and figures."""
     method: str
+    """What reinforcement learning changes, a name in :data:`zprl.rl.methods.METHODS`."""
     algorithm: str
+    """The learner, one of :data:`zprl.rl.methods.ALGORITHMS`."""
     overrides: tuple[str, ...] = ()
+    """Hydra overrides of its runs."""
     value: float | None = None
+    """The ablation's value, None where nothing is varied or the variant is what the values are compared with."""
 
 
 @dataclass(frozen=True)
@@ -48,23 +45,20 @@ class Run:
 
 @dataclass(frozen=True)
 class Ablation:
-    """A setting that a study varies.
-
-    Attributes:
-        symbol: The setting's name in tables and figures.
-        option: The Hydra override that sets it.
-        values: Values that are tried if none are given; ZPRL's defaults and steps of about a factor two around them.
-        method: The method whose setting it is.
-        shapes_base: Whether each value needs a base policy of its own.
-        reference: Method of one more variant that has no such setting, to compare the values with, or None.
-    """
+    """A setting that a study varies."""
 
     symbol: str
+    """The setting's name in tables and figures."""
     option: str
+    """The Hydra override that sets it."""
     values: tuple[float, ...]
+    """Values that are tried if none are given; ZPRL's defaults and steps of about a factor two around them."""
     method: str = DEFAULT_METHOD
+    """The method whose setting it is."""
     shapes_base: bool = False
+    """Whether each value needs a base policy of its own."""
     reference: str | None = None
+    """Method of one more variant that has no such setting, to compare the values with, or None."""
 
 
 ABLATIONS: dict[str, Ablation] = {
@@ -85,14 +79,7 @@ ABLATIONS: dict[str, Ablation] = {
 
 
 def method_variants(methods: Sequence[str], algorithms: Sequence[str]) -> tuple[list[Variant], list[str]]:
-    """Pair methods with learners.
-
-    Args:
-        methods: Names in :data:`zprl.rl.methods.METHODS`.
-        algorithms: Names in :data:`zprl.rl.methods.ALGORITHMS`.
-
-    Returns:
-        The variants, and a line for each pair that is left out because it makes no sense.
+    """Pair methods with learners; return the variants, and a line for each pair left out because it makes no sense.
 
     Raises:
         ZprlError: If a name is unknown or given twice, or no pair is left.
@@ -104,7 +91,7 @@ def method_variants(methods: Sequence[str], algorithms: Sequence[str]) -> tuple[
         for algorithm in algorithms:
             refusal = METHODS[method].refusals.get(algorithm)
             if refusal is None:
-                variants.append(Variant(f"{method}_{algorithm}", f"{method}, {algorithm.upper()}", method, algorithm))
+                variants.append(_unvaried(method, algorithm))
             else:
                 left_out.append(f"left out: {method} with {algorithm.upper()}, since {refusal}")
     if not variants:
@@ -115,10 +102,7 @@ def method_variants(methods: Sequence[str], algorithms: Sequence[str]) -> tuple[
 def ablation_variants(name: str, values: Sequence[float] | None, algorithms: Sequence[str]) -> list[Variant]:
     """Return an ablation's variants: one per learner and value, and one per learner to compare them with if it has one.
 
-    Args:
-        name: Name in :data:`ABLATIONS`.
-        values: Values to try, or None for the ablation's own.
-        algorithms: Names in :data:`zprl.rl.methods.ALGORITHMS`.
+    Without values, they are the ablation's own.
 
     Raises:
         ZprlError: If a name is unknown, or a name or value is given twice.
@@ -131,14 +115,12 @@ def ablation_variants(name: str, values: Sequence[float] | None, algorithms: Seq
         raise ZprlError("--values names a value twice; name each once.")
     variants = []
     for algorithm in algorithms:
-        learner = algorithm.upper()
         if ablation.reference is not None:
-            reference = ablation.reference
-            variants.append(Variant(f"{reference}_{algorithm}", f"{reference}, {learner}", reference, algorithm))
+            variants.append(_unvaried(ablation.reference, algorithm))
         variants += [
             Variant(
                 name=f"{name}_{value:g}_{algorithm}",
-                label=f"{ablation.symbol} = {value:g}, {learner}",
+                label=f"{ablation.symbol} = {value:g}, {algorithm.upper()}",
                 method=ablation.method,
                 algorithm=algorithm,
                 overrides=(f"{ablation.option}={value:g}",),
@@ -152,16 +134,16 @@ def ablation_variants(name: str, values: Sequence[float] | None, algorithms: Seq
 def expand(variants: Sequence[Variant], seeds: Sequence[int]) -> list[Run]:
     """Return the runs, seed by seed, so that a study that is stopped early has seen every variant.
 
-    Args:
-        variants: The variants.
-        seeds: Seeds of reinforcement learning.
-
     Raises:
         ZprlError: If there is no seed, or one is given twice.
     """
     if not seeds or len(set(seeds)) < len(seeds):
         raise ZprlError("--seeds needs at least one seed, and each only once, such as 0,1,2.")
     return [Run(variant, seed) for seed in seeds for variant in variants]
+
+
+def _unvaried(method: str, algorithm: str) -> Variant:
+    return Variant(f"{method}_{algorithm}", f"{method}, {algorithm.upper()}", method, algorithm)
 
 
 def _check_names(option: str, names: Sequence[str], known: Sequence[str]) -> None:

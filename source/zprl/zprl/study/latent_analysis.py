@@ -47,22 +47,14 @@ def respond(policy: FlowPolicy, obs: Tensor, residual: Tensor | None = None) -> 
 
 
 def nearest_distances(points: Tensor, reference: Tensor) -> Tensor:
-    """Return the Euclidean distance of each point to the nearest one of a reference.
-
-    Args:
-        points: Shape (N, D).
-        reference: Shape (M, D).
-
-    Returns:
-        Distances, shape (N,).
-    """
+    """Return the Euclidean distances (N,) of points (N, D) to the nearest ones of a reference (M, D)."""
     exactly = "donot_use_mm_for_euclid_dist"  # a matrix product would lose the distances of close points
     parts = [torch.cdist(part, reference, compute_mode=exactly).amin(dim=1) for part in points.split(512)]
     return torch.cat(parts)
 
 
 def distances_to_other_episodes(points: Tensor, reference: Tensor, episodes: Tensor) -> Tensor:
-    """Return the distance of each point to the nearest one of a reference that belongs to another episode.
+    """Return the distances (M,) of points to the nearest ones of a reference that belong to another episode.
 
     Within an episode the next time step would always be the nearest.
 
@@ -70,9 +62,6 @@ def distances_to_other_episodes(points: Tensor, reference: Tensor, episodes: Ten
         points: Point i belongs to the same observation as point i of the reference, shape (M, D).
         reference: Shape (M, D).
         episodes: Number of the episode of each point, shape (M,); at least two differ.
-
-    Returns:
-        Distances, shape (M,).
     """
     distances = torch.empty(len(points))
     for episode in episodes.unique():
@@ -100,55 +89,42 @@ class Demonstrated:
         self.spread = {space: float(self._own_distances(self.response, space).mean()) for space in SPACES}
         """Mean distance of a demonstrated point to the nearest one of another demonstration."""
 
-    def _own_distances(self, response: Response, space: str) -> Tensor:
-        return distances_to_other_episodes(response[space], self.response[space], self.episodes)
-
     def measure(self, before: Response, after: Response) -> dict[str, dict[str, float]]:
-        """Measure what a residual does at some observations.
-
-        Args:
-            before: What the base policy does there.
-            after: What the steered policy does there.
+        """Measure what a residual does at some observations: before with the base policy, after with the steered one.
 
         Returns:
             By the names in :data:`SPACES`, ``change``, the RMS of the difference over the RMS before, and ``distance``,
             the mean distance to the nearest demonstrated point over the demonstrations' own :attr:`spread`: about 1
             among them, larger out of their distribution.
         """
-        return self._measure(before, after, lambda space: nearest_distances(after[space], self.response[space]))
+        distances = {space: nearest_distances(after[space], self.response[space]) for space in SPACES}
+        return self._relative(before, after, distances)
 
     def measure_here(self, after: Response) -> dict[str, dict[str, float]]:
         """Measure what a residual does at the demonstrations' own observations; see :meth:`measure`.
 
         Points of the same demonstration are not counted as near, so no residual has distance 1.
-
-        Args:
-            after: What the steered policy does there.
         """
-        return self._measure(self.response, after, lambda space: self._own_distances(after, space))
+        return self._relative(self.response, after, {space: self._own_distances(after, space) for space in SPACES})
 
-    def _measure(
-        self, before: Response, after: Response, distances: Callable[[str], Tensor]
-    ) -> dict[str, dict[str, float]]:
+    def _own_distances(self, response: Response, space: str) -> Tensor:
+        return distances_to_other_episodes(response[space], self.response[space], self.episodes)
+
+    def _relative(self, before: Response, after: Response, distances: Response) -> dict[str, dict[str, float]]:
         return {
             "change": {space: float(rms(after[space] - before[space]) / rms(before[space])) for space in SPACES},
-            "distance": {space: float(distances(space).mean()) / self.spread[space] for space in SPACES},
+            "distance": {space: float(distances[space].mean()) / self.spread[space] for space in SPACES},
         }
 
 
-def random_reference(demonstrated: Demonstrated, residual_scale: float, seed: int = 0) -> list[dict[str, Any]]:
-    """Measure residuals that nobody learned, at the demonstrations' observations.
-
-    Args:
-        demonstrated: The demonstrations.
-        residual_scale: Lambda.
-        seed: Seed of the residuals.
+def random_reference(demonstrated: Demonstrated, residual_scale: float) -> list[dict[str, Any]]:
+    """Measure residuals that nobody learned, with lambda for their scale, at the demonstrations' observations.
 
     Returns:
         What :meth:`Demonstrated.measure_here` returns, with the ``multiple`` of lambda, for 0 and each of
         :data:`RANDOM_MULTIPLES`.
     """
-    generator = torch.Generator().manual_seed(seed)
+    generator = torch.Generator().manual_seed(0)
     u = 2.0 * torch.rand(demonstrated.response["latent"].shape, generator=generator) - 1.0
     rows = []
     for multiple in (0.0, *RANDOM_MULTIPLES):
@@ -159,17 +135,14 @@ def random_reference(demonstrated: Demonstrated, residual_scale: float, seed: in
 
 @dataclass(frozen=True)
 class Plane:
-    """The plane of largest variance through points (principal component analysis).
-
-    Attributes:
-        center: Mean of the points, shape (D,).
-        axes: Orthonormal directions, shape (2, D).
-        explained: Share of the points' variance that lies in the plane.
-    """
+    """The plane of largest variance through points (principal component analysis)."""
 
     center: Tensor
+    """Mean of the points, shape (D,)."""
     axes: Tensor
+    """Orthonormal directions, shape (2, D)."""
     explained: float
+    """Share of the points' variance that lies in the plane."""
 
     def project(self, points: Tensor) -> Tensor:
         """Return coordinates in the plane, shape (N, 2), of points (N, D)."""
@@ -184,25 +157,14 @@ def principal_plane(points: Tensor) -> Plane:
     return Plane(center, directions[:2].to(points.dtype), float(variance[:2].sum() / variance.sum()))
 
 
-def maps(demonstrated: Demonstrated, before: Response, after: Response, max_points: int = 400) -> dict[str, Any]:
-    """Project features and actions to the plane of largest variance of the demonstrations'.
-
-    Args:
-        demonstrated: The demonstrations.
-        before: What the base policy does at some observations.
-        after: What the steered policy does there.
-        max_points: Points of each kind that are kept.
-
-    Returns:
-        For ``features`` and ``actions``, coordinates of ``demonstrations``, ``before`` and ``after`` as lists, and the
-        share of variance ``explained``.
-    """
+def _maps(demonstrated: Demonstrated, before: Response, after: Response) -> dict[str, Any]:
+    """Project features and actions, about 400 points of each, to the demonstrations' plane of largest variance."""
     result = {}
     for space in ("features", "actions"):
         plane = principal_plane(demonstrated.response[space])
         kinds = {"demonstrations": demonstrated.response[space], "before": before[space], "after": after[space]}
         points = {
-            name: plane.project(values[:: max(1, len(values) // max_points)]).round(decimals=4).tolist()
+            name: plane.project(values[:: max(1, len(values) // 400)]).round(decimals=4).tolist()
             for name, values in kinds.items()
         }
         result[space] = {"explained": plane.explained, **points}
@@ -226,7 +188,8 @@ def analyse(
     Returns:
         Plain values for JSON: ``random``, see :func:`random_reference`; ``steered`` at the demonstrations'
         observations, ``steered_visited`` and ``base_visited`` at the visited ones, see :meth:`Demonstrated.measure`;
-        ``maps``, see :func:`maps`.
+        ``maps`` of ``features`` and ``actions``: coordinates of ``demonstrations``, ``before`` and ``after`` in the
+        plane of the demonstrations' largest variance, and the share of variance that it has ``explained``.
     """
     policy = demonstrated.policy
     at_demonstrations = respond(policy, demonstrated.obs, residual_scale * learned(demonstrated.obs))
@@ -239,5 +202,5 @@ def analyse(
         "steered": demonstrated.measure_here(at_demonstrations),
         "steered_visited": demonstrated.measure(before, after),
         "base_visited": demonstrated.measure(before, before),
-        "maps": maps(demonstrated, before, after),
+        "maps": _maps(demonstrated, before, after),
     }

@@ -18,65 +18,46 @@ _VERSION = 1
 
 @dataclass
 class VariantRecord:
-    """A variant as it was set up.
-
-    Attributes:
-        variant: The variant.
-        base: Path of the base policy that its runs share.
-        base_checksum: SHA-256 of that file.
-        dataset: Path of the demonstrations that the base policy was trained on.
-        max_iterations: Iterations of a run.
-        settings: The settings that tell the variants apart, by name.
-    """
+    """A variant as it was set up."""
 
     variant: Variant
     base: str
+    """Path of the base policy that its runs share."""
     base_checksum: str
+    """SHA-256 of that file."""
     dataset: str
+    """Path of the demonstrations that the base policy was trained on."""
     max_iterations: int
+    """Iterations of a run."""
     settings: dict[str, Any] = field(default_factory=dict)
+    """The settings that tell the variants apart, by name."""
 
 
 @dataclass
 class StudyManifest:
-    """A study: what its runs must have in common to be compared, and which runs there are.
-
-    Attributes:
-        name: Name of the study.
-        pinned: What makes runs comparable, by the name of the option: task, budget, marks, overrides and the like.
-        variants: The variants.
-        seeds: Seeds of reinforcement learning.
-        absent: Variants of earlier calls that this one leaves out, whose runs are kept.
-        commits: Commits of this project that runs were started from, oldest first.
-        command: Command line that started the study last.
-        jobs: Runs at once, which the minutes depend on.
-        machine: What :func:`zprl.profiling.machine.describe_machine` returns.
-    """
+    """A study: what its runs must have in common to be compared, and which runs there are."""
 
     name: str
     pinned: dict[str, Any]
+    """What makes runs comparable, by the name of the option: task, budget, marks, overrides and the like."""
     variants: list[VariantRecord]
     seeds: list[int]
+    """Seeds of reinforcement learning."""
     absent: list[VariantRecord] = field(default_factory=list)
+    """Variants of earlier calls that this one leaves out, whose runs are kept."""
     commits: list[str] = field(default_factory=list)
+    """Commits of this project that runs were started from, oldest first."""
     command: str = ""
+    """Command line that started the study last."""
     jobs: int = 1
+    """Runs at once, which the minutes depend on."""
     machine: dict[str, Any] = field(default_factory=dict)
+    """What :func:`zprl.profiling.machine.describe_machine` returns."""
 
     @property
     def task(self) -> str:
         """Task id."""
         return self.pinned["task"]
-
-    @property
-    def device(self) -> str:
-        """Device of the runs."""
-        return self.pinned["device"]
-
-    @property
-    def num_envs(self) -> int:
-        """Number of worlds of a run."""
-        return self.pinned["number of worlds"]
 
     @property
     def marks(self) -> list[int]:
@@ -89,11 +70,7 @@ class StudyManifest:
         return expand([record.variant for record in self.variants], self.seeds)
 
     def join(self, earlier: StudyManifest, folder: Path) -> None:
-        """Take over what an earlier call left, if this study's runs may join those.
-
-        Args:
-            earlier: The manifest that the folder holds.
-            folder: The study's folder.
+        """Take over what an earlier call left in the study's folder, if this study's runs may join those.
 
         Raises:
             ZprlError: If they would not be comparable.
@@ -125,10 +102,7 @@ class StudyManifest:
 
 
 def load_manifest(folder: Path) -> StudyManifest:
-    """Read a study's manifest.
-
-    Args:
-        folder: The study's folder.
+    """Read the manifest in a study's folder.
 
     Raises:
         ZprlError: If there is none, or it is of another version or damaged.

@@ -6,43 +6,40 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
+
+from zprl.utils.arguments import comma_separated, option, positive_int, seed_int
 
 
 @dataclass(frozen=True, kw_only=True)
 class StudyOptions:
     """Options of ``zprl study``."""
 
-    task: str
-    """Task id."""
-    device: str = "cpu"
-    """Device: "cpu" or "cuda[:N]"."""
-    methods: tuple[str, ...] | None = None
-    """Methods to compare, or None for an ablation."""
-    ablation: str | None = None
-    """Setting to vary, or None where methods are compared."""
-    values: tuple[float, ...] | None = None
-    """Values of the ablation, or None for its own."""
-    algos: tuple[str, ...] | None = None
-    """Learners, or None for both, which for an ablation is SAC alone."""
-    seeds: tuple[int, ...] = (0, 1, 2)
-    """Seeds of reinforcement learning."""
-    budget: int = 512_000
-    """Environment steps of each run; they are rounded up to whole iterations."""
-    evaluations: int = 10
-    """Evaluations of each run."""
-    num_envs: int | None = None
-    """Number of worlds, or None for the task's own."""
-    jobs: int = field(default_factory=lambda: len(os.sched_getaffinity(0)))
-    """Runs at once."""
-    base: Path | None = None
-    """Base policy of all runs, or None to train what is missing."""
-    dataset_file: Path | None = None
-    """Demonstrations, or None to collect what is missing."""
-    name: str | None = None
-    """Name of the study, or None for "methods" or the ablation's."""
-    output: Path | None = None
-    """Folder of the report, or None for docs/results/NAME."""
-    report_only: bool = False
-    """Whether to write the report of what is there and run nothing."""
+    task: str = option("task id, such as Zprl-Lift-Franka")
+    device: str = option("cpu or cuda[:N] (default: %(default)s)", "cpu")
+    methods: tuple[str, ...] | None = option(
+        "methods to compare; docs/methods.md", None, type=comma_separated(str), metavar="M,..."
+    )
+    ablation: str | None = option("setting to vary: lambda, z_dim, beta, num_demos or bottleneck", None, metavar="NAME")
+    values: tuple[float, ...] | None = option(
+        "values of the ablation", None, type=comma_separated(float), metavar="V,..."
+    )
+    algos: tuple[str, ...] | None = option(
+        "learners (default: ppo,sac; sac for an ablation)", None, type=comma_separated(str), metavar="A,..."
+    )
+    seeds: tuple[int, ...] = option("default: 0,1,2", (0, 1, 2), type=comma_separated(seed_int), metavar="S,...")
+    budget: int = option(
+        "environment steps of each run, rounded up to whole iterations (default: %(default)s)",
+        512_000,
+        type=positive_int,
+        metavar="STEPS",
+    )
+    evaluations: int = option("evaluations of each run (default: %(default)s)", 10, type=positive_int)
+    num_envs: int | None = option("number of parallel worlds", None, type=positive_int)
+    jobs: int = option("runs at once (default: one per core)", len(os.sched_getaffinity(0)), type=positive_int)
+    base: Path | None = option("base policy of all runs instead of training one", None, metavar="PATH")
+    dataset_file: Path | None = option("demonstrations instead of collecting them", None, metavar="F")
+    name: str | None = option('name of the study (default: "methods", or the ablation\'s)', None)
+    output: Path | None = option("report (default: docs/results/NAME)", None, metavar="DIR")
+    report_only: bool = option("write the report of what is there, and run nothing", False)

@@ -1,17 +1,21 @@
 # Copyright (c) 2026, The ZPRL Project Developers.
 # SPDX-License-Identifier: BSD-3-Clause
 
-"""What the runs of a study will be: each variant's configuration and timetable, settled before anything is started."""
+"""What the runs of a study will be: configurations and equal budgets, settled before anything is started.
+
+A budget is whole in the iterations of every learner, so that all runs take and are evaluated at the same steps.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from zprl.runs.session import TaskSession
-from zprl.study.budget import Budget, Schedule, common_budget, schedule
 from zprl.study.grid import Variant
+from zprl.study.options import StudyOptions
 from zprl.utils.errors import ZprlError
 from zprl.utils.registry import resolve_class
 
@@ -31,21 +35,51 @@ _LEARNER_SETTINGS = (
 
 
 @dataclass(frozen=True)
-class PlannedVariant:
-    """A variant as its runs will be configured.
+class Budget:
+    """What every run of a study takes, in environment steps."""
 
-    Attributes:
-        variant: The variant.
-        session: Its configuration.
-        overrides: Hydra overrides of its runs: those of the whole study and its own.
-        steps_per_iteration: Environment steps that an iteration takes.
-        schedule: Its timetable.
-    """
+    env_steps: int
+    """Steps that a run takes in all."""
+    spacing: int
+    """Steps between two evaluations; the last one, at the end, may come earlier."""
+
+    @property
+    def marks(self) -> list[int]:
+        """Environment steps at which every run is evaluated."""
+        return [*range(self.spacing, self.env_steps, self.spacing), self.env_steps]
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """A budget in the iterations of one learner."""
+
+    max_iterations: int
+    """Iterations in all."""
+    evaluation_interval: int
+    """Iterations between evaluations."""
+    save_interval: int
+    """Iterations between checkpoints, which divide the above."""
+
+    @property
+    def num_segments(self) -> int:
+        """Checkpoints that a run writes."""
+        return math.ceil(self.max_iterations / self.save_interval)
+
+    def overrides(self) -> list[str]:
+        """Return the schedule as Hydra overrides; the iterations are given by ``--max_iterations``."""
+        return [f"agent.evaluation.interval={self.evaluation_interval}", f"agent.save_interval={self.save_interval}"]
+
+
+@dataclass(frozen=True)
+class PlannedVariant:
+    """A variant as its runs will be configured."""
 
     variant: Variant
     session: TaskSession
     overrides: tuple[str, ...]
+    """Hydra overrides of its runs: those of the whole study and its own."""
     steps_per_iteration: int
+    """Environment steps that an iteration takes."""
     schedule: Schedule
 
     @property
@@ -56,48 +90,54 @@ class PlannedVariant:
     def settings(self) -> dict[str, Any]:
         """Return the settings that a reader needs to judge the variant, fit for JSON."""
         cfg = self.session.agent_cfg
-        steering = {name: value for name, value in vars(cfg.steering).items() if name != "class_type"}
-        learner = {name: getattr(cfg.algorithm, name) for name in _LEARNER_SETTINGS if hasattr(cfg.algorithm, name)}
-        models = (("actor", cfg.actor, "std_range"), ("critic", cfg.critic, "num_members"))
-        return {
-            **{f"agent.steering.{name}": value for name, value in steering.items()},
-            **{f"agent.algorithm.{name}": value for name, value in learner.items()},
-            **{
-                f"agent.{part}.{name}": _plain(getattr(model, name))
-                for part, model, name in models
-                if hasattr(model, name)
-            },
-            "agent.step_discount": cfg.step_discount,
-            "agent.policy.execute_steps": cfg.policy.execute_steps,
-            "agent.policy.latent_dim": cfg.policy.latent_dim,
-            "environment steps per iteration": self.steps_per_iteration,
-        }
+        parts = (
+            ("agent.steering", cfg.steering, [name for name in vars(cfg.steering) if name != "class_type"]),
+            ("agent.algorithm", cfg.algorithm, _LEARNER_SETTINGS),
+            ("agent.actor", cfg.actor, ["std_range"]),
+            ("agent.critic", cfg.critic, ["num_members"]),
+            ("agent", cfg, ["step_discount"]),
+            ("agent.policy", cfg.policy, ["execute_steps", "latent_dim"]),
+        )
+        settings: dict[str, Any] = {}
+        for path, part, names in parts:
+            present = {f"{path}.{name}": getattr(part, name) for name in names if hasattr(part, name)}
+            settings |= {name: list(value) if isinstance(value, tuple) else value for name, value in present.items()}
+        settings["environment steps per iteration"] = self.steps_per_iteration
+        return settings
 
 
-def _plain(value: Any) -> Any:
-    """Return a value as JSON gives it back."""
-    return list(value) if isinstance(value, tuple) else value
+def common_budget(env_steps: int, evaluations: int, steps_per_iteration: Iterable[int]) -> Budget:
+    """Return the smallest budget of at least ``env_steps`` that all learners can meet exactly.
+
+    Args:
+        env_steps: Steps that were asked for.
+        evaluations: Evaluations that were asked for.
+        steps_per_iteration: Environment steps that an iteration takes, of each variant.
+    """
+    unit = math.lcm(*steps_per_iteration)
+    units = max(1, math.ceil(env_steps / unit))
+    return Budget(units * unit, max(1, round(units / evaluations)) * unit)
+
+
+def schedule(budget: Budget, steps_per_iteration: int, save_interval: int) -> Schedule:
+    """Return a budget in iterations.
+
+    Args:
+        budget: The budget, a multiple of ``steps_per_iteration``.
+        steps_per_iteration: Environment steps that an iteration takes.
+        save_interval: Iterations between checkpoints that the learner would choose; the divisor of the evaluation
+            interval that is closest to it is taken, since learning starts new episodes at every checkpoint.
+    """
+    interval = budget.spacing // steps_per_iteration
+    divisors = [n for n in range(1, interval + 1) if interval % n == 0]
+    closest = min(divisors, key=lambda n: abs(math.log(n / save_interval)))
+    return Schedule(budget.env_steps // steps_per_iteration, interval, closest)
 
 
 def plan_variants(
-    variants: Sequence[Variant],
-    task: str,
-    device: str,
-    overrides: Sequence[str],
-    num_envs: int | None,
-    env_steps: int,
-    evaluations: int,
+    variants: Sequence[Variant], options: StudyOptions, overrides: Sequence[str]
 ) -> tuple[list[PlannedVariant], Budget]:
-    """Settle the variants' configurations and a budget that all of them can meet exactly.
-
-    Args:
-        variants: The variants.
-        task: Task id.
-        device: "cpu" or "cuda[:N]".
-        overrides: Hydra overrides of all runs.
-        num_envs: Number of worlds, or None for the task's own.
-        env_steps: Environment steps that were asked for.
-        evaluations: Evaluations that were asked for.
+    """Settle the variants' configurations, and a budget that all of them can meet exactly; overrides are of all runs.
 
     Raises:
         ZprlError: If an option does not exist or is out of range for one of the variants, or the study sets it.
@@ -106,22 +146,18 @@ def plan_variants(
     for option in (text.partition("=")[0] for text in overrides):
         if option in _SET_BY_THE_STUDY:
             raise ZprlError(f"a study sets {option} itself; use --budget, --evaluations and --seeds.")
-    sessions = [
-        TaskSession(task, device, (*overrides, *v.overrides), num_envs, method=v.method, algorithm=v.algorithm)
-        for v in variants
-    ]
-    steps = [_steps_per_iteration(session.agent_cfg, session.env_cfg.scene.num_envs) for session in sessions]
-    budget = common_budget(env_steps, evaluations, steps)
-    planned = [
-        PlannedVariant(
-            variant=variant,
-            session=session,
-            overrides=(*overrides, *variant.overrides),
-            steps_per_iteration=per_iteration,
-            schedule=schedule(budget, per_iteration, session.agent_cfg.save_interval),
+    sessions = []
+    for v in variants:
+        given = (*overrides, *v.overrides)
+        sessions.append(
+            TaskSession(options.task, options.device, given, options.num_envs, method=v.method, algorithm=v.algorithm)
         )
-        for variant, session, per_iteration in zip(variants, sessions, steps, strict=True)
-    ]
+    steps = [_steps_per_iteration(session.agent_cfg, session.env_cfg.scene.num_envs) for session in sessions]
+    budget = common_budget(options.budget, options.evaluations, steps)
+    planned = []
+    for v, session, per_iteration in zip(variants, sessions, steps, strict=True):
+        timetable = schedule(budget, per_iteration, session.agent_cfg.save_interval)
+        planned.append(PlannedVariant(v, session, (*overrides, *v.overrides), per_iteration, timetable))
     return planned, budget
 
 

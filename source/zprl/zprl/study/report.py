@@ -1,33 +1,36 @@
 # Copyright (c) 2026, The ZPRL Project Developers.
 # SPDX-License-Identifier: BSD-3-Clause
 
-"""A study's report: README.md with tables, figures and everything as JSON."""
+"""A study's report: README.md with tables and figures, and everything as JSON."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from zprl.evaluation.report import markdown_table
 from zprl.study.grid import ABLATIONS
-from zprl.study.latent_plots import plot_maps, plot_shift
+from zprl.study.latent_analysis import SPACES
 from zprl.study.manifest import StudyManifest
-from zprl.study.plots import plot_ablation, plot_curves
-from zprl.study.results import VariantResult, load_results
+from zprl.study.plots import Analyses, plot_ablation, plot_curves, plot_maps, plot_shift
+from zprl.study.results import LEVELS, Estimate, VariantResult, load_results
 from zprl.study.run_analysis import load_analyses
 from zprl.study.scheduler import last_line
-from zprl.study.tables import latent_table, results_table, settings_table, time_table
 from zprl.utils.files import atomic_json_dump, atomic_write
+
+_MOTION = {"velocity": 3, "acceleration": 2, "jerk": 1, "mean_steps": 1}
+"""Digits after the point of the last evaluation's means."""
 
 
 def write_report(manifest: StudyManifest, folder: Path, output: Path) -> None:
-    """Write the report of a study's finished runs, and print its table.
+    """Write the report of the finished runs in a study's folder, and print its table.
 
-    Args:
-        manifest: The study.
-        folder: The study's folder.
-        output: Folder to write into: ``README.md``, ``report.json``, ``curves.png``, of an ablation
-            ``ablation.png``, and of ZPRL ``latent_shift.png`` and ``latent_maps.png``.
+    What it writes are ``README.md``, ``report.json``, ``curves.png``, of an ablation ``ablation.png``, and of ZPRL
+    ``latent_shift.png`` and ``latent_maps.png``.
     """
     results, missing = load_results(manifest, folder)
     analyses = load_analyses(manifest, folder)
@@ -46,13 +49,8 @@ def write_report(manifest: StudyManifest, folder: Path, output: Path) -> None:
     logs = {name: last_line(folder / name / "train.log") for name in missing}
     atomic_json_dump(
         {
-            "name": manifest.name,
-            "pinned": manifest.pinned,
-            "seeds": manifest.seeds,
-            "machine": manifest.machine,
-            "commits": manifest.commits,
-            "command": manifest.command,
-            "results": [result.to_dict() for result in results],
+            **{name: getattr(manifest, name) for name in ("name", "pinned", "seeds", "machine", "commits", "command")},
+            "results": [asdict(result) for result in results],
             "latent": {
                 name: [{key: value for key, value in run.items() if key != "maps"} for run in runs]
                 for name, runs in analyses.items()
@@ -62,27 +60,18 @@ def write_report(manifest: StudyManifest, folder: Path, output: Path) -> None:
         output / "report.json",
     )
     with atomic_write(output / "README.md") as file:
-        file.write(markdown(manifest, results, logs, figures, analyses).encode())
+        file.write(_markdown(manifest, results, logs, figures, analyses).encode())
     print(results_table(results, manifest.marks[-1]))
     print(f"report: {output}/README.md")
 
 
-def markdown(
+def _markdown(
     manifest: StudyManifest,
     results: Sequence[VariantResult],
     missing: dict[str, str],
     figures: dict[str, str],
-    analyses: Mapping[str, Sequence[Mapping[str, Any]]],
+    analyses: Analyses,
 ) -> str:
-    """Return the report's text.
-
-    Args:
-        manifest: The study.
-        results: Results by variant.
-        missing: Last line of the log of each run without a result, by its name.
-        figures: File of each figure, by its caption.
-        analyses: What :func:`zprl.study.latent_analysis.analyse` returned for the runs, by the variant's name.
-    """
     pinned = manifest.pinned
     episodes = next((run.final["episodes"] for result in results for run in result.runs), None)
     parts = [
@@ -115,10 +104,10 @@ def markdown(
     return "\n\n".join(parts) + "\n"
 
 
-def _latent_section(results: Sequence[VariantResult], analyses: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[str]:
+def _latent_section(results: Sequence[VariantResult], analyses: Analyses) -> list[str]:
     return [
         "## What the residual does",
-        latent_table([result.variant for result in results], analyses),
+        latent_table(results, analyses),
         "Change: RMS of the difference that the residual makes, over the RMS without it. Distance: mean distance to "
         "the nearest point of the demonstrations, over the mean distance of the demonstrations' own points to the "
         "nearest one of another demonstration; the base policy's at the same observations comes first. All at the "
@@ -135,11 +124,96 @@ def _latent_section(results: Sequence[VariantResult], analyses: Mapping[str, Seq
 def _provenance(manifest: StudyManifest) -> str:
     machine = manifest.machine
     versions = ", ".join(f"{name} {version}" for name, version in machine.get("versions", {}).items() if version)
+    gpu = f", {machine['gpu']}" if machine.get("gpu") else ""
     lines = [
         f"- Command: `{manifest.command}`",
         f"- Code: {', '.join(f'`{commit}`' for commit in manifest.commits) or 'unknown commit'}",
-        f"- Machine: {machine.get('cpu')}, {machine.get('cores')} cores"
-        + (f", {gpu}" if (gpu := machine.get("gpu")) else ""),
+        f"- Machine: {machine.get('cpu')}, {machine.get('cores')} cores{gpu}",
         f"- Versions: {versions}",
     ]
     return "\n".join(lines)
+
+
+def results_table(results: Sequence[VariantResult], budget: int) -> str:
+    """Return the table of what was reached with a budget [environment steps], a row per variant."""
+    header = ["", "seeds", "base [%]", "final success [%]"]
+    header += [f"steps to {100 * level:.0f} %" for level in LEVELS]
+    header += ["mean success [%]", "velocity [m/s]", "acceleration [m/s²]", "jerk [m/s³]", "episode [steps]"]
+    rows = []
+    for result in results:
+        row = [result.variant.label, str(len(result.runs)), _mean(result.base_success, 100)]
+        row.append(_interval(result.final_success, 100))
+        row += [_steps_to(result, estimate, budget) for estimate in result.steps_to.values()]
+        row.append(_interval(result.area_under_curve, 100))
+        row += [_mean(getattr(result, name), digits=digits) for name, digits in _MOTION.items()]
+        rows.append(row)
+    return markdown_table(header, rows)
+
+
+def time_table(results: Sequence[VariantResult]) -> str:
+    """Return the table of where the time went, a row per variant."""
+    results = [result for result in results if result.runs]
+    names = list(results[0].time_split) if results else []
+    rows = [
+        [result.variant.label, _interval(result.minutes), *(f"{100 * result.time_split[name]:.0f}" for name in names)]
+        for result in results
+    ]
+    return markdown_table(["", "minutes", *(f"{name} [%]" for name in names)], rows)
+
+
+def latent_table(results: Sequence[VariantResult], analyses: Analyses) -> str:
+    """Return the table of how far the residuals go, a row per analysed variant."""
+    header = ["", "λ", "RMS(z)", *(f"change of {space}" for space in SPACES)]
+    header += [f"distance of {space}" for space in SPACES]
+    rows = []
+    for variant in (result.variant for result in results):
+        runs = analyses.get(variant.name)
+        if not runs:
+            continue
+        cells = [f"{np.mean([run[name] for run in runs]):.2f}" for name in ("residual_scale", "latent_rms")]
+        cells += [f"{_over_runs(runs, 'steered_visited', 'change', space):.2f}" for space in SPACES]
+        for space in SPACES:
+            base, steered = (_over_runs(runs, name, "distance", space) for name in ("base_visited", "steered_visited"))
+            cells.append(f"{base:.2f} → {steered:.2f}")
+        rows.append([variant.label, *cells])
+    return markdown_table(header, rows)
+
+
+def _over_runs(runs: Sequence[Mapping[str, Any]], policy: str, measure: str, space: str) -> float:
+    return float(np.mean([run[policy][measure][space] for run in runs]))
+
+
+def settings_table(manifest: StudyManifest) -> str:
+    """Return the table of the settings that tell the variants apart, a column per variant; folded up on a web page."""
+    records = manifest.variants
+    names = list(dict.fromkeys(name for record in records for name in record.settings))
+    rows = [[f"`{name}`", *(_value(record.settings.get(name)) for record in records)] for name in names]
+    rows.append(["iterations", *(f"{record.max_iterations:,}" for record in records)])
+    rows.append(["base policy (SHA-256)", *(f"`{record.base_checksum[:12]}`" for record in records)])
+    table = markdown_table(["", *(record.variant.label for record in records)], rows)
+    return f"<details><summary>Settings of each variant</summary>\n\n{table}\n\n</details>"
+
+
+def _mean(estimate: Estimate | None, factor: float = 1, digits: int = 1) -> str:
+    return "-" if estimate is None else f"{factor * estimate.mean:.{digits}f}"
+
+
+def _interval(estimate: Estimate | None, factor: float = 1) -> str:
+    if estimate is None or estimate.low is None or estimate.high is None:
+        return _mean(estimate, factor)
+    return f"{_mean(estimate, factor)} [{factor * estimate.low:.1f}, {factor * estimate.high:.1f}]"
+
+
+def _steps_to(result: VariantResult, estimate: Estimate | None, budget: int) -> str:
+    if not result.runs:
+        return "-"
+    if estimate is None:
+        return f"> {budget / 1000:,.0f}k"
+    reached = "" if estimate.count == len(result.runs) else f" ({estimate.count} of {len(result.runs)})"
+    return f"{estimate.mean / 1000:,.0f}k{reached}"
+
+
+def _value(value: Any) -> str:
+    if value is None:
+        return ""
+    return f"{value:g}" if isinstance(value, float) else str(value)

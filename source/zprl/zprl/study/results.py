@@ -1,154 +1,168 @@
 # Copyright (c) 2026, The ZPRL Project Developers.
 # SPDX-License-Identifier: BSD-3-Clause
 
-"""What the runs of a study found out, by variant."""
+"""What the runs of a study found out, by variant, and statistics over their seeds."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from scipy import special
 
 from zprl.evaluation.plots import LearningHistory
 from zprl.study.grid import Variant
 from zprl.study.manifest import StudyManifest
-from zprl.study.statistics import Estimate, area_under_curve, mean_interval, steps_to_reach
 from zprl.utils.errors import ZprlError
 from zprl.utils.files import load_json
 
 LEVELS = (0.8, 0.9)
 """Success rates whose first evaluation the report names."""
 
-_WITHOUT_BASE = "scratch"
-"""The method that does not begin as the base policy."""
+_OF_LAST_EVALUATION = ("velocity", "acceleration", "jerk", "mean_steps")
 
-_SMOOTHNESS = ("velocity", "acceleration", "jerk")
+_RATE, _UNBOUNDED = (0.0, 1.0), (-math.inf, math.inf)
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A mean over seeds with its 95% interval, which is None with fewer than two seeds."""
+
+    mean: float
+    low: float | None
+    high: float | None
+    count: int
+
+
+def mean_interval(values: Sequence[float], bounds: tuple[float, float] = _UNBOUNDED) -> Estimate:
+    """Return a mean with its 95% interval by Student's t, which suits the few seeds of a study.
+
+    Args:
+        values: One value per seed, at least one.
+        bounds: Range that the quantity cannot leave, such as (0, 1) of a rate; the interval is cut there.
+
+    Raises:
+        ValueError: If there is no value.
+    """
+    data = np.asarray(values, dtype=np.float64)
+    if len(data) == 0:
+        raise ValueError("a mean needs at least one value")
+    mean = float(data.mean())
+    if len(data) == 1:
+        return Estimate(mean, None, None, 1)
+    quantile = float(special.stdtrit(len(data) - 1, 0.975))  # of Student's t
+    half = quantile * float(data.std(ddof=1)) / math.sqrt(len(data))
+    return Estimate(mean, max(bounds[0], mean - half), min(bounds[1], mean + half), len(data))
+
+
+def steps_to_reach(steps: Sequence[int], rates: Sequence[float], level: float) -> int | None:
+    """Return the environment steps of the first evaluation at or above a level, or None; nothing is interpolated."""
+    return next((step for step, rate in zip(steps, rates, strict=True) if rate >= level), None)
+
+
+def area_under_curve(steps: Sequence[int], rates: Sequence[float], start: float) -> float:
+    """Return the mean success over the budget: the area under the curve by the trapezoidal rule, divided by its width.
+
+    Args:
+        steps: Environment steps of the evaluations, increasing, shape (N,) with N >= 1.
+        rates: Success rates, shape (N,).
+        start: Success rate before learning, at step 0.
+    """
+    x, y = np.array([0, *steps], dtype=np.float64), np.array([start, *rates], dtype=np.float64)
+    return float(np.trapezoid(y, x) / x[-1])
 
 
 @dataclass(frozen=True)
 class RunResult:
-    """What one run found out.
-
-    Attributes:
-        seed: The run's seed.
-        start: Success rate before learning: the base policy's, or 0 where there is none.
-        base: Summary of its base policy; see :func:`zprl.evaluation.statistics.policy_summary`.
-        final: Summary of its last evaluation.
-        rates: Success rate at each of the study's marks.
-        minutes: Minutes of reinforcement learning until each mark, evaluations left out [min].
-        steps_to: Environment steps to each of :data:`LEVELS`, None where it was not reached.
-        area: Mean success over the budget; see :func:`zprl.study.statistics.area_under_curve`.
-        time_split: Shares of the minutes, which sum to one.
-    """
+    """What one run found out."""
 
     seed: int
     start: float
+    """Success rate before learning: the base policy's, or 0 where there is none."""
     base: dict[str, Any]
+    """Summary of its base policy; see :func:`zprl.evaluation.statistics.policy_summary`."""
     final: dict[str, Any]
+    """Summary of its last evaluation."""
     rates: list[float]
+    """Success rate at each of the study's marks."""
     minutes: list[float]
+    """Minutes of reinforcement learning until each mark, evaluations left out [min]."""
     steps_to: list[int | None]
+    """Environment steps to each of :data:`LEVELS`, None where it was not reached."""
     area: float
+    """Mean success over the budget; see :func:`area_under_curve`."""
     time_split: dict[str, float]
+    """Shares of the minutes, which sum to one."""
 
 
 @dataclass(frozen=True)
 class VariantResult:
-    """What a variant's runs found out."""
+    """What a variant's runs found out; ``dataclasses.asdict`` makes it JSON.
+
+    Estimates are over the seeds that have a value, None where no seed has one.
+    """
 
     variant: Variant
+    base_success: Estimate | None
+    """Success rate of the base policy, which the seeds share."""
+    final_success: Estimate | None
+    """Success rate of the last evaluation."""
+    area_under_curve: Estimate | None
+    """Mean success over the budget."""
+    steps_to: dict[str, Estimate | None]
+    """Environment steps to each of :data:`LEVELS`, by the level."""
+    velocity: Estimate | None
+    """Of the last evaluation's successful episodes [m/s]."""
+    acceleration: Estimate | None
+    """Likewise [m/s^2]."""
+    jerk: Estimate | None
+    """Likewise [m/s^3]."""
+    mean_steps: Estimate | None
+    """Length of the last evaluation's successful episodes [control steps]."""
+    minutes: Estimate | None
+    """Minutes of reinforcement learning [min]."""
+    time_split: dict[str, float]
+    """Shares of the minutes, averaged over the seeds."""
     runs: list[RunResult]
-
-    def over_seeds(self, values: Sequence[float | None], bounds: tuple[float, float] | None = None) -> Estimate | None:
-        """Return the mean of the values that there are, with its interval, or None if there is none."""
-        present = [value for value in values if value is not None]
-        if not present:
-            return None
-        return mean_interval(present) if bounds is None else mean_interval(present, bounds)
-
-    @property
-    def base_success(self) -> Estimate | None:
-        """Success rate of the base policy, which the seeds share."""
-        return self.over_seeds([run.base["rate"] for run in self.runs], (0.0, 1.0))
-
-    @property
-    def start(self) -> float:
-        """Success rate before learning."""
-        return float(np.mean([run.start for run in self.runs]))
-
-    @property
-    def final_success(self) -> Estimate | None:
-        """Success rate of the last evaluation."""
-        return self.over_seeds([run.final["rate"] for run in self.runs], (0.0, 1.0))
-
-    @property
-    def area(self) -> Estimate | None:
-        """Mean success over the budget."""
-        return self.over_seeds([run.area for run in self.runs], (0.0, 1.0))
-
-    @property
-    def minutes(self) -> Estimate | None:
-        """Minutes of reinforcement learning [min]."""
-        return self.over_seeds([run.minutes[-1] for run in self.runs])
-
-    def final_mean(self, name: str) -> Estimate | None:
-        """Return the mean of an entry of the last evaluations, such as ``jerk``."""
-        return self.over_seeds([run.final[name] for run in self.runs])
-
-    def steps_to(self, index: int) -> Estimate | None:
-        """Return the environment steps to a level, over the seeds that reached it.
-
-        Args:
-            index: Place in :data:`LEVELS`.
-        """
-        return self.over_seeds([run.steps_to[index] for run in self.runs], (0.0, math.inf))
-
-    def time_split(self) -> dict[str, float]:
-        """Return the shares of the minutes, averaged over the seeds."""
-        names = self.runs[0].time_split if self.runs else {}
-        return {name: float(np.mean([run.time_split[name] for run in self.runs])) for name in names}
 
     def curve(self) -> list[Estimate]:
         """Return the success rate at each mark."""
-        columns = zip(*(run.rates for run in self.runs), strict=True)
-        return [mean_interval(column, (0.0, 1.0)) for column in columns]
+        return [mean_interval(column, _RATE) for column in zip(*(run.rates for run in self.runs), strict=True)]
 
     def curve_minutes(self) -> list[float]:
         """Return the minutes until each mark, averaged over the seeds [min]."""
         return [float(np.mean(column)) for column in zip(*(run.minutes for run in self.runs), strict=True)]
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return everything as plain values for JSON."""
 
-        def plain(estimate: Estimate | None) -> dict[str, Any] | None:
-            return None if estimate is None else asdict(estimate)
+def _combined(variant: Variant, runs: list[RunResult]) -> VariantResult:
+    shares = runs[0].time_split if runs else {}
+    return VariantResult(
+        variant=variant,
+        base_success=_over_seeds([run.base["rate"] for run in runs], _RATE),
+        final_success=_over_seeds([run.final["rate"] for run in runs], _RATE),
+        area_under_curve=_over_seeds([run.area for run in runs], _RATE),
+        steps_to={
+            f"{level:g}": _over_seeds([run.steps_to[index] for run in runs], (0.0, math.inf))
+            for index, level in enumerate(LEVELS)
+        },
+        **{name: _over_seeds([run.final[name] for run in runs]) for name in _OF_LAST_EVALUATION},
+        minutes=_over_seeds([run.minutes[-1] for run in runs]),
+        time_split={name: float(np.mean([run.time_split[name] for run in runs])) for name in shares},
+        runs=runs,
+    )
 
-        return {
-            "variant": asdict(self.variant),
-            "base_success": plain(self.base_success),
-            "final_success": plain(self.final_success),
-            "area_under_curve": plain(self.area),
-            "steps_to": {f"{level:g}": plain(self.steps_to(index)) for index, level in enumerate(LEVELS)},
-            **{name: plain(self.final_mean(name)) for name in (*_SMOOTHNESS, "mean_steps")},
-            "minutes": plain(self.minutes),
-            "time_split": self.time_split(),
-            "runs": [asdict(run) for run in self.runs],
-        }
+
+def _over_seeds(values: Sequence[float | None], bounds: tuple[float, float] = _UNBOUNDED) -> Estimate | None:
+    present = [value for value in values if value is not None]
+    return mean_interval(present, bounds) if present else None
 
 
 def load_results(manifest: StudyManifest, folder: Path) -> tuple[list[VariantResult], list[str]]:
-    """Read the results of a study's finished runs.
-
-    Args:
-        manifest: The study.
-        folder: The study's folder.
-
-    Returns:
-        The results by variant, in the study's order, and the names of the runs that have none.
+    """Return the results of a study's runs by variant, in the study's order, and the names of runs that have none.
 
     Raises:
         ZprlError: If a result is of another budget.
@@ -162,18 +176,14 @@ def load_results(manifest: StudyManifest, folder: Path) -> tuple[list[VariantRes
             found[run.variant.name].append(read_run(path, manifest.marks))
         else:
             missing.append(run.name)
-    return [VariantResult(variant, found[variant.name]) for variant in variants], missing
+    return [_combined(variant, found[variant.name]) for variant in variants], missing
 
 
 def read_run(path: Path, marks: Sequence[int]) -> RunResult:
-    """Read a run's result.
-
-    Args:
-        path: Its result.json.
-        marks: Environment steps at which it must have been evaluated.
+    """Read a run's result.json.
 
     Raises:
-        ZprlError: If it was evaluated at other steps.
+        ZprlError: If it was evaluated at other steps than the marks.
     """
     result = load_json(path, "result of a run")
     history = LearningHistory(**result["history"])
@@ -187,7 +197,7 @@ def read_run(path: Path, marks: Sequence[int]) -> RunResult:
     minutes = history.evaluation_minutes
     if len(minutes) < len(marks):  # begun before they were recorded: between the iterations
         minutes = np.interp(marks, [0, *history.steps], [0.0, *history.minutes]).tolist()
-    start = 0.0 if result["method"] == _WITHOUT_BASE else result["base"]["rate"]
+    start = 0.0 if result["method"] == "scratch" else result["base"]["rate"]  # which does not begin as the base policy
     return RunResult(
         seed=result["seed"],
         start=start,

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -20,8 +21,8 @@ from zprl.policies.base import BasePolicy
 from zprl.policies.flow.base_policy import FlowBasePolicy
 from zprl.rl.actor import make_actor
 from zprl.rl.checkpoint import SteeringCheckpoint, checkpoints, load_checkpoint
+from zprl.runs.find import LoadedPolicies, load_policies
 from zprl.runs.session import TaskSession
-from zprl.runs.steered import LoadedPolicies, load_policies
 from zprl.spec import Observations
 from zprl.steering import ChunkPolicy
 from zprl.study.latent_analysis import Demonstrated, analyse
@@ -30,43 +31,36 @@ from zprl.utils.errors import ZprlError
 from zprl.utils.files import atomic_json_dump, load_json
 from zprl.utils.progress import Progress
 
-METHOD = "zprl"
-"""The method whose residual is on the latent."""
-
 _FILE = "latent_analysis.json"
 
 
 def analyse_runs(manifest: StudyManifest, folder: Path) -> None:
-    """Analyse the finished runs of ZPRL that have not been analysed yet, and leave the results in their folders.
-
-    Args:
-        manifest: The study.
-        folder: The study's folder.
-    """
+    """Analyse a study's finished runs of ZPRL that were not analysed yet, and leave the results in their folders."""
     records = {record.variant.name: record for record in manifest.variants}
     due = [
         (records[run.variant.name], folder / run.name)
         for run in manifest.runs
-        if run.variant.method == METHOD
+        if run.variant.method == "zprl"  # whose residual is on the latent
         and (folder / run.name / "result.json").is_file()
         and not (folder / run.name / _FILE).is_file()
     ]
     if not due:
         return
-    launcher = TaskSession(manifest.task, manifest.device, manifest.pinned["overrides"], manifest.num_envs)
+    pinned = manifest.pinned
+    session_of = functools.partial(TaskSession, manifest.task, pinned["device"], num_envs=pinned["number of worlds"])
+    launcher = session_of(pinned["overrides"])
     with launcher.launched(), launcher.environment() as env, Progress(len(due), "analysing latents", "run") as progress:
         demonstrated: dict[str, Demonstrated] = {}
         for record, run_dir in due:
             checkpoint = load_checkpoint(checkpoints(run_dir)[-1])
-            overrides = (*manifest.pinned["overrides"], *record.variant.overrides)
-            session = TaskSession(manifest.task, manifest.device, overrides, manifest.num_envs, checkpoint=checkpoint)
-            policies = load_policies(session, env.spec, checkpoint, None)
+            session = session_of((*pinned["overrides"], *record.variant.overrides), checkpoint=checkpoint)
+            policies = load_policies(session, env.spec, checkpoint)
             if record.variant.name not in demonstrated:
                 demonstrated[record.variant.name] = _demonstrated(record, policies)
             evaluation = session.agent_cfg.evaluation
-            visited = visited_observations(env, policies, min(env.num_envs, evaluation.episodes), evaluation.seed)
+            visited = _visited_states(env, policies, min(env.num_envs, evaluation.episodes), evaluation.seed)
             scale = checkpoint.steering().residual_scale  # type: ignore[attr-defined]
-            result = analyse(demonstrated[record.variant.name], learned_residual(checkpoint), scale, visited.cpu())
+            result = analyse(demonstrated[record.variant.name], _learned_residual(checkpoint), scale, visited.cpu())
             atomic_json_dump(result, run_dir / _FILE)
             progress.advance()
 
@@ -81,22 +75,11 @@ def load_analyses(manifest: StudyManifest, folder: Path) -> dict[str, list[dict[
     return analyses
 
 
-def visited_observations(env: TaskEnv, policies: LoadedPolicies, episodes: int, seed: int) -> Tensor:
-    """Return the states at which the steered policy plans in an evaluation's first episodes.
-
-    Args:
-        env: The environment.
-        policies: The policies.
-        episodes: Number of episodes, at most one per world.
-        seed: Seed of the evaluation.
-
-    Returns:
-        What the base policy takes of the observations, shape (N, obs_dim).
-    """
-    assert policies.steered is not None
-    watching = _Watching(policies.steered)
+def _visited_states(env: TaskEnv, policies: LoadedPolicies, episodes: int, seed: int) -> Tensor:
+    """Return the states (N, obs_dim) at which the steered policy plans in an evaluation's first episodes."""
+    watching = _Watching(policies.planners["steered"])
     evaluator = Evaluator(env, watching.execute_steps)
-    results = evaluator.run(watching, episodes, seed, policies.noise_shape)
+    results = evaluator.run(watching, episodes, seed, policies.base_policy.noise_shape)
     seen = torch.stack([_state(policies.base_policy, obs) for obs in watching.seen])
     return while_running(seen[:, :episodes], torch.tensor(results.steps), watching.execute_steps)
 
@@ -123,21 +106,18 @@ def _state(base: BasePolicy, obs: Observations) -> Tensor:
 
 
 def while_running(observations: Tensor, steps: Tensor, execute_steps: int) -> Tensor:
-    """Pick the observations of episodes that were not over yet.
+    """Pick the observations, shape (N, obs_dim), of episodes that were not over yet.
 
     Args:
         observations: What was observed at each planning, shape (P, E, obs_dim).
         steps: Environment steps of each episode, shape (E,).
         execute_steps: Environment steps between two plannings.
-
-    Returns:
-        Shape (N, obs_dim).
     """
     begins = execute_steps * torch.arange(len(observations))
     return observations[(begins[:, None] < steps).to(observations.device)]
 
 
-def learned_residual(checkpoint: SteeringCheckpoint) -> Callable[[Tensor], Tensor]:
+def _learned_residual(checkpoint: SteeringCheckpoint) -> Callable[[Tensor], Tensor]:
     """Return what maps states (N, obs_dim) to a checkpoint's outputs u in [-1, 1], deterministic, on the CPU."""
     steering, actor = checkpoint.steering(), make_actor(checkpoint).eval()
     groups = checkpoint.settings["agent"]["obs_groups"]["actor"]

@@ -8,48 +8,45 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import fcntl
+import functools
 import os
 import signal
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from zprl.utils.errors import ZprlError
 from zprl.utils.progress import Progress
 
-_PR_SET_PDEATHSIG = 1
+_PRCTL, _PR_SET_PDEATHSIG = ctypes.CDLL(None).prctl, 1
 """From linux/prctl.h."""
 
 ZPRL = (sys.executable, "-P", "-m", "zprl")
 """Beginning of the command line of this project's processes; -P, so that no file of the working folder is imported."""
 
-ONE_THREAD = {name: "1" for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")}
-"""Environment of a process that shall use one core."""
+_ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
 
 
 @dataclass(frozen=True)
 class Job:
-    """A process to run.
-
-    Attributes:
-        name: Name for the user.
-        prepare: Called right before the process starts; returns its command line.
-        log: File that the process's output is appended to.
-        units: Number of units that the job consists of.
-        done: Returns the number of units that are done.
-        finish: Called after the process ended well.
-    """
+    """A process to run."""
 
     name: str
+    """Name for the user."""
     prepare: Callable[[], Sequence[str]]
+    """Called right before the process starts; returns its command line."""
     log: Path
+    """File that the process's output is appended to."""
     units: int = 1
+    """Number of units that the job consists of."""
     done: Callable[[], int] = lambda: 0
+    """Returns the number of units that are done."""
     finish: Callable[[], None] = lambda: None
+    """Called after the process ended well."""
 
 
 @contextlib.contextmanager
@@ -92,11 +89,10 @@ def run_jobs(
     num_parallel: int,
     description: str,
     lock: int | None = None,
-    environment: Mapping[str, str] = ONE_THREAD,
     unit: str = "checkpoint",
     poll_interval: float = 0.5,
 ) -> dict[str, str]:
-    """Run jobs in their order, several at once; one that fails does not stop the others.
+    """Run jobs in their order, several at once, on one thread each; one that fails does not stop the others.
 
     Ctrl-C and SIGTERM stop the processes and are passed on as KeyboardInterrupt. If this process is killed, the kernel
     kills them.
@@ -106,7 +102,6 @@ def run_jobs(
         num_parallel: Number of processes at once.
         description: What they do, for the line of progress.
         lock: What :func:`exclusive` yielded.
-        environment: Environment variables of the processes beside this one's.
         unit: What the jobs' units are called.
         poll_interval: Time between two looks at the processes [s].
 
@@ -125,7 +120,7 @@ def run_jobs(
             while waiting or running:
                 while waiting and len(running) < num_parallel:
                     job = waiting.pop(0)
-                    running[job] = _start(job, lock, environment)
+                    running[job] = _start(job, lock)
                 time.sleep(poll_interval)
                 for job, status in [(job, process.poll()) for job, process in running.items()]:
                     if status is None:
@@ -154,7 +149,7 @@ def last_line(log: Path) -> str:
     return next((line.strip() for line in reversed(lines) if line.strip()), "")
 
 
-def _start(job: Job, lock: int | None, environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
+def _start(job: Job, lock: int | None) -> subprocess.Popen[bytes]:
     command = job.prepare()
     job.log.parent.mkdir(parents=True, exist_ok=True)
     with job.log.open("ab") as log:
@@ -163,29 +158,24 @@ def _start(job: Job, lock: int | None, environment: Mapping[str, str]) -> subpro
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,
-            env={**os.environ, **environment},
+            env={**os.environ, **_ONE_THREAD},
             pass_fds=() if lock is None else (lock,),
             start_new_session=True,  # Ctrl-C reaches the study alone, which then stops them
-            preexec_fn=_die_with(os.getpid()),
+            preexec_fn=functools.partial(_die_with, os.getpid()),
         )
 
 
-def _die_with(parent: int) -> Callable[[], None]:
-    """Return what a child does first: ask the kernel to be killed when its parent is gone."""
-    prctl = ctypes.CDLL(None).prctl
-
-    def ask() -> None:
-        prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-        if os.getppid() != parent:  # it was gone before the question
-            os._exit(1)
-
-    return ask
+def _die_with(parent: int) -> None:
+    """Ask the kernel, as a child's first act, to be killed when its parent is gone."""
+    _PRCTL(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:  # it was gone before the question
+        os._exit(1)
 
 
-def _stop(processes: Sequence[subprocess.Popen[bytes]], patience: float = 10.0) -> None:
+def _stop(processes: Sequence[subprocess.Popen[bytes]]) -> None:
     for process in processes:
         process.terminate()
-    deadline = time.monotonic() + patience
+    deadline = time.monotonic() + 10.0
     for process in processes:
         try:
             process.wait(max(0.0, deadline - time.monotonic()))
@@ -200,10 +190,7 @@ def _sigterm_as_interrupt() -> Iterator[None]:
         yield
         return
 
-    def interrupt(number: int, frame: object) -> None:
-        raise KeyboardInterrupt
-
-    saved = signal.signal(signal.SIGTERM, interrupt)
+    saved = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         yield
     finally:

@@ -7,19 +7,17 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Sequence
 from pathlib import Path
 
 from zprl.policies import load_policy
 from zprl.profiling.machine import describe_machine
 from zprl.rl.checkpoint import checkpoints, iteration_of
 from zprl.runs import paths
-from zprl.study.bases import shared_base_policies
-from zprl.study.budget import Budget
+from zprl.runs.base_policy import dataset_path
 from zprl.study.grid import ABLATIONS, Run, Variant, ablation_variants, expand, method_variants
 from zprl.study.manifest import StudyManifest, VariantRecord, load_manifest
 from zprl.study.options import StudyOptions
-from zprl.study.planning import PlannedVariant, plan_variants
+from zprl.study.planning import Budget, PlannedVariant, plan_variants
 from zprl.study.report import write_report
 from zprl.study.run_analysis import analyse_runs
 from zprl.study.scheduler import ZPRL, Job, exclusive, run_jobs
@@ -28,40 +26,25 @@ from zprl.utils.files import checksum, load_json
 from zprl.utils.provenance import command_line, git_commit
 
 
-def study_dir(task: str, name: str) -> Path:
-    """Return the folder of a study's runs."""
-    return paths.LOGS / "studies" / task / name
-
-
 def run_study(options: StudyOptions, overrides: list[str]) -> int:
-    """Run a study, or what is left of it, and write its report.
+    """Run a study, or what is left of it, and write its report; return the number of runs that failed.
 
-    Args:
-        options: What the study consists of.
-        overrides: Hydra overrides of all runs.
-
-    Returns:
-        Number of runs that failed.
+    The Hydra overrides are those of all runs.
 
     Raises:
         ZprlError: If the options make no sense, or the study's folder holds runs that these cannot be compared with.
     """
     name = options.name or options.ablation or "methods"
-    folder = study_dir(options.task, name)
+    folder = paths.LOGS / "studies" / options.task / name
     output = options.output or Path("docs/results") / name
     if options.report_only:
         write_report(load_manifest(folder), folder, output)
         return 0
     variants = _variants(options)
     expand(variants, options.seeds)  # refuses wrong seeds before anything is made
-    planned, budget = plan_variants(
-        variants, options.task, options.device, overrides, options.num_envs, options.budget, options.evaluations
-    )
+    planned, budget = plan_variants(variants, options, overrides)
     with exclusive(folder) as lock:
-        if options.base is None:
-            bases = shared_base_policies(planned, options.dataset_file, folder, options.jobs, lock)
-        else:
-            bases = dict.fromkeys((variant.name for variant in variants), options.base)
+        bases = _base_policies(planned, options, folder, lock)
         manifest = _manifest(options, name, overrides, planned, budget, bases)
         if (folder / "study.json").is_file():
             manifest.join(load_manifest(folder), folder)
@@ -73,7 +56,7 @@ def run_study(options: StudyOptions, overrides: list[str]) -> int:
         jobs = [
             _training(run, plans[run.variant.name], bases[run.variant.name], options, folder)
             for run in manifest.runs
-            if not is_done(folder / run.name, budget.env_steps)
+            if not _is_done(folder / run.name, budget.env_steps)
         ]
         failures = run_jobs(jobs, options.jobs, "study", lock)
         analyse_runs(manifest, folder)
@@ -81,13 +64,8 @@ def run_study(options: StudyOptions, overrides: list[str]) -> int:
     return len(failures)
 
 
-def is_done(run_dir: Path, env_steps: int) -> bool:
-    """Return whether a run has its result and has used its budget.
-
-    Args:
-        run_dir: Folder of the run.
-        env_steps: The budget in environment steps.
-    """
+def _is_done(run_dir: Path, env_steps: int) -> bool:
+    """Return whether a run has its result and has used its budget."""
     path = run_dir / "result.json"
     return path.is_file() and load_json(path, "result of a run")["environment_steps"] >= env_steps
 
@@ -112,20 +90,16 @@ def _variants(options: StudyOptions) -> list[Variant]:
 def _manifest(
     options: StudyOptions,
     name: str,
-    overrides: Sequence[str],
-    planned: Sequence[PlannedVariant],
+    overrides: list[str],
+    planned: list[PlannedVariant],
     budget: Budget,
     bases: dict[str, Path],
 ) -> StudyManifest:
     records = []
     for plan in planned:
         base = bases[plan.variant.name]
-        dataset = str(load_policy(base)[1]["dataset"])
-        records.append(
-            VariantRecord(
-                plan.variant, str(base), checksum(base), dataset, plan.schedule.max_iterations, plan.settings()
-            )
-        )
+        dataset, iterations = str(load_policy(base)[1]["dataset"]), plan.schedule.max_iterations
+        records.append(VariantRecord(plan.variant, str(base), checksum(base), dataset, iterations, plan.settings()))
     session, commit = planned[0].session, git_commit()
     return StudyManifest(
         name=name,
@@ -135,7 +109,7 @@ def _manifest(
             "physics": session.physics,
             "number of worlds": session.env_cfg.scene.num_envs,
             "ablation": options.ablation,
-            "overrides": list(overrides),
+            "overrides": overrides,
             "budget": budget.env_steps,
             "evaluated at": budget.marks,
         },
@@ -146,6 +120,49 @@ def _manifest(
         jobs=options.jobs,
         machine=describe_machine(options.device, threads=1),
     )
+
+
+def _base_policies(planned: list[PlannedVariant], options: StudyOptions, folder: Path, lock: int) -> dict[str, Path]:
+    """Return the base policies by the variants' names, training what is missing; equal settings share one."""
+    if options.base is not None:
+        return dict.fromkeys((plan.variant.name for plan in planned), options.base)
+
+    def locate(plan: PlannedVariant) -> tuple[Path, Path | None]:
+        """Return the demonstrations and, if both files are there, the base policy of a variant's settings."""
+        dataset = options.dataset_file or dataset_path(plan.session)
+        if dataset.is_file():
+            path = paths.base_policy_path(plan.session.task, plan.session.agent_cfg, dataset)
+            return dataset, path if path.is_file() else None
+        return dataset, None
+
+    by_settings = {plan.base_overrides: plan for plan in reversed(planned)}
+    collecting, learning, datasets = list[Job](), list[Job](), set[Path]()
+    for plan in reversed(by_settings.values()):
+        dataset, path = locate(plan)
+        if path is not None:
+            continue
+        # Of those that learn from the same demonstrations the first one collects them.
+        jobs = learning if dataset in datasets else collecting
+        datasets.add(dataset)
+        jobs.append(_pretraining(plan, options.dataset_file, folder))
+    for jobs in (collecting, learning):
+        failures = run_jobs(jobs, options.jobs, "training base policies", lock, unit="job") if jobs else {}
+        for name, line in failures.items():
+            raise ZprlError(f"the {name} could not be trained ({line}); see the log in {folder}.")
+    bases = {}
+    for plan in planned:
+        _, path = locate(plan)
+        assert path is not None, "pre-training ended well, but its base policy is not where its settings say"
+        bases[plan.variant.name] = path
+    return bases
+
+
+def _pretraining(plan: PlannedVariant, dataset_file: Path | None, folder: Path) -> Job:
+    command = [*ZPRL, "pretrain", "--task", plan.session.task]
+    command += ["--device", plan.session.device, *plan.base_overrides]
+    if dataset_file is not None:
+        command += ["--dataset_file", str(dataset_file)]
+    return Job(f"base policy of {plan.variant.name}", lambda: command, folder / f"base_{plan.variant.name}.log")
 
 
 def _training(run: Run, plan: PlannedVariant, base: Path, options: StudyOptions, folder: Path) -> Job:

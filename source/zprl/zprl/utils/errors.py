@@ -37,7 +37,7 @@ def run_cli(main: Callable[[], object], *, after_interrupt: str = "run the same 
     try:
         main()
     except ZprlError as error:
-        _fail(str(error))
+        _exit(f"error: {error}", 2)
     except KeyboardInterrupt:
         _exit(f"\ninterrupted: the last saved checkpoint is safe and complete; {after_interrupt}.", 130)
     except BrokenPipeError:
@@ -47,25 +47,23 @@ def run_cli(main: Callable[[], object], *, after_interrupt: str = "run the same 
         sentence = describe_full_disk(error)
         if sentence is None:
             raise
-        _fail(sentence)
+        _exit(f"error: {sentence}", 2)
+
+
+_FULL_DISK = {
+    errno.ENOSPC: ("no space left on device", "free some space"),
+    errno.EDQUOT: ("disk quota exceeded", "free some space"),
+    errno.EFBIG: ("file size limit reached", "raise it with `ulimit -f`"),
+}
 
 
 def describe_full_disk(error: OSError) -> str | None:
     """Return the sentence for a file that could not be written for lack of space, or None for any other error."""
-    if error.errno == errno.ENOSPC:
-        problem, remedy = "no space left on device", "free some space"
-    elif error.errno == errno.EDQUOT:
-        problem, remedy = "disk quota exceeded", "free some space"
-    elif error.errno == errno.EFBIG:
-        problem, remedy = "file size limit reached", "raise it with `ulimit -f`"
-    else:
+    if error.errno not in _FULL_DISK:
         return None
+    problem, remedy = _FULL_DISK[error.errno]
     place = os.fsdecode(error.filename) if isinstance(error.filename, str | bytes) else f"a file below {os.getcwd()}"
     return f"{problem} while writing {place}; {remedy} and run the command again."
-
-
-def _fail(sentence: str) -> None:
-    _exit(f"error: {sentence}", 2)
 
 
 def _exit(line: str, status: int) -> None:
@@ -75,10 +73,14 @@ def _exit(line: str, status: int) -> None:
     sys.exit(status)
 
 
+def first_line(error: BaseException) -> str:
+    """Return the first line of an error's message that is not blank, or else the name of its type."""
+    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+
+
 def one_sentence(error: Exception) -> str:
     """Return the first sentence of a library's message, without its full stop."""
-    lines = str(error).strip().splitlines()
-    return lines[0].split(". ")[0].rstrip(".:; ") if lines else type(error).__name__
+    return first_line(error).split(". ")[0].rstrip(".:; ")
 
 
 def did_you_mean(name: str, known: Sequence[str], otherwise: str = "") -> str:

@@ -90,14 +90,11 @@ def load_json(path: StrPath, what: str = "file") -> Any:
     Raises:
         ZprlError: If the file is missing, a folder, unreadable or not JSON.
     """
-    path = existing_file(path, what)
     try:
-        return json.loads(path.read_bytes())
-    except OSError as error:
-        raise ZprlError(f"cannot read the {what} {path}: {error.strerror or error}.") from error
+        return json.loads(read_file(path, what))
     except (ValueError, RecursionError) as error:  # covers JSONDecodeError and UnicodeDecodeError
         raise ZprlError(
-            f"the {what} {path} is not valid JSON ({error}); remove it or point to another file."
+            f"the {what} {Path(path)} is not valid JSON ({error}); remove it or point to another file."
         ) from error
 
 
@@ -141,6 +138,19 @@ def existing_file(path: StrPath, what: str) -> Path:
     if not path.exists():
         raise ZprlError(f"the {what} {path} does not exist; check the path.")
     return path
+
+
+def read_file(path: StrPath, what: str) -> bytes:
+    """Return the content of a file; the arguments and the errors are those of :func:`existing_file`.
+
+    Raises:
+        ZprlError: If it does not exist, is a folder, or cannot be read.
+    """
+    path = existing_file(path, what)
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise ZprlError(f"cannot read the {what} {path}: {error.strerror or error}.") from error
 
 
 def _file_mode(path: Path) -> int:

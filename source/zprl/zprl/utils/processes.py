@@ -152,28 +152,22 @@ def first_then_others[T](make: Callable[[], T]) -> T:
     """
     if count() == 1:
         return make()
-    if not is_first():
-        _wait_for_first()
-        return make()
     import torch
 
+    made = [True]
+    if not is_first():
+        torch.distributed.broadcast_object_list(made, src=0)
+        if not made[0]:
+            raise SystemExit(1)
+        return make()
     try:
         value = make()
     except BaseException:
         with contextlib.suppress(RuntimeError):  # the others may have ended as well
             torch.distributed.broadcast_object_list([False], src=0)
         raise
-    torch.distributed.broadcast_object_list([True], src=0)
-    return value
-
-
-def _wait_for_first() -> None:
-    import torch
-
-    made = [False]
     torch.distributed.broadcast_object_list(made, src=0)
-    if not made[0]:
-        raise SystemExit(1)
+    return value
 
 
 @contextlib.contextmanager
@@ -187,11 +181,7 @@ def only_first_process_prints() -> Iterator[None]:
         yield
         return
     try:
-        with (
-            open(os.devnull, "w") as nowhere,
-            contextlib.redirect_stdout(nowhere),
-            contextlib.redirect_stderr(nowhere),
-        ):
+        with open(os.devnull, "w") as null, contextlib.redirect_stdout(null), contextlib.redirect_stderr(null):
             yield
     except LostProcessError:
         raise

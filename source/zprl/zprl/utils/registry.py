@@ -49,6 +49,7 @@ _KEYS = {
     "velocity_field_class": "velocity field",
     "class_type": "steering",
     "data_augmentation_func": "function",
+    "logger": "log writer",
 }
 """Settings that name code, and as what. What ``class_name`` is depends on the group of settings that it stands in."""
 
@@ -145,18 +146,12 @@ def trust(settings: Any, group: str = "agent") -> None:
 
 def trust_overrides(overrides: Sequence[str]) -> None:
     """Register what overrides on the command line name, such as ``agent.policy.embedding_class=my.module:Class``."""
-    trust(_as_settings(overrides))
-
-
-def _as_settings(overrides: Sequence[str]) -> list[dict[str, Any]]:
-    settings = []
     for text in overrides:
         key, _, value = str(text).partition("=")
-        nested: Any = value
+        settings: Any = value
         for part in reversed(key.removeprefix("agent.").split(".")):
-            nested = {part: nested}
-        settings.append(nested)
-    return settings
+            settings = {part: settings}
+        trust(settings)
 
 
 def _names(settings: Any, group: str) -> Iterator[tuple[str, str]]:
@@ -171,7 +166,5 @@ def _names(settings: Any, group: str) -> Iterator[tuple[str, str]]:
             yield _CLASS_NAMES.get(group, f"class of {group}"), str(value)
         elif isinstance(value, str) and key in _KEYS:
             yield _KEYS[key], str(value)
-        elif isinstance(value, str) and key == "logger":
-            yield "log writer", str(value)
         else:
             yield from _names(value, str(key))

@@ -24,8 +24,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load
 from torch import Tensor
 
-from zprl.utils.errors import ZprlError
-from zprl.utils.files import atomic_write, existing_file
+from zprl.utils.errors import ZprlError, first_line
+from zprl.utils.files import atomic_write, read_file
 
 if TYPE_CHECKING:
     from _typeshed import StrPath
@@ -121,11 +121,8 @@ def load_tensors(path: StrPath, kind: str, what: str, version: int = 1) -> Any:
         OtherKindError: If it is a sound file of another kind.
         ZprlError: If it is missing, a folder, unreadable, truncated, damaged, of another version, or no such file.
     """
-    path = existing_file(path, what)
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise ZprlError(f"cannot read the {what} {path}: {error.strerror or error}.") from error
+    path = Path(path)
+    data = read_file(path, what)
     _check_beginning(data, path, what)
     if _digest(data) != data[_DIGEST_START:_DIGEST_END]:
         problem = "truncated" if len(data) < _expected_size(data) else "damaged: its checksum does not match"
@@ -135,20 +132,18 @@ def load_tensors(path: StrPath, kind: str, what: str, version: int = 1) -> Any:
         document = json.loads(json.loads(_header(data))["__metadata__"][_KEY])
         theirs, its_version, tree = document["kind"], document["version"], document["content"]
         if theirs != kind:
+            words = str(theirs).removeprefix("zprl-").replace("-", " ")
             raise OtherKindError(
-                f"{path} is not a ZPRL {what}: it is a file of the kind {_words(theirs)}; point to another file.",
-                str(theirs),
+                f"{path} is not a ZPRL {what}: it is a file of the kind {words}; point to another file.", str(theirs)
             )
         if its_version != version:
             raise ZprlError(
                 f"the {what} {path} has format version {its_version}, and this ZPRL reads version {version}; make it "
                 "again or install a matching version."
             )
-        tensors = load(data)
-        return _decode(tree, tensors)
+        return _decode(tree, load(data))
     except (KeyError, TypeError, ValueError, IndexError, AssertionError, RecursionError, SafetensorError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise ZprlError(f"the {what} {path} is not well-formed ({reason}); use another one.") from error
+        raise ZprlError(f"the {what} {path} is not well-formed ({first_line(error)}); use another one.") from error
 
 
 def _check_beginning(data: bytes, path: Path, what: str) -> None:
@@ -190,10 +185,6 @@ def _expected_size(data: bytes) -> int:
         return 0
 
 
-def _words(kind: Any) -> str:
-    return str(kind).removeprefix("zprl-").replace("-", " ")
-
-
 # -- the tree as JSON: "$tensor", "$float" and "$items" mark what JSON itself does not have
 
 
@@ -202,7 +193,8 @@ def _encode(value: Any, tensors: dict[str, Tensor], where: str = "content") -> A
         if value.dtype not in _DTYPES or value.layout != torch.strided:
             raise TypeError(f"{where} is a tensor of {value.dtype}, {value.layout}, which a file cannot hold.")
         name = str(len(tensors))
-        tensors[name] = _plain(value)
+        # On the CPU, with the elements side by side.
+        tensors[name] = value.detach().cpu().resolve_conj().resolve_neg().contiguous()
         return {"$tensor": name}
     if value is None or isinstance(value, bool):
         return value
@@ -223,11 +215,6 @@ def _encode(value: Any, tensors: dict[str, Tensor], where: str = "content") -> A
             return {str(key): item for key, item in items}
         return {"$items": [[key, item] for key, item in items]}
     raise TypeError(f"{where} is of type {type(value).__name__}, which a file of tensors and settings cannot hold.")
-
-
-def _plain(tensor: Tensor) -> Tensor:
-    """Return a tensor on the CPU whose elements lie side by side."""
-    return tensor.detach().cpu().resolve_conj().resolve_neg().contiguous()
 
 
 def _decode(value: Any, tensors: dict[str, Tensor]) -> Any:

@@ -6,18 +6,52 @@
 from __future__ import annotations
 
 import importlib.util
+from pathlib import Path
+from typing import TYPE_CHECKING
 
+import numpy as np
+import torch
+from torch import Tensor
+
+from zprl.deploy.contract import Contract
+from zprl.deploy.controller import native_core
 from zprl.deploy.formats.base import Format as Format
 from zprl.deploy.formats.base import Model as Model
-from zprl.deploy.formats.native import Native
+from zprl.deploy.formats.base import Models, unloadable
 from zprl.deploy.formats.onnx_model import METADATA_KEY as METADATA_KEY
-from zprl.deploy.formats.onnx_model import Onnx
-from zprl.deploy.formats.torch_export import TorchExport
-from zprl.deploy.formats.torchscript import Portable, TorchScript
-from zprl.deploy.formats.torchscript import write_torchscript as write_torchscript
+from zprl.deploy.formats.onnx_model import ONNX
+from zprl.deploy.formats.torch_files import PORTABLE, TORCH_EXPORT, TORCHSCRIPT
+from zprl.deploy.formats.torch_files import write_torchscript as write_torchscript
 from zprl.utils.errors import ZprlError
 
-FORMATS: dict[str, Format] = {form.kind: form for form in (TorchScript(), Portable(), Onnx(), TorchExport(), Native())}
+if TYPE_CHECKING:
+    from zprl.deploy.source import Source
+
+
+def _write_native(source: Source, precision: str, contract: Contract) -> bytes:
+    return source.blob(precision).numpy().tobytes()
+
+
+def _load_native(path: Path, contract: Contract) -> Models:
+    try:
+        policy = native_core().Policy(path.read_bytes())
+    except ValueError as error:
+        raise unloadable(path, error) from error
+    values = contract.control.initial_noise.values
+    start = None if values is None else np.asarray(values, dtype=np.float32)
+
+    def run(*inputs: Tensor) -> Tensor:
+        obs = inputs[0] if len(inputs) == 1 else torch.cat(inputs, dim=-1)
+        noise = None if start is None else np.repeat(start[None], obs.shape[0], axis=0)
+        return torch.from_numpy(policy.act(obs.numpy(), noise=noise))
+
+    return run, None
+
+
+NATIVE = Format("native", "policy.zprl", "zprl_runtime or zprl._core", _write_native, _load_native, native=True)
+"""The blob of this project's own core, actor included."""
+
+FORMATS: dict[str, Format] = {form.kind: form for form in (TORCHSCRIPT, PORTABLE, ONNX, TORCH_EXPORT, NATIVE)}
 """Formats by kind."""
 
 CHOICES = ("torchscript", "onnx", "torch_export")

@@ -9,12 +9,11 @@ import contextlib
 import inspect
 import json
 import logging
-from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import torch
 from torch import Tensor, nn
 
 from zprl.utils.errors import ZprlError
@@ -31,84 +30,52 @@ Models = tuple[Model, Model | None]
 """The steered policy, and the base policy if the format holds it."""
 
 
-class Format(ABC):
-    """A format: how it is written, and what loads it."""
+@dataclass
+class Format:
+    """A format: how it is written, and what loads it.
+
+    Attributes:
+        kind: Name of the format.
+        file: Name of the file in a bundle.
+        needs: What a program needs to load it.
+        write: Returns the content of a file: of a policy, the type of the velocity field's weights for the native
+            formats, and the contract, which the file carries where it can.
+        load: Loads a file, by the contract of its bundle. Raises a ZprlError if it does not load, or what loads it is
+            not installed.
+        has_base: Whether it can also run the base policy.
+        native: Whether it runs on this project's own core, and so in the chosen precision.
+    """
 
     kind: str
-    """Name of the format."""
-
     file: str
-    """Name of the file in a bundle."""
-
     needs: str
-    """What a program needs to load it."""
-
+    write: Callable[[Source, str, Contract], bytes]
+    load: Callable[[Path, Contract], Models]
     has_base: bool = False
-    """Whether it can also run the base policy."""
-
     native: bool = False
-    """Whether it runs on this project's own core, and so in the chosen precision."""
-
-    @abstractmethod
-    def write(self, source: Source, precision: str, contract: Contract) -> bytes:
-        """Return the content of a file.
-
-        Args:
-            source: The policy.
-            precision: Type of the velocity field's weights, for the native formats.
-            contract: The contract, which the file carries where it can.
-        """
-
-    @abstractmethod
-    def load(self, path: Path, contract: Contract) -> Models:
-        """Load a file.
-
-        Args:
-            path: The file.
-            contract: The contract of its bundle.
-
-        Raises:
-            ZprlError: If it does not load, or what loads it is not installed.
-        """
-
-
-class _NamedInputs(nn.Module):
-    def __init__(self, policy: SteeredPolicy) -> None:
-        super().__init__()
-        self.policy = policy
 
 
 def with_named_inputs(policy: SteeredPolicy, names: list[str]) -> nn.Module:
-    """Return a policy whose methods take one argument per observation group, by name, as exporters read it off them.
-
-    Args:
-        policy: The policy.
-        names: Names of the inputs, in order.
-    """
+    """Return a policy whose methods take one argument per observation group, by name, as exporters read it off them."""
     kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
     signature = inspect.Signature([inspect.Parameter(name, kind) for name in ("self", *names)])
 
     def method(name: str) -> Callable[..., Tensor]:
-        def call(self: _NamedInputs, *args: Tensor, **kwargs: Tensor) -> Tensor:
+        def call(self: nn.Module, *args: Tensor, **kwargs: Tensor) -> Tensor:
             return getattr(self.policy, name)(*signature.bind(self, *args, **kwargs).args[1:])
 
         call.__signature__ = signature  # type: ignore[attr-defined]
         return call
 
-    methods = {name: method(name) for name in ("forward", "base", "latent")}
-    return type("NamedInputs", (_NamedInputs,), methods)(policy)
+    named = type("NamedInputs", (nn.Module,), {name: method(name) for name in ("forward", "base", "latent")})()
+    named.policy = policy
+    return named
 
 
 def example_inputs(source: Source) -> tuple[Tensor, ...]:
     """Return observations of two rows to trace with; the batch stays free."""
-    spec = source.spec.zeros(2)
-    mean, start = source.policy.obs_normalizer.mean, 0
-    for name in source.policy.cfg.observation_groups:
-        if name not in source.policy.image_shapes:
-            width = spec[name].shape[1]
-            spec[name] = spec[name] + mean[start : start + width].cpu()
-            start += width
-    return tuple(spec[name] for name in source.groups)
+    obs, means = source.spec.zeros(2), source.by_group(source.policy.obs_normalizer.mean.cpu())
+    return tuple(obs[name] + means[name] if name in means else obs[name] for name in source.groups)
 
 
 def contract_text(contract: Contract) -> str:
@@ -120,16 +87,6 @@ def unloadable(path: Path, error: Exception) -> ZprlError:
     """Return what to say of a file that does not load."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return ZprlError(f"{path} does not load here ({json.dumps(lines[0] if lines else type(error).__name__)[1:-1]}).")
-
-
-def inference(model: Any) -> Model:
-    """Return a model that records no gradients."""
-
-    @torch.inference_mode()
-    def run(*inputs: Tensor) -> Tensor:
-        return model(*inputs)
-
-    return run
 
 
 @contextlib.contextmanager

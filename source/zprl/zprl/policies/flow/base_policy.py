@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -14,78 +14,37 @@ from torch import Tensor
 from zprl.policies.base import BasePolicy, Knob, Plan
 from zprl.policies.flow.cfg import INFERENCE_FIELDS
 from zprl.policies.flow.policy import FlowPolicy
-from zprl.policies.flow.step import PolicyStep
 from zprl.spec import TaskSpec
+
+if TYPE_CHECKING:
+    from zprl.policies.native.step import NativePolicyStep
 
 
 class FlowBasePolicy(BasePolicy):
-    """A flow policy behind its bottleneck, with all knobs.
+    """A flow policy behind its bottleneck, with all knobs. Its configuration must not change any more.
 
     Args:
-        step: What runs it.
+        step: The policy, or what runs it in its place.
         spec: What it was trained to see and do.
         statistics: Of the latent and the embedding over the demonstrations; see
             :func:`zprl.policies.flow.training.latent_statistics`.
     """
 
-    def __init__(self, step: PolicyStep, spec: TaskSpec, statistics: Mapping[str, Any]) -> None:
-        self.step = step
-        self.policy: FlowPolicy = step.policy
-        self.spec = spec
-        self.statistics = statistics
-        cfg = self.policy.cfg
-        chunk = cfg.horizon * self.policy.action_dim
+    def __init__(self, step: FlowPolicy | NativePolicyStep, spec: TaskSpec, statistics: Mapping[str, Any]) -> None:
+        self.step, self.spec = step, spec
+        self.policy = policy = step if isinstance(step, FlowPolicy) else step.policy
+        cfg = policy.cfg
+        self.horizon, self.execute_steps, self.backend = cfg.horizon, cfg.execute_steps, step.backend
+        self.initial_noise, self.samples_noise = cfg.initial_noise, cfg.initial_noise == "sampled"
+        self.inference_settings = {name: getattr(cfg, name) for name in INFERENCE_FIELDS}
+        self.action_low, self.action_high = policy.action_low, policy.action_high
+        chunk = cfg.horizon * policy.action_dim
         self.knobs = {
             "latent": Knob(cfg.latent_dim, float(statistics["latent_mean_rms"])),
             "embedding": Knob(cfg.embed_dim, float(statistics["embedding_rms"])),
             "noise": Knob(chunk, 1.0),
             "actions": Knob(chunk, 1.0),
         }
-
-    @property
-    def horizon(self) -> int:  # pyright: ignore[reportIncompatibleVariableOverride]
-        """Number of actions H of a chunk."""
-        return self.policy.cfg.horizon
-
-    @property
-    def execute_steps(self) -> int:  # pyright: ignore[reportIncompatibleVariableOverride]
-        """Number of actions Ta of a chunk that are executed."""
-        return self.policy.cfg.execute_steps
-
-    @property
-    def backend(self) -> str:  # pyright: ignore[reportIncompatibleVariableOverride]
-        """Name of what runs it."""
-        return self.step.backend
-
-    @property
-    def samples_noise(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]
-        """Whether the flow starts from noise that is drawn anew for every chunk."""
-        return self.policy.cfg.initial_noise == "sampled"
-
-    @property
-    def inference_settings(self) -> dict[str, Any]:  # pyright: ignore[reportIncompatibleVariableOverride]
-        """Settings that may change after training."""
-        return {name: getattr(self.policy.cfg, name) for name in INFERENCE_FIELDS}
-
-    @property
-    def initial_noise(self) -> str:  # pyright: ignore[reportIncompatibleVariableOverride]
-        """Where the flow starts: "zero", "sampled" or "fixed"."""
-        return self.policy.cfg.initial_noise
-
-    @property
-    def action_dim(self) -> int:
-        """Length of an action A."""
-        return self.policy.action_dim
-
-    @property
-    def action_low(self) -> Tensor:  # pyright: ignore[reportIncompatibleVariableOverride]
-        """Lower limits of the actions (A,)."""
-        return self.policy.action_low
-
-    @property
-    def action_high(self) -> Tensor:  # pyright: ignore[reportIncompatibleVariableOverride]
-        """Upper limits of the actions (A,)."""
-        return self.policy.action_high
 
     @torch.no_grad()
     def embed(self, plan: Plan) -> Tensor:

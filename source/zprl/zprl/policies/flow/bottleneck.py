@@ -20,11 +20,7 @@ LOGVAR_MIN, LOGVAR_MAX = -20.0, 10.0
 
 
 class VariationalBottleneck(nn.Module):
-    """Encoder e -> N(mean, exp(logvar)) and decoder z -> condition.
-
-    Args:
-        cfg: Configuration of the policy.
-    """
+    """Encoder e -> N(mean, exp(logvar)) and decoder z -> condition."""
 
     def __init__(self, cfg: FlowPolicyCfg) -> None:
         super().__init__()

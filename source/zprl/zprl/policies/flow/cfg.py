@@ -8,7 +8,8 @@ from __future__ import annotations
 from dataclasses import fields
 from typing import Any
 
-from zprl.utils.configclass import configclass
+from zprl.policies.flow.flow_matching import SOLVERS
+from zprl.utils.configclass import configclass, update_from_dict
 from zprl.utils.errors import ZprlError
 
 
@@ -129,13 +130,16 @@ class PretrainCfg:
     """Seed of the initial weights, of the batches and of the noise."""
 
 
-SOLVER_NAMES = ("euler", "midpoint", "heun", "rk4")
+SOLVER_NAMES = tuple(SOLVERS)
 """Values of :attr:`FlowPolicyCfg.solver`."""
 
 INITIAL_NOISE_NAMES = ("zero", "sampled", "fixed")
 """Values of :attr:`FlowPolicyCfg.initial_noise`."""
 
-BACKEND_NAMES = ("native", "native_tf32", "native_bf16", "torch")
+PRECISIONS = {"float32": "native", "tf32": "native_tf32", "bfloat16": "native_bf16"}
+"""Names of the native backends by the precision of their products."""
+
+BACKEND_NAMES = (*PRECISIONS.values(), "torch")
 """Values of :attr:`FlowPolicyCfg.backend`."""
 
 
@@ -159,18 +163,8 @@ def check_cfg(cfg: FlowPolicyCfg) -> None:
             raise ZprlError(f"FlowPolicyCfg.{name} is {getattr(cfg, name)!r}; choose one of {', '.join(known)}.")
 
 
-def cfg_to_dict(cfg: FlowPolicyCfg) -> dict[str, Any]:
-    """Return the configuration as plain numbers, strings and lists, fit for JSON."""
-    values = {field.name: getattr(cfg, field.name) for field in fields(cfg)}
-    # Isaac Lab keeps "module:Class" strings in a subclass of str; a file should not depend on that class.
-    return {
-        name: list(value) if isinstance(value, list | tuple) else str(value) if isinstance(value, str) else value
-        for name, value in values.items()
-    }
-
-
 def cfg_from_dict(values: dict[str, Any]) -> FlowPolicyCfg:
-    """Return the configuration that :func:`cfg_to_dict` turned into a dictionary.
+    """Return the configuration that a policy's file holds.
 
     Raises:
         ZprlError: If the dictionary holds a name that this version does not know.
@@ -179,6 +173,5 @@ def cfg_from_dict(values: dict[str, Any]) -> FlowPolicyCfg:
     if unknown:
         raise ZprlError(f"the policy has settings that this ZPRL does not know: {', '.join(sorted(unknown))}.")
     cfg = FlowPolicyCfg()
-    for name, value in values.items():
-        setattr(cfg, name, tuple(value) if isinstance(value, list) else value)
+    update_from_dict(cfg, values)
     return cfg

@@ -7,11 +7,9 @@ from __future__ import annotations
 
 import copy
 
-import torch
 from torch import Tensor, nn
 
-from zprl.policies import FlowPolicy
-from zprl.policies.flow import flow_matching
+from zprl.policies.flow.policy import FlowPolicy
 
 
 class HoistedPolicy(nn.Module):
@@ -30,14 +28,7 @@ class HoistedPolicy(nn.Module):
     def __init__(self, policy: FlowPolicy) -> None:
         super().__init__()
         self.policy = copy.deepcopy(policy).eval().requires_grad_(False)
-        self.solver = flow_matching.SOLVERS[policy.cfg.solver]
-        self.num_steps = policy.cfg.num_flow_steps
-        dtype, device = policy.fixed_noise.dtype, policy.fixed_noise.device
-        times = flow_matching.evaluation_times(self.solver, self.num_steps)
-        with torch.no_grad():
-            field = copy.deepcopy(policy.velocity_field).double().cpu()
-            tables = field.time_tables(torch.tensor(times, dtype=torch.float64))
-        self.register_buffer("time_tables", tables.to(device, dtype))
+        self.register_buffer("time_tables", self.policy.exact_time_tables().to(policy.fixed_noise))
 
     def forward(self, obs: Tensor, residual: Tensor, noise: Tensor) -> Tensor:
         """The whole policy step.
@@ -54,18 +45,5 @@ class HoistedPolicy(nn.Module):
         return self.integrate(self.policy.decode(mean + residual), noise)
 
     def integrate(self, condition: Tensor, noise: Tensor) -> Tensor:
-        """The part that follows the condition.
-
-        Args:
-            condition: Decoded latent (N, embed_dim).
-            noise: Start of the flow (N, H, A).
-
-        Returns:
-            Raw action chunk (N, H, A), within the action limits.
-        """
-        policy, field = self.policy, self.policy.velocity_field
-        modulation = field.modulation(condition)
-        chunk = flow_matching.integrate(
-            lambda x, row: field.velocity(x, modulation, self.time_tables[row]), noise, self.solver, self.num_steps
-        )
-        return policy.action_normalizer.inverse(chunk).clamp(policy.action_low, policy.action_high)
+        """The part that follows the condition, a decoded latent (N, embed_dim)."""
+        return self.policy.generate(condition, noise, self.time_tables)

@@ -18,6 +18,7 @@ N is the batch, H the horizon, A the action dimension.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping, Sequence
 
 import torch
@@ -27,7 +28,7 @@ from torch.nn import functional
 from zprl.policies.flow import flow_matching
 from zprl.policies.flow.bottleneck import VariationalBottleneck, kl_to_standard_normal, sample_latent
 from zprl.policies.flow.cfg import FlowPolicyCfg, check_cfg
-from zprl.policies.flow.normalizer import MIN_STD, Normalizer
+from zprl.policies.flow.encoders import MIN_STD, Normalizer
 from zprl.policies.flow.velocity_field import VelocityField
 from zprl.utils.errors import ZprlError
 from zprl.utils.modules import frozen, rms
@@ -55,6 +56,12 @@ class FlowPolicy(nn.Module):
     Raises:
         ZprlError: If the configuration is not valid.
     """
+
+    backend = "torch"
+    """Name of what runs it; that of a :class:`zprl.policies.NativePolicyStep` is another."""
+
+    independent_rows = False
+    """Whether a row of a result is the same to the last bit whatever rows are beside it."""
 
     action_low: Tensor
     action_high: Tensor
@@ -87,21 +94,12 @@ class FlowPolicy(nn.Module):
         self.register_buffer("fixed_noise", torch.randn(cfg.horizon, action_dim))
 
     @property
-    def num_parameters(self) -> int:
-        """Number of learned parameters."""
-        return sum(parameter.numel() for parameter in self.parameters())
-
-    @property
     def chunk_shape(self) -> tuple[int, int]:
         """Shape (H, A) of an action chunk."""
         return self.cfg.horizon, self.action_dim
 
     def set_normalizers(self, obs: Tensor, actions: Tensor) -> None:
-        """Fit both normalisers.
-
-        Args:
-            obs: Observations (M, obs_dim), in their own units.
-            actions: Actions (M, A), in their own units.
+        """Fit both normalisers to observations (M, obs_dim) and actions (M, A), in their own units.
 
         Raises:
             ValueError: If the data is empty, has another width or is not finite.
@@ -111,11 +109,7 @@ class FlowPolicy(nn.Module):
 
     @torch.no_grad()
     def set_action_limits(self, low: Tensor, high: Tensor) -> None:
-        """Set the limits that :meth:`act` clamps actions to.
-
-        Args:
-            low: Lower limits (A,), in the actions' own units; infinite for none.
-            high: Upper limits (A,), likewise.
+        """Set the limits (A,) that :meth:`act` clamps actions to, in the actions' own units; infinite for none.
 
         Raises:
             ValueError: If a lower limit is not below its upper limit (this includes NaN).
@@ -155,28 +149,41 @@ class FlowPolicy(nn.Module):
         """Mean and log-variance of the latent, (N, latent_dim) each, of raw observations."""
         return self.bottleneck.encode(self.embed(obs))
 
+    def latent(self, obs: Inputs) -> Tensor:
+        """Mean z of the latent (N, latent_dim) of raw observations, as exactly as it is computed."""
+        return self.encode(obs)[0]
+
     def decode(self, z: Tensor) -> Tensor:
         """Condition (N, embed_dim) of the velocity field for a latent (N, latent_dim)."""
         return self.bottleneck.decode(z)
 
-    def integrate(self, condition: Tensor, noise: Tensor) -> Tensor:
+    def exact_time_tables(self) -> Tensor:
+        """Tables of the flow times that a chunk is evaluated at (R, ...), in double precision and on the CPU.
+
+        A table of rounded times would shift all of a chunk's evaluations.
+        """
+        field = copy.deepcopy(self.velocity_field).double().cpu()
+        times = flow_matching.evaluation_times(flow_matching.SOLVERS[self.cfg.solver], self.cfg.num_flow_steps)
+        return field.time_tables(torch.tensor(times, dtype=torch.float64))
+
+    def integrate(self, condition: Tensor, noise: Tensor, time_tables: Tensor | None = None) -> Tensor:
         """Solve the flow from noise to a normalised chunk.
 
         Args:
             condition: Embedding or decoded latent (N, embed_dim).
             noise: State at t = 1 (N, H, A).
+            time_tables: :meth:`exact_time_tables` in the noise's precision; computed in that precision if None.
 
         Returns:
             Normalised chunk (N, H, A).
         """
-        solver, field = flow_matching.SOLVERS[self.cfg.solver], self.velocity_field
-        times = flow_matching.evaluation_times(solver, self.cfg.num_flow_steps)
-        # Sent without waiting: a plain copy to a GPU would make the host wait for all work before it.
-        tables = field.time_tables(torch.tensor(times, dtype=noise.dtype).to(noise.device, non_blocking=True))
-        modulation = field.modulation(condition)
-        return flow_matching.integrate(
-            lambda x, row: field.velocity(x, modulation, tables[row]), noise, solver, self.cfg.num_flow_steps
-        )
+        solver, field, steps = flow_matching.SOLVERS[self.cfg.solver], self.velocity_field, self.cfg.num_flow_steps
+        if time_tables is None:
+            times = torch.tensor(flow_matching.evaluation_times(solver, steps), dtype=noise.dtype)
+            # Sent without waiting: a plain copy to a GPU would make the host wait for all work before it.
+            time_tables = field.time_tables(times.to(noise.device, non_blocking=True))
+        tables, modulation = time_tables, field.modulation(condition)
+        return flow_matching.integrate(lambda x, row: field.velocity(x, modulation, tables[row]), noise, solver, steps)
 
     def sample_noise(self, n: int, generator: torch.Generator | None = None) -> Tensor:
         """Start (n, H, A) of the flow according to ``cfg.initial_noise``.
@@ -208,33 +215,23 @@ class FlowPolicy(nn.Module):
         Returns:
             Raw action chunk (N, H, A), within the action limits.
         """
-        mean, _ = self.encode(obs)
-        return self.generate(self.decode(mean if residual is None else mean + residual), noise)
+        latent = self.latent(obs)
+        return self.act_from_latent(latent if residual is None else latent + residual, noise)
 
-    @torch.no_grad()
-    def act_plain(self, obs: Inputs, noise: Tensor | None = None, residual: Tensor | None = None) -> Tensor:
-        """The policy step without the bottleneck: the condition is the embedding itself.
+    def act_from_latent(self, latent: Tensor, noise: Tensor | None = None) -> Tensor:
+        """What :meth:`generate` makes of a latent (N, latent_dim), that of :meth:`latent` or another."""
+        return self.generate(self.decode(latent), noise)
 
-        Args:
-            obs: Raw observations; see :meth:`inputs`.
-            noise: Start of the flow (N, H, A); :meth:`sample_noise` if None.
-            residual: What to add to the embedding (N, embed_dim), already scaled; zero if None.
-
-        Returns:
-            Raw action chunk (N, H, A), within the action limits.
-        """
-        e = self.embed(obs)
-        return self.generate(e if residual is None else e + residual, noise)
-
-    def generate(self, condition: Tensor, noise: Tensor | None = None) -> Tensor:
+    def generate(self, condition: Tensor, noise: Tensor | None = None, time_tables: Tensor | None = None) -> Tensor:
         """Raw chunk (N, H, A), within the action limits, for a condition of the flow.
 
         Args:
-            condition: Embedding or decoded latent (N, embed_dim).
+            condition: Decoded latent (N, embed_dim), or the embedding itself for the policy without its bottleneck.
             noise: Start of the flow (N, H, A); :meth:`sample_noise` if None.
+            time_tables: See :meth:`integrate`.
         """
         noise = self.sample_noise(condition.shape[0]) if noise is None else noise
-        chunk = self.action_normalizer.inverse(self.integrate(condition, noise))
+        chunk = self.action_normalizer.inverse(self.integrate(condition, noise, time_tables))
         return chunk.clamp(self.action_low, self.action_high)
 
     # -- training ------------------------------------------------------------------------------------------------------
@@ -254,8 +251,8 @@ class FlowPolicy(nn.Module):
             total = flow(e) + [ flow_bottleneck(dec(z)) + vib_beta * kl + vib_recon * recon ]
 
         The second path sees a detached embedding and a detached velocity field, so it trains the bottleneck alone and
-        cannot harm the policy that :meth:`act_plain` runs. Both paths regress the same points of the same lines: it
-        saves random numbers, and their difference then measures the bottleneck rather than chance.
+        cannot harm the policy without a bottleneck. Both paths regress the same points of the same lines: it saves
+        random numbers, and their difference then measures the bottleneck rather than chance.
 
         Args:
             obs: Raw observations; see :meth:`inputs`.

@@ -62,22 +62,26 @@ class ChunkDataset:
         image_shapes: Mapping[str, Sequence[int]],
         device: torch.device,
     ) -> None:
-        if len(observations) != len(actions):
+        if not observations or len(observations) != len(actions):
             raise ValueError(f"expected as many trajectories of each kind, got {len(observations)} and {len(actions)}.")
-        missing = [name for name in cfg.observation_groups if observations and name not in observations[0]]
+        missing = [name for name in cfg.observation_groups if name not in observations[0]]
         if missing:
             known = ", ".join(observations[0])
             raise ValueError(f"the policy is to see the observation group {missing[0]}, and there are only {known}.")
         vectors = [name for name in cfg.observation_groups if name not in image_shapes]
         moves = [torch.as_tensor(action, dtype=torch.float32) for action in actions]
-        states = [
-            torch.cat([torch.as_tensor(obs[name], dtype=torch.float32) for name in vectors], dim=1)
-            if vectors
-            else torch.zeros(len(move), 0)
-            for obs, move in zip(observations, moves, strict=True)
-        ]
-        state, chunks = make_chunks(states, moves, cfg.horizon)
-        self.state, self.chunks = state.to(device), chunks.to(device)
+        states, chunks = [], []
+        for index, (obs, move) in enumerate(zip(observations, moves, strict=True)):
+            parts = [torch.as_tensor(obs[name], dtype=torch.float32) for name in vectors]
+            states.append(torch.cat(parts, dim=1) if parts else torch.zeros(len(move), 0))
+            if len(states[-1]) != len(move) or len(move) == 0:
+                raise ValueError(f"trajectory {index} has {len(states[-1])} observations and {len(move)} actions.")
+            padded = torch.cat([move, move[-1:].expand(cfg.horizon - 1, -1)])
+            chunks.append(padded.unfold(0, cfg.horizon, 1).transpose(1, 2))
+        self.state = torch.cat(states).to(device)
+        """All states (M, obs_dim), with M the sum of all T_i."""
+        self.chunks = torch.cat(chunks).to(device)
+        """What follows each state (M, H, A)."""
         self.actions = torch.cat(moves).to(device)
         """All actions (M, A)."""
         self._device = device
@@ -96,34 +100,6 @@ class ChunkDataset:
         where = rows.cpu() if isinstance(rows, Tensor) else rows
         images = {name: values[where].to(self._device, non_blocking=True) for name, values in self._images.items()}
         return {STATE: self.state[rows], **images}
-
-
-def make_chunks(obs_list: Sequence[Tensor], action_list: Sequence[Tensor], horizon: int) -> tuple[Tensor, Tensor]:
-    """Cut trajectories into training pairs: every observation with the next H actions.
-
-    A chunk that reaches past the end of its trajectory repeats the last action, so that the policy also learns how to
-    end.
-
-    Args:
-        obs_list: Observations (T_i, obs_dim) of each trajectory.
-        action_list: Actions (T_i, A) of each trajectory.
-        horizon: Chunk length H, in control steps.
-
-    Returns:
-        Observations (M, obs_dim) and chunks (M, H, A), with M the sum of all T_i.
-
-    Raises:
-        ValueError: If there is no trajectory, or if the lengths of one differ or are zero.
-    """
-    if not obs_list or len(obs_list) != len(action_list):
-        raise ValueError(f"expected as many trajectories of each kind, got {len(obs_list)} and {len(action_list)}.")
-    chunks = []
-    for index, (obs, actions) in enumerate(zip(obs_list, action_list, strict=True)):
-        if len(obs) != len(actions) or len(obs) == 0:
-            raise ValueError(f"trajectory {index} has {len(obs)} observations and {len(actions)} actions.")
-        padded = torch.cat([actions, actions[-1:].expand(horizon - 1, -1)])
-        chunks.append(padded.unfold(0, horizon, 1).transpose(1, 2))
-    return torch.cat(list(obs_list)), torch.cat(chunks)
 
 
 def train_policy(

@@ -50,25 +50,18 @@ class VelocityField(nn.Module, ABC):
         return times
 
     def velocity(self, x: Tensor, modulation: Tensor, time_row: Tensor) -> Tensor:
-        """Velocity from the results of :meth:`modulation` and of one row of :meth:`time_tables`.
+        """What :meth:`forward` returns, from the results of :meth:`modulation` and :meth:`time_tables`.
 
         Args:
             x: Noisy normalised chunk (N, H, A).
             modulation: Result of :meth:`modulation`.
             time_row: One row of :meth:`time_tables`, shared by the batch, or one row per sample (N, ...).
-
-        Returns:
-            Velocity (N, H, A), per unit of flow time.
         """
         return self(x, modulation, time_row.expand(x.shape[0]))
 
 
 class ResidualBlock(nn.Module):
-    """Modulated LayerNorm, Linear, SiLU, Linear, gate, residual.
-
-    Args:
-        hidden_dim: Width of the residual stream.
-    """
+    """Modulated LayerNorm, Linear, SiLU, Linear, gate, residual."""
 
     def __init__(self, hidden_dim: int) -> None:
         super().__init__()
@@ -99,10 +92,6 @@ class ResidualMLPVelocityField(VelocityField):
     The modulation is one linear layer on silu(condition), as in DiT: the embedding ends in a linear layer, and two
     linear layers in a row would be one. Gates and output start at zero (AdaLN-Zero): the field starts as v = 0 with
     every block an identity.
-
-    Args:
-        cfg: Configuration of the policy.
-        action_dim: Width of an action A.
     """
 
     def __init__(self, cfg: FlowPolicyCfg, action_dim: int) -> None:

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from zprl.policies.flow import flow_matching
 from zprl.policies.flow.cfg import SOLVER_NAMES
 from zprl.policies.flow.encoders import ObservationEmbedding
 from zprl.policies.flow.policy import FlowPolicy
@@ -36,7 +35,6 @@ ACTIVATIONS: tuple[type[nn.Module], ...] = (nn.ELU, nn.ReLU, nn.Tanh, nn.SiLU, n
 
 OUTPUTS = ("clamp", "tanh")
 """Ways to bound an actor's output to [-1, 1] that the native libraries know, in the order of the blob's header."""
-
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 """Types of packed weights, in the order of the blob's header."""
@@ -81,8 +79,8 @@ def pack_policy(
     Args:
         policy: Policy on any device.
         dtype: Type of the weights of modulation and velocity field, "float32" or "bfloat16".
-        actor: What steers it, :meth:`PackedActor.from_model`. A policy step with such a blob adds the actor's bounded
-            output to the latent by itself. None packs the base policy.
+        actor: What steers it; see :func:`zprl.rl.actor.pack_actor`. A policy step with such a blob adds the
+            actor's bounded output to the latent by itself. None packs the base policy.
         whole: Whether a policy that does not start at an observation in the native libraries is refused. False leaves
             out an encoder that they do not know, so that the rest can still run behind it.
 
@@ -183,18 +181,10 @@ def _sections(policy: FlowPolicy, parts: int, field: ResidualMLPVelocityField, d
     weight, bias = (_padded_to(quarter, _PANEL, dim=1).flatten(0, 1) for quarter in quarters)
     yield from _packed(weight, bias, dtype)
     yield from _packed(field.input.weight, field.input.bias, dtype)
-    times = flow_matching.evaluation_times(flow_matching.SOLVERS[policy.cfg.solver], policy.cfg.num_flow_steps)
-    # A table of rounded times would shift all of a chunk's evaluations: build it in double precision, and round once.
-    yield _padded_to(_double_time_tables(field, times).float().unflatten(1, (-1, hidden)), _PANEL, dim=2)
+    yield _padded_to(policy.exact_time_tables().float().unflatten(1, (-1, hidden)), _PANEL, dim=2)
     yield from _linear_layers(field.blocks, dtype)
     yield from _packed(field.output.weight, field.output.bias, dtype)
     yield from (policy.action_normalizer.mean.float(), policy.action_normalizer.std.float())
-
-
-def _double_time_tables(field: ResidualMLPVelocityField, times: list[float]) -> Tensor:
-    weights = {name: value.double().cpu() for name, value in field.time_mlp.state_dict().items()}
-    features = flow_matching.time_features(torch.tensor(times, dtype=torch.float64), field.time_embed_dim)
-    return torch.func.functional_call(field.time_mlp, weights, (features,))
 
 
 def _linear_layers(module: nn.Module, dtype: torch.dtype) -> Iterator[Tensor]:

@@ -14,12 +14,12 @@ import functools
 import platform
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import torch
+from torch import Tensor
 
 from zprl.utils.errors import ZprlError
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 _INSTALL_HINT = "build it with `pip install --no-build-isolation -e .` in the ZPRL repository"
 
@@ -46,8 +46,6 @@ def load_torch_library() -> None:
 
 @functools.cache
 def _register_operators(path: Path) -> None:
-    import torch
-
     try:
         torch.ops.load_library(str(path))
     except OSError as error:
@@ -55,23 +53,15 @@ def _register_operators(path: Path) -> None:
 
     # torch.compile and torch.export run these instead of the kernels, on tensors that have a shape and no data.
     @torch.library.register_fake("zprl::policy_step")
-    def _(obs: Tensor, residual: Tensor, noise: Tensor, blob: Tensor, header: Sequence[int] = ()) -> Tensor:
-        return torch.empty(noise.shape, dtype=noise.dtype, device=noise.device)
-
     @torch.library.register_fake("zprl::sampled_policy_step")
-    def _(
-        obs: Tensor, residual: Tensor, noise: Tensor, latent_seed: Tensor, blob: Tensor, header: Sequence[int] = ()
-    ) -> Tensor:
-        return torch.empty(noise.shape, dtype=noise.dtype, device=noise.device)
+    def _(obs: Tensor, residual: Tensor, noise: Tensor, *others: Any) -> Tensor:
+        return noise.new_empty(noise.shape)
 
     @torch.library.register_fake("zprl::act")
-    def _(latent: Tensor, noise: Tensor, blob: Tensor, header: Sequence[int] = ()) -> Tensor:
-        return torch.empty(noise.shape, dtype=noise.dtype, device=noise.device)
-
     @torch.library.register_fake("zprl::act_from_condition")
     @torch.library.register_fake("zprl::integrate")
-    def _(condition: Tensor, noise: Tensor, blob: Tensor, header: Sequence[int] = ()) -> Tensor:
-        return torch.empty(noise.shape, dtype=noise.dtype, device=noise.device)
+    def _(start: Tensor, noise: Tensor, *others: Any) -> Tensor:
+        return noise.new_empty(noise.shape)
 
     @torch.library.register_fake("zprl::latent")
     def _(obs: Tensor, blob: Tensor, latent_dim: int, header: Sequence[int] = ()) -> Tensor:
@@ -95,11 +85,7 @@ def cpu_level() -> str:
 
 
 def multiplies_bfloat16() -> bool:
-    """Return whether the instruction set that runs the policy step takes weights in bfloat16.
-
-    Raises:
-        ZprlError: As :func:`cpu_level`.
-    """
+    """Return whether the instruction set of :func:`cpu_level` takes weights in bfloat16; it raises the same errors."""
     return _ask_core("multiplies_bfloat16")
 
 

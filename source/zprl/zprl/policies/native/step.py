@@ -10,23 +10,19 @@ import sys
 import torch
 from torch import Tensor
 
-from zprl.policies.flow.cfg import BACKEND_NAMES
+from zprl.policies.flow.cfg import BACKEND_NAMES, PRECISIONS
 from zprl.policies.flow.encoders import ObservationEmbedding
 from zprl.policies.flow.policy import FlowPolicy, Inputs
-from zprl.policies.flow.step import PolicyStep, TorchPolicyStep
 from zprl.policies.native.blob import HEADER_INTS, pack_policy
 from zprl.policies.native.library import cpu_level, load_torch_library, multiplies_bfloat16
 from zprl.utils.errors import ZprlError
-
-PRECISIONS = {"float32": "native", "tf32": "native_tf32", "bfloat16": "native_bf16"}
-"""Names of the native backends by the precision of their products."""
 
 _OPERATOR_ERRORS = (ValueError, RuntimeError, AssertionError)
 """Of our operators, and of torch on a CUDA device (which asserts that it was built with CUDA)."""
 
 
 class NativePolicyStep:
-    """The compiled policy step on the CPU or on a CUDA device. It holds a copy of the weights as they are now.
+    """A :class:`FlowPolicy` compiled for the CPU or a CUDA device. It holds a copy of the weights as they are now.
 
     On a CUDA device calls return before the GPU has finished, as torch's own do, and can be captured in a CUDA graph.
 
@@ -54,9 +50,19 @@ class NativePolicyStep:
         """Whether the observation's encoder is compiled; another one runs on torch, in front of the compiled flow."""
         self.device = policy.fixed_noise.device if device is None else torch.device(device)
         """Where it runs."""
+        self.header: list[int] = []
+        """The argument ``header``: the first 64 numbers of a blob on a CUDA device; empty on the CPU."""
         if self.device.type == "cuda":
-            self.blob, self.header = _pack_on_cuda(policy, precision, self.device)
-            self._try_out()
+            # From single precision always: the GPU's packing rounds by itself.
+            packed = pack_policy(policy, "float32", whole=False)
+            try:
+                blob = torch.ops.zprl.pack_for_cuda(packed, precision)
+                self.blob, self.header = blob.to(self.device), blob[: 4 * HEADER_INTS].view(torch.int32).tolist()
+                # Run once, and wait: what the GPU has to say against the policy is better heard now than in a rollout.
+                self.act(policy.example_inputs(self.device))
+                torch.cuda.synchronize(self.device)
+            except _OPERATOR_ERRORS as error:
+                raise ZprlError(f"the native policy step does not run on {self.device}: {_sentence(error)}") from error
             return
         if self.device.type != "cpu":
             raise ZprlError(f"the native policy step runs on the CPU and on CUDA devices, not on '{self.device}'.")
@@ -64,22 +70,12 @@ class NativePolicyStep:
             raise ZprlError("tf32 products exist on GPUs only; choose float32 or bfloat16 on the CPU.")
         self.blob = pack_policy(policy, precision, whole=False)
         """The packed policy: the argument ``blob`` of ``torch.ops.zprl.policy_step`` and all that a robot needs."""
-        self.header: list[int] = []
-        """The argument ``header``: the first 64 numbers of a blob on a CUDA device; empty on the CPU."""
         if precision == "bfloat16" and not multiplies_bfloat16():
             raise ZprlError(f"this processor ({cpu_level()}) does not multiply bfloat16; use float32 weights.")
 
-    def _try_out(self) -> None:
-        """Run once, and wait: what the GPU has to say against the policy is better heard now than in a rollout."""
-        try:
-            self.act(self.policy.example_inputs(self.device))
-            torch.cuda.synchronize(self.device)
-        except _OPERATOR_ERRORS as error:
-            raise ZprlError(f"the native policy step does not run on {self.device}: {_sentence(error)}") from error
-
     @property
     def independent_rows(self) -> bool:
-        """See :attr:`PolicyStep.independent_rows`."""
+        """See :attr:`FlowPolicy.independent_rows`."""
         return self.has_encoder and self.device.type == "cpu"
 
     @torch.no_grad()
@@ -95,16 +91,7 @@ class NativePolicyStep:
     def act_sampled(
         self, obs: Tensor, latent_seed: Tensor, residual: Tensor | None = None, noise: Tensor | None = None
     ) -> Tensor:
-        """:meth:`act` on a sample of the latent instead of its mean.
-
-        Args:
-            obs: Raw observations (N, obs_dim).
-            latent_seed: Seed of each row's sample (N,), int64. A row's sample depends on its seed alone.
-            residual: What to add to the sample (N, latent_dim); zero if None.
-            noise: Start of the flow (N, H, A); :meth:`FlowPolicy.sample_noise` if None.
-
-        Returns:
-            Raw action chunk (N, H, A), within the action limits.
+        """:meth:`act` on a sample of the latent instead of its mean; a row's depends on its seed (N,), int64, alone.
 
         Raises:
             ValueError: If the policy's encoder is not compiled.
@@ -133,31 +120,19 @@ class NativePolicyStep:
         """
         if self.has_encoder:
             return torch.ops.zprl.latent(inputs, self.blob, self.policy.cfg.latent_dim, self.header)
-        return self.policy.encode(inputs)[0]
+        return self.policy.latent(inputs)
 
     @torch.no_grad()
     def act_from_latent(self, latent: Tensor, noise: Tensor) -> Tensor:
-        """See :meth:`PolicyStep.act_from_latent`."""
+        """See :meth:`FlowPolicy.act_from_latent`."""
         return torch.ops.zprl.act(latent, noise, self.blob, self.header)
 
     @torch.no_grad()
     def encode(self, obs: Inputs) -> tuple[Tensor, Tensor]:
         """See :meth:`FlowPolicy.encode`. No gradients are recorded."""
-        if not self.has_encoder:
-            return self.policy.encode(obs)
-        return torch.ops.zprl.encode(obs, self.blob, self.policy.cfg.latent_dim, self.header)
-
-
-def _pack_on_cuda(policy: FlowPolicy, precision: str, device: torch.device) -> tuple[Tensor, list[int]]:
-    """Return the blob on a CUDA device and its header on the host."""
-    # From single precision always: the GPU's packing rounds by itself.
-    packed = pack_policy(policy, "float32", whole=False)
-    try:
-        blob = torch.ops.zprl.pack_for_cuda(packed, precision)
-        header = blob[: 4 * HEADER_INTS].view(torch.int32).tolist()
-        return blob.to(device), header
-    except _OPERATOR_ERRORS as error:
-        raise ZprlError(f"the native policy step does not run on {device}: {_sentence(error)}") from error
+        if self.has_encoder:
+            return torch.ops.zprl.encode(obs, self.blob, self.policy.cfg.latent_dim, self.header)
+        return self.policy.encode(obs)
 
 
 def _sentence(error: BaseException) -> str:
@@ -168,46 +143,27 @@ def _sentence(error: BaseException) -> str:
 
 def make_policy_step(
     policy: FlowPolicy, backend: str | None = None, device: str | torch.device | None = None
-) -> PolicyStep:
-    """Choose what runs the policy step.
+) -> FlowPolicy | NativePolicyStep:
+    """Choose what runs the policy step: the policy itself, on torch, or its compiled form.
 
     Args:
         policy: Policy to run.
-        backend: "native", "native_tf32" (on a CUDA device), "native_bf16", "torch", or None for the native one if it
-            can be had. In that case one line on stderr says why it cannot.
+        backend: "native", "native_tf32" (on a CUDA device), "native_bf16" or "torch". None for the policy's own
+            ``backend``, or torch where that cannot be had; one line on stderr then says why.
         device: Where the native step runs; the policy's own device if None.
-
-    Returns:
-        An object with ``act``, ``encode`` and the name ``backend``.
 
     Raises:
         ZprlError: If the backend is unknown, or a native one was asked for and cannot be had.
     """
     if backend is None:
-        return _native_or_torch(policy, "native", device)
+        try:
+            return make_policy_step(policy, policy.cfg.backend, device)
+        except ZprlError as error:
+            print(f"warning: the policy runs on torch, not on the native backend: {error}", file=sys.stderr, flush=True)
+            return policy
     if backend not in BACKEND_NAMES:
         raise ZprlError(f"unknown policy backend {backend!r}; choose one of {', '.join(BACKEND_NAMES)}.")
     if backend == "torch":
-        return TorchPolicyStep(policy)
+        return policy
     precision = next(precision for precision, name in PRECISIONS.items() if name == backend)
     return NativePolicyStep(policy, precision, device)
-
-
-def make_policy_step_on(policy: FlowPolicy, device: str | torch.device) -> PolicyStep:
-    """Choose what runs the policy step on a device: the policy's own ``backend``, or torch where that cannot run.
-
-    Args:
-        policy: Policy to run, on that device.
-        device: Device of the observations. Where the native step cannot run, one line on stderr says why.
-    """
-    if policy.cfg.backend == "torch":
-        return TorchPolicyStep(policy)
-    return _native_or_torch(policy, policy.cfg.backend, device)
-
-
-def _native_or_torch(policy: FlowPolicy, backend: str, device: str | torch.device | None) -> PolicyStep:
-    try:
-        return make_policy_step(policy, backend, device)
-    except ZprlError as error:
-        print(f"warning: the policy runs on torch, not on the native backend: {error}", file=sys.stderr, flush=True)
-        return TorchPolicyStep(policy)

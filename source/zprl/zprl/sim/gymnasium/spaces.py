@@ -5,7 +5,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import functools
+import operator
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -22,32 +24,21 @@ ACTION_TERM = "action"
 """Name of the one action term."""
 
 
-class Layout:
-    """Where a space's observations have each group of a spec.
+Layout = list[tuple[Group, list[tuple[str, ...]]]]
+"""Groups of a spec, each with the keys to its features in a space's observations, in order."""
 
-    Args:
-        groups: The groups, and for each the keys to its features, in order.
+
+def read(layout: Layout, obs: Any) -> dict[str, np.ndarray]:
+    """Return a batch's observations by group: (N, D) float32, or an image (N, ...) in its own type.
+
+    Arrays may be the environment's own buffers.
     """
-
-    def __init__(self, groups: Sequence[tuple[Group, list[tuple[str, ...]]]]) -> None:
-        self._groups = list(groups)
-
-    def __iter__(self) -> Iterator[Group]:
-        return (group for group, _ in self._groups)
-
-    def read(self, obs: Any) -> dict[str, np.ndarray]:
-        """Return a batch's observations by group: (N, D) float32, or an image (N, ...) in its own type.
-
-        Arrays may be the environment's own buffers.
-        """
-        return {group.name: _joined(group, [_at(obs, path) for path in paths]) for group, paths in self._groups}
-
-    def read_each(self, observations: Sequence[Any]) -> dict[str, np.ndarray]:
-        """Return single worlds' observations as :meth:`read` returns a batch's."""
-        return {
-            group.name: _joined(group, [np.stack([_at(obs, path) for obs in observations]) for path in paths])
-            for group, paths in self._groups
-        }
+    values = {}
+    for group, paths in layout:
+        parts = [np.asarray(functools.reduce(operator.getitem, path, obs)) for path in paths]
+        value = parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)
+        values[group.name] = value.astype(group.features[0].dtype, copy=False)
+    return values
 
 
 def read_layout(task: str, space: Space, privileged: Sequence[str]) -> Layout:
@@ -71,7 +62,7 @@ def read_layout(task: str, space: Space, privileged: Sequence[str]) -> Layout:
     if unknown or not names:
         missing = f"{unknown[0]}, which is to be privileged" if unknown else "anything that a policy could act on"
         raise ZprlError(f"task {task} does not observe {missing}; it observes {', '.join(names) or 'nothing'}.")
-    return Layout(groups)
+    return groups
 
 
 def read_actions(task: str, space: Space, idle: Sequence[float] | None) -> ActionTerm:
@@ -100,13 +91,12 @@ def _group(task: str, name: str, space: Space, privileged: bool) -> tuple[Group,
     if _is_vector(space):
         return Group(name, (Feature(name, space.shape, kind),)), [()]  # type: ignore[arg-type]
     if isinstance(space, Dict) and space.spaces and all(_is_vector(part) for part in space.spaces.values()):
-        parts = {str(key): part.shape for key, part in space.spaces.items()}
-        return Group(name, tuple(Feature(key, shape, kind) for key, shape in parts.items())), [(key,) for key in parts]  # type: ignore[arg-type]
+        features = tuple(Feature(str(key), part.shape, kind) for key, part in space.spaces.items())  # type: ignore[arg-type]
+        return Group(name, features), [(feature.name,) for feature in features]
     if isinstance(space, Box) and len(space.shape) == 3 and not privileged:
-        if space.dtype == np.uint8:
-            return Group(name, (Feature(name, space.shape, "image", "uint8"),)), [()]
-        if space.dtype.kind == "f":
-            return Group(name, (Feature(name, space.shape, "image"),)), [()]
+        dtype = "uint8" if space.dtype == np.uint8 else "float32"
+        if dtype == "uint8" or space.dtype.kind == "f":
+            return Group(name, (Feature(name, space.shape, "image", dtype),)), [()]
     raise ZprlError(
         f"the observations {name} of task {task} are {space}; policies see boxes of floats of shape (D,), alone or "
         "in a Dict, and, unless they are privileged, images of floats or uint8 of shape (height, width, channels)."
@@ -115,14 +105,3 @@ def _group(task: str, name: str, space: Space, privileged: bool) -> tuple[Group,
 
 def _is_vector(space: Space) -> bool:
     return isinstance(space, Box) and len(space.shape) == 1 and space.dtype.kind == "f"
-
-
-def _at(obs: Any, path: tuple[str, ...]) -> Any:
-    for key in path:
-        obs = obs[key]
-    return np.asarray(obs)
-
-
-def _joined(group: Group, parts: list[np.ndarray]) -> np.ndarray:
-    dtype = np.dtype(group.features[0].dtype)
-    return parts[0].astype(dtype, copy=False) if len(parts) == 1 else np.concatenate(parts, axis=1, dtype=dtype)

@@ -20,10 +20,11 @@ import numpy as np
 import torch
 from gymnasium import spaces
 from gymnasium.vector import AsyncVectorEnv, AutoresetMode, VectorEnv
+from gymnasium.vector.utils import concatenate, create_empty_array
 from torch import Tensor
 
 from zprl.envs.task_env import Step, preserved_random_state
-from zprl.sim.gymnasium.spaces import Layout, read_actions, read_layout
+from zprl.sim.gymnasium.spaces import read, read_actions, read_layout
 from zprl.spec import Observations, TaskSpec
 from zprl.utils.errors import ZprlError
 
@@ -72,12 +73,13 @@ class GymnasiumEnv:
         self.num_envs = int(env.num_envs)
         self.device = device
         self.success_key = success_key
-        self._layout: Layout = read_layout(task, env.single_observation_space, privileged)
+        self._layout = read_layout(task, env.single_observation_space, privileged)
         actions = read_actions(task, env.single_action_space, idle_action)
         assert isinstance(env.single_action_space, spaces.Box)
         self._action_dtype = env.single_action_space.dtype
         step_dt = _step_dt(task, env) if step_dt is None else step_dt
-        self.spec = TaskSpec(task, tuple(self._layout), (actions,), float(step_dt), tuple(tracked))
+        groups = tuple(group for group, _ in self._layout)
+        self.spec = TaskSpec(task, groups, (actions,), float(step_dt), tuple(tracked))
         self._check_tracked()
         length = _max_episode_steps(task, env) if max_episode_length is None else max_episode_length
         self.max_episode_length = int(length)
@@ -113,7 +115,7 @@ class GymnasiumEnv:
         self._elapsed[:] = 0
         # A list is what SyncVectorEnv and AsyncVectorEnv take beyond the base class; others were asked at the start.
         obs, _ = self.env.reset(seed=seeds)  # type: ignore[arg-type]
-        return self._tensors(self._layout.read(obs))
+        return self._tensors(read(self._layout, obs))
 
     def step(self, action: Tensor) -> Step:
         """See :meth:`zprl.envs.TaskEnv.step`."""
@@ -124,7 +126,7 @@ class GymnasiumEnv:
         ended = terminated | truncated
         success = self._success(info, ended)
         self._count(ended)
-        obs, final = self._layout.read(raw), None
+        obs, final = read(self._layout, raw), None
         if ended.any():
             obs, final = self._renewed(obs, info, ended)
         return Step(
@@ -156,8 +158,8 @@ class GymnasiumEnv:
         final = {name: value.copy() for name, value in obs.items()}
         # Copied, because environments keep and change what they are given.
         raw, _ = self.env.reset(options={"reset_mask": ended.copy()})
-        obs = self._layout.read(raw)
-        vectors = [group.name for group in self._layout if not group.is_image] or list(obs)
+        obs = read(self._layout, raw)
+        vectors = [group.name for group in self.spec.vectors] or list(obs)
         if any(not np.array_equal(final[name][~ended], obs[name][~ended], equal_nan=True) for name in vectors):
             raise ZprlError(
                 f"the environment of task {self.spec.task} begins new episodes also in worlds that "
@@ -178,9 +180,10 @@ class GymnasiumEnv:
             )
         rows = np.flatnonzero(ended)
         if isinstance(found, np.ndarray) and found.dtype == object:  # one observation per world that ended
-            last = self._layout.read_each([found[row] for row in rows])
+            space = self.env.single_observation_space
+            last = read(self._layout, concatenate(space, found[rows], create_empty_array(space, len(rows))))
         else:
-            last = {name: value[rows] for name, value in self._layout.read(found).items()}
+            last = {name: value[rows] for name, value in read(self._layout, found).items()}
         final = {name: value.copy() for name, value in obs.items()}
         for name, value in last.items():
             final[name][rows] = value
@@ -204,7 +207,8 @@ class GymnasiumEnv:
         """Return which worlds an info tells of (N,), and what (N,)."""
         value = info.get(self.success_key) if isinstance(info, Mapping) else None
         if value is None:
-            return np.zeros(self.num_envs, dtype=bool), np.zeros(self.num_envs, dtype=bool)
+            nowhere = np.zeros(self.num_envs, dtype=bool)
+            return nowhere, nowhere
         told = np.asarray(info.get(f"_{self.success_key}", np.ones(self.num_envs)), dtype=bool)
         values = np.asarray(value)
         if values.shape not in ((self.num_envs,), (self.num_envs, 1)):
@@ -230,7 +234,7 @@ class GymnasiumEnv:
         for name in self.spec.tracked:
             found = self.spec.find(name)
             if found is None or found[1].stop - found[1].start < 3:
-                known = ", ".join(str(f) for group in self._layout for f in group.features if not group.is_image)
+                known = ", ".join(str(feature) for group in self.spec.vectors for feature in group.features)
                 raise ZprlError(
                     f"task {self.spec.task} is to track {name}, which is no feature of at least three numbers; its "
                     f"features are {known or 'none'}."
@@ -298,10 +302,9 @@ def _step_dt(task: str, env: VectorEnv) -> float:
 
 def _max_episode_steps(task: str, env: VectorEnv) -> int:
     specs = [env.spec]
-    get_attr = getattr(env, "get_attr", None)
-    if env.spec is None and get_attr is not None:  # several worlds made one by one
+    if env.spec is None:  # several worlds made one by one
         with contextlib.suppress(AttributeError):
-            specs = list(get_attr("spec"))
+            specs = list(env.get_attr("spec"))  # type: ignore[attr-defined]
     limits = {None if spec is None else spec.max_episode_steps for spec in specs}
     if None in limits:
         raise ZprlError(

@@ -28,7 +28,7 @@ CAMERA_NAME = "video_camera"
 
 @dataclass(frozen=True)
 class View:
-    """What the camera sees.
+    """What the camera sees; a good view of a tabletop by default.
 
     Attributes:
         width: Width of the pictures [px].
@@ -48,17 +48,8 @@ class View:
     supersampling: int = 2
 
 
-DEFAULT_VIEW = View()
-"""A good view of a tabletop."""
-
-
-def add_video_camera(env_cfg: ManagerBasedRLEnvCfg, view: View = DEFAULT_VIEW) -> None:
-    """Add a camera to the scene of a configuration from which no environment was made yet.
-
-    Args:
-        env_cfg: The environment's configuration.
-        view: What the camera sees.
-    """
+def add_video_camera(env_cfg: ManagerBasedRLEnvCfg, view: View = View()) -> None:
+    """Add a camera to the scene of a configuration from which no environment was made yet."""
     import isaaclab.sim as sim_utils
     from isaaclab.sensors import CameraCfg
     from isaaclab.utils.math import create_rotation_matrix_from_view, quat_from_matrix
@@ -80,7 +71,7 @@ def add_video_camera(env_cfg: ManagerBasedRLEnvCfg, view: View = DEFAULT_VIEW) -
     setattr(env_cfg.scene, CAMERA_NAME, camera)
 
 
-def capture(env: ManagerBasedRLEnv, view: View = DEFAULT_VIEW) -> np.ndarray:
+def capture(env: ManagerBasedRLEnv, view: View = View()) -> np.ndarray:
     """Take a picture of the first environment.
 
     Args:

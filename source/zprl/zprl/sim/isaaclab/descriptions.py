@@ -4,8 +4,8 @@
 """What the elements of observation and action terms mean: names, units and frames, for whoever feeds a real robot.
 
 A description belongs to a term's function, or to the configuration class of an action term. A task with terms of its
-own adds theirs with :func:`describes_observation` or :func:`describes_action`, anywhere that is imported with the task;
-``tasks/mdp/descriptions.py`` does so for the terms that all tasks share.
+own adds theirs with :func:`describes`, anywhere that is imported with the task; ``tasks/mdp/descriptions.py`` does so
+for the terms that all tasks share.
 """
 
 from __future__ import annotations
@@ -20,47 +20,35 @@ from zprl.envs.description import JointDescription, TaskDescription, TermDescrip
 if TYPE_CHECKING:
     from isaaclab.envs import ManagerBasedEnv, ManagerBasedRLEnv
 
-_OBSERVATIONS: dict[Any, Callable[[ManagerBasedEnv, dict[str, Any]], TermDescription]] = {}
-_ACTIONS: dict[type, Callable[[Any], TermDescription]] = {}
+_DESCRIPTIONS: dict[Any, Callable[..., TermDescription]] = {}
 
 
-def describes_observation[F: Callable[[Any, dict[str, Any]], TermDescription]](function: Any) -> Callable[[F], F]:
-    """Register a function of (environment, parameters of the term) that describes an observation term's function."""
+def describes[F: Callable[..., TermDescription]](terms: Any) -> Callable[[F], F]:
+    """Register what describes terms.
 
-    def register(describe: F) -> F:
-        _OBSERVATIONS[function] = describe
-        return describe
-
-    return register
-
-
-def describes_action[F: Callable[[Any], TermDescription]](cfg: type) -> Callable[[F], F]:
-    """Register a function of the configuration that describes the action terms of its class."""
+    Args:
+        terms: The function of observation terms, described from (environment, parameters of the term); or the
+            configuration class of action terms, described from (configuration).
+    """
 
     def register(describe: F) -> F:
-        _ACTIONS[cfg] = describe
+        _DESCRIPTIONS[terms] = describe
         return describe
 
     return register
 
 
 def describe_task(env: ManagerBasedRLEnv) -> TaskDescription:
-    """Return what has been said of an environment's terms, and what its robot's joints are.
-
-    Args:
-        env: The environment.
-    """
+    """Return what has been said of an environment's terms, and what its robot's joints are."""
     observations, actions = {}, {}
     manager = env.observation_manager
     for group, names in manager.active_terms.items():
         for name, cfg in zip(names, manager._group_obs_term_cfgs[group], strict=True):
-            describe = _OBSERVATIONS.get(cfg.func)
-            if describe is not None:
+            if describe := _DESCRIPTIONS.get(cfg.func):
                 observations[group, name] = describe(env, cfg.params)
     for name in env.action_manager.active_terms:
         cfg = env.action_manager.get_term(name).cfg
-        describe = _ACTIONS.get(type(cfg))
-        if describe is not None:
+        if describe := _DESCRIPTIONS.get(type(cfg)):
             actions[name] = describe(cfg)
     return TaskDescription(observations, actions, tuple(_joints(env)))
 

@@ -78,7 +78,7 @@ def configure_runtime(device: str) -> None:
         torch.set_num_threads(1)
         if not torch.cuda.is_available():
             _do_without_pinned_memory(warp)
-    if _kernel_cache_is_cold(Path(warp.config.kernel_cache_dir or _default_kernel_cache(warp.config.version))):
+    if _kernel_cache_is_cold(warp.config):
         print("Compiling the simulator's kernels; this happens once and takes one to two minutes.", file=sys.stderr)
 
 
@@ -169,14 +169,9 @@ def close_env(env: ManagerBasedRLEnv | None = None) -> None:
         SimulationContext.clear_instance()
 
 
-def _default_kernel_cache(version: str) -> str:
-    return os.path.join(
-        os.environ.get("WARP_CACHE_PATH")
-        or os.path.join(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"), "warp"),
-        version,
-    )
-
-
-def _kernel_cache_is_cold(folder: Path) -> bool:
+def _kernel_cache_is_cold(config: Any) -> bool:
+    home = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
+    default = os.path.join(os.environ.get("WARP_CACHE_PATH") or os.path.join(home, "warp"), config.version)
+    folder = Path(config.kernel_cache_dir or default)
     # Newton alone fills dozens of entries, so a handful is the start of a run that was broken off.
     return not folder.is_dir() or sum(1 for _ in folder.iterdir()) < 10

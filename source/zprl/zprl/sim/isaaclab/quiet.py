@@ -15,7 +15,10 @@ import sys
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
+
+_simulator_stream: TextIO | None = None
+"""The way through the filter for what Python prints, while :func:`quiet_simulator` lasts."""
 
 
 @contextlib.contextmanager
@@ -26,59 +29,42 @@ def quiet_simulator() -> Iterator[None]:
     1 and 2 lead to :mod:`zprl.sim.isaaclab.noise_filter`, while ``sys.stdout`` and ``sys.stderr`` keep their way to the
     terminal: what the script itself prints appears at once and unchanged. With ``ZPRL_VERBOSE=1`` everything is shown.
     """
-    if verbose() or _Quiet.active is not None:
+    global _simulator_stream
+    if verbose() or _simulator_stream is not None:
         yield
         return
-    quiet = _Quiet()
+    _flush()
+    streams, saved = (sys.stdout, sys.stderr), (os.dup(1), os.dup(2))
+    # Streams that do not write to the descriptors, such as those of a test that captures them, stay as they are.
+    sys.stdout, sys.stderr = _follow(sys.stdout, 1, saved[0]), _follow(sys.stderr, 2, saved[1])
+    script = Path(__file__).with_name("noise_filter.py")
+    process = subprocess.Popen([sys.executable, "-I", "-S", str(script)], stdin=subprocess.PIPE)
+    assert process.stdin is not None
+    os.dup2(process.stdin.fileno(), 1)
+    os.dup2(process.stdin.fileno(), 2)
+    process.stdin.close()
+    # What Isaac Lab prints from Python takes the same way; see simulator_speaks().
+    _simulator_stream = os.fdopen(os.dup(1), "w", buffering=1, errors="replace")
     try:
-        yield
+        with warnings.catch_warnings():
+            # Every module that Isaac Lab itself calls in an outdated way; users cannot act on it.
+            for category in (FutureWarning, DeprecationWarning):
+                warnings.filterwarnings("ignore", category=category, module=r"isaaclab|newton|warp|mujoco")
+            yield
     finally:
-        quiet.close()
-
-
-class _Quiet:
-    """The process's output while it is filtered."""
-
-    active: _Quiet | None = None
-
-    def __init__(self) -> None:
+        _simulator_stream.close()
+        _simulator_stream = None
         _flush()
-        self._streams = sys.stdout, sys.stderr
-        self._saved = os.dup(1), os.dup(2)
-        # Streams that do not write to the descriptors, such as those of a test that captures them, stay as they are.
-        sys.stdout = _follow(sys.stdout, 1, self._saved[0])
-        sys.stderr = _follow(sys.stderr, 2, self._saved[1])
-        script = Path(__file__).with_name("noise_filter.py")
-        self._process = subprocess.Popen([sys.executable, "-I", "-S", str(script)], stdin=subprocess.PIPE)
-        assert self._process.stdin is not None
-        os.dup2(self._process.stdin.fileno(), 1)
-        os.dup2(self._process.stdin.fileno(), 2)
-        self._process.stdin.close()
-        # What Isaac Lab prints from Python takes the same way; see simulator_speaks().
-        self.simulator_stream = os.fdopen(os.dup(1), "w", buffering=1, errors="replace")
-        self._warnings = warnings.catch_warnings()
-        self._warnings.__enter__()
-        # Every module that Isaac Lab itself calls in an outdated way; users cannot act on it.
-        warnings.filterwarnings("ignore", category=FutureWarning, module=r"isaaclab|newton|warp|mujoco")
-        warnings.filterwarnings("ignore", category=DeprecationWarning, module=r"isaaclab|newton|warp|mujoco")
-        _Quiet.active = self
-
-    def close(self) -> None:
-        """Restore everything and wait until the filter has said its last words."""
-        _Quiet.active = None
-        self._warnings.__exit__(None, None, None)
-        self.simulator_stream.close()
-        _flush()
-        for descriptor, saved in zip((1, 2), self._saved, strict=True):
-            os.dup2(saved, descriptor)
-        for stream, original in zip((sys.stdout, sys.stderr), self._streams, strict=True):
+        for descriptor, way in zip((1, 2), saved, strict=True):
+            os.dup2(way, descriptor)
+        for stream, original in zip((sys.stdout, sys.stderr), streams, strict=True):
             if stream is not original:
                 stream.flush()
-        sys.stdout, sys.stderr = self._streams
+        sys.stdout, sys.stderr = streams
         # Not waited for longer: a child process that still runs holds the descriptors, and the filter, open.
         with contextlib.suppress(subprocess.TimeoutExpired):
-            self._process.wait(timeout=5.0)
-        # self._saved stays open: a logging handler may have kept the stream that writes to it.
+            process.wait(timeout=5.0)
+        # What was saved stays open: a logging handler may have kept the stream that writes to it.
 
 
 def _follow(stream: Any, descriptor: int, saved: int) -> Any:
@@ -100,10 +86,10 @@ def _follow(stream: Any, descriptor: int, saved: int) -> Any:
 @contextlib.contextmanager
 def simulator_speaks() -> Iterator[None]:
     """Send what Python prints through the filter too, while the simulator starts or stops."""
-    if _Quiet.active is None:
+    stream = _simulator_stream
+    if stream is None:
         yield
         return
-    stream = _Quiet.active.simulator_stream
     with contextlib.redirect_stdout(stream), contextlib.redirect_stderr(stream):
         yield
     stream.flush()

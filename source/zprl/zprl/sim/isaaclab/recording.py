@@ -20,7 +20,7 @@ from isaaclab.utils import configclass
 from isaaclab.utils.datasets import HDF5DatasetFileHandler
 from isaaclab.utils.datasets.hdf5_dataset_file_handler import DATASET_FORMAT_VERSION
 
-from zprl.data.demonstrations import metadata
+from zprl.data import metadata
 from zprl.envs.chunk_loop import ChunkLoop
 from zprl.sim.isaaclab.task_env import IsaacLabEnv
 from zprl.utils.errors import ZprlError

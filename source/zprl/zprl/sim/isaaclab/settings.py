@@ -17,7 +17,6 @@ from zprl.utils.errors import ZprlError, did_you_mean, one_sentence
 SELECTORS = ("physics", "renderer", "presets")
 """Override keys that choose among a task's presets instead of setting one option."""
 
-
 TASKS_GROUP = "isaaclab.tasks"
 """Group of entry points by which packages offer tasks to Isaac Lab; this project's own are among them."""
 
@@ -40,6 +39,8 @@ def register_tasks() -> None:
             ) from error
 
 
+@quiet_simulator()
+@no_garbage()
 def resolve_task(
     task: str,
     agent_entry_point: str | None,
@@ -66,17 +67,6 @@ def resolve_task(
     Raises:
         ZprlError: If the task, the learner, an option, its value's type or a preset does not exist.
     """
-    with quiet_simulator(), no_garbage():
-        return _resolve_task(task, agent_entry_point, overrides, play_mode, configure)
-
-
-def _resolve_task(
-    task: str,
-    agent_entry_point: str | None,
-    overrides: Sequence[str],
-    play_mode: bool,
-    configure: Callable[[Any], None] | None,
-) -> Any:
     import gymnasium
 
     from isaaclab_tasks.utils import resolve_task_config
@@ -87,8 +77,8 @@ def _resolve_task(
         raise ZprlError(f"there is no task '{task}'{did_you_mean(task, known, 'scripts/list_tasks.py lists all')}.")
     kwargs = gymnasium.registry[task].kwargs
     if agent_entry_point and agent_entry_point not in kwargs:
-        agents = sorted(key for key in kwargs if key.endswith("_cfg_entry_point") and key != "env_cfg_entry_point")
-        raise ZprlError(f"task '{task}' has no '{agent_entry_point}'; it has {', '.join(agents) or 'no learner'}.")
+        agents = ", ".join(sorted(_agents(kwargs))) or "no learner"
+        raise ZprlError(f"task '{task}' has no '{agent_entry_point}'; it has {agents}.")
 
     parsed = [_split_override(override) for override in overrides]
     try:
@@ -135,6 +125,7 @@ def _configured(
         del kwargs[key]
 
 
+@quiet_simulator()
 def list_tasks(keyword: str = "Zprl") -> str:
     """Return a table of the tasks with a scripted expert or a ZPRL learner: id, robot, episode, learners and presets.
 
@@ -144,11 +135,6 @@ def list_tasks(keyword: str = "Zprl") -> str:
     Raises:
         ZprlError: If no task matches.
     """
-    with quiet_simulator():
-        return _list_tasks(keyword)
-
-
-def _list_tasks(keyword: str) -> str:
     import gymnasium
     from prettytable import PrettyTable
 
@@ -169,15 +155,18 @@ def _list_tasks(keyword: str) -> str:
                 spec.id,
                 ", ".join(robots) or "-",
                 f"{env_cfg.episode_length_s:g} s at {1 / (env_cfg.sim.dt * env_cfg.decimation):g} Hz",
-                "\n".join(
-                    key for key in spec.kwargs if key.endswith("_cfg_entry_point") and key != "env_cfg_entry_point"
-                ),
+                "\n".join(_agents(spec.kwargs)),
                 "\n".join(sorted({name for names in presets for name in names} - {"default"})),
             ]
         )
     if not table.rows:
         raise ZprlError(f"no task of this project has '{keyword}' in its id.")
     return table.get_string()
+
+
+def _agents(kwargs: Mapping[str, Any]) -> list[str]:
+    """Return the registry keys of a task's learners."""
+    return [key for key in kwargs if key.endswith("_cfg_entry_point") and key != "env_cfg_entry_point"]
 
 
 def _split_override(override: str) -> tuple[str, Any]:
@@ -220,36 +209,27 @@ def _check_option(override: str, key: str, value: Any, reference: Mapping[str, A
             raise ZprlError(f"'{override}': {walked} has no option '{name}'{did_you_mean(name, names)}.")
         node = node[name] if isinstance(node, Mapping) else getattr(node, name)
         walked = f"{walked}.{name}"
-    if not _same_type(node, value):
-        raise ZprlError(f"'{override}': {walked} must be {_kind(node)}.")
+    if expected := _mistaken(node, value):
+        raise ZprlError(f"'{override}': {walked} must be {expected}.")
 
 
-def _same_type(old: Any, new: Any) -> bool:
+def _mistaken(old: Any, new: Any) -> str | None:
+    """Return what the value in place of ``old`` must be, or None if ``new`` is that."""
     if old is None or new is None:
-        return True
-    if isinstance(old, bool) or isinstance(new, bool):
-        return isinstance(old, bool) and isinstance(new, bool)
-    if isinstance(old, float):
-        return isinstance(new, int | float)
-    if isinstance(old, int):
-        return isinstance(new, int)
-    if isinstance(old, list | tuple):
-        return isinstance(new, list | tuple)
-    # A group of options is set option by option: replacing it would lose its defaults.
-    return not (isinstance(old, Mapping) or hasattr(old, "__dataclass_fields__"))
-
-
-def _kind(value: Any) -> str:
-    """Return what a value is, for a message."""
-    if isinstance(value, bool):
-        return "true or false"
-    if isinstance(value, int):
-        return f"an integer, such as {value}"
-    if isinstance(value, float):
-        return f"a number, such as {value}"
-    if isinstance(value, list | tuple):
-        return f"a list, such as {list(value)}"
-    return "set option by option"
+        return None
+    if isinstance(old, bool):
+        fits, expected = True, "true or false"
+    elif isinstance(old, int):
+        fits, expected = isinstance(new, int), f"an integer, such as {old}"
+    elif isinstance(old, float):
+        fits, expected = isinstance(new, int | float), f"a number, such as {old}"
+    elif isinstance(old, list | tuple):
+        fits, expected = isinstance(new, list | tuple), f"a list, such as {list(old)}"
+    else:
+        # A group of options is set option by option: replacing it would lose its defaults.
+        fits = not (isinstance(old, Mapping) or hasattr(old, "__dataclass_fields__"))
+        expected = "set option by option"
+    return None if fits and isinstance(new, bool) == isinstance(old, bool) else expected
 
 
 def _preset_problem(task: str, error: ValueError, preset_paths: Mapping[str, list[str]]) -> str:

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -51,8 +51,6 @@ class IsaacLabEnv:
         self.max_episode_length = int(env.max_episode_length)
         self.tells_final_observations = bool(getattr(env.cfg, "compute_final_obs", False))
         self._states: dict[tuple[int, ...], Any] = {}
-        terms = env.termination_manager.active_terms
-        self._has_success, self._has_diverged = SUCCESS_TERM in terms, DIVERGED_TERM in terms
 
     @property
     def elapsed(self) -> Tensor:
@@ -85,18 +83,28 @@ class IsaacLabEnv:
 
     def _draw_states(self, seeds: Sequence[int]) -> Any:
         """Return the initial states that seeds draw, relative to the worlds' origins, one row per world."""
+        scene = self.unwrapped.scene
+        scene.reset()
+        self.draw_events("reset", seeds)
+        rows = torch.arange(self.num_envs, device=self.device).clamp(max=len(seeds) - 1)
+        return _copied(scene.get_state(is_relative=True), rows)
+
+    def draw_events(self, mode: str, seeds: Sequence[int]) -> None:
+        """Apply the event terms of a mode in one world after another, each by its own seed.
+
+        No global generator is disturbed.
+
+        Args:
+            mode: The mode.
+            seeds: At most N seeds; worlds beyond them are left out.
+        """
         from isaaclab.utils.seed import configure_seed
 
-        env = self.unwrapped
-        env.scene.reset()
         with preserved_random_state():
             for row, seed in enumerate(seeds):
                 configure_seed(seed)
-                ids = torch.tensor([row], device=env.device, dtype=torch.int32)
-                env.event_manager.apply(mode="reset", env_ids=ids, global_env_step_count=0)
-        state = env.scene.get_state(is_relative=True)
-        rows = torch.arange(env.num_envs, device=env.device).clamp(max=len(seeds) - 1)
-        return _map_tensors(state, lambda value: value[rows].clone())
+                ids = torch.tensor([row], device=self.device, dtype=torch.int32)
+                self.unwrapped.event_manager.apply(mode, ids, global_env_step_count=0)
 
     def step(self, action: Tensor) -> Step:
         """See :meth:`zprl.envs.TaskEnv.step`."""
@@ -107,13 +115,14 @@ class IsaacLabEnv:
             reward,
             terminated,
             truncated,
-            self._term(SUCCESS_TERM, self._has_success, terminated),
-            self._term(DIVERGED_TERM, self._has_diverged, terminated),
+            self._ended_by(SUCCESS_TERM, terminated),
+            self._ended_by(DIVERGED_TERM, terminated),
             None if final is None else self._observations(final),
         )
 
-    def _term(self, name: str, active: bool, like: Tensor) -> Tensor:
-        return self.unwrapped.termination_manager.get_term(name) if active else torch.zeros_like(like)
+    def _ended_by(self, name: str, terminated: Tensor) -> Tensor:
+        manager = self.unwrapped.termination_manager
+        return manager.get_term(name) if name in manager.active_terms else torch.zeros_like(terminated)
 
     def _observations(self, obs: Any) -> Observations:
         """Return observations by the spec's groups; an image lies one level deeper in Isaac Lab's."""
@@ -136,7 +145,7 @@ class IsaacLabEnv:
                 term.noise = noise
 
     def describe(self) -> TaskDescription:
-        """See :class:`zprl.envs.description.DescribedEnv`."""
+        """See :func:`zprl.envs.description.describe_env`."""
         return describe_task(self.unwrapped)
 
     def close(self) -> None:
@@ -186,7 +195,7 @@ def read_spec(task: str, env: ManagerBasedRLEnv) -> TaskSpec:
     return TaskSpec(task, tuple(groups), tuple(actions), float(env.step_dt), tuple(cfg.tracked_terms))
 
 
-def _map_tensors(tree: Any, function: Callable[[Tensor], Tensor]) -> Any:
-    if isinstance(tree, dict):
-        return {name: _map_tensors(value, function) for name, value in tree.items()}
-    return function(tree)
+def _copied(state: Any, rows: Tensor) -> Any:
+    if isinstance(state, dict):
+        return {name: _copied(value, rows) for name, value in state.items()}
+    return state[rows].clone()

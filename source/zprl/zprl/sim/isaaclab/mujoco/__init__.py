@@ -9,7 +9,6 @@ Isaac Lab's Newton backend keeps the scene, the state and all assets; only the s
                           Newton state  <-  MuJoCo coordinates  <-
 """
 
-from zprl.sim.isaaclab.mujoco.mujoco_cfg import MujocoSolverCfg, choose_engine, with_mujoco
-from zprl.sim.isaaclab.mujoco.presets import offer_mujoco_preset
+from zprl.sim.isaaclab.mujoco.mujoco_cfg import MujocoSolverCfg, choose_engine, offer_mujoco_preset, with_mujoco
 
 __all__ = ["MujocoSolverCfg", "choose_engine", "offer_mujoco_preset", "with_mujoco"]

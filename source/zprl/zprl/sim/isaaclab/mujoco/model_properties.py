@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+from operator import attrgetter
 from typing import Any
 
 import mujoco
@@ -52,9 +53,9 @@ def read_properties(mjw_model: Any, template: mujoco.MjModel) -> Properties:
     """
     properties = {}
     for name in _FIELDS.split():
-        shape = np.shape(_get(template, name))
+        shape = np.shape(attrgetter(name)(template))
         try:
-            values = _get(mjw_model, name).numpy()
+            values = attrgetter(name)(mjw_model).numpy()
             properties[name] = values.reshape(len(values), *shape).astype(float)
         except (AttributeError, ValueError) as error:
             raise ZprlError(
@@ -66,7 +67,7 @@ def read_properties(mjw_model: Any, template: mujoco.MjModel) -> Properties:
 
 def read_derived(model: mujoco.MjModel) -> Properties:
     """Return copies of what MuJoCo has derived from a model's properties."""
-    return {name: np.array(_get(model, name)) for name in _DERIVED.split()}
+    return {name: np.array(attrgetter(name)(model)) for name in _DERIVED.split()}
 
 
 def write_derived(mjw_model: Any, derived: list[Properties]) -> None:
@@ -77,7 +78,7 @@ def write_derived(mjw_model: Any, derived: list[Properties]) -> None:
         derived: What belongs to each world.
     """
     for name in _DERIVED.split():
-        values = _get(mjw_model, name).numpy()  # no copy
+        values = attrgetter(name)(mjw_model).numpy()  # no copy
         rows = np.stack([world[name] for world in derived[: len(values)]])
         values[:] = rows.reshape(values.shape)
 
@@ -170,16 +171,10 @@ def _inertia_matrices(inertia: np.ndarray, quat: np.ndarray) -> np.ndarray:
     return np.einsum("bij,bj,bkj->bik", rotation, inertia, rotation)
 
 
-def _get(model: Any, name: str) -> Any:
-    for part in name.split("."):
-        model = getattr(model, part)
-    return model
-
-
 def _assign(model: mujoco.MjModel, row: Properties) -> None:
     for name, value in row.items():
         owner, _, leaf = name.rpartition(".")
-        target = _get(model, owner) if owner else model
+        target = attrgetter(owner)(model) if owner else model
         if np.ndim(value):
             getattr(target, leaf)[:] = value
         else:

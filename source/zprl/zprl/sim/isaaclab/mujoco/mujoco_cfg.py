@@ -1,15 +1,17 @@
 # Copyright (c) 2026, The ZPRL Project Developers.
 # SPDX-License-Identifier: BSD-3-Clause
 
-"""Configuration of MuJoCo's CPU engine."""
+"""Configuration of MuJoCo's CPU engine, and ``physics=mujoco`` for the tasks of others."""
 
 from __future__ import annotations
 
+import functools
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 from isaaclab.utils import configclass
 from isaaclab_newton.physics import MJWarpSolverCfg, NewtonCfg
+from isaaclab_tasks.utils import hydra
 
 from zprl.utils.errors import ZprlError
 
@@ -17,6 +19,11 @@ if TYPE_CHECKING:
     from isaaclab.envs import ManagerBasedRLEnvCfg
 
     from zprl.sim.isaaclab.mujoco.mujoco_manager import NewtonMujocoManager
+
+
+NO_CUDA = (
+    "physics=mujoco runs on the CPU only, but the device is {device}; choose physics=newton_mjwarp or --device cpu."
+)
 
 
 @configclass
@@ -80,9 +87,27 @@ def choose_engine(env_cfg: ManagerBasedRLEnvCfg, device: str) -> str:
     return {"NewtonCfg": "newton_mjwarp", "PhysxCfg": "isaacsim_physx", "OvPhysxCfg": "ovphysx"}.get(kind, kind)
 
 
-NO_CUDA = (
-    "physics=mujoco runs on the CPU only, but the device is {device}; choose physics=newton_mjwarp or --device cpu."
-)
+def offer_mujoco_preset() -> None:
+    """Let every task that has a ``newton_mjwarp`` preset be run with ``physics=mujoco``, and list it so.
+
+    Whatever a task chooses for ``newton_mjwarp``, such as gains or an asset's variant, it chooses for ``mujoco`` too.
+    Isaac Lab has no way to add a preset to other people's tasks, so the function that lists a choice's alternatives is
+    wrapped. Calling this again changes nothing.
+    """
+    original = hydra._preset_fields
+    if hasattr(original, "__wrapped__"):
+        return
+
+    @functools.wraps(original)
+    def with_mujoco_preset(preset_obj: Any) -> dict[str, Any]:
+        alternatives = original(preset_obj)
+        newton = alternatives.get("newton_mjwarp")
+        if newton is not None and "mujoco" not in alternatives:
+            uses_mjwarp = isinstance(newton, NewtonCfg) and isinstance(newton.solver_cfg, MJWarpSolverCfg)
+            alternatives["mujoco"] = with_mujoco(newton) if uses_mjwarp else newton
+        return alternatives
+
+    hydra._preset_fields = with_mujoco_preset
 
 
 def _with_solver(newton: NewtonCfg, kind: type[MJWarpSolverCfg], **changes: Any) -> NewtonCfg:

@@ -210,11 +210,7 @@ class MujocoSolver(SolverMuJoCo):
 
 
 class _Layout:
-    """Where each quantity lies in the engine's state and control vectors, which are MuJoCo's mjtState in bit order.
-
-    Args:
-        model: MuJoCo's model.
-    """
+    """Where each quantity lies in the engine's state and control vectors, which are MuJoCo's mjtState in bit order."""
 
     _CONTROLS = {
         "ctrl": _State.mjSTATE_CTRL,

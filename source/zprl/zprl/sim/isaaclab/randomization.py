@@ -18,14 +18,7 @@ def randomized_mass(body: SceneEntityCfg | Any, factor: tuple[float, float]) -> 
         body: The rigid body.
         factor: Range of the factor, drawn log-uniformly.
     """
-    params = {
-        "asset_cfg": body,
-        "mass_distribution_params": factor,
-        "operation": "scale",
-        "distribution": "log_uniform",
-        "min_mass": 1.0e-3,
-    }
-    return EventTermCfg(func=mdp.randomize_rigid_body_mass, mode="reset", params=params)  # type: ignore[arg-type]
+    return _redrawn(mdp.randomize_rigid_body_mass, body, mass_distribution_params=factor, **_SCALED, min_mass=1.0e-3)
 
 
 def randomized_friction(bodies: SceneEntityCfg | Any, coefficient: tuple[float, float]) -> EventTermCfg:
@@ -35,15 +28,15 @@ def randomized_friction(bodies: SceneEntityCfg | Any, coefficient: tuple[float, 
         bodies: The rigid body, or the bodies of an articulation.
         coefficient: Range of the static and the dynamic friction coefficient.
     """
-    params = {
-        "asset_cfg": bodies,
-        "static_friction_range": coefficient,
-        "dynamic_friction_range": coefficient,
-        "restitution_range": (0.0, 0.0),
-        "num_buckets": 64,
-        "make_consistent": True,
-    }
-    return EventTermCfg(func=mdp.randomize_rigid_body_material, mode="reset", params=params)  # type: ignore[arg-type]
+    return _redrawn(
+        mdp.randomize_rigid_body_material,
+        bodies,
+        static_friction_range=coefficient,
+        dynamic_friction_range=coefficient,
+        restitution_range=(0.0, 0.0),
+        num_buckets=64,
+        make_consistent=True,
+    )
 
 
 def randomized_gains(joints: SceneEntityCfg | Any, factor: tuple[float, float]) -> EventTermCfg:
@@ -53,11 +46,12 @@ def randomized_gains(joints: SceneEntityCfg | Any, factor: tuple[float, float]) 
         joints: The joints of an articulation.
         factor: Range of the factors, drawn log-uniformly.
     """
-    params = {
-        "asset_cfg": joints,
-        "stiffness_distribution_params": factor,
-        "damping_distribution_params": factor,
-        "operation": "scale",
-        "distribution": "log_uniform",
-    }
-    return EventTermCfg(func=mdp.randomize_actuator_gains, mode="reset", params=params)  # type: ignore[arg-type]
+    ranges = {"stiffness_distribution_params": factor, "damping_distribution_params": factor}
+    return _redrawn(mdp.randomize_actuator_gains, joints, **ranges, **_SCALED)
+
+
+_SCALED = {"operation": "scale", "distribution": "log_uniform"}
+
+
+def _redrawn(function: Any, entity: Any, **params: Any) -> EventTermCfg:
+    return EventTermCfg(func=function, mode="reset", params={"asset_cfg": entity, **params})

@@ -1,0 +1,76 @@
+# Copyright (c) 2026, The ZPRL Project Developers.
+# SPDX-License-Identifier: BSD-3-Clause
+
+"""Options of a command as fields of a dataclass, and the arguments of a parser that they become."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import typing
+from collections import defaultdict
+from collections.abc import Callable
+from typing import Any
+
+
+def option(help: str, default: Any = dataclasses.MISSING, **settings: Any) -> Any:
+    """Return a dataclass's field that is an option of a command, ``--NAME``.
+
+    Args:
+        help: Its line of ``--help``.
+        default: Its default; without one it is required.
+        settings: What else ``argparse.ArgumentParser.add_argument`` takes; with ``nargs`` it is positional. Beside
+            that, ``aliases`` are other names of it, and of the options of one ``group`` only one may be given.
+    """
+    return dataclasses.field(default=default, metadata={"help": help, **settings})
+
+
+def add_options(parser: argparse.ArgumentParser, options: type) -> None:
+    """Add an argument for every field of a dataclass, all of which :func:`option` made.
+
+    A bool is a flag. The values of others are parsed by their ``type``, or else by X of an annotation ``X``,
+    ``X | None`` or ``tuple[X, ...]``.
+    """
+    annotations = typing.get_type_hints(options)
+    groups = defaultdict(parser.add_mutually_exclusive_group)
+    for field in dataclasses.fields(options):
+        settings, annotation = dict(field.metadata), annotations[field.name]
+        names = [f"--{field.name}", *settings.pop("aliases", ())]
+        group = settings.pop("group", None)
+        if annotation is bool:
+            settings["action"] = "store_true"
+        else:
+            settings.setdefault("type", (typing.get_args(annotation) or (annotation,))[0])
+        if field.default is not dataclasses.MISSING:
+            settings["default"] = field.default
+        elif "nargs" in settings:
+            names = [field.name]
+        else:
+            settings["required"] = True
+        (parser if group is None else groups[group]).add_argument(*names, **settings)
+
+
+def positive_int(text: str) -> int:
+    """Parse a positive whole number, for argparse."""
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{value} is not positive")
+    return value
+
+
+def seed_int(text: str) -> int:
+    """Parse a seed that all random generators accept, for argparse."""
+    value = int(text)
+    if not 0 <= value < 2**31:
+        raise argparse.ArgumentTypeError(f"{value} is not between 0 and 2^31 - 1")
+    return value
+
+
+def comma_separated[T](parse: Callable[[str], T]) -> Callable[[str], tuple[T, ...]]:
+    """Return what parses a list such as "0,1,2", for argparse."""
+
+    def values(text: str) -> tuple[T, ...]:
+        return tuple(parse(part.strip()) for part in text.split(","))
+
+    values.__name__ = f"list of {parse.__name__}"  # for argparse's message
+    return values

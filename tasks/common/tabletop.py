@@ -1,0 +1,109 @@
+# Copyright (c) 2026, The ZPRL Project Developers.
+# SPDX-License-Identifier: BSD-3-Clause
+
+"""A robot with one arm at a table with one object on it, whatever it is to do with it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import MISSING
+from typing import Any
+
+import torch
+
+import isaaclab.sim as sim_utils
+from isaaclab.assets import ArticulationCfg, AssetBaseCfg, RigidObjectCfg
+from isaaclab.managers import EventTermCfg, ObservationGroupCfg, ObservationTermCfg, SceneEntityCfg
+from isaaclab.utils import configclass
+from isaaclab.utils.noise import UniformNoiseCfg
+from isaaclab.visualizers import VisualizerCfg
+from isaaclab_tasks.utils import PresetCfg
+
+from zprl.tasks import mdp
+from zprl.tasks.common.env_cfg import DisturbanceTargetsCfg, TaskEnvCfg, TaskSceneCfg
+from zprl.tasks.robots import RobotCfg
+
+
+@configclass
+class TabletopSceneCfg(TaskSceneCfg):
+    """Robot, table and object; the table's top is the plane z = 0, in which the robot's base stands."""
+
+    robot: ArticulationCfg = MISSING  # type: ignore[assignment]
+    table: AssetBaseCfg = AssetBaseCfg(
+        prim_path="{ENV_REGEX_NS}/Table",
+        init_state=AssetBaseCfg.InitialStateCfg(pos=(0.35, 0.0, -0.02)),
+        spawn=sim_utils.CuboidCfg(
+            size=(1.1, 1.0, 0.04),
+            collision_props=sim_utils.UsdPhysicsCollisionCfg(),
+            visual_material=sim_utils.PreviewSurfaceCfg(diffuse_color=(0.46, 0.38, 0.30), roughness=0.8),
+        ),
+    )
+    object: RigidObjectCfg = MISSING  # type: ignore[assignment]
+    light: AssetBaseCfg = AssetBaseCfg(
+        prim_path="/World/Light", spawn=sim_utils.DomeLightCfg(intensity=2000.0, color=(0.95, 0.97, 1.0))
+    )
+
+
+def measured(func: Callable[..., torch.Tensor], error: float) -> ObservationTermCfg:
+    """Return an observation term whose every number is off by up to ``error``, uniformly, if the group is corrupted."""
+    return ObservationTermCfg(func=func, noise=UniformNoiseCfg(n_min=-error, n_max=error))
+
+
+@configclass
+class TabletopObservationsCfg:
+    """Observations; everything is in the robot's root frame, lengths in [m], angles in [rad]."""
+
+    @configclass
+    class PolicyCfg(ObservationGroupCfg):
+        """What the policy sees; a real robot measures all of it. The end effector is the robot's."""
+
+        enable_corruption = True
+        joint_pos = measured(mdp.joint_pos_rel, 0.002)
+        ee_pose = measured(mdp.body_pose_in_root_frame, 0.001)
+        object_pose = measured(mdp.object_pose_in_root_frame, 0.002)
+        object_in_ee_frame = measured(mdp.object_position_in_body_frame, 0.002)
+
+    policy: PolicyCfg = PolicyCfg()
+
+
+@configclass
+class TabletopEventCfg:
+    """Initial states, drawn at every reset.
+
+    A family may add ``arm_gains`` and ``finger_friction``, which :meth:`TabletopEnvCfg.use_robot` completes as well.
+    """
+
+    reset_robot = EventTermCfg(
+        func=mdp.reset_joints_around_default, mode="reset", params={"spread": 0.05, "asset_cfg": MISSING}
+    )
+    reset_object: EventTermCfg = MISSING  # type: ignore[assignment]
+
+
+@configclass
+class TabletopEnvCfg(TaskEnvCfg):
+    """An environment whose family says what the object is, how it is reset, and what is success."""
+
+    scene: TabletopSceneCfg = TabletopSceneCfg()
+    observations: TabletopObservationsCfg = TabletopObservationsCfg()
+    tracked_terms: list[str] = ["ee_pose"]
+    disturbance_targets: DisturbanceTargetsCfg = DisturbanceTargetsCfg(
+        object_name="object",
+        object_pose_terms=["object_pose"],
+        object_position_terms={"object_in_ee_frame": "ee_pose"},
+    )
+
+    def __post_init__(self) -> None:
+        self.sim.default_visualizer_cfg = VisualizerCfg(eye=(1.25, 0.95, 0.75), lookat=(0.35, 0.0, 0.2))
+
+    def use_robot(self, robot: RobotCfg) -> None:
+        """See :meth:`TaskEnvCfg.use_robot`; the robot has one arm."""
+        super().use_robot(robot)
+        arm = robot.only_arm()
+        for term in (self.observations.policy.ee_pose, self.observations.policy.object_in_ee_frame):
+            term.params.update(arm.end_effector())
+        joints: dict[str, Any] = {"joint_names": robot.arm_joints()[arm.asset_name]}
+        fingers: dict[str, Any] = {"body_names": robot.fingers()[arm.asset_name]}
+        for events in vars(self.events).values() if isinstance(self.events, PresetCfg) else [self.events]:
+            for name, parts in (("reset_robot", joints), ("arm_gains", joints), ("finger_friction", fingers)):
+                if hasattr(events, name):
+                    getattr(events, name).params["asset_cfg"] = SceneEntityCfg(arm.asset_name, **parts)
