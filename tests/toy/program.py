@@ -196,7 +196,7 @@ def steer(env, base_file, folder, algo, seed):
         "chunks": chunks.calls * WORLDS,
         "same": again.successes == steered.successes[:WORLDS] and again.steps == steered.steps[:WORLDS],
     }
-    found["export"] = export(env, checkpoint.path, chunks.chunks, folder / "bundle")
+    found["export"] = export(env, checkpoint, chunks.chunks, folder / "bundle")
     return found
 
 

@@ -32,7 +32,7 @@ import h5py
 import numpy as np
 
 from zprl.spec import Feature, TaskSpec
-from zprl.utils.errors import ZprlError
+from zprl.utils.errors import ZprlError, first_line
 from zprl.utils.files import atomic_write
 
 if TYPE_CHECKING:
@@ -179,7 +179,7 @@ def load_demonstrations(path: StrPath) -> Demonstrations:
             return _Reader(path, file).read()
     except OSError as error:
         # HDF5 raises it for another format, for a file cut short, and for a damaged block found later.
-        reason = str(error).splitlines()[0]
+        reason = first_line(error)
         raise ZprlError(
             f"the demonstration file {path} is truncated, damaged or not HDF5 ({reason}); copy or record it again."
         ) from error

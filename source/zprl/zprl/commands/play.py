@@ -111,12 +111,10 @@ def _scripted(env: IsaacLabEnv, name: str) -> Columns:
     from zprl.tasks.experts import make_expert
 
     if name == "random":
-        low, high = (limit.to(env.device) for limit in env.spec.action_limits())
         generator = torch.Generator(device=env.device)
 
         def draw(obs: Observations) -> torch.Tensor:
-            share = torch.rand(env.num_envs, len(low), generator=generator, device=env.device)
-            return (low + (high - low) * share)[:, None]
+            return env.spec.random_actions(env.num_envs, generator)[:, None]
 
         return {name: (_Planner(1, draw), lambda seed: generator.manual_seed(seed))}
     expert = make_expert(env.spec.task, env.unwrapped)

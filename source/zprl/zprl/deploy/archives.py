@@ -21,7 +21,7 @@ from typing import Any
 
 import torch
 
-from zprl.utils.errors import ZprlError
+from zprl.utils.errors import ZprlError, first_line
 
 _EXPORT_RECORDS = re.compile(
     r"models/model\.json|data/sample_inputs/model\.pt|data/(weights|constants)/model_\1_config\.json"
@@ -102,7 +102,7 @@ def _records(data: bytes, path: Path) -> dict[str, bytes]:
             raise ValueError("a record is there twice")
         return {name: reader.get_record(name) for name in names}
     except (RuntimeError, ValueError) as error:
-        reason = str(error).splitlines()[0]
+        reason = first_line(error)
         raise ZprlError(f"{path} does not load here (it is no archive of PyTorch: {reason}).") from error
 
 

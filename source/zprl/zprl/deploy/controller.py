@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import os
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from zprl.utils.errors import ZprlError
+from zprl.utils.errors import ZprlError, first_line
+from zprl.utils.native import native_core
 
 if TYPE_CHECKING:
     from zprl._core import ControllerStatus
@@ -121,21 +122,8 @@ class ChunkController:
         try:
             return self._controller.step(obs)
         except (TypeError, ValueError) as error:
-            raise ZprlError(str(error).removeprefix("zprl: ").splitlines()[0]) from error
+            raise ZprlError(first_line(error).removeprefix("zprl: ")) from error
 
     def reset(self) -> None:
         """Begin a new episode: forget the chunk, the last action and a stop."""
         self._controller.reset()
-
-
-def native_core() -> Any:
-    """Return the module ``zprl._core``.
-
-    Raises:
-        ZprlError: If it does not load.
-    """
-    try:
-        from zprl import _core
-    except ImportError as error:
-        raise ZprlError(f"the native core module does not load ({error}); build it with `make setup`.") from error
-    return _core

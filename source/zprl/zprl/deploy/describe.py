@@ -5,9 +5,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
-import importlib.metadata
 import math
 import platform
 import sys
@@ -35,7 +33,7 @@ from zprl.envs.description import TaskDescription, TermDescription
 from zprl.spec import Group
 from zprl.utils.errors import ZprlError
 from zprl.utils.files import checksum, load_json
-from zprl.utils.provenance import git_commit
+from zprl.utils.provenance import git_commit, package_versions
 
 if TYPE_CHECKING:
     from zprl.deploy.golden import Recording
@@ -126,19 +124,12 @@ def build_contract(
             checkpoint_sha256=checksum(source.path),
             environment_steps=checkpoint.env_steps if checkpoint else 0,
             physics=checkpoint.settings.get("physics") if checkpoint else None,
-            packages={"python": platform.python_version(), **dict(_versions())},
+            packages={"python": platform.python_version(), **package_versions(_PACKAGES)},
             git_commit=git_commit(),
         ),
         evaluation=evaluation,
         files={},
     )
-
-
-def _versions() -> Iterator[tuple[str, str]]:
-    """Yield the versions of the packages that are installed."""
-    for name in _PACKAGES:
-        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
-            yield name, importlib.metadata.version(name)
 
 
 def contract_group(group: Group) -> ObservationGroup:

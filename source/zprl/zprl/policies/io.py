@@ -16,7 +16,7 @@ from zprl.policies.flow.policy import FlowPolicy
 from zprl.policies.native.step import make_policy_step
 from zprl.spec import TaskSpec
 from zprl.utils.configclass import class_to_dict
-from zprl.utils.errors import ZprlError
+from zprl.utils.errors import ZprlError, first_line
 from zprl.utils.registry import check_settings
 from zprl.utils.tensor_files import load_tensors, save_tensors
 
@@ -74,7 +74,7 @@ def load_policy(path: StrPath) -> tuple[FlowPolicy, dict[str, Any]]:
         policy.load_state_dict(content["state_dict"])
         meta = dict(content["meta"])
     except (AttributeError, KeyError, TypeError, ValueError, RuntimeError) as error:
-        reason = str(error).splitlines()[0]
+        reason = first_line(error)
         raise ZprlError(f"the base policy {path} is damaged or does not fit its configuration ({reason}).") from error
     return policy.eval(), meta
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 import platform
 from dataclasses import dataclass, field
-from importlib import metadata
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -16,6 +15,7 @@ from typing import Any
 import torch
 
 from zprl.profiling import cuda
+from zprl.utils.provenance import package_versions
 
 _PEAK_SECONDS = 0.2
 _PACKAGES = ("zprl", "torch", "numpy", "onnx", "onnxruntime")
@@ -109,7 +109,7 @@ def describe_machine(device: str, threads: int) -> dict[str, Any]:
         "gpu": torch.cuda.get_device_name(device) if on_cuda else None,
         "kernels": cuda.kernel_lines(device) if on_cuda else [],
         "system": platform.platform(),
-        "versions": {"python": platform.python_version(), **{p: _version(p) for p in _PACKAGES}},
+        "versions": {"python": platform.python_version(), **dict.fromkeys(_PACKAGES), **package_versions(_PACKAGES)},
     }
 
 
@@ -120,10 +120,3 @@ def parse_cpuinfo(text: str) -> tuple[str, set[str]]:
         key, _, value = line.partition(":")
         entries.setdefault(key.strip(), value.strip())
     return entries.get("model name", ""), set(entries.get("flags", "").split())
-
-
-def _version(package: str) -> str | None:
-    try:
-        return metadata.version(package)
-    except metadata.PackageNotFoundError:
-        return None

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import copy
-import importlib.metadata
 import platform
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import MISSING
@@ -26,6 +25,7 @@ from zprl.utils import processes
 from zprl.utils.configclass import class_to_dict
 from zprl.utils.errors import ZprlError
 from zprl.utils.files import atomic_json_dump
+from zprl.utils.provenance import package_versions
 from zprl.utils.registry import trust
 
 if TYPE_CHECKING:
@@ -154,7 +154,7 @@ class TaskSession:
                 "num_processes": processes.count(),
                 "seed": self.agent_cfg.seed,
                 "python": platform.python_version(),
-                "packages": {name: importlib.metadata.version(name) for name in _PACKAGES},
+                "packages": package_versions(_PACKAGES),
             },
             run_dir / "run.json",
         )

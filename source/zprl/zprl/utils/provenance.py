@@ -5,9 +5,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import importlib.metadata
 import shlex
 import subprocess
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 
@@ -24,6 +27,15 @@ def git_commit() -> str | None:
 
     commit = git("rev-parse", "HEAD")
     return None if commit is None else commit + ("-dirty" if git("status", "--porcelain", "-uno") else "")
+
+
+def package_versions(names: Iterable[str]) -> dict[str, str]:
+    """Return the versions of those packages that are installed, by name."""
+    versions = {}
+    for name in names:
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            versions[name] = importlib.metadata.version(name)
+    return versions
 
 
 def command_line() -> str:

@@ -14,7 +14,6 @@ import torch
 from torch import Tensor
 
 from zprl.deploy.contract import Contract
-from zprl.deploy.controller import native_core
 from zprl.deploy.formats.base import Format as Format
 from zprl.deploy.formats.base import Model as Model
 from zprl.deploy.formats.base import Models, unloadable
@@ -23,6 +22,7 @@ from zprl.deploy.formats.onnx_model import ONNX
 from zprl.deploy.formats.torch_files import PORTABLE, TORCH_EXPORT, TORCHSCRIPT
 from zprl.deploy.formats.torch_files import write_torchscript as write_torchscript
 from zprl.utils.errors import ZprlError
+from zprl.utils.native import native_core
 
 if TYPE_CHECKING:
     from zprl.deploy.source import Source

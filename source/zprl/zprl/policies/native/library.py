@@ -20,8 +20,7 @@ import torch
 from torch import Tensor
 
 from zprl.utils.errors import ZprlError
-
-_INSTALL_HINT = "build it with `pip install --no-build-isolation -e .` in the ZPRL repository"
+from zprl.utils.native import INSTALL_HINT, native_core
 
 
 def torch_library_path() -> Path:
@@ -40,7 +39,7 @@ def load_torch_library() -> None:
     """
     path = torch_library_path()
     if not path.exists():
-        raise ZprlError(f"the native library {path.name} is missing; {_INSTALL_HINT}.")
+        raise ZprlError(f"the native library {path.name} is missing; {INSTALL_HINT}.")
     _register_operators(path)
 
 
@@ -49,7 +48,7 @@ def _register_operators(path: Path) -> None:
     try:
         torch.ops.load_library(str(path))
     except OSError as error:
-        raise ZprlError(f"the native library {path.name} does not load ({error}); {_INSTALL_HINT}.") from error
+        raise ZprlError(f"the native library {path.name} does not load ({error}); {INSTALL_HINT}.") from error
 
     # torch.compile and torch.export run these instead of the kernels, on tensors that have a shape and no data.
     @torch.library.register_fake("zprl::policy_step")
@@ -91,11 +90,7 @@ def multiplies_bfloat16() -> bool:
 
 def _ask_core(function: str) -> Any:
     try:
-        from zprl import _core
-
-        return getattr(_core, function)()
-    except ImportError as error:
-        raise ZprlError(f"the native core module does not load ({error}); {_INSTALL_HINT}.") from error
+        return getattr(native_core(), function)()
     except ValueError as error:
         raise ZprlError(str(error)) from error
 
@@ -119,7 +114,7 @@ def build_info() -> dict[str, Any]:
     try:
         from zprl import _core
     except ImportError as error:
-        info["core_module"] = f"{error}; {_INSTALL_HINT}"
+        info["core_module"] = f"{error}; {INSTALL_HINT}"
     else:
         info["core_module"] = "ok"
         info.update(_core.build_info())

@@ -15,7 +15,7 @@ from zprl.policies.flow.encoders import ObservationEmbedding
 from zprl.policies.flow.policy import FlowPolicy, Inputs
 from zprl.policies.native.blob import HEADER_INTS, pack_policy
 from zprl.policies.native.library import cpu_level, load_torch_library, multiplies_bfloat16
-from zprl.utils.errors import ZprlError
+from zprl.utils.errors import ZprlError, first_line
 
 _OPERATOR_ERRORS = (ValueError, RuntimeError, AssertionError)
 """Of our operators, and of torch on a CUDA device (which asserts that it was built with CUDA)."""
@@ -62,7 +62,8 @@ class NativePolicyStep:
                 self.act(policy.example_inputs(self.device))
                 torch.cuda.synchronize(self.device)
             except _OPERATOR_ERRORS as error:
-                raise ZprlError(f"the native policy step does not run on {self.device}: {_sentence(error)}") from error
+                reason = first_line(error).removeprefix("zprl: ")
+                raise ZprlError(f"the native policy step does not run on {self.device}: {reason}") from error
             return
         if self.device.type != "cpu":
             raise ZprlError(f"the native policy step runs on the CPU and on CUDA devices, not on '{self.device}'.")
@@ -133,12 +134,6 @@ class NativePolicyStep:
         if self.has_encoder:
             return torch.ops.zprl.encode(obs, self.blob, self.policy.cfg.latent_dim, self.header)
         return self.policy.encode(obs)
-
-
-def _sentence(error: BaseException) -> str:
-    """First line of an error, which in those of the operators says it all."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[0].removeprefix("zprl: ") if lines else type(error).__name__
 
 
 def make_policy_step(

@@ -1,0 +1,25 @@
+# Copyright (c) 2026, The ZPRL Project Developers.
+# SPDX-License-Identifier: BSD-3-Clause
+
+"""The compiled module, which a copy of the sources does not have until it is built."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from zprl.utils.errors import ZprlError
+
+INSTALL_HINT = "build it with `pip install --no-build-isolation -e .` in the ZPRL repository"
+
+
+def native_core() -> Any:
+    """Return the module ``zprl._core``.
+
+    Raises:
+        ZprlError: If it does not load.
+    """
+    try:
+        from zprl import _core
+    except ImportError as error:
+        raise ZprlError(f"the native core module does not load ({error}); {INSTALL_HINT}.") from error
+    return _core
