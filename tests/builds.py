@@ -33,14 +33,16 @@ def build(folder, *targets, **options):
     cmake, ninja, compiler = find_tool("cmake"), find_tool("ninja"), find_compiler()
     if cmake is None or ninja is None or compiler is None:
         pytest.skip("cmake, ninja or a C++ compiler is missing")
+    flags = Path("/proc/cpuinfo").read_text()
     options = {
         "CMAKE_MAKE_PROGRAM": ninja,
         "CMAKE_CXX_COMPILER": compiler,
         "ZPRL_CUDA": "OFF",
         "ZPRL_PYTHON": "OFF",
         "ZPRL_TESTS": "ON",
-        # Half of the time of a build, for nothing where the processor cannot run it.
-        "ZPRL_AVX512": "ON" if "avx512f" in Path("/proc/cpuinfo").read_text() else "OFF",
+        # Most of the time of a build, for nothing where the processor cannot run it.
+        "ZPRL_AVX512": "ON" if "avx512f" in flags else "OFF",
+        "ZPRL_AMX": "ON" if "amx_bf16" in flags else "OFF",
         **options,
     }
     arguments = [f"-D{name}={value}" for name, value in options.items()]

@@ -16,7 +16,7 @@
 
 #include "cpu/step.h"
 
-#if ZPRL_AVX512
+#if ZPRL_AMX
 #include <cpuid.h>
 #endif
 #if defined(__linux__)
@@ -32,7 +32,7 @@ struct Level {
     bool supported;
 };
 
-#if ZPRL_AVX512
+#if ZPRL_AMX
 // Whether the processor has the matrix unit (AMX) for bf16, and the system lets this process use it: Linux wants to be
 // asked, since a thread that uses it has 8 KB more to save.
 bool may_use_amx() {
@@ -61,7 +61,9 @@ std::vector<Level> all_levels() {
     levels.push_back({&kAvx512Step, avx512});
     const bool avx512_bf16 = avx512 && __builtin_cpu_supports("avx512bf16");
     levels.push_back({&kAvx512Bf16Step, avx512_bf16});
+#if ZPRL_AMX
     levels.push_back({&kAmxStep, avx512_bf16 && may_use_amx()});
+#endif
 #endif
 #endif
     return levels;

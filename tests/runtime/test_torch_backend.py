@@ -22,6 +22,7 @@ def zprl_run_torch(tmp_path_factory):
         "CMAKE_BUILD_TYPE": "Quick",
         "CMAKE_CXX_FLAGS_QUICK": "-O0",
         "ZPRL_TORCH_BACKEND": "ON",
+        "ZPRL_AVX512": "OFF",  # LibTorch runs the policies
         "Python_EXECUTABLE": sys.executable,
     }
     return build(tmp_path_factory.mktemp("torch"), "zprl_run", **options) / "csrc" / "runtime" / "zprl_run"

@@ -24,13 +24,21 @@ import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from zprl.sim.isaaclab.quiet import no_garbage, simulator_speaks, verbose
 from zprl.utils.errors import ZprlError, one_sentence
 
 if TYPE_CHECKING:
     from isaaclab.envs import ManagerBasedRLEnv, ManagerBasedRLEnvCfg
+
+
+_ignored: Literal["", "environment", "modules"] = ""
+"""What the garbage collector no longer looks at: the modules' millions of objects, and the first environment.
+
+Looking at them takes a second, and Isaac Lab lets it look whenever an environment closes. Most processes make one
+environment, which may then stay as well; the next one makes it collect the first.
+"""
 
 
 def check_device(device: str) -> str:
@@ -148,9 +156,17 @@ def make_env(task: str, env_cfg: ManagerBasedRLEnvCfg) -> ManagerBasedRLEnv:
     """
     import gymnasium
 
+    global _ignored
+    if _ignored == "environment":  # the first one, closed by now
+        gc.unfreeze()
+        gc.collect()
+        gc.freeze()
+        _ignored = "modules"
     with simulator_speaks(), no_garbage():
         env = gymnasium.make(task, cfg=env_cfg).unwrapped
-    gc.freeze()  # until close_env(): what is there now stays
+    if not _ignored:
+        gc.freeze()
+        _ignored = "environment"
     return env  # pyright: ignore[reportReturnType]
 
 
@@ -163,7 +179,6 @@ def close_env(env: ManagerBasedRLEnv | None = None) -> None:
     from isaaclab.sim import SimulationContext
 
     with simulator_speaks():
-        gc.unfreeze()
         if env is not None:
             env.close()
         SimulationContext.clear_instance()
