@@ -7,7 +7,7 @@ import gc
 import os
 import subprocess
 import sys
-from types import SimpleNamespace
+import weakref
 from typing import Any
 
 import pytest
@@ -244,24 +244,34 @@ def test_works_under_captured_output(capfd):
 
 
 @pytest.mark.sim
-def test_no_garbage_is_looked_for_in_what_stays_until_the_environment_is_closed(monkeypatch):
+def test_no_garbage_is_looked_for_among_modules_and_every_closed_environment_goes(monkeypatch):
     import gymnasium
 
-    from zprl.sim.isaaclab import close_env, make_env
+    from zprl.sim.isaaclab import close_env, launch, make_env
+
+    class Environment:
+        def __init__(self):
+            self.unwrapped = self  # only the garbage collector frees it
 
     def make(task, cfg):
         assert not gc.isenabled()
         if task == "broken":
             raise RuntimeError("broken")
-        return SimpleNamespace(unwrapped="the environment")
+        return Environment()
 
     monkeypatch.setattr(gymnasium, "make", make)
+    monkeypatch.setattr(launch, "_ignored", "")
+    gc.unfreeze()
     cfg: Any = None
     with pytest.raises(RuntimeError, match="broken"):
         make_env("broken", cfg)
     assert gc.isenabled()
-    assert make_env("whole", cfg) == "the environment"
-    assert gc.isenabled()
-    assert gc.get_freeze_count() > 0
-    close_env()
-    assert gc.get_freeze_count() == 0
+    closed = []
+    for number in range(3):
+        closed.append(weakref.ref(make_env("whole", cfg)))
+        assert gc.isenabled()
+        assert gc.get_freeze_count() > 100_000
+        close_env()
+        gc.collect()
+        # The first one stays until there is a second.
+        assert [ref() is not None for ref in closed] == [number == 0] + [False] * number
