@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import importlib
 from typing import Any
 
 from zprl.utils.errors import ZprlError
@@ -19,7 +20,6 @@ def native_core() -> Any:
         ZprlError: If it does not load.
     """
     try:
-        from zprl import _core
+        return importlib.import_module("zprl._core")
     except ImportError as error:
         raise ZprlError(f"the native core module does not load ({error}); {INSTALL_HINT}.") from error
-    return _core
