@@ -45,7 +45,7 @@ def test_json_brings_it_back():
         (lambda values: values.pop("step_dt"), KeyError),
         (lambda values: values["groups"][0]["features"][0].pop("shape"), KeyError),
         (lambda values: values.update(groups=5), TypeError),
-        (lambda values: values.update(step_dt="fast"), ValueError),
+        (lambda values: values.update(step_dt="fast"), TypeError),
         (lambda values: values["groups"][0]["features"][0].update(kind="smell"), ZprlError),
         (lambda values: values["actions"][0]["low"].pop(), ZprlError),
     ],

@@ -8,6 +8,7 @@
 
 #include <map>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <utility>
 
@@ -34,12 +35,22 @@ zprl::OnBadObservation reaction(const std::string& name, const char* option) {
     return found->second;
 }
 
+// An argument of `size` numbers.
+FloatArray vector(const py::array& array, const std::string& name, int size) {
+    if (!py::isinstance<py::array_t<float>>(array))
+        throw py::type_error("zprl: " + name + " must have the dtype float32.");
+    if (array.ndim() != 1 || array.shape(0) != size) {
+        throw py::value_error("zprl: " + name + " must have the shape (" + std::to_string(size) + ").");
+    }
+    return FloatArray::ensure(array);
+}
+
 // Steps run without the GIL; a second thread waits.
 class PyController {
  public:
     PyController(const std::string& folder, int execute_steps, int blend_steps, bool asynchronous, int lead_steps,
                  double range_margin, double range_slack, const std::string& on_not_finite,
-                 const std::string& on_out_of_range, double rate_margin)
+                 const std::string& on_out_of_range, double rate_margin, double stale_steps)
         : bundle_(folder) {
         zprl::ControllerOptions options;
         options.execute_steps = execute_steps;
@@ -51,6 +62,7 @@ class PyController {
         options.on_not_finite = reaction(on_not_finite, "on_not_finite");
         options.on_out_of_range = reaction(on_out_of_range, "on_out_of_range");
         options.rate_margin = rate_margin;
+        options.stale_steps = stale_steps;
         const py::gil_scoped_release release;
         controller_ =
             std::make_unique<zprl::ChunkController>(bundle_.contract(), zprl::make_native_backend(bundle_), options);
@@ -63,11 +75,7 @@ class PyController {
 
     std::pair<FloatArray, zprl::Status> step(const py::array& obs) {
         const zprl::Contract& c = controller_->contract();
-        if (!py::isinstance<py::array_t<float>>(obs)) throw py::type_error("zprl: obs must have the dtype float32.");
-        if (obs.ndim() != 1 || obs.shape(0) != c.obs_dim) {
-            throw py::value_error("zprl: obs must have the shape (" + std::to_string(c.obs_dim) + ").");
-        }
-        const FloatArray obs_in = FloatArray::ensure(obs);
+        const FloatArray obs_in = vector(obs, "obs", c.obs_dim);
         FloatArray action(c.action_dim);
         zprl::Status status;
         {
@@ -80,10 +88,13 @@ class PyController {
         return {action, status};
     }
 
-    void reset() {
+    void reset(const std::optional<py::array>& last_action) {
+        FloatArray action;
+        if (last_action) action = vector(*last_action, "last_action", controller_->contract().action_dim);
+        const float* from = last_action ? action.data() : nullptr;
         const py::gil_scoped_release release;
         const std::lock_guard<std::mutex> lock(mutex_);
-        controller_->reset();
+        controller_->reset(from);
     }
 
     const zprl::ChunkController& controller() const { return *controller_; }
@@ -111,14 +122,15 @@ void bind_controller(py::module_& m) {
     const zprl::ControllerOptions defaults;
     py::class_<PyController>(m, "ChunkController", "A bundle's native policy in a control loop; see csrc/runtime.")
         .def(py::init<const std::string&, int, int, bool, int, double, double, const std::string&, const std::string&,
-                      double>(),
+                      double, double>(),
              py::arg("bundle"), py::kw_only(), py::arg("execute_steps") = defaults.execute_steps,
              py::arg("blend_steps") = defaults.blend_steps, py::arg("asynchronous") = defaults.asynchronous,
              py::arg("lead_steps") = defaults.lead_steps, py::arg("range_margin") = defaults.range_margin,
              py::arg("range_slack") = defaults.range_slack, py::arg("on_not_finite") = "continue",
-             py::arg("on_out_of_range") = "hold", py::arg("rate_margin") = defaults.rate_margin)
+             py::arg("on_out_of_range") = "hold", py::arg("rate_margin") = defaults.rate_margin,
+             py::arg("stale_steps") = defaults.stale_steps)
         .def("step", &PyController::step, py::arg("obs"), "Observation (obs_dim,) to action (action_dim,) and status.")
-        .def("reset", &PyController::reset, "Begin a new episode.")
+        .def("reset", &PyController::reset, py::arg("last_action") = py::none(), "Begin a new episode.")
         .def_property_readonly("planning", [](const PyController& self) { return self.controller().planning(); })
         .def_property_readonly("last_error", [](const PyController& self) { return self.controller().last_error(); })
         .def_property_readonly("backend", [](const PyController& self) { return self.controller().backend().name(); })

@@ -3,14 +3,15 @@
 
 #include "bundle.h"
 
+#include <fcntl.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cmath>
-#include <cstdio>
 #include <cstring>
 #include <limits>
-#include <memory>
 #include <stdexcept>
 
 #include "json.h"
@@ -25,30 +26,96 @@ constexpr int kVersion = 2;
 
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
 constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
-constexpr long long kMaxDims = 1 << 16, kMaxHorizon = 1 << 12;  // far above any policy
+constexpr long long kMaxDims = 1 << 16, kMaxHorizon = 1 << 12;                           // far above any policy
+constexpr size_t kMaxContractBytes = size_t{16} << 20, kMaxFileBytes = size_t{1} << 30;  // likewise
+
+// Least max_change, of the width of the action's limits: with the default rate_margin an action gets everywhere within
+// kCatchUpSteps, however little it moved in training. zprl/deploy/describe.py exports no less.
+constexpr double kMinChange = 0.025;
 
 [[noreturn]] void fail(const std::string& sentence) { throw std::invalid_argument("zprl: " + sentence); }
 
-// A whole file, or a sentence.
-std::vector<char> read_file(const std::string& path, const std::string& what) {
-    const std::unique_ptr<std::FILE, int (*)(std::FILE*)> file(std::fopen(path.c_str(), "rb"), &std::fclose);
-    struct stat info;
-    if (file == nullptr || fstat(fileno(file.get()), &info) != 0) {
-        fail(path + ", " + what + ", cannot be read (" + std::strerror(errno) + "); copy the bundle again.");
+// A file's bytes, or a sentence. Its type and size are looked at before a byte is read or memory taken.
+class File {
+ public:
+    File(const std::string& path, const std::string& what)
+        // A pipe without a writer would wait for one.
+        : name_(path + ", " + what + ","), descriptor_{open(path.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC)} {
+        struct stat info;
+        if (descriptor_.number < 0 || fstat(descriptor_.number, &info) != 0) {
+            fail(name_ + " cannot be read (" + std::strerror(errno) + "); copy the bundle again.");
+        }
+        if (!S_ISREG(info.st_mode)) fail(name_ + " is not a file; copy the bundle again.");
+        size_ = static_cast<size_t>(info.st_size);
     }
-    if (!S_ISREG(info.st_mode)) fail(path + ", " + what + ", is not a file; copy the bundle again.");
-    std::vector<char> bytes(static_cast<size_t>(info.st_size));
-    const size_t count = std::fread(bytes.data(), 1, bytes.size(), file.get());
-    if (count != bytes.size()) fail(path + ", " + what + ", cannot be read to its end; copy the bundle again.");
-    return bytes;
+
+    size_t size() const { return size_; }
+
+    std::vector<char> read(size_t limit) const {
+        if (size_ > limit) {
+            fail(name_ + " has " + std::to_string(size_) + " bytes, and at most " + std::to_string(limit) +
+                 " are read; export the policy again.");
+        }
+        std::vector<char> bytes(size_);
+        for (size_t done = 0; done < size_;) {
+            const ssize_t count = ::read(descriptor_.number, bytes.data() + done, size_ - done);
+            if (count < 0 && errno == EINTR) continue;
+            if (count <= 0) fail(name_ + " cannot be read to its end; copy the bundle again.");
+            done += static_cast<size_t>(count);
+        }
+        return bytes;
+    }
+
+ private:
+    struct Descriptor {
+        const int number;
+        ~Descriptor() {
+            if (number >= 0) close(number);
+        }
+    };
+
+    const std::string name_;
+    const Descriptor descriptor_;
+    size_t size_ = 0;
+};
+
+// A contract begins with the SHA-256 of its own text, made with zeros in its place; zprl/deploy/contract.py writes it.
+void require_seal(std::string text, const std::string& path) {
+    const std::string opening = "{\n  \"sha256\": \"";
+    constexpr size_t kDigits = 64;
+    if (text.size() < opening.size() + kDigits || text.compare(0, opening.size(), opening) != 0) {
+        fail("the contract " + path + " does not begin with its checksum; export the policy again.");
+    }
+    const std::string digits = text.substr(opening.size(), kDigits);
+    text.replace(opening.size(), kDigits, kDigits, '0');
+    if (sha256(text.data(), text.size()) != digits) {
+        fail("the contract " + path + " was altered: its checksum does not match; copy the bundle again.");
+    }
+}
+
+// A contract begins with the SHA-256 of its own text, made with zeros in its place; zprl/deploy/contract.py writes it.
+void require_seal(std::string text, const std::string& path) {
+    const std::string opening = "{\n  \"sha256\": \"";
+    constexpr size_t kDigits = 64;
+    if (text.size() < opening.size() + kDigits || text.compare(0, opening.size(), opening) != 0) {
+        fail("the contract " + path + " does not begin with its checksum; export the policy again.");
+    }
+    const std::string digits = text.substr(opening.size(), kDigits);
+    text.replace(opening.size(), kDigits, kDigits, '0');
+    if (sha256(text.data(), text.size()) != digits) {
+        fail("the contract " + path + " was altered: its checksum does not match; copy the bundle again.");
+    }
 }
 
 // Numbers of a list, or of a list of `count` copies if there is null instead.
 std::vector<float> numbers_or(const Json& list, size_t count, float if_null) {
     if (list.is_null()) return std::vector<float>(count, if_null);
-    const std::vector<double> values = list.numbers(count);
-    return {values.begin(), values.end()};
+    std::vector<float> values;
+    for (const Json& item : list.items(count)) values.push_back(item.single());
+    return values;
 }
+
+float single_or(const Json& value, float if_null) { return value.is_null() ? if_null : value.single(); }
 
 void append(std::vector<float>& to, const std::vector<float>& values) {
     to.insert(to.end(), values.begin(), values.end());
@@ -116,18 +183,18 @@ void read_observation(const Json& observation, Contract& c) {
 void read_action(const Json& action, Contract& c) {
     for (const Json& dimension : action.items()) {
         const std::string& name = dimension.at("name").string();
-        const double low = dimension.at("low").number_or(-INFINITY), high = dimension.at("high").number_or(INFINITY);
-        const double change = dimension.at("max_change").number_or(INFINITY);
+        const float low = single_or(dimension.at("low"), -kInfinity), high = single_or(dimension.at("high"), kInfinity);
+        const float change = single_or(dimension.at("max_change"), kInfinity);
         if (!(low < high))
             throw std::invalid_argument("action " + name + " has a lower limit that is not below the upper");
-        if (!(change >= 0.0)) throw std::invalid_argument("action " + name + " has a negative max_change");
+        if (!(change >= 0.0f)) throw std::invalid_argument("action " + name + " has a negative max_change");
+        const float width = high - low;
         c.action_names.push_back(name);
-        c.action_low.push_back(static_cast<float>(low));
-        c.action_high.push_back(static_cast<float>(high));
-        c.max_change.push_back(static_cast<float>(change));
-        const Json& hold = dimension.at("hold");
-        c.hold.push_back(hold.is_null() ? kNan : static_cast<float>(hold.number()));
-        if (std::isinf(c.hold.back())) throw std::invalid_argument("action " + name + " has a hold that is too large");
+        c.action_low.push_back(low);
+        c.action_high.push_back(high);
+        c.max_change.push_back(std::isfinite(width) ? std::max(change, static_cast<float>(kMinChange * width))
+                                                    : change);
+        c.hold.push_back(single_or(dimension.at("hold"), kNan));
     }
     if (c.action_names.empty() || c.action_names.size() > static_cast<size_t>(kMaxDims)) {
         throw std::invalid_argument("action is empty or too long");
@@ -143,10 +210,8 @@ void read_control(const Json& control, Contract& c) {
     const Json& noise = control.at("initial_noise");
     const std::string& rule = noise.at("rule").string();
     if (rule == "fixed") {
-        if (noise.at("values").items().size() != static_cast<size_t>(c.horizon)) {
-            throw std::invalid_argument("control.initial_noise.values has not the shape of a chunk");
-        }
-        for (const Json& row : noise.at("values").items()) append(c.noise, numbers_or(row, c.action_dim, kNan));
+        for (const Json& row : noise.at("values").items(c.horizon))
+            append(c.noise, numbers_or(row, c.action_dim, kNan));
     } else if (rule != "zero") {
         throw std::invalid_argument("control.initial_noise.rule is '" + rule + "', neither zero nor fixed");
     }
@@ -155,7 +220,7 @@ void read_control(const Json& control, Contract& c) {
 void read_latent(const Json& latent, Contract& c) {
     if (latent.is_null()) return;
     c.latent_dim = static_cast<int>(latent.at("size").integer(1, kMaxDims));
-    c.residual_scale = static_cast<float>(latent.at("residual_scale").number());
+    c.residual_scale = latent.at("residual_scale").single();
     c.latent_mean = numbers_or(latent.at("mean"), c.latent_dim, kNan);
     c.latent_std = numbers_or(latent.at("std"), c.latent_dim, kNan);
     for (const float std : c.latent_std) {
@@ -193,6 +258,7 @@ Contract Contract::parse(const std::string& text) {
         throw std::invalid_argument("its version is not 1 or " + std::to_string(kVersion) +
                                     ", which this library reads");
     }
+    c.sealed = version != 1 || json.find("sha256") != nullptr;
     c.task = json.at("task").string();
     const std::string& policy = json.at("policy").string();
     c.steered = policy == "steered";
@@ -212,12 +278,13 @@ Bundle::Bundle(const std::string& folder) : folder_(folder) {
         fail("there is no bundle " + folder + "; give a folder that scripts/export.py wrote.");
     }
     const std::string path = folder + "/" + kContractFile;
-    const std::vector<char> bytes = read_file(path, "the contract of the bundle");
+    const std::vector<char> bytes = File(path, "the contract of the bundle").read(kMaxContractBytes);
     try {
         contract_ = Contract::parse({bytes.begin(), bytes.end()});
     } catch (const std::invalid_argument& error) {
         fail(path + " is not a valid contract: " + error.what() + "; export the policy again.");
     }
+    if (contract_.sealed) require_seal({bytes.begin(), bytes.end()}, path);
     if (!contract_.one_state_group) {
         std::string names;
         for (const std::string& group : contract_.groups) names += (names.empty() ? "" : ", ") + group;
@@ -237,11 +304,12 @@ std::vector<char> Bundle::read(const std::string& name) const {
     const auto found = contract_.files.find(name);
     if (found == contract_.files.end()) fail("the contract of the bundle " + folder_ + " knows no file " + name + ".");
     const std::string path = folder_ + "/" + name;
-    std::vector<char> bytes = read_file(path, "a file of the bundle");
-    if (bytes.size() != found->second.size) {
-        fail(path + " has " + std::to_string(bytes.size()) + " bytes instead of " + std::to_string(found->second.size) +
+    const File file(path, "a file of the bundle");
+    if (file.size() != found->second.size) {
+        fail(path + " has " + std::to_string(file.size()) + " bytes instead of " + std::to_string(found->second.size) +
              "; copy the bundle again.");
     }
+    std::vector<char> bytes = file.read(kMaxFileBytes);
     if (sha256(bytes.data(), bytes.size()) != found->second.sha256) {
         fail(path + " was altered: its checksum is not the contract's; copy the bundle again.");
     }

@@ -15,6 +15,8 @@
 namespace zprl {
 
 struct Contract {
+    bool sealed = true;  // whether its text begins with its own checksum: all but version 1
+
     std::string task;
     bool steered = false;
 
@@ -35,8 +37,9 @@ struct Contract {
     // By dimension of the action, in the unit of the action itself.
     std::vector<std::string> action_names;
     std::vector<float> action_low, action_high;  // infinite for none
-    std::vector<float> max_change;               // from one control step to the next, in training; infinite if unknown
-    std::vector<float> hold;                     // the safe action; NaN repeats the value sent last
+    // From one control step to the next, in training; infinite if unknown. At least 1/40 of the limits' width.
+    std::vector<float> max_change;
+    std::vector<float> hold;  // the safe action; NaN repeats the value sent last
 
     std::vector<float> noise;  // start of the flow [horizon * action_dim], or empty for zero
 
@@ -52,14 +55,15 @@ struct Contract {
 
     int chunk_dim() const { return horizon * action_dim; }
 
-    // Decode contract.json. The message says what is missing or does not fit, without the file's name.
+    // Decode contract.json, but for its checksum. The message says what is missing or does not fit, without the file's
+    // name.
     static Contract parse(const std::string& json);
 };
 
 class Bundle {
  public:
-    // Read the contract, of version 2 or 1. The other files are read, and compared with their checksums, when they are
-    // asked for: a robot needs the contract and the one file that it runs.
+    // Read the contract, of version 2 or 1, and compare it with its own checksum. The other files are read, and
+    // compared with their checksums, when they are asked for: a robot needs the contract and the one file that it runs.
     explicit Bundle(const std::string& folder);
 
     const std::string& folder() const { return folder_; }
@@ -68,7 +72,7 @@ class Bundle {
     // Name of the file of a kind: "native", "torchscript", "golden" ...
     const std::string& file_of_kind(const std::string& kind) const;
 
-    // A file's bytes, if they are those that the contract knows: neither truncated nor altered.
+    // A file's bytes, if they are those that the contract knows, neither truncated nor altered, and at most 1 GiB.
     std::vector<char> read(const std::string& name) const;
 
  private:

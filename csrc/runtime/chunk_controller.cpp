@@ -4,6 +4,7 @@
 #include "chunk_controller.h"
 
 #include <algorithm>
+#include <chrono>
 #include <cmath>
 #include <cstring>
 #include <limits>
@@ -14,6 +15,8 @@
 
 namespace zprl {
 namespace {
+
+constexpr float kInfinity = std::numeric_limits<float>::infinity(), kNan = std::numeric_limits<float>::quiet_NaN();
 
 [[noreturn]] void fail(const std::string& sentence) { throw std::invalid_argument("zprl: " + sentence); }
 
@@ -33,7 +36,19 @@ const Contract& checked(const Contract& c, const ControllerOptions& o) {
     }
     if (!(o.range_margin >= 0.0) || !(o.range_slack >= 0.0)) fail("range_margin and range_slack must not be negative.");
     if (!(o.rate_margin > 0.0)) fail("rate_margin must be positive.");
+    if (!(o.stale_steps >= 1.0)) fail("stale_steps must be 1 or more.");
+    for (int i = 0; i < c.action_dim; ++i) {
+        const float low = c.action_low[i], high = c.action_high[i];
+        const bool any = low <= high && low < kInfinity && high > -kInfinity;
+        if (!any || std::isinf(c.hold[i]) || !(c.max_change[i] >= 0.0f)) {
+            fail("action " + c.action_names[i] + " has limits, a hold or a max_change that no number fits.");
+        }
+    }
     return c;
+}
+
+double steady_seconds() {
+    return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
 }
 
 // The middle of training's range where it is known; for the plan that warms up.
@@ -67,6 +82,8 @@ std::vector<std::string> flag_names(uint32_t flags) {
         "stopped",
         "limited",
         "rate_limited",
+        "stale",
+        "no_command",
     };
     std::vector<std::string> names;
     for (size_t i = 0; i < std::size(kNames); ++i) {
@@ -78,14 +95,21 @@ std::vector<std::string> flag_names(uint32_t flags) {
 class ChunkController::Impl {
  public:
     Impl(const Contract& contract, std::unique_ptr<Backend> backend, const ControllerOptions& options)
-        : contract_(checked(contract, options)), options_(options), slot_(contract, std::move(backend)) {
+        : contract_(checked(contract, options)),
+          options_(options),
+          clock_(options.clock ? options.clock : steady_seconds),
+          slot_(contract, std::move(backend), clock_) {
         const int a = contract.action_dim;
         execute_ = options.execute_steps == 0 ? contract.execute_steps : options.execute_steps;
         lead_ = options.asynchronous ? options.lead_steps : 0;
         chunk_.resize(contract.chunk_dim());
         blend_.resize(static_cast<size_t>(options.blend_steps) * a);
         next_blend_.resize(blend_.size());
-        last_.resize(a);
+        // A robot at rest does what the safe action does; of what that repeats, nothing is known yet.
+        last_ = contract.hold;
+        for (int i = 0; i < a; ++i) last_[i] = limited(last_[i], i);
+        catch_up_.resize(a);
+        stale_after_ = options.stale_steps * contract.period;
         set_limits();
         for (int i = 0; i < contract.obs_dim; ++i) slot_.obs[i] = middle(contract.obs_low[i], contract.obs_high[i]);
         slot_.request();  // no thread yet: here and now
@@ -93,14 +117,19 @@ class ChunkController::Impl {
             fail("the back end " + std::string(slot_.backend().name()) + " cannot plan: " + slot_.error + ".");
         slot_.release();
         if (options.asynchronous) slot_.start_thread(options.on_thread_start);
-        reset();
+        reset(nullptr);
     }
 
     Status step(const float* obs, float* action) noexcept {
         Status& s = status_;
         s.flags = stopped_ ? uint32_t{kStopped} : 0;
         s.step = next_step_++;
-        const OnBadObservation reaction = check(obs);
+        OnBadObservation reaction = check(obs);
+        if (sent_ && !(clock_() - last_time_ <= stale_after_)) {
+            s.flags |= kStale;
+            ++generation_;
+            reaction = std::max(reaction, OnBadObservation::kHold);
+        }
         const bool usable = reaction == OnBadObservation::kReport;
         if (reaction == OnBadObservation::kStop) {
             stopped_ = true;
@@ -118,21 +147,23 @@ class ChunkController::Impl {
         requested_before_ = slot_.state() == PlanSlot::State::kRequested;
         if (slot_.thread_is_dead()) s.flags |= kThreadDead;
         send(action);
+        last_time_ = clock_();
         return s;
     }
 
-    void reset() noexcept {
+    void reset(const float* last_action) noexcept {
         age_ = kNoChunk;
         blend_left_ = 0;
         stopped_ = sent_ = requested_before_ = false;
+        held_ = true;
+        std::fill(catch_up_.begin(), catch_up_.end(), kCatchUpSteps);
         next_step_ = 0;
-        ++episode_;
+        ++generation_;
         status_ = Status{};
-        const float nan = std::numeric_limits<float>::quiet_NaN();
-        status_.latent_distance = status_.decoded_distance = nan;
-        for (size_t i = 0; i < last_.size(); ++i) {
-            const float hold = std::isnan(contract_.hold[i]) ? 0.0f : contract_.hold[i];
-            last_[i] = std::clamp(hold, contract_.action_low[i], contract_.action_high[i]);
+        status_.latent_distance = status_.decoded_distance = kNan;
+        if (last_action == nullptr) return;
+        for (int i = 0; i < contract_.action_dim; ++i) {
+            last_[i] = std::isfinite(last_action[i]) ? limited(last_action[i], i) : kNan;
         }
     }
 
@@ -142,6 +173,11 @@ class ChunkController::Impl {
 
  private:
     static constexpr int kNoChunk = std::numeric_limits<int>::max() / 2;  // an age that every comparison takes for old
+
+    // Within the contract's limits. NaN stays.
+    float limited(float value, int i) const {
+        return std::clamp(value, contract_.action_low[i], contract_.action_high[i]);
+    }
 
     // An infinite margin is no limit, also of what never moved.
     void set_limits() {
@@ -179,7 +215,7 @@ class ChunkController::Impl {
     void request(const float* obs) {
         std::memcpy(slot_.obs.data(), obs, sizeof(float) * slot_.obs.size());
         slot_.step = status_.step;
-        slot_.episode = episode_;
+        slot_.generation = generation_;
         requested_before_ = false;
         slot_.request();
         if (!options_.asynchronous && slot_.seconds > contract_.period) status_.flags |= kLate;
@@ -188,7 +224,12 @@ class ChunkController::Impl {
     // Take over a plan that is done, if its time has come.
     void collect() {
         if (slot_.state() != PlanSlot::State::kDone) return;
-        if (slot_.episode != episode_) return slot_.release();
+        if (slot_.generation != generation_) return slot_.release();
+        if (!options_.asynchronous && !(slot_.seconds <= stale_after_)) {
+            status_.flags |= kStale;
+            age_ = kNoChunk;
+            return slot_.release();
+        }
         if (!slot_.ok) {
             status_.flags |= kPlanFailed;
             std::memcpy(error_, slot_.error, sizeof(error_));
@@ -225,14 +266,15 @@ class ChunkController::Impl {
         blend_left_ = options_.blend_steps;
     }
 
-    // Dimension i of the chunk's action `index`, `ahead` steps from now, blended.
+    // Dimension i of the chunk's action `index`, `ahead` steps from now, blended with what is known.
     float planned(int index, int ahead, int i) const {
         const int a = contract_.action_dim;
         const float now = chunk_[index * a + i];
         if (ahead >= blend_left_) return now;
         const int k = options_.blend_steps - blend_left_ + ahead;
         const float weight = static_cast<float>(k + 1) / static_cast<float>(options_.blend_steps + 1);
-        return (1.0f - weight) * blend_[k * a + i] + weight * now;
+        const float old = blend_[k * a + i];
+        return std::isnan(old) ? now : (1.0f - weight) * old + weight * now;
     }
 
     void send(float* action) {
@@ -246,15 +288,28 @@ class ChunkController::Impl {
             if (blend_left_ > 0) status_.flags |= kBlending;
             status_.chunk_index = age_;
         }
+        if (hold != held_) std::fill(catch_up_.begin(), catch_up_.end(), kCatchUpSteps);
+        held_ = hold;
         for (int i = 0; i < contract_.action_dim; ++i) {
             const float safe = std::isnan(contract_.hold[i]) ? last_[i] : contract_.hold[i];
             const float wanted = hold ? safe : planned(age_, 0, i);
-            const float within = std::clamp(wanted, contract_.action_low[i], contract_.action_high[i]);
-            if (within != wanted) status_.flags |= kLimited;
-            float sent = within;
-            if (sent_) sent = std::clamp(within, last_[i] - max_change_[i], last_[i] + max_change_[i]);
-            if (sent != within) status_.flags |= kRateLimited;
-            action[i] = sent;
+            if (std::isnan(wanted)) {  // the safe action repeats what is not known
+                status_.flags |= kNoCommand;
+                action[i] = wanted;
+                continue;
+            }
+            action[i] = limited(wanted, i);
+            if (action[i] != wanted) status_.flags |= kLimited;
+            const float change = action[i] - last_[i];
+            float largest = max_change_[i];
+            if (catch_up_[i] > 0) largest = std::max(largest, std::abs(change) / static_cast<float>(catch_up_[i]));
+            if (std::abs(change) > largest) {  // not where the last action is NaN, that is not known
+                status_.flags |= kRateLimited;
+                action[i] = last_[i] + std::copysign(largest, change);
+                catch_up_[i] = std::max(catch_up_[i] - 1, 0);
+            } else {
+                catch_up_[i] = 0;
+            }
         }
         std::memcpy(last_.data(), action, sizeof(float) * last_.size());
         sent_ = true;
@@ -266,13 +321,16 @@ class ChunkController::Impl {
 
     const Contract contract_;
     const ControllerOptions options_;
+    const std::function<double()> clock_;
+    double stale_after_ = 0.0;  // [s]
     int execute_ = 0, lead_ = 0;
     std::vector<float> obs_low_, obs_high_, max_change_;
 
     PlanSlot slot_;
     Status status_;
     int64_t next_step_ = 0;
-    uint32_t episode_ = 0;
+    uint32_t generation_ = 0;  // of the plans that count
+    double last_time_ = 0.0;   // at the end of the last step [s]
     bool stopped_ = false;
     bool sent_ = false;              // whether an action was sent in this episode
     bool requested_before_ = false;  // whether a plan was under way at the end of the last step
@@ -281,7 +339,9 @@ class ChunkController::Impl {
     int age_ = kNoChunk;                     // index of its next action
     std::vector<float> blend_, next_blend_;  // what to blend from
     int blend_left_ = 0;                     // steps of blending still to come
-    std::vector<float> last_;                // action sent last
+    std::vector<float> last_;                // action sent last; NaN: not known
+    bool held_ = true;                       // whether it was a hold
+    std::vector<int> catch_up_;              // steps by which each wanted action has to be reached; 0: no matter when
     char error_[256] = "";
 };
 
@@ -293,7 +353,7 @@ ChunkController::~ChunkController() = default;
 
 Status ChunkController::step(const float* obs, float* action) noexcept { return impl_->step(obs, action); }
 
-void ChunkController::reset() noexcept { impl_->reset(); }
+void ChunkController::reset(const float* last_action) noexcept { impl_->reset(last_action); }
 
 bool ChunkController::planning() const { return impl_->slot().state() == PlanSlot::State::kRequested; }
 

@@ -13,7 +13,8 @@
 // w = 1 / (blend_steps + 1), 2 / (blend_steps + 1), ...; old is what would have been sent without the new chunk: the
 // old chunk's continuation, or its last action where it ends, or after a hold the last action that was sent.
 //
-// Faults. A hold is the contract's safe action, whose null dimensions repeat the last action. Until a fault is over:
+// Faults. A hold is the contract's safe action, whose null dimensions repeat the last action, also that of the episode
+// before. Where none is known yet, they are NaN: leave that element of the robot as it is. Until a fault is over:
 //
 // - Planning is late or fails, or its thread is stuck or dead: the old chunk goes on to its end, then hold. The next
 //   plan that comes, and is not too old, takes over; a dead thread never comes back.
@@ -21,9 +22,15 @@
 // - An observation holds NaN or infinity: options.on_not_finite; nothing is planned from it.
 // - An observation is out of training's range: options.on_out_of_range; nothing is planned from it unless that is
 //   kReport.
+// - A step comes more than stale_steps after the last one, or planning within step() took that long: chunk, plan and
+//   observation are of another time. Hold in that step, and plan anew in the next.
 //
 // Limits. Every action, held ones as well, is kept within the contract's limits, and no further from the last one than
-// rate_margin times the largest change of training. lambda bounds the residual by construction (see policy_blob.h).
+// rate_margin times the largest change of training: also the first one of an episode, whose last one is that of the
+// episode before, or at the very first the safe action, which is what a robot at rest does. For kCatchUpSteps from a
+// reset, and from where a hold begins or ends, the limit is wide enough to reach the wanted action by then, however
+// little the dimension moved in training; once it is reached, training's limit holds again. lambda bounds the residual
+// by construction (see policy_blob.h).
 //
 // After the constructor nothing here allocates, locks or logs, unless the back end does. (The planning thread waits on
 // a semaphore, and step() posts it: one system call.)
@@ -63,8 +70,17 @@ struct ControllerOptions {
 
     double rate_margin = 2.0;  // of the contract's max_change; infinite for no limit
 
-    std::function<void()> on_thread_start;  // called once by the planning thread, for example with make_realtime()
+    double stale_steps = 3.0;  // time after which chunk and observation are stale [control steps]; infinite: never
+
+    // Monotonic time [s], asked for by step() and by the planning thread; empty for std::chrono::steady_clock.
+    std::function<double()> clock;
+
+    // Called once by the planning thread, for example with make_realtime(). What it throws, the constructor throws.
+    std::function<void()> on_thread_start;
 };
+
+// Steps within which the limit on the change lets the action catch up with the wanted one, after a hold or a reset.
+constexpr int kCatchUpSteps = 20;
 
 enum StatusFlag : uint32_t {
     kPlanned = 1u << 0,     // a new chunk took over
@@ -79,6 +95,8 @@ enum StatusFlag : uint32_t {
     kStopped = 1u << 9,       // until reset()
     kLimited = 1u << 10,      // a limit changed the action
     kRateLimited = 1u << 11,  // so did the limit on its change
+    kStale = 1u << 12,        // too much time passed since the last step, or within this one
+    kNoCommand = 1u << 13,    // elements of the action are NaN: leave them as they are
 };
 
 // Of one step.
@@ -103,7 +121,8 @@ std::vector<std::string> flag_names(uint32_t flags);
 class ChunkController {
  public:
     // Allocates everything, plans once on an observation of zeros or the middle of its range to warm up, and starts the
-    // planning thread. Throws std::invalid_argument with one sentence if an option does not fit the contract.
+    // planning thread. Throws std::invalid_argument with one sentence if an option does not fit the contract, or the
+    // contract's limits are none.
     ChunkController(const Contract& contract, std::unique_ptr<Backend> backend, const ControllerOptions& options = {});
     // Waits for a plan that is under way.
     ~ChunkController();
@@ -116,8 +135,12 @@ class ChunkController {
     //   action  [action_dim], written
     Status step(const float* obs, float* action) noexcept;
 
-    // Begin a new episode: forget the chunk, the last action and a stop. A plan that is under way is thrown away.
-    void reset() noexcept;
+    // Begin a new episode: forget the chunk and a stop. A plan that is under way is thrown away. The limit on the
+    // change still counts from the last action.
+    //
+    //   last_action  [action_dim], what the robot was commanded since by others, NaN where it is not known; or null, if
+    //                nothing else commanded it
+    void reset(const float* last_action = nullptr) noexcept;
 
     // Whether the planning thread is at work (or died at it).
     bool planning() const;

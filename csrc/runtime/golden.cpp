@@ -56,7 +56,10 @@ std::vector<float> to_float(const NpyArray& array) { return {array.values.begin(
 }  // namespace
 
 std::vector<float> golden_observations(const Bundle& bundle) {
-    return to_float(read_recording(bundle).get("obs", -1, {bundle.contract().obs_dim}));
+    const Recording recording = read_recording(bundle);
+    std::vector<float> obs = to_float(recording.get("obs", -1, {bundle.contract().obs_dim}));
+    if (obs.empty()) recording.fail("it is empty");
+    return obs;
 }
 
 GoldenResult replay_golden(const Bundle& bundle, const std::string& file,
@@ -114,7 +117,7 @@ GoldenResult replay_golden(const Bundle& bundle, const std::string& file,
 
     // In the loop, as training ran it: nothing between the chunk and the robot.
     ControllerOptions plain;
-    plain.range_margin = plain.rate_margin = std::numeric_limits<double>::infinity();
+    plain.range_margin = plain.rate_margin = plain.stale_steps = std::numeric_limits<double>::infinity();
     ChunkController controller(c, make_backend(), plain);
     std::vector<float> sent(c.action_dim);
     bool within = true;

@@ -33,7 +33,7 @@ struct GoldenResult {
 GoldenResult replay_golden(const Bundle& bundle, const std::string& file,
                            const std::function<std::unique_ptr<Backend>()>& make_backend);
 
-// The recorded observations [steps][obs_dim].
+// The recorded observations [steps][obs_dim], of one step at least. Throws likewise.
 std::vector<float> golden_observations(const Bundle& bundle);
 
 }  // namespace zprl

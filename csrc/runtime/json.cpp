@@ -5,11 +5,24 @@
 
 #include <cmath>
 #include <cstdint>
+#include <limits>
 #include <locale>
 #include <sstream>
 #include <stdexcept>
+#include <unordered_set>
 
 namespace zprl {
+namespace {
+
+constexpr size_t kMaxString = 256;  // [bytes]
+
+// As much of a text as a message needs.
+std::string shortened(const std::string& text) {
+    constexpr size_t kLength = 40;
+    return text.size() <= kLength ? text : text.substr(0, kLength) + "...";
+}
+
+}  // namespace
 
 class Json::Parser {
  public:
@@ -24,6 +37,7 @@ class Json::Parser {
 
  private:
     static constexpr int kMaxDepth = 64;
+    static constexpr size_t kMaxValues = 1 << 20;
 
     [[noreturn]] void fail(const std::string& what) const {
         throw std::invalid_argument("it is not JSON: " + what + " at byte " + std::to_string(at_));
@@ -53,6 +67,7 @@ class Json::Parser {
 
     Json any(int depth) {
         if (depth > kMaxDepth) fail("it is nested too deeply");
+        if (++values_ > kMaxValues) fail("it holds too many values");
         skip_space();
         Json value;
         if (peek() == '{') {
@@ -81,11 +96,12 @@ class Json::Parser {
         take('{');
         skip_space();
         if (take('}')) return;
+        std::unordered_set<std::string> names;
         do {
             skip_space();
             if (peek() != '"') fail("a name is expected");
             const std::string name = string();
-            if (value.find(name) != nullptr) fail("the name \"" + name + "\" comes twice");
+            if (!names.insert(name).second) fail("the name \"" + shortened(name) + "\" comes twice");
             skip_space();
             if (!take(':')) fail("a colon is expected");
             value.members_.emplace_back(name, any(depth + 1));
@@ -209,23 +225,41 @@ class Json::Parser {
     }
 
     const std::string& text_;
-    size_t at_ = 0;
+    size_t at_ = 0, values_ = 0;
 };
 
 Json Json::parse(const std::string& text) {
     Json value = Parser(text).document();
-    value.set_places("");
+    value.link();
     return value;
 }
 
-void Json::set_places(const std::string& place) {
-    place_ = place;
-    for (auto& [name, value] : members_) value.set_places(place.empty() ? name : place + "." + name);
-    for (size_t i = 0; i < items_.size(); ++i) items_[i].set_places(place + "[" + std::to_string(i) + "]");
+// Tell what this value holds where it is. The document itself moves on, what it holds stays.
+void Json::link() {
+    const bool is_document = name_ == nullptr && index_ == kNoIndex;
+    const Json* holder = is_document ? nullptr : this;
+    for (auto& [name, value] : members_) {
+        value.holder_ = holder;
+        value.name_ = &name;
+        value.link();
+    }
+    for (size_t i = 0; i < items_.size(); ++i) {
+        items_[i].holder_ = holder;
+        items_[i].index_ = i;
+        items_[i].link();
+    }
+}
+
+std::string Json::place() const {
+    const std::string before = holder_ == nullptr ? "" : holder_->place();
+    if (index_ != kNoIndex) return before + "[" + std::to_string(index_) + "]";
+    if (name_ == nullptr) return before;
+    return (before.empty() ? "" : before + ".") + shortened(*name_);
 }
 
 void Json::fail(const std::string& what) const {
-    throw std::invalid_argument((place_.empty() ? "the document" : place_) + " " + what);
+    const std::string at = place();
+    throw std::invalid_argument((at.empty() ? "the document" : at) + " " + what);
 }
 
 void Json::require(Type type, const char* name) const {
@@ -242,12 +276,21 @@ const Json* Json::find(const std::string& name) const {
 const Json& Json::at(const std::string& name) const {
     require(Type::kObject, "an object");
     const Json* value = find(name);
-    if (value == nullptr) throw std::invalid_argument((place_.empty() ? "" : place_ + ".") + name + " is missing");
+    if (value == nullptr) {
+        const std::string here = place();
+        throw std::invalid_argument((here.empty() ? "" : here + ".") + name + " is missing");
+    }
     return *value;
 }
 
 const std::vector<Json>& Json::items() const {
     require(Type::kArray, "an array");
+    return items_;
+}
+
+const std::vector<Json>& Json::items(size_t count) const {
+    if (items().size() != count)
+        fail("has " + std::to_string(items_.size()) + " values instead of " + std::to_string(count));
     return items_;
 }
 
@@ -258,12 +301,19 @@ const std::vector<std::pair<std::string, Json>>& Json::members() const {
 
 const std::string& Json::string() const {
     require(Type::kString, "a string");
+    if (string_.size() > kMaxString) fail("is longer than " + std::to_string(kMaxString) + " bytes");
     return string_;
 }
 
 double Json::number() const {
     require(Type::kNumber, "a number");
     return number_;
+}
+
+float Json::single() const {
+    const double value = number();
+    if (!(std::abs(value) <= static_cast<double>(std::numeric_limits<float>::max()))) fail("is too large");
+    return static_cast<float>(value);
 }
 
 long long Json::integer(long long low, long long high) const {
@@ -273,15 +323,5 @@ long long Json::integer(long long low, long long high) const {
     }
     return static_cast<long long>(value);
 }
-
-std::vector<double> Json::numbers(size_t count) const {
-    if (items().size() != count)
-        fail("has " + std::to_string(items_.size()) + " values instead of " + std::to_string(count));
-    std::vector<double> values;
-    for (const Json& item : items_) values.push_back(item.number());
-    return values;
-}
-
-double Json::number_or(double if_null) const { return is_null() ? if_null : number(); }
 
 }  // namespace zprl

@@ -147,6 +147,7 @@ std::map<std::string, NpyArray> parse_npz(const char* data, size_t size) {
     size_t at = file.number<uint32_t>(size - kEndSize + 16);
 
     std::map<std::string, NpyArray> arrays;
+    size_t left = size;  // [bytes] that no array has taken yet
     for (size_t i = 0; i < entries; ++i) {
         if (file.number<uint32_t>(at) != kDirectory) fail("its directory is damaged");
         if (file.number<uint16_t>(at + 10) != 0) fail("it is compressed; write it with numpy.savez");
@@ -160,11 +161,15 @@ std::map<std::string, NpyArray> parse_npz(const char* data, size_t size) {
         if (file.number<uint32_t>(local) != kLocal) fail("its directory is damaged");
         const size_t begin =
             local + kLocalSize + file.number<uint16_t>(size_t{local} + 26) + file.number<uint16_t>(size_t{local} + 28);
+        if (stored > left) fail("its arrays share bytes");
+        left -= stored;
         const std::string suffix = ".npy";
         if (name.size() < suffix.size() || name.compare(name.size() - suffix.size(), suffix.size(), suffix) != 0)
             continue;
         const Npy npy = open_npy(file.part(begin, stored));
-        if (is_number(npy.type)) arrays.emplace(name.substr(0, name.size() - suffix.size()), values_of(npy));
+        if (!is_number(npy.type)) continue;
+        name.resize(name.size() - suffix.size());
+        if (!arrays.emplace(name, values_of(npy)).second) fail("an array comes twice");
     }
     return arrays;
 }

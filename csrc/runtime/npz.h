@@ -22,7 +22,8 @@ struct NpyArray {
 // Decode a .npy file: the value of an array. Throws std::invalid_argument with what is wrong.
 NpyArray parse_npy(const char* data, size_t size);
 
-// Decode an .npz file: its arrays by name. Arrays of strings or objects are left out. Throws std::invalid_argument.
+// Decode an .npz file: its arrays by name. Arrays of strings or objects are left out. Throws std::invalid_argument,
+// also where a name comes twice or arrays share bytes, as otherwise a small file could become a large one in memory.
 std::map<std::string, NpyArray> parse_npz(const char* data, size_t size);
 
 }  // namespace zprl

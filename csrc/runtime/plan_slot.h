@@ -8,13 +8,15 @@
 #include <semaphore.h>
 
 #include <atomic>
-#include <chrono>
 #include <cmath>
 #include <cstdio>
 #include <exception>
 #include <functional>
+#include <future>
 #include <memory>
+#include <stdexcept>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "backend.h"
@@ -27,12 +29,13 @@ class PlanSlot {
  public:
     enum class State { kIdle, kRequested, kDone };
 
-    PlanSlot(const Contract& c, std::unique_ptr<Backend> backend)
+    PlanSlot(const Contract& c, std::unique_ptr<Backend> backend, std::function<double()> clock)
         : obs(c.obs_dim),
           chunk(c.chunk_dim()),
           mean(c.latent_dim),
           decoded(c.latent_dim),
-          backend_(std::move(backend)) {}
+          backend_(std::move(backend)),
+          clock_(std::move(clock)) {}
 
     ~PlanSlot() {
         if (!thread_.joinable()) return;
@@ -44,9 +47,15 @@ class PlanSlot {
 
     // -- the controller's side
 
+    // Throws what `on_start` throws on the thread.
     void start_thread(std::function<void()> on_start) {
         if (sem_init(&wake_, 0, 0) != 0) throw std::runtime_error("zprl: no semaphore can be had.");
-        thread_ = std::thread([this, on_start = std::move(on_start)] { run(on_start); });
+        std::packaged_task<void()> start([on_start = std::move(on_start)] {
+            if (on_start) on_start();
+        });
+        std::future<void> started = start.get_future();
+        thread_ = std::thread([this, start = std::move(start)]() mutable { run(std::move(start)); });
+        started.get();
     }
 
     // Plan from `obs`, here and now or on the thread.
@@ -64,8 +73,8 @@ class PlanSlot {
 
     // Request.
     std::vector<float> obs;
-    int64_t step = 0;      // that the observation belongs to
-    uint32_t episode = 0;  // likewise
+    int64_t step = 0;         // that the observation belongs to
+    uint32_t generation = 0;  // of the controller; a plan of an earlier one is thrown away
 
     // Result.
     std::vector<float> chunk, mean, decoded;
@@ -75,9 +84,8 @@ class PlanSlot {
 
  private:
     void plan() {
-        const auto start = std::chrono::steady_clock::now();
+        const double start = clock_();
         ok = false;
-        // Only these: a thread that is cancelled unwinds through here and must not be kept.
         try {
             backend_->plan(obs.data(), chunk.data(), mean.data(), decoded.data());
             ok = true;
@@ -85,17 +93,20 @@ class PlanSlot {
             if (!ok) std::snprintf(error, sizeof(error), "the chunk holds NaN or infinity");
         } catch (const std::exception& problem) {
             std::snprintf(error, sizeof(error), "%s", problem.what());
+        } catch (...) {
+            if (!std::current_exception()) throw;  // none, but a thread that is cancelled, which must not be kept
+            std::snprintf(error, sizeof(error), "an exception of an unknown type");
         }
-        seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+        seconds = clock_() - start;
         state_.store(State::kDone, std::memory_order_release);
     }
 
-    void run(const std::function<void()>& on_start) {
+    void run(std::packaged_task<void()> start) {
         struct Death {  // seen however the thread ends
             std::atomic<bool>& dead;
             ~Death() { dead.store(true, std::memory_order_release); }
         } death{dead_};
-        if (on_start) on_start();
+        start();
         while (true) {
             while (sem_wait(&wake_) != 0) continue;  // interrupted by a signal
             if (stop_.load(std::memory_order_relaxed)) return;
@@ -104,6 +115,7 @@ class PlanSlot {
     }
 
     std::unique_ptr<Backend> backend_;
+    const std::function<double()> clock_;
     std::atomic<State> state_{State::kIdle};
     std::atomic<bool> stop_{false}, dead_{false};
     sem_t wake_;

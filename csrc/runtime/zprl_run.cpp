@@ -8,10 +8,12 @@
 #include <time.h>
 
 #include <algorithm>
+#include <cmath>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <exception>
+#include <new>
 #include <stdexcept>
 #include <string>
 #include <vector>
@@ -177,6 +179,7 @@ int bench(const Arguments& a, const zprl::Bundle& bundle) {
     options.asynchronous = a.asynchronous;
     options.blend_steps = a.blend;
     if (a.asynchronous) options.lead_steps = std::min(1, bundle.contract().horizon - bundle.contract().execute_steps);
+    options.stale_steps = INFINITY;  // a loop that is always behind is timed as well
     zprl::Contract contract = bundle.contract();
     contract.period = 1.0 / a.rate;  // what counts as late
     const std::vector<float> obs = zprl::golden_observations(bundle);
@@ -240,6 +243,9 @@ int main(int argc, char** argv) {
         const Arguments a = parse(argc, argv);
         const zprl::Bundle bundle(a.bundle);
         return a.golden ? golden(a, bundle) : bench(a, bundle);
+    } catch (const std::bad_alloc&) {
+        std::fprintf(stderr, "error: zprl: memory does not suffice; choose a lower --rate or fewer --seconds.\n");
+        return 2;
     } catch (const std::exception& error) {
         std::fprintf(stderr, "error: %s\n", error.what());
         return 2;

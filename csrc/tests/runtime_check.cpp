@@ -25,7 +25,7 @@ constexpr double kInfinity = INFINITY;
 
 ControllerOptions options_without_limits() {
     ControllerOptions options;
-    options.range_margin = options.rate_margin = kInfinity;
+    options.range_margin = options.rate_margin = options.stale_steps = kInfinity;
     return options;
 }
 
@@ -50,10 +50,13 @@ struct Sequence {
             float action = NAN;
             const Status status = controller.step(&obs[t], &action);
             const std::string place = name + ", step " + std::to_string(t) + ": ";
-            require(std::abs(action - actions[t]) <= 1e-5f * std::max(1.0f, std::abs(actions[t])),
+            const bool unknown = std::isnan(action) && std::isnan(actions[t]);
+            require(unknown || std::abs(action - actions[t]) <= 1e-5f * std::max(1.0f, std::abs(actions[t])),
                     place + "action " + std::to_string(action) + " instead of " + std::to_string(actions[t]));
-            require(t >= flags.size() || status.flags == flags[t],
-                    place + "flags " + std::to_string(status.flags) + " instead of " + std::to_string(flags[t]));
+            if (t < flags.size()) {
+                require(status.flags == flags[t],
+                        place + "flags " + std::to_string(status.flags) + " instead of " + std::to_string(flags[t]));
+            }
             require(status.step == static_cast<int64_t>(t), place + "its number is wrong");
         }
     }
@@ -107,15 +110,140 @@ void check_limits() {
     rate.expect({0, 1, 2, 3, 4, 5, 6}, {0, 1, 2, 3, 4, 5, 6},
                 {kPlanned, 0, 0, 0, kPlanned | kRateLimited, kRateLimited, kRateLimited});
 
-    // The safe action is limited and blended as well: from 3 to -9 at 5 a step.
+    // The safe action is limited as well, and the first action from it: from -9 to 0 and from 3 to -9 at 5 a step.
     Sequence hold{"rate of a hold"};
     hold.contract.hold = {-9.0f};
     hold.contract.max_change = {5.0f};
     hold.options.rate_margin = 1.0;
     hold.options.on_not_finite = OnBadObservation::kHold;
-    hold.expect({0, 1, 2, 3, NAN, NAN, NAN, NAN}, {0, 1, 2, 3, -2, -7, -9, -9},
-                {kPlanned, 0, 0, 0, kHeldNotFinite | kRateLimited, kHeldNotFinite | kRateLimited, kHeldNotFinite,
-                 kHeldNotFinite});
+    hold.expect({0, 1, 2, 3, NAN, NAN, NAN, NAN}, {-4, 1, 2, 3, -2, -7, -9, -9},
+                {kPlanned | kRateLimited, 0, 0, 0, kHeldNotFinite | kRateLimited, kHeldNotFinite | kRateLimited,
+                 kHeldNotFinite, kHeldNotFinite});
+}
+
+// A dimension whose largest change in training was next to nothing.
+void let_barely_move(Sequence& sequence) {
+    sequence.contract.hold = {0.0f};
+    sequence.contract.max_change = {1e-4f};
+    sequence.options.rate_margin = 2.0;
+    sequence.options.on_not_finite = OnBadObservation::kHold;
+}
+
+// The action is to be near the wanted one at the given step, and neither at half the way nor without a flag till then.
+void expect_arrival(ChunkController& controller, const std::string& name, float obs, float wanted, int steps) {
+    float action = NAN;
+    for (int step = 1; step <= steps; ++step) {
+        const Status status = controller.step(&obs, &action);
+        const bool there = std::abs(action - wanted) < 8.0f;  // the chunk itself moves by 7
+        require(step < steps / 2 ? !there : step < steps || there, name + ": action " + std::to_string(action) +
+                                                                       " at step " + std::to_string(step) +
+                                                                       " on the way to " + std::to_string(wanted));
+        require(step == steps || (status.flags & kRateLimited) != 0,
+                name + ": the limit on the change is not reported");
+    }
+}
+
+void check_catching_up() {
+    Sequence start{"the first action"};
+    let_barely_move(start);
+    ChunkController controller(start.contract, std::make_unique<FakeBackend>(start.controls), start.options);
+    expect_arrival(controller, "the first action", 100.0f, 1000.0f, kCatchUpSteps);
+    expect_arrival(controller, "a hold that begins", NAN, 0.0f, kCatchUpSteps);
+    expect_arrival(controller, "a hold that ends", 100.0f, 1000.0f, kCatchUpSteps);
+    controller.reset();
+    expect_arrival(controller, "another episode", -100.0f, -1000.0f, kCatchUpSteps);
+
+    // Evenly, and no faster where training's own change is enough: 30 / 20 a step, or 4.
+    Sequence ramp{"a ramp"};
+    let_barely_move(ramp);
+    ramp.contract.hold = {-30.0f};
+    ramp.contract.max_change = {0.0f};
+    ramp.options.execute_steps = 1;
+    std::vector<float> obs(24, 0.0f), actions;
+    std::vector<uint32_t> flags;
+    for (int t = 1; t <= 24; ++t) {
+        actions.push_back(std::min(-30.0f + 1.5f * static_cast<float>(t), 0.0f));
+        flags.push_back(t < kCatchUpSteps ? kPlanned | kRateLimited : uint32_t{kPlanned});
+    }
+    ramp.expect(obs, actions, flags);
+    ramp.contract.max_change = {2.0f};
+    ramp.expect({0, 0, 0, 0, 0, 0, 0, 0, 0}, {-26, -22, -18, -14, -10, -6, -2, 0, 0}, {});
+
+    // Afterwards the limit is that of training.
+    ramp.contract.max_change = {1.0f};
+    obs.assign(22, 0.0f);
+    actions.assign(22, 0.0f);
+    for (int t = 0; t < 15; ++t) actions[t] = -28.0f + 2.0f * static_cast<float>(t);
+    obs[21] = 10.0f;
+    actions[21] = 2.0f;
+    ramp.expect(obs, actions, {});
+}
+
+// What was sent last counts in the next episode as well.
+void check_last_action() {
+    Sequence sequence{"the last action"};
+    sequence.contract.max_change = {1.0f};
+    sequence.options.execute_steps = 1;
+    sequence.options.rate_margin = 1.0;
+    ChunkController controller(sequence.contract, std::make_unique<FakeBackend>(sequence.controls), sequence.options);
+    // Nothing is known yet: a hold leaves it as it is, and no change is too large.
+    sequence.run(controller, {NAN, 1, 2}, {NAN, 10, 11},
+                 {kHeldNotFinite | kNoCommand, kPlanned, kPlanned | kRateLimited});
+    controller.reset();
+    sequence.run(controller, {NAN, -2}, {11, 9.45f}, {kHeldNotFinite, kPlanned | kRateLimited});  // 31 / 20
+    const float commanded = 4.0f, unknown = NAN;
+    controller.reset(&commanded);
+    sequence.run(controller, {NAN, 0.45f}, {4, 4.5f}, {kHeldNotFinite, kPlanned});
+    controller.reset(&unknown);
+    sequence.run(controller, {NAN, 9}, {NAN, 90}, {kHeldNotFinite | kNoCommand, kPlanned});
+
+    Sequence limits{"a last action beyond the limits"};
+    limits.contract.action_high = {5.0f};
+    limits.options = sequence.options;
+    limits.contract.max_change = {1.0f};
+    ChunkController limited(limits.contract, std::make_unique<FakeBackend>(limits.controls), limits.options);
+    const float beyond = 1e6f;
+    limited.reset(&beyond);
+    limits.run(limited, {NAN, 0}, {5, 4}, {kHeldNotFinite, kPlanned | kRateLimited});
+
+    // Blended from what is not known: the new chunk alone.
+    Sequence blend{"a blend from nothing"};
+    blend.options.blend_steps = 1;
+    blend.expect({NAN, 1, 2}, {NAN, 10, 11}, {kHeldNotFinite | kNoCommand, kPlanned | kBlending, 0});
+}
+
+void check_time() {
+    double now = 100.0;  // [s]
+    Sequence stall{"a stall"};
+    stall.contract.hold = {-3.0f};
+    stall.contract.period = 0.5;
+    stall.options.stale_steps = 4.0;
+    stall.options.clock = [&now] { return now; };
+    ChunkController controller(stall.contract, std::make_unique<FakeBackend>(stall.controls), stall.options);
+    const auto expect = [&](const std::string& what, double passed, float obs, float action, uint32_t flags) {
+        now += passed;
+        float sent = NAN;
+        const Status status = controller.step(&obs, &sent);
+        require(sent == action && status.flags == flags,
+                what + ": action " + std::to_string(sent) + ", flags " + std::to_string(status.flags));
+    };
+    expect("the first step", 1000.0, 1, 10, kPlanned);
+    expect("as late as may be", 2.0, 2, 11, 0);
+    expect("a stall", 2.25, 3, -3, kHolding | kStale);
+    expect("after a stall", 0.5, 4, 40, kPlanned);
+    expect("no time at all", 0.0, 5, 41, 0);
+    expect("a clock that is set back", -50.0, 6, 42, 0);
+    expect("a clock that is none", NAN, 7, -3, kHolding | kStale);
+    now = 0.0;
+    controller.reset();
+    expect("a pause between episodes", 1000.0, 8, 80, kPlanned);
+
+    // Planning itself takes that long.
+    stall.controls.during = [&now] { now += 2.25; };
+    for (int i = 0; i < 3; ++i) expect("while the chunk lasts", 0.5, 9, static_cast<float>(81 + i), 0);
+    expect("a stall in planning", 0.5, 12, -3, kHolding | kLate | kStale);
+    stall.controls.during = [&now] { now += 1.75; };
+    expect("slow planning", 0.5, 13, 130, kPlanned | kLate);
 }
 
 void check_observations() {
@@ -156,10 +284,11 @@ void check_observations() {
     stop.run(controller, {7, 8}, {70, 71}, {kPlanned, 0});
 }
 
-void expect_refusal(const std::string& what, const std::string& part, const ControllerOptions& options) {
+void expect_refusal(const std::string& what, const std::string& part, const ControllerOptions& options,
+                    const Contract& contract = small_contract()) {
     FakeBackend::Controls controls;
     try {
-        const ChunkController controller(small_contract(), std::make_unique<FakeBackend>(controls), options);
+        const ChunkController controller(contract, std::make_unique<FakeBackend>(controls), options);
     } catch (const std::invalid_argument& error) {
         const std::string text = error.what();
         require(text.find(part) != std::string::npos && text.find('\n') == std::string::npos, what + ": " + text);
@@ -182,6 +311,21 @@ void check_refusals() {
     options = {};
     options.rate_margin = NAN;
     expect_refusal("a rate that is not a number", "rate_margin", options);
+    options = {};
+    options.stale_steps = 0.5;
+    expect_refusal("less time than a step takes", "stale_steps must be 1 or more", options);
+
+    const std::string what = "action a has limits, a hold or a max_change that no number fits";
+    const auto with = [](void (*change)(Contract&)) {
+        Contract contract = small_contract();
+        change(contract);
+        return contract;
+    };
+    expect_refusal("a lower limit that is infinite", what, {}, with([](Contract& c) { c.action_low = {INFINITY}; }));
+    expect_refusal("an upper limit that is infinite", what, {}, with([](Contract& c) { c.action_high = {-INFINITY}; }));
+    expect_refusal("a limit that is not a number", what, {}, with([](Contract& c) { c.action_high = {NAN}; }));
+    expect_refusal("an infinite hold", what, {}, with([](Contract& c) { c.hold = {INFINITY}; }));
+    expect_refusal("a change that is not a number", what, {}, with([](Contract& c) { c.max_change = {NAN}; }));
 }
 
 void expect_json_error(const std::string& text, const std::string& part) {
@@ -208,13 +352,17 @@ void expect_json_answer(const Ask& ask, const std::string& message) {
 void check_json() {
     const Json json = Json::parse(
         " {\"a\": [1, -2.5e3, 0.1], \"b\": {\"c\": null, \"d\": true}, \"e\": \"\\u00e9\\ud83d\\ude00\\n\xc3\xa9\"} ");
-    require(json.at("a").numbers(3) == std::vector<double>{1.0, -2500.0, 0.1}, "numbers");
-    require(json.at("b").at("c").is_null() && json.at("b").at("c").number_or(7.0) == 7.0, "null");
+    const std::vector<Json>& a = json.at("a").items(3);
+    require(a[0].number() == 1.0 && a[1].single() == -2500.0f && a[2].single() == 0.1f, "numbers");
+    require(json.at("b").at("c").is_null(), "null");
     require(json.at("e").string() == "\xc3\xa9\xf0\x9f\x98\x80\n\xc3\xa9", "a string");
     expect_json_answer([&] { json.at("b").at("x"); }, "b.x is missing");
     expect_json_answer([&] { json.at("b").at("d").number(); }, "b.d is not a number");
     expect_json_answer([&] { json.at("a").items()[1].integer(0, 5); }, "a[1] is not a whole number from 0 to 5");
-    expect_json_answer([&] { json.at("a").numbers(2); }, "a has 3 values instead of 2");
+    expect_json_answer([&] { json.at("a").items(2); }, "a has 3 values instead of 2");
+    const Json large = Json::parse("[{\"a\": [1e39]}, \"" + std::string(257, 'x') + "\"]");
+    expect_json_answer([&] { large.items()[0].at("a").items()[0].single(); }, "[0].a[0] is too large");
+    expect_json_answer([&] { large.items()[1].string(); }, "[1] is longer than 256 bytes");
     for (const char* text :
          {"",         "{",   "[1,]",    "{\"a\" 1}",   "[1] 2", "01",     "1.",       "+1",     "NaN",
           "Infinity", "nul", "\"\\x\"", "\"\\ud800\"", "\"a",   "\"\t\"", "\"\xff\"", "\"\xc3", "{\"a\":1,\"a\":2}",
@@ -222,6 +370,24 @@ void check_json() {
         expect_json_error(text, "it is not JSON: ");
     }
     expect_json_error(std::string(100000, '['), "nested too deeply");
+
+    // What a small document costs, of memory and time, does not grow with what else it holds.
+    const std::string name(1 << 20, 'x'), short_name = std::string(40, 'x') + "...";
+    std::string many = "{\"" + name + "\": [0";
+    for (int i = 1; i < 10000; ++i) many += ",0";
+    const Json long_name = Json::parse(many + "]}");
+    expect_json_answer([&] { long_name.at(name).items()[9999].string(); }, short_name + "[9999] is not a string");
+    many = "{\"n\": 0";
+    for (int i = 0; i < 100000; ++i) many += ",\"n" + std::to_string(i) + "\": 0";
+    require(Json::parse(many + "}").members().size() == 100001, "many names");
+    many = "[0";
+    for (int i = 0; i < 1 << 20; ++i) many += ",0";
+    try {
+        Json::parse(many + "]");
+        throw CheckFailed("a million values are not refused");
+    } catch (const std::invalid_argument& error) {
+        require(std::string(error.what()).find("it holds too many values") != std::string::npos, error.what());
+    }
 }
 
 // Examples of FIPS 180-4, and lengths around a block's end against Python's hashlib.
@@ -254,6 +420,9 @@ int check_controller() {
     check_realtime();
     check_planning();
     check_limits();
+    check_catching_up();
+    check_last_action();
+    check_time();
     check_observations();
     check_refusals();
     std::printf("runtime_check: controller: ok\n");

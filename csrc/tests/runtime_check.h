@@ -8,6 +8,7 @@
 #include <semaphore.h>
 
 #include <cmath>
+#include <functional>
 #include <stdexcept>
 #include <string>
 #include <vector>
@@ -44,13 +45,14 @@ inline Contract small_contract() {
 // The chunk for the observation x is 10 x, 10 x + 1, 10 x + 2, ...; the latent is x, and x + 1 after steering.
 struct FakeBackend : Backend {
     // What plan() does, besides.
-    enum class Fault { kNone, kThrow, kNan, kExitThread };
+    enum class Fault { kNone, kThrow, kThrowNumber, kNan, kExitThread };
 
     struct Controls {
         Fault fault = Fault::kNone;
         bool gated = false;  // every plan waits for the gate
         sem_t gate;
         int plans = 0;
+        std::function<void()> during;  // called by every plan
         Controls() { sem_init(&gate, 0, 0); }
         ~Controls() { sem_destroy(&gate); }
     };

@@ -6,6 +6,7 @@
 #include <pthread.h>
 
 #include <algorithm>
+#include <atomic>
 #include <chrono>
 #include <cstdio>
 #include <cstring>
@@ -27,6 +28,8 @@ void FakeBackend::plan(const float* obs, float* chunk, float* mean, float* decod
     if (controls.gated) {
         while (sem_wait(&controls.gate) != 0) continue;
     }
+    if (controls.during) controls.during();
+    if (controls.fault == Fault::kThrowNumber) throw 42;
     if (controls.fault == Fault::kThrow) throw std::runtime_error("the network is on fire");
     if (controls.fault == Fault::kExitThread) pthread_exit(nullptr);
     for (int i = 0; i < 8; ++i) chunk[i] = 10.0f * *obs + static_cast<float>(i);
@@ -45,8 +48,11 @@ class Asynchronous {
         options.asynchronous = true;
         options.lead_steps = lead_steps;
         options.range_margin = options.rate_margin = INFINITY;
+        options.clock = [this] { return now.load(); };
         controller_ =
             std::make_unique<ChunkController>(small_contract(), std::make_unique<FakeBackend>(controls), options);
+        const float rest = 0.0f;  // what a hold repeats
+        controller_->reset(&rest);
         controls.gated = true;  // the plan that warms up is over, and the thread reads this after its first request
     }
 
@@ -97,6 +103,7 @@ class Asynchronous {
     const char* last_error() const { return controller_->last_error(); }
 
     FakeBackend::Controls controls;
+    std::atomic<double> now{0.0};  // [s]
     Status status;
 
  private:
@@ -181,6 +188,23 @@ void check_late() {
     c.step(11, kPlanned);  // the plan of step 1, from its action 1 on
 }
 
+void check_stall() {
+    Asynchronous a{"a stall"};
+    a.step(0, kHolding);
+    a.end_plan();
+    a.step(1, kPlanned);
+    a.step(2, 0);
+    a.step(3, 0);
+    a.step(4, 0);  // asks for a plan
+    a.now = a.now + 4000.0;
+    a.step(4, kHolding | kStale | kLate);
+    a.step(4, kHolding | kLate);
+    a.end_plan();
+    a.step(4, kHolding);  // it is of before the stall: thrown away, and asked for anew
+    a.end_plan();
+    a.step(71, kPlanned);
+}
+
 void check_failures() {
     using Fault = FakeBackend::Fault;
     Asynchronous a{"an exception"};
@@ -203,6 +227,13 @@ void check_failures() {
     require(std::strcmp(a.last_error(), "the chunk holds NaN or infinity") == 0, "NaN: the last error");
     a.end_plan();
     a.step(71, kPlanned);
+    a.step(72, 0);
+    a.step(73, 0);
+    a.step(74, 0);  // step 11
+    a.controls.fault = Fault::kThrowNumber;
+    a.end_plan();
+    a.step(75, kPlanFailed);
+    require(std::strcmp(a.last_error(), "an exception of an unknown type") == 0, "a number: the last error");
 
     Asynchronous b{"a dead thread"};
     b.step(0, kHolding);
@@ -227,6 +258,19 @@ void check_failures() {
     sem_post(&c.controls.gate);
     c.hold_until(kThreadDead, 0);
 
+    // A thread that fails before its first plan.
+    FakeBackend::Controls unused;
+    ControllerOptions failing;
+    failing.asynchronous = true;
+    failing.on_thread_start = [] { throw 42; };
+    int thrown = 0;
+    try {
+        const ChunkController never(small_contract(), std::make_unique<FakeBackend>(unused), failing);
+    } catch (const int number) {
+        thrown = number;
+    }
+    require(thrown == 42, "what on_thread_start throws is lost");
+
     // On the caller's thread.
     FakeBackend::Controls controls;
     ControllerOptions options;
@@ -247,6 +291,8 @@ void check_failures() {
         refused = std::string(error.what()) == "zprl: the back end fake cannot plan: the network is on fire.";
     }
     require(refused, "a back end that cannot plan is not refused");
+    controls.fault = Fault::kThrowNumber;
+    require(synchronous.step(&obs, &action).flags == 0, "synchronous: the chunk goes on");
 }
 
 // ---- Bundles --------------------------------------------------------------------------------------------------------
@@ -332,6 +378,7 @@ bool use(const std::string& folder) {
 int check_faults() {
     check_in_time();
     check_late();
+    check_stall();
     check_failures();
     std::printf("runtime_check: faults: ok\n");
     return 0;
@@ -350,6 +397,7 @@ int check_allocations(const std::string& folder) {
         options.asynchronous = asynchronous;
         options.lead_steps = 0;
         options.blend_steps = 1;
+        options.stale_steps = INFINITY;
         ChunkController controller(c, make_native_backend(bundle), options);
         const int64_t before = count_allocations();
         int64_t plans = 0;
@@ -364,6 +412,16 @@ int check_allocations(const std::string& folder) {
     }
     std::printf("runtime_check: no allocations in 10000 steps\n");
     return 0;
+}
+
+// Give a contract its own checksum again, as an enemy would.
+void reseal(std::string& contract) {
+    const std::string before = "\"sha256\": \"";
+    const size_t at = contract.find(before) + before.size();
+    constexpr size_t kDigits = 64;
+    if (contract.find(before) == std::string::npos || contract.size() < at + kDigits) return;
+    contract.replace(at, kDigits, kDigits, '0');
+    contract.replace(at, kDigits, sha256(contract.data(), contract.size()));
 }
 
 int fuzz_bundles(const std::string& folder, const std::string& scratch, uint64_t seed, long count) {
@@ -389,6 +447,7 @@ int fuzz_bundles(const std::string& folder, const std::string& scratch, uint64_t
             replace_all(damaged["contract.json"], old_sum, sha256(bytes.data(), bytes.size()));
             replace_all(damaged["contract.json"], old_size, "\"size\": " + std::to_string(bytes.size()));
         }
+        if (random.below(8) > 0) reseal(damaged["contract.json"]);
         for (const auto& [file, content] : damaged) {
             std::ofstream(scratch + "/" + file, std::ios::binary)
                 .write(content.data(), static_cast<std::streamsize>(content.size()));

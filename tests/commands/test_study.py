@@ -64,6 +64,7 @@ def test_a_study_from_its_runs_to_its_report(workshop, tmp_path):
         (["--ablation", "z_dim", "--base", "base.safetensors"], ["z_dim", "drop --base"]),
         (["--methods", "zprl", "--values", "1,2"], ["--values"]),
         (["--methods", "zprl", "--seeds", "1,1"], ["--seeds"]),
+        (["--methods", "zprl", "--name", "../escaped"], ["--name", "'../escaped'", "without slashes"]),
         (["--methods", "zprl", "agent.save_interval=5"], ["agent.save_interval", "--evaluations"]),
         (["--methods", "zprl", "agent.steering.nope=5"], ["agent.steering.nope"]),
         (["--methods", "zprl", "--report_only"], ["study.json", "does not exist"]),

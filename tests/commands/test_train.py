@@ -5,6 +5,7 @@
 
 import json
 import math
+import os
 import shutil
 import signal
 import time
@@ -14,9 +15,10 @@ import torch
 import yaml
 
 from zprl.rl.checkpoint import checkpoints, load_checkpoint
-from zprl.rl.runner import KIND, VERSION
+from zprl.rl.runner import KIND, VERSION, SteeringRunner
 from zprl.runs import find
 from zprl.utils.files import checksum
+from zprl.utils.outputs import LOCK, exclusive
 from zprl.utils.tensor_files import load_tensors, save_tensors
 
 from .conftest import (
@@ -36,7 +38,7 @@ from .conftest import (
 pytestmark = pytest.mark.sim
 
 WALL_CLOCK = {
-    *("tot_time", "collection_seconds", "update_seconds", "evaluation_seconds", "timers"),
+    *("tot_time", "collection_seconds", "update_seconds", "evaluation_seconds", "total_seconds", "timers"),
     *("minutes", "evaluation_minutes"),
 }
 """Entries of a checkpoint and of a result that a clock decides."""
@@ -260,23 +262,39 @@ def test_a_finished_run_can_be_extended(workshop, tmp_path):
     assert "base policy: found logs/" in first.out
     run = only_run(tmp_path)
     checkpoint = run / "model_2.safetensors"
+    result = json.loads((run / "result.json").read_text())
+    minutes_before, total_before = result["minutes"], load(checkpoint)["infos"]["total_seconds"] / 60.0
+    assert result["total_minutes"] > total_before > minutes_before
     second = call("train", arguments("train", "--max_iterations", 4, "--checkpoint", checkpoint), tmp_path)
     assert second.status == 0, second.err
     uninterrupted = workshop.folder / workshop.run
     ignored = WALL_CLOCK | EVALUATIONS
     assert differences(load(run / "model_4.safetensors"), load(uninterrupted / "model_4.safetensors"), ignored) == []
-    history = json.loads((run / "result.json").read_text())["history"]
+    result = json.loads((run / "result.json").read_text())
+    assert result["total_minutes"] > total_before + result["minutes"] - minutes_before
+    history = result["history"]
     assert history["evaluation_steps"] == [2 * STEPS_PER_ITERATION, 4 * STEPS_PER_ITERATION]
     assert history["evaluation_successes"][-1:] == workshop.result["history"]["evaluation_successes"]
 
 
 def test_a_run_in_a_folder_of_its_own(workshop, tmp_path):
-    """The folder may hold something, but no run."""
+    """The folder may hold something, such as a run that was killed before its first checkpoint, but no other run."""
     workshop.stock(tmp_path)
-    (tmp_path / "mine").mkdir()
+    shutil.copytree(workshop.folder / workshop.run, tmp_path / "mine", ignore=shutil.ignore_patterns("model_*"))
     (tmp_path / "mine" / "train.log").write_text("begun")
+    (tmp_path / "mine" / ".model_2.safetensors.abc.tmp").touch()
     argv = arguments("train", "--max_iterations", 2, "--run_dir", "mine")
+    before = files_below(tmp_path)
+    with exclusive(tmp_path / "mine", "a test", "wait"):
+        second = call("train", argv, tmp_path)
+    assert (second.status, second.error_lines) == (
+        2,
+        ["error: another training is writing to mine; wait for it or stop it, or choose another folder."],
+    )
+    (tmp_path / "mine" / LOCK).unlink()
+    assert files_below(tmp_path) == before
     outcome = call("train", argv, tmp_path)
+    assert not list((tmp_path / "mine").glob(".*"))
     assert outcome.status == 0, outcome.err
     assert "run: mine" in outcome.out
     assert not (tmp_path / EXPERIMENT).exists()
@@ -327,6 +345,24 @@ def test_ctrl_c_leaves_a_checkpoint_to_continue_from(workshop, tmp_path):
     extended = load_checkpoint(latest.with_name(f"model_{done + 1}.safetensors"))
     assert extended.env_steps == (done + 1) * STEPS_PER_ITERATION
     assert math.isfinite(extended.content["actor_state_dict"]["mlp.0.weight"].sum().item())
+
+
+def test_sigterm_lets_a_run_write_its_next_checkpoint(workshop, tmp_path, monkeypatch):
+    """As a scheduler sends it before the time is over; it comes in the middle of the first segment."""
+    workshop.stock(tmp_path)
+    learn = SteeringRunner.learn_segment
+
+    def interrupted(runner, num_iterations):
+        os.kill(os.getpid(), signal.SIGTERM)
+        learn(runner, num_iterations)
+
+    monkeypatch.setattr(SteeringRunner, "learn_segment", interrupted)
+    outcome = call("train", arguments("train", "--max_iterations", 4), tmp_path)
+    assert outcome.status == 143
+    assert outcome.error_lines[-1].startswith("terminated: the last saved checkpoint is safe and complete; continue")
+    (checkpoint,) = checkpoints(only_run(tmp_path))
+    uninterrupted = workshop.folder / workshop.run / checkpoint.name
+    assert checkpoint.name == "model_2.safetensors" and differences(load(checkpoint), load(uninterrupted)) == []
 
 
 SAC = ["agent.algorithm.updates_per_step=2", "agent.algorithm.batch_size=32", "agent.algorithm.warmup_transitions=64"]

@@ -17,7 +17,7 @@ from zprl.utils.errors import ZprlError
 SPEC = TaskSpec(
     "Zprl-Lift-Franka",
     (Group.vector("policy", [("joint_pos", 3), ("cube", 2)]),),
-    (ActionTerm.uniform("arm", 2), ActionTerm("gripper", (0.0,), (float("inf"),), (0.04,))),
+    (ActionTerm.uniform("arm", 2, -2000.0, 2000.0), ActionTerm("gripper", (-float("inf"),), (5.0,), (0.04,))),
     0.02,
     ("cube",),
 )
@@ -41,10 +41,8 @@ META_OF_VERSION_1 = {
 }
 
 
-@pytest.fixture
-def path(tmp_path):
-    """A valid file, whose numbers say where they belong: demonstration * 100 + step."""
-    path = tmp_path / "demos.hdf5"
+def make_demonstrations(path):
+    """Write a valid file, whose numbers say where they belong: demonstration * 100 + step."""
     with h5py.File(path, "w") as file:
         data = file.create_group("data")
         data.attrs["zprl"] = json.dumps(META)
@@ -63,6 +61,11 @@ def path(tmp_path):
             demo["dones"] = np.arange(length) == length - 1
         data.attrs["total"] = sum(index + 2 for index in range(META["num_demos"]))
     return path
+
+
+@pytest.fixture
+def path(tmp_path):
+    return make_demonstrations(tmp_path / "demos.hdf5")
 
 
 def edit(path, change):
@@ -248,6 +251,35 @@ def test_episodes_that_do_not_fit_their_spec_are_not_saved(tmp_path, group, spoi
     assert "demonstration 1" in str(error.value)
     assert "\n" not in str(error.value)
     assert list(tmp_path.iterdir()) == []
+
+
+def acting(scale, *limits):
+    """Return a spec with these limits of its only action, and an episode of actions between -scale and scale."""
+    spec = dataclasses.replace(SEEING, actions=(ActionTerm("lid", *limits, idle=(0.0,)),))
+    actions = np.linspace(-scale, scale, 4, dtype=np.float32)[:, None]
+    return spec, dataclasses.replace(make_episode(4), actions=actions)
+
+
+def test_actions_beyond_the_limits_of_the_task_are_neither_saved_nor_read(tmp_path):
+    path = tmp_path / "demos.hdf5"
+    spec, episode = acting(0.1, (-0.1,), (0.1,))  # 0.1 is no float32, and the limits are rounded as the actions are
+    save_demonstrations(path, spec, [episode])
+    assert load_demonstrations(path).episodes[0].actions.max() == np.float32(0.1)
+    edit(path, replace("demo_0/actions", 3 * episode.actions))
+    words = r"actions from -0\.3 to 0\.3 in element 0 of the action term lid, whose limits are -0\.1 and 0\.1"
+    with pytest.raises(ZprlError, match=rf"demos\.hdf5 holds {words}, in /data/demo_0; .*\.$"):
+        load_demonstrations(path)
+    with pytest.raises(ZprlError, match=rf"demonstration 1 holds {words}; .*\.$"):
+        save_demonstrations(path, spec, [episode, acting(0.3, (-0.1,), (0.1,))[1]])
+    with pytest.raises(ZprlError, match=r"demonstration 0 holds actions of shape \(4, 3\); 1 numbers belong"):
+        save_demonstrations(path, spec, [make_episode(4)])
+
+
+def test_where_the_task_sets_no_limits_the_data_decide(tmp_path):
+    path = tmp_path / "demos.hdf5"
+    spec, episode = acting(3.0, (-float("inf"),), (5.0,))
+    save_demonstrations(path, spec, [episode])
+    assert load_demonstrations(path).episodes[0].actions.min() == -3.0
 
 
 @pytest.mark.parametrize(

@@ -4,8 +4,11 @@
 """The files of a bundle do what the policy does, in fresh processes, and say so when they cannot."""
 
 import dataclasses
+import errno
 import json
+import os
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -25,7 +28,7 @@ from tests.deploy.conftest import (
     run_python,
 )
 
-from zprl.deploy import verify
+from zprl.deploy import fidelity
 from zprl.deploy.bundle import check_output, runnable_kinds, write_bundle
 from zprl.deploy.contract import read_contract, sealed
 from zprl.deploy.formats import FORMATS, METADATA_KEY, parse_formats
@@ -100,8 +103,8 @@ def test_every_format_is_faithful_in_a_fresh_process(bundle, source):
     obs = observations(64)
     with torch.inference_mode():
         expected = truth(source, obs)
-    cases = verify.Cases({"policy": obs}, expected, expected.float())
-    errors = verify.measure_in_fresh_process(folder, ALL_KINDS, cases)
+    cases = fidelity.Cases({"policy": obs}, expected, expected.float())
+    errors = fidelity.measure_in_fresh_process(folder, ALL_KINDS, cases)
     assert [error.kind for error in errors] == ALL_KINDS
     for error in errors:
         assert error.max < 1e-5 * cases.rms, error
@@ -115,8 +118,8 @@ def test_every_format_holds_the_squashed_actor_of_sac(tmp_path):
     obs = observations(64)
     with torch.inference_mode():
         expected = truth(source, obs)
-    cases = verify.Cases({"policy": obs}, expected, expected.float())
-    for error in verify.measure_in_fresh_process(tmp_path / "bundle", ALL_KINDS, cases):
+    cases = fidelity.Cases({"policy": obs}, expected, expected.float())
+    for error in fidelity.measure_in_fresh_process(tmp_path / "bundle", ALL_KINDS, cases):
         assert error.max < 1e-5 * cases.rms, error
         assert error.rows < 1e-5 * cases.rms, error
 
@@ -124,7 +127,52 @@ def test_every_format_holds_the_squashed_actor_of_sac(tmp_path):
 def test_the_recorded_episodes_are_replayed_by_the_command(bundle):
     done = run_python("-m", "zprl.deploy.verify", bundle[0])
     assert done.returncode == 0, done.stderr
-    assert "5 formats reproduce 12 recorded chunks" in done.stdout
+    assert "2 formats reproduce 12 recorded chunks" in done.stdout
+    assert "add --kinds torchscript portable torch_export\n" in done.stdout
+
+
+@pytest.fixture
+def without(tmp_path, monkeypatch):
+    """Give a function that hides a package from the processes that the test starts."""
+
+    def hide(package):
+        (tmp_path / "hidden").mkdir(exist_ok=True)
+        (tmp_path / "hidden" / f"{package}.py").write_text(f"raise ImportError('no {package} here')")
+        path = [str(tmp_path / "hidden"), os.environ.get("PYTHONPATH", "")]
+        monkeypatch.setenv("PYTHONPATH", os.pathsep.join(filter(None, path)))
+
+    return hide
+
+
+def test_the_command_says_which_formats_it_did_not_check_and_checks_the_rest(bundle, tmp_path, without):
+    folder = shutil.copytree(bundle[0], tmp_path / "bundle")
+    values = json.loads((folder / "contract.json").read_text())
+    del values["sha256"]
+    values["files"] = {name: values["files"][name] for name in ("policy.onnx", "policy.zprl", "golden.npz")}
+    (folder / "contract.json").write_bytes(sealed(values))
+    without("onnxruntime")
+    done = run_python("-m", "zprl.deploy.verify", folder)
+    assert done.returncode == 0, done.stderr
+    (line,) = [line for line in done.stderr.splitlines() if line.startswith("warning: ")]
+    assert line.startswith("warning: the format onnx was not checked: ")
+    assert line.endswith("policy.onnx needs ONNX Runtime; install it with `pip install onnxruntime`.")
+    assert "1 of 2 formats reproduce 12 recorded chunks" in done.stdout
+    assert "native" in done.stdout and "onnx" not in done.stdout
+
+
+def test_the_command_says_that_it_needs_torch(native_bundle, without):
+    without("torch")
+    done = run_python("-m", "zprl.deploy.verify", native_bundle)
+    assert (done.returncode, done.stdout) == (2, "")
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("error: this check needs PyTorch, which does not load (no torch here); install it")
+
+
+def test_a_format_that_cannot_be_checked_is_not_exported(bundle, without):
+    without("onnxruntime")
+    cases = fidelity.Cases({"policy": observations(2)}, torch.zeros(2, 1, 1), torch.zeros(2, 1, 1))
+    with pytest.raises(ZprlError, match=r"format onnx does not run in a fresh process: .* needs ONNX Runtime"):
+        fidelity.measure_in_fresh_process(bundle[0], ["onnx"], cases)
 
 
 def test_the_command_refuses_a_bundle_of_another_policy(bundle, tmp_path):
@@ -140,7 +188,7 @@ def test_the_command_refuses_a_bundle_of_another_policy(bundle, tmp_path):
         "golden.npz": values["files"]["golden.npz"],
     }
     (folder / "contract.json").write_bytes(sealed(values))
-    done = run_python("-m", "zprl.deploy.verify", folder)
+    done = run_python("-m", "zprl.deploy.verify", folder, "--kinds", "portable")
     assert done.returncode == 2
     assert "policy_portable.pt is not faithful" in done.stderr
 
@@ -298,17 +346,17 @@ def test_bfloat16_is_within_its_rule_and_is_said(tmp_path):
 
 def test_rules_catch_what_they_should(source):
     contract = make_contract(source)
-    good = verify.FormatError("onnx", max=0.9e-5, rms=1e-6, rows=0.0, python=0.0)
-    limit = verify.tolerance(contract, "float32", rms=1.0)
+    good = fidelity.FormatError("onnx", max=0.9e-5, rms=1e-6, rows=0.0, python=0.0)
+    limit = fidelity.tolerance(contract, "float32", rms=1.0)
     assert limit == [1e-5] * ACTION_DIM
-    assert verify.tolerance(contract, "float32", rms=3.0) == [pytest.approx(3e-5)] * ACTION_DIM
-    assert verify.broken_rule(good, contract, limit, "float32") is None
+    assert fidelity.tolerance(contract, "float32", rms=3.0) == [pytest.approx(3e-5)] * ACTION_DIM
+    assert fidelity.broken_rule(good, contract, limit, "float32") is None
     for value in (1.1e-5, float("nan")):
-        assert verify.broken_rule(dataclasses.replace(good, max=value), contract, limit, "float32")
-    wide = verify.tolerance(contract, "bfloat16", rms=1.0)
+        assert fidelity.broken_rule(dataclasses.replace(good, max=value), contract, limit, "float32")
+    wide = fidelity.tolerance(contract, "bfloat16", rms=1.0)
     assert wide == [0.05] * ACTION_DIM
-    assert verify.broken_rule(dataclasses.replace(good, rms=1.9e-3), contract, wide, "bfloat16") is None
-    assert verify.broken_rule(dataclasses.replace(good, rms=2.1e-3), contract, wide, "bfloat16")
+    assert fidelity.broken_rule(dataclasses.replace(good, rms=1.9e-3), contract, wide, "bfloat16") is None
+    assert fidelity.broken_rule(dataclasses.replace(good, rms=2.1e-3), contract, wide, "bfloat16")
 
 
 # -- opening -----------------------------------------------------------------------------------------------------------
@@ -444,7 +492,7 @@ def test_recordings_are_read_back_and_refused(source, tmp_path):
     assert [len(actions) for actions in recording.episode_actions()] == [7, 7, 7]
     np.savez(tmp_path / "other.npz", obs=recording.obs["policy"])
     for name in ("other.npz", "missing.npz"):
-        with pytest.raises(ZprlError, match=f"{name} cannot be read"):
+        with pytest.raises(ZprlError, match=f"{name} (cannot be read|does not exist)"):
             read_recording(tmp_path / name)
 
 
@@ -479,16 +527,16 @@ def test_a_policy_with_parts_of_its_own_is_exported_in_portable_formats(tmp_path
     obs = observations(10)
     with torch.inference_mode():
         expected = source.reference()(obs.double())
-    assert relative(open_bundle(tmp_path / "bundle").act(obs), expected) < 1e-5
+    assert relative(open_bundle(tmp_path / "bundle", "portable").act(obs), expected) < 1e-5
     plain = make_source(tmp_path).reference()
     assert relative(plain(obs.double()), expected) > 1e-2, "the embedding makes no difference"
 
 
-def test_outputs_that_cannot_be_written_are_refused(tmp_path, native_bundle):
+def test_outputs_that_cannot_be_written_are_refused(tmp_path, native_bundle, monkeypatch):
     (tmp_path / "file").write_text("")
     with pytest.raises(ZprlError, match="is a file"):
         check_output(tmp_path / "file", force=False)
-    with pytest.raises(ZprlError, match="not a writable folder"):
+    with pytest.raises(ZprlError, match="cannot be written: not a directory"):
         check_output(tmp_path / "file" / "bundle", force=False)
     full = tmp_path / "full"
     full.mkdir()
@@ -499,6 +547,46 @@ def test_outputs_that_cannot_be_written_are_refused(tmp_path, native_bundle):
     with pytest.raises(ZprlError, match="holds no bundle"):
         check_output(full, force=True)
     check_output(native_bundle, force=True)
+    monkeypatch.setattr(os.path, "ismount", lambda path: path == full)
+    (full / "thesis.tex").unlink()
+    with pytest.raises(ZprlError, match="is a mount point, which cannot be replaced; name a folder below it"):
+        check_output(full, force=False)
+
+
+def test_an_export_follows_a_link_and_never_deletes_what_is_verified(source, tmp_path, monkeypatch):
+    monkeypatch.setattr(fidelity, "measure_in_fresh_process", lambda *arguments: [])  # tested above; it takes seconds
+    (tmp_path / "disk" / "bundle").mkdir(parents=True)
+    (tmp_path / "link").symlink_to("disk/bundle")
+    make_bundle(tmp_path / "link", source, ["native"])
+    assert (tmp_path / "link").is_symlink() and [p.name for p in (tmp_path / "disk").iterdir()] == ["bundle"]
+    before = {path.name: path.read_bytes() for path in (tmp_path / "disk" / "bundle").iterdir()}
+    replace = os.replace
+
+    def busy(old, new):
+        if str(old).endswith(".tmp") and Path(old).is_dir():
+            raise OSError(errno.EBUSY, "Device or resource busy")
+        replace(old, new)
+
+    monkeypatch.setattr(os, "replace", busy)
+    with pytest.raises(
+        ZprlError, match=r"is complete and verified, but .*bundle cannot be replaced \(Device or"
+    ) as error:
+        make_bundle(tmp_path / "link", source, ["native"])
+    (kept,) = (tmp_path / "disk").glob(".bundle.*.tmp")
+    assert f"it lies in {kept}: move it yourself." in str(error.value)
+    assert open_bundle(kept).contract == open_bundle(tmp_path / "link").contract
+    assert {path.name: path.read_bytes() for path in (tmp_path / "disk" / "bundle").iterdir()} == before
+
+
+def test_a_full_disk_names_the_bundle_and_not_a_temporary_folder(source, tmp_path, monkeypatch):
+    def full(descriptor):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError) as error:
+        make_bundle(tmp_path / "bundle", source, ["native"])
+    assert error.value.filename == str(tmp_path / "bundle")
+    assert list(tmp_path.glob("*bundle*")) == []
 
 
 def test_a_table_says_how_large_the_errors_are(bundle):

@@ -6,13 +6,15 @@
 import copy
 import dataclasses
 import json
+import math
 import shutil
 
 import pytest
 from tests.deploy.conftest import make_contract
 
-from zprl.deploy.contract import Contract, read_contract, verify_file, write_contract
+from zprl.deploy.contract import Contract, read_contract, read_verified, write_contract
 from zprl.deploy.contract_parts import BundleFile, Observation, ObservationGroup, ObservationTerm
+from zprl.deploy.describe import named_change
 from zprl.utils.errors import ZprlError
 from zprl.utils.files import checksum
 
@@ -72,6 +74,20 @@ def to_version_1(values):
     values["observation"] = observation | {"terms": group["features"]}
     values["version"] = 1
     return values
+
+
+@pytest.mark.parametrize(
+    ("seen", "low", "high", "named"),
+    [
+        (0.3, -1.0, 1.0, 0.3),
+        (1e-4, -1.0, 1.0, 2.0 / 40),
+        (0.0, -2.0, 6.0, 8.0 / 40),
+        (1e-4, -1.0, math.inf, 1e-4),
+        (0.0, -math.inf, math.inf, None),
+    ],
+)
+def test_what_hardly_moved_in_training_may_still_cross_its_limits_in_40_steps(seen, low, high, named):
+    assert named_change(seen, low, high) == (named and pytest.approx(named, rel=1e-12))
 
 
 def test_version_1_is_read_as_one_state_group(contract):
@@ -219,4 +235,4 @@ def test_a_file_is_its_checksum(tmp_path, contract):
     known = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"  # FIPS 180-2, B.1
     assert checksum(tmp_path / "a") == known
     files = {"a": BundleFile("golden", "", "float32", None, 3, known)}
-    assert verify_file(tmp_path, dataclasses.replace(contract, files=files), "a") == tmp_path / "a"
+    assert read_verified(tmp_path, dataclasses.replace(contract, files=files), "a") == b"abc"

@@ -13,7 +13,7 @@ import torch
 from tests.deploy.conftest import LATENT_DIM, run_python
 from torch import nn
 
-from zprl.deploy import verify
+from zprl.deploy import fidelity
 from zprl.deploy.bundle import Source, export_policy
 from zprl.deploy.contract import GOLDEN_FILE, read_contract
 from zprl.deploy.golden import read_recording
@@ -238,7 +238,7 @@ def test_recorded_episodes_hold_images_as_they_were_planned_on(exported):
 
 
 def test_the_recorded_episodes_are_replayed_by_the_command(exported, tmp_path):
-    done = run_python("-m", "zprl.deploy.verify", exported[1].folder)
+    done = run_python("-m", "zprl.deploy.verify", exported[1].folder, "--kinds", "onnx", "portable", "torch_export")
     assert done.returncode == 0, done.stderr
     assert "3 formats reproduce" in done.stdout
     assert "Error" not in exported[1].errors and "portable" in exported[1].errors
@@ -248,15 +248,15 @@ def test_a_wrong_image_is_noticed(exported, tmp_path):
     folder = shutil.copytree(exported[1].folder, tmp_path / "bundle")
     contract = read_contract(folder)
     recording = read_recording(folder / GOLDEN_FILE, contract)
-    cases = verify.Cases(
+    cases = fidelity.Cases(
         {name: torch.from_numpy(value.copy()) for name, value in recording.planned_on().items()},
         torch.from_numpy(recording.chunk).double(),
         torch.from_numpy(recording.chunk),
     )
-    (right,) = verify.measure_in_fresh_process(folder, ["portable"], cases)
+    (right,) = fidelity.measure_in_fresh_process(folder, ["portable"], cases)
     assert right.max < 1e-5 * cases.rms
     cases.obs["hand_camera"] = cases.obs["hand_camera"].flip(1)
-    (wrong,) = verify.measure_in_fresh_process(folder, ["portable"], cases)
+    (wrong,) = fidelity.measure_in_fresh_process(folder, ["portable"], cases)
     assert wrong.max > 1e-3 * cases.rms
 
 
@@ -294,7 +294,7 @@ def test_a_base_policy_is_exported_by_itself(tmp_path):
     untrained = FlowPolicy(policy.cfg, 0, 3, {"hand_camera": CAMERA.shape})
     with pytest.raises(ZprlError, match="puts out zeros alone"):
         export_policy(ToyEnv(), Source(path, make_base_policy(untrained, meta), meta), tmp_path / "b", ["portable"])
-    bundle = open_bundle(tmp_path / "bundle")
+    bundle = open_bundle(tmp_path / "bundle", "portable")
     obs = random_observations(2)
     assert bundle.contract.input_names == ["hand_camera"]
     torch.testing.assert_close(bundle.act(obs["hand_camera"]), bundle.planners(SPEC)["base"](obs), atol=0.0, rtol=0.0)

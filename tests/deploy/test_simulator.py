@@ -83,8 +83,8 @@ def test_recorded_episodes_lie_in_the_contracts_ranges_and_are_long_enough(expor
 
 def test_a_bundle_succeeds_where_the_python_policy_does(workshop, exported):
     python = evaluated(workshop, "latest")
-    torchscript = evaluated(workshop, "bundle")
-    native = evaluated(workshop, "bundle", "--format", "native")
+    torchscript = evaluated(workshop, "bundle", "--format", "torchscript")
+    native = evaluated(workshop, "bundle")  # what is no program is the default
     assert (torchscript["backend"], native["backend"]) == ("bundle/torchscript", "bundle/native")
     for key in ("outcomes", "base_outcomes"):
         assert torchscript[key] == python[key]  # bit by bit the same policy
@@ -96,11 +96,12 @@ def test_a_bundle_succeeds_where_the_python_policy_does(workshop, exported):
 def test_disturbances_in_the_simulator(workshop, exported):
     names = "observation_delay=3,object_mass,friction,gains,object_push"
     argv = ["--task", TASK, "--bundle", "bundle", "--episodes", "12", "--disturbances", names, "--json", "s.json"]
+    argv += ["--format", "torchscript"]
     outcome = call("sim2real", [*argv, "--plot", "s.png", *TASK_SETTINGS], workshop.folder)
     assert outcome.status == 0, outcome.err
     rows = {row["name"]: row for row in json.loads((workshop.folder / "s.json").read_text())["rows"]}
     assert list(rows) == ["none", *names.split(",")]
-    plain = evaluated(workshop, "bundle")
+    plain = evaluated(workshop, "bundle", "--format", "torchscript")
     assert rows["none"]["steered"]["successes"] == sum(plain["outcomes"]["success"][:12])
     # Every disturbance reaches the world or the policy: no trajectory stays the same.
     for name, row in rows.items():

@@ -52,6 +52,37 @@ def test_a_pickle_in_place_of_a_policy_is_refused(whole, tmp_path, trace, kind, 
     assert not trace.exists()
 
 
+def without(whole, folder, *kinds):
+    """Return a copy of a bundle that lacks some formats."""
+    shutil.copytree(whole, folder)
+    values = json.loads((folder / CONTRACT_FILE).read_text())
+    del values["sha256"]
+    for kind in kinds:
+        del values["files"][FORMATS[kind].file]
+    (folder / CONTRACT_FILE).write_bytes(sealed(values))
+    return folder
+
+
+def test_a_bundles_programs_run_only_if_they_are_named(whole, tmp_path):
+    assert open_bundle(whole).kind == "native"
+    assert open_bundle(without(whole, tmp_path / "models", "native")).kind == "onnx"
+    programs = without(whole, tmp_path / "programs", "native", "onnx")
+    with pytest.raises(ZprlError, match=r"holds programs alone \(torchscript, portable, torch_export\).*trust"):
+        open_bundle(programs)
+    for kind in ("torchscript", "portable", "torch_export"):
+        assert open_bundle(programs, kind).kind == kind
+
+
+def test_an_onnx_model_with_weights_in_another_file_is_refused(whole, tmp_path):
+    onnx = pytest.importorskip("onnx")
+    model = onnx.load_from_string((whole / "policy.onnx").read_bytes())
+    onnx.save_model(model, tmp_path / "m.onnx", save_as_external_data=True, location="weights.bin", size_threshold=0)
+    folder = replaced(whole, tmp_path / "bundle", "policy.onnx", (tmp_path / "m.onnx").read_bytes())
+    shutil.copy(tmp_path / "weights.bin", folder / "weights.bin")
+    with pytest.raises(ZprlError, match=r"policy\.onnx does not load here"):
+        open_bundle(folder, "onnx")
+
+
 # -- archives of PyTorch, which hold more than weights
 
 

@@ -152,15 +152,39 @@ def test_the_reward_of_a_diverged_world_is_dropped(value):
     assert chunked.pop_counts() == (1, 0, 1)
 
 
-def test_an_observation_that_is_nan_after_a_chunk_is_an_error_once_per_iteration():
+UNUSABLE = [float("nan"), float("inf"), -float("inf"), 1.1e9, -1e30]
+
+
+@pytest.mark.parametrize("value", UNUSABLE)
+def test_an_observation_after_a_chunk_that_cannot_be_learned_from_is_an_error_at_once(value):
     env, chunked = make()
+    env.observation[1] = value
+    with pytest.raises(ZprlError, match=r"returned 1 observed values and 0 rewards that are NaN, infinite or beyond"):
+        chunked.step(OUTPUT)
+
+
+@pytest.mark.parametrize("value", UNUSABLE)
+def test_a_reward_that_cannot_be_learned_from_is_an_error_at_once(value):
+    _, chunked = make([world(), world(value)])
+    with pytest.raises(ZprlError, match=r"returned 0 observed values and 1 rewards .* of task Fake-Task\.$"):
+        chunked.step(OUTPUT)
+
+
+def test_a_large_reward_counts_as_it_is():
+    _, chunked = make([world(0.9e9), world(-0.9e9)])
+    _, rewards, _, _ = chunked.step(OUTPUT)
+    assert rewards.tolist() == [0.9e9, -0.9e9]
+
+
+def test_what_cannot_be_learned_from_is_an_error_once_per_iteration_where_looking_makes_the_host_wait(monkeypatch):
+    env, chunked = make([world(), world(torch.inf)])
     env.observation[1] = torch.nan
-    chunked.step(OUTPUT)
-    chunked.step(OUTPUT)
-    with pytest.raises(ZprlError, match="returned 2 observed values that are NaN"):
+    with monkeypatch.context() as patch:
+        patch.setattr(chunked, "_require_usable", lambda *counts: None)
+        chunked.step(OUTPUT)
+        chunked.step(OUTPUT)
+    with pytest.raises(ZprlError, match="returned 2 observed values and 1 rewards"):
         chunked.pop_counts()
-    env.observation[1] = 0.0
-    chunked.step(OUTPUT)
     assert chunked.pop_counts() == (0, 0, 0)
 
 

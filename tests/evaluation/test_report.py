@@ -2,10 +2,11 @@
 # SPDX-License-Identifier: BSD-3-Clause
 
 import dataclasses
+import json
 
 import pytest
 
-from zprl.evaluation.report import format_table, result_table
+from zprl.evaluation.report import format_table, result_table, summarize
 from zprl.evaluation.statistics import paired_comparison, policy_summary
 
 LINE = [[0.0, 0, 0], [0.1, 0, 0], [0.2, 0, 0], [0.3, 0, 0]]
@@ -53,3 +54,25 @@ def test_missing_entries_are_left_out():
     assert "steered" not in table
     assert table.splitlines()[-1].split() == ["mean", "jerk", "[m/s^3]", "-"]
     assert result_table({}) == ""
+
+
+@pytest.mark.parametrize("positions", [[LINE] * 2, []], ids=["no success", "nothing tracked"])
+def test_finished_runs_are_summarised_also_where_no_jerk_is_known(positions, tmp_path):
+    successes = [not positions] * 2
+    policy = policy_summary(successes, [50, 99], positions, dt=0.1)
+    result = {
+        "task": "Fake-Task",
+        "seed": 3,
+        "base": policy,
+        "steered": policy,
+        "environment_steps": 100,
+        "minutes": 0.1,
+        "total_minutes": 0.2,
+        "time_split": {"simulation": 0.5},
+        "training_steps_per_second": 10.0,
+        "bare_steps_per_second": 20.0,
+    }
+    (tmp_path / "result.json").write_text(json.dumps(result))
+    header, _, row = summarize([tmp_path], None).splitlines()
+    cells = dict(zip(header.split(" | "), row.split(" | "), strict=True))
+    assert cells["jerk base / steered [m/s^3]"] == "- / -"

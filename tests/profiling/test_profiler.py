@@ -375,8 +375,8 @@ def test_trace_events_by_hand():
         (("--solver", "adams"), "solver is 'adams'"),
         (("--device", "tpu"), "unknown device 'tpu'"),
         (("--device", "meta"), "unknown device 'meta'"),
-        (("--json", "/dev/null/x.json"), "cannot write /dev/null/x.json"),
-        (("--plot", "/"), "cannot write /: it is a folder"),
+        (("--json", "/dev/null/x.json"), "--json /dev/null/x.json cannot be written: not a directory"),
+        (("--plot", "/"), "--plot / is a folder"),
         (("--json", "x", "--trace", "x"), "x is named for two files"),
     ],
 )

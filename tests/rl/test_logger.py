@@ -6,7 +6,7 @@
 import torch
 from rsl_rl.utils.logger import Logger
 
-from zprl.rl.logger import SteeringLogger
+from zprl.rl.logger import EnvStepWriter, SteeringLogger
 
 STEPS, WORLDS = 24, 6
 CFG = {"num_steps_per_env": STEPS, "algorithm": {}}
@@ -56,3 +56,18 @@ def test_episodes_are_those_of_rsl_rl_in_the_same_order():
         assert torch.equal(ours.cur_reward_sum, theirs.cur_reward_sum)
     for tag in ("Train/mean_reward", "Train/mean_episode_length", "Steering/x"):
         assert our_scalars[tag] == their_scalars[tag]
+
+
+def test_tensorboard_shows_every_step_once_after_a_run_goes_on(tmp_path):
+    """A process is killed two iterations after its checkpoint, at 200 environment steps, and another goes on there."""
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    for value, env_steps, iterations in ((1.0, 0, range(4)), (2.0, 200, range(2, 6))):
+        writer = EnvStepWriter(str(tmp_path), env_steps_per_iteration=100, execute_steps=4, env_steps=env_steps)
+        for iteration in iterations:
+            writer.add_scalar("Loss/value", value, iteration)
+        writer.flush()
+    events = EventAccumulator(str(tmp_path))
+    events.Reload()
+    shown = [(event.step, event.value) for event in events.Scalars("Loss/value")]
+    assert shown == [(100, 1.0), (200, 1.0), (300, 2.0), (400, 2.0), (500, 2.0), (600, 2.0)]

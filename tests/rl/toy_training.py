@@ -122,7 +122,7 @@ def counts_of_chunked_env():
     """Return the sums over processes of counts that are 1, 2, 3 times the process's number from 1."""
     env = ChunkedVecEnv.__new__(ChunkedVecEnv)
     number = processes.rank() + 1
-    env._counts = torch.tensor([number, 2 * number, 3 * number, 0])
+    env._counts = torch.tensor([number, 2 * number, 3 * number, 0, 0])
     return env.pop_counts()
 
 

@@ -3,12 +3,13 @@
 
 """The controller's Python twin: the same code as in C++, whose sequences csrc/tests/runtime_check.cpp checks."""
 
+import json
 import math
 import time
 
 import numpy as np
 import pytest
-from tests.runtime.support import EXECUTE, HORIZON, OBS
+from tests.runtime.support import EXECUTE, HORIZON, OBS, seal
 
 from zprl.deploy.controller import ChunkController, ControllerCfg
 from zprl.utils.errors import ZprlError
@@ -17,8 +18,8 @@ pytest.importorskip("zprl._core", reason="the native libraries are not built")
 
 
 def unlimited(**settings):
-    """Settings without limits on observations and on changes of the action."""
-    return ControllerCfg(range_margin=math.inf, rate_margin=math.inf, **settings)
+    """Settings without limits on observations, on changes of the action and on time."""
+    return ControllerCfg(**{"range_margin": math.inf, "rate_margin": math.inf, "stale_steps": math.inf, **settings})
 
 
 def test_it_acts_as_recorded(intact_bundle, recording):
@@ -71,7 +72,7 @@ def test_a_hold_keeps_the_gripper(intact_bundle, recording):
 
 
 def test_out_of_range_holds_by_default(intact_bundle, recording):
-    controller = ChunkController(intact_bundle)
+    controller = ChunkController(intact_bundle, ControllerCfg(stale_steps=math.inf))
     obs = recording["obs"][0].copy()
     assert controller.step(obs)[1].flags == ["planned"]
     low, high = recording["obs"].min(0)[5], recording["obs"].max(0)[5]
@@ -95,7 +96,7 @@ def test_asynchronous_planning(intact_bundle, models):
             time.sleep(0.001)
         return result
 
-    assert step()[1].flags == ["holding"]
+    assert step()[1].flags == ["holding", "no_command"]
     indices = []
     for _ in range(14):
         action, status = step()
@@ -105,12 +106,90 @@ def test_asynchronous_planning(intact_bundle, models):
     assert controller.last_error == ""
 
 
+def change_actions(bundle, **changes):
+    contract = json.loads((bundle / "contract.json").read_text())
+    for dimension in contract["action"]:
+        dimension.update(changes)
+    seal(bundle, contract)
+
+
+@pytest.mark.parametrize("asynchronous", [False, True])
+def test_what_never_moved_in_training_leaves_a_hold_within_20_steps(bundle, recording, asynchronous):
+    change_actions(bundle, max_change=1e-4, low=None, high=None, hold=5.0)
+    settings = {"asynchronous": asynchronous, "execute_steps": 1, "on_not_finite": "hold"}
+    limited = ChunkController(bundle, unlimited(rate_margin=2.0, **settings))
+    free = ChunkController(bundle, unlimited(**settings))
+
+    def run(controller, obs, steps):
+        for _ in range(steps):
+            action, status = controller.step(obs)
+            while controller.planning:
+                time.sleep(0.001)
+        return action, status.flags
+
+    for obs in (recording["obs"][0], np.full(OBS, np.nan, np.float32), recording["obs"][0]):
+        wanted, _ = run(free, obs, 2)
+        # Planning on a thread holds for a step more.
+        action, flags = run(limited, obs, 10)
+        assert "rate_limited" in flags
+        assert np.abs(action - wanted).min() > 1.0
+        action, flags = run(limited, obs, 11 if asynchronous else 10)
+        assert "rate_limited" not in flags
+        np.testing.assert_array_equal(action, wanted)
+
+
+def test_the_limit_on_the_change_crosses_the_range_of_an_action_in_20_steps(bundle, recording):
+    """However little it moved in training: outside of a hold as well."""
+    change_actions(bundle, max_change=1e-4, low=-4.0, high=4.0)
+    controller = ChunkController(bundle, unlimited(rate_margin=2.0, on_not_finite="hold"))
+    controller.reset(np.full(3, 4.0, np.float32))
+    controller.step(np.full(OBS, np.nan, np.float32))
+    before, _ = controller.step(recording["obs"][0])
+    after, status = controller.step(recording["obs"][0])
+    assert "rate_limited" in status.flags
+    assert np.abs(after - before).max() == pytest.approx(8.0 / 20, rel=1e-5)
+
+
+def test_the_last_action_outlives_a_reset(intact_bundle, recording):
+    controller = ChunkController(intact_bundle, unlimited(on_not_finite="hold"))
+    last, _ = controller.step(recording["obs"][0])
+    controller.reset()
+    missing = np.full(OBS, np.nan, np.float32)
+    assert controller.step(missing)[0].tolist() == [0.0, 0.25, last[2]]
+    controller.reset(np.array([0.5, 0.5, -1.0], np.float32))
+    assert controller.step(missing)[0].tolist() == [0.0, 0.25, -1.0]
+    with pytest.raises(ZprlError, match=r"last_action must have the shape \(3\)"):
+        controller.reset(np.zeros(2, np.float32))
+
+
+def test_a_gripper_of_which_nothing_is_known_is_not_commanded(intact_bundle):
+    controller = ChunkController(intact_bundle, unlimited(asynchronous=True))
+    action, status = controller.step(np.zeros(OBS, np.float32))
+    assert status.flags == ["holding", "no_command"]
+    np.testing.assert_array_equal(action, np.array([0.0, 0.25, np.nan], np.float32))
+
+
+def test_a_stall_of_the_loop_holds(intact_bundle, recording):
+    controller = ChunkController(intact_bundle, unlimited(stale_steps=50.0))  # 1 s
+    obs = recording["obs"][0]
+    last, _ = controller.step(obs)
+    assert controller.step(obs)[1].flags == []
+    time.sleep(1.05)
+    action, status = controller.step(obs)
+    assert status.flags == ["holding", "stale"]
+    assert action[:2].tolist() == [0.0, 0.25]
+    action, status = controller.step(obs)
+    assert status.flags == ["planned"]
+    np.testing.assert_array_equal(action, last)
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
         ({"execute_steps": HORIZON + 1}, "execute_steps is 9; choose 0 to 8"),
         ({"blend_steps": -1}, "blend_steps is -1; choose 0 to 4"),
         ({"asynchronous": True, "lead_steps": 5}, "lead_steps is 5; choose 0 to 4"),
+        ({"stale_steps": 0.0}, "stale_steps must be 1 or more"),
         ({"on_not_finite": "panic"}, "on_not_finite is 'panic'; choose report, continue, hold or stop"),
     ],
 )

@@ -5,13 +5,21 @@
 
 import copy
 import dataclasses
+import io
 import json
+import os
+import re
 import shutil
+import warnings
+import zipfile
+from pathlib import Path
 
 import numpy as np
 import pytest
 from tests.builds import ROOT, find_tool, run
 from tests.runtime.support import ACTION, EXECUTE, OBS, SCALE, make_models, record, seal, write_bundle
+
+from zprl.deploy.contract import sealed
 
 
 @pytest.mark.parametrize("part", ["controller", "faults", "readers"])
@@ -98,7 +106,14 @@ def edit(folder, change):
     contract = json.loads((folder / "contract.json").read_text())
     contract.pop("sha256", None)
     change(contract)
-    (folder / "contract.json").write_text(json.dumps(contract))
+    first = contract.get("version") == 1  # which has no checksum of its own
+    (folder / "contract.json").write_bytes(json.dumps(contract).encode() if first else sealed(contract))
+
+
+def replace_text(path, before, after):
+    text = path.read_text()
+    assert before in text
+    path.write_text(text.replace(before, after, 1))
 
 
 def damage_bytes(path):
@@ -111,6 +126,39 @@ CAMERA = {"name": "camera", "start": 0, "size": 768, "elements": None, "units": 
           "description": None, "minimum": None, "maximum": None, "mean": None, "std": None}  # fmt: skip
 IMAGE = {"name": "camera", "kind": "image", "dtype": "uint8", "shape": [16, 16, 3], "history": 1, "features": [CAMERA]}
 
+
+def replace_by_pipe(path):
+    path.unlink()
+    os.mkfifo(path)
+
+
+def declare_size(folder, size):
+    """Let policy.zprl have a size, in the file system and in the contract, that it takes no space for."""
+    os.truncate(folder / "policy.zprl", size)
+    edit(folder, lambda c: c["files"]["policy.zprl"].update(size=size))
+
+
+def write_overlapping(path, count=1000):
+    """Write an archive whose entries all lie in the place of the first."""
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as archive:
+        array = io.BytesIO()
+        np.save(array, np.zeros(100_000))
+        archive.writestr("0.npy", array.getvalue())
+        for i in range(1, count):
+            info = zipfile.ZipInfo(f"{i}.npy")
+            info.file_size = info.compress_size = len(array.getvalue())
+            info.header_offset = info.CRC = 0
+            archive.filelist.append(info)
+    path.write_bytes(file.getvalue())
+
+
+def write_twice(path):
+    with zipfile.ZipFile(path, "a") as archive, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        archive.writestr("obs.npy", archive.read("obs.npy"))
+
+
 DAMAGES = {
     "no folder": (lambda f: shutil.rmtree(f), "there is no bundle"),
     "no contract": (
@@ -120,6 +168,18 @@ DAMAGES = {
     "half a contract": (
         lambda f: (f / "contract.json").write_text((f / "contract.json").read_text()[:500]),
         "is not a valid contract: it is not JSON: ",
+    ),
+    "a contract without its checksum": (
+        lambda f: (f / "contract.json").write_text(json.dumps(json.loads((f / "contract.json").read_text()))),
+        "contract.json does not begin with its checksum",
+    ),
+    "an altered contract": (
+        lambda f: replace_text(f / "contract.json", '"period": 0.02', '"period": 0.01'),
+        "contract.json was altered: its checksum does not match",
+    ),
+    "a contract of version 1 with a checksum": (
+        lambda f: (edit(f, to_version_1), edit(f, lambda c: c.update(sha256="0" * 64))),
+        "contract.json does not begin with its checksum",
     ),
     "another format": (lambda f: edit(f, lambda c: c.update(format="x")), "its format is not zprl-bundle"),
     "another version": (lambda f: edit(f, lambda c: c.update(version=3)), "its version is not 1 or 2, which this"),
@@ -179,6 +239,36 @@ DAMAGES = {
         lambda f: ((f / "policy.zprl").unlink(), (f / "policy.zprl").mkdir()),
         "policy.zprl, a file of the bundle, is not a file",
     ),
+    "a pipe as the contract": (lambda f: replace_by_pipe(f / "contract.json"), "bundle, is not a file; copy"),
+    "a pipe as the policy": (lambda f: replace_by_pipe(f / "policy.zprl"), "policy.zprl, a file of the bundle, is not"),
+    "a pipe as the recording": (
+        lambda f: replace_by_pipe(f / "golden.npz"),
+        "golden.npz, a file of the bundle, is not",
+    ),
+    "a terabyte of a contract": (
+        lambda f: os.truncate(f / "contract.json", 1 << 40),
+        "contract.json, the contract of the bundle, has 1099511627776 bytes, and at most 16777216 are read",
+    ),
+    "a terabyte of a policy": (
+        lambda f: declare_size(f, 1 << 40),
+        "policy.zprl, a file of the bundle, has 1099511627776 bytes, and at most 1073741824 are read",
+    ),
+    "a long name": (
+        lambda f: edit(f, lambda c: c["action"][0].update(name="x" * 1000000)),
+        "action[0].name is longer than 256 bytes",
+    ),
+    "a limit beyond single precision": (
+        lambda f: edit(f, lambda c: c["action"][1].update(low=1e39, high=1e40)),
+        "action[1].low is too large",
+    ),
+    "a hold beyond single precision": (
+        lambda f: edit(f, lambda c: c["action"][1].update(hold=-1e39)),
+        "action[1].hold is too large",
+    ),
+    "a negative change": (
+        lambda f: edit(f, lambda c: c["action"][1].update(max_change=-1.0)),
+        "action dy has a negative max_change",
+    ),
     "half a policy": (
         lambda f: (f / "policy.zprl").write_bytes((f / "policy.zprl").read_bytes()[:1000]),
         "policy.zprl has 1000 bytes instead of ",
@@ -192,6 +282,14 @@ DAMAGES = {
     "a compressed recording": (
         lambda f: (np.savez_compressed(f / "golden.npz", obs=np.zeros((3, OBS))), seal(f)),
         "it is compressed; write it with numpy.savez",
+    ),
+    "a recording of a thousand arrays in one place": (
+        lambda f: (write_overlapping(f / "golden.npz"), seal(f)),
+        "its arrays share bytes",
+    ),
+    "a recording with an array twice": (
+        lambda f: (write_twice(f / "golden.npz"), seal(f)),
+        "an array comes twice",
     ),
     "a narrow recording": (
         lambda f: (np.savez(f / "golden.npz", obs=np.zeros((3, OBS - 1), np.float32)), seal(f)),
@@ -209,6 +307,13 @@ def test_damage_ends_in_a_sentence(zprl_run, bundle, name):
     damage, message = DAMAGES[name]
     damage(bundle)
     assert_refused(run(zprl_run, "--bundle", bundle, "--golden"), message)
+
+
+@pytest.mark.parametrize("mode", ["--golden", "--bench"])
+def test_an_empty_recording_ends_in_a_sentence(zprl_run, bundle, recording, mode):
+    np.savez(bundle / "golden.npz", **{name: values[:0] for name, values in recording.items()})
+    seal(bundle)
+    assert_refused(run(zprl_run, "--bundle", bundle, mode), "golden.npz is not a recording of this policy: it is empty")
 
 
 @pytest.mark.parametrize(
@@ -282,18 +387,18 @@ def test_python_reads_the_same_contract(intact_bundle):
 # -- installation ------------------------------------------------------------------------------------------------------
 
 
-def test_a_project_uses_the_installed_package(release, intact_bundle, models, tmp_path):
-    cmake, prefix, folder = find_tool("cmake"), tmp_path / "prefix", tmp_path / "consumer"
-    for command in (
-        (cmake, "--install", release, "--prefix", prefix),
-        (cmake, "-S", ROOT / "tests" / "runtime" / "consumer", "-B", folder, f"-DCMAKE_PREFIX_PATH={prefix}"),
-        (cmake, "--build", folder),
-    ):
-        result = run(*command)
-        assert result.returncode == 0, result.stdout + result.stderr
-    assert (prefix / "bin" / "zprl_run").exists()
+def test_the_documented_commands_build_install_and_use_the_package(release, intact_bundle, models, tmp_path):
+    """Those of docs/deploy.md as they stand there, but on the build, the bundle and folders of this test."""
+    (block,) = re.findall(r"```bash\n([^`]*cmake --install[^`]*)```", (ROOT / "docs" / "deploy.md").read_text())
+    commands = block.replace('"$PWD/build/', f'"{tmp_path}/').replace("lift_bundle", str(intact_bundle))
+    commands = commands.replace("build/robot", str(release)).replace("build/", f"{tmp_path}/")
+    path = os.pathsep.join([str(Path(find_tool("cmake")).parent), os.environ["PATH"]])
+    result = run("bash", "-ec", f"cd '{ROOT}'\n{commands}", PATH=path)
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert "\npassed\n" in result.stdout
 
-    result = run(folder / "consumer", intact_bundle)
+    consumer = tmp_path / "consumer" / "consumer"
+    result = run(consumer, intact_bundle)
     assert result.returncode == 0, result.stderr
     rows = np.array([[float(x) for x in line.split()] for line in result.stdout.splitlines()])
     chunk = models[2](np.zeros(OBS, np.float32))[0]
@@ -304,4 +409,4 @@ def test_a_project_uses_the_installed_package(release, intact_bundle, models, tm
     np.testing.assert_allclose(rows[4, 2:], 0.5 * (chunk[4] + chunk[0]), atol=1e-5)
     np.testing.assert_allclose(rows[5:8, 2:], chunk[1:4], atol=1e-5)
 
-    assert run(folder / "consumer", tmp_path).returncode == 1
+    assert run(consumer, tmp_path).returncode == 1

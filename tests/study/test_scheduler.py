@@ -12,8 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from zprl.study.scheduler import Job, exclusive, last_line, run_jobs
+from zprl.study.scheduler import Job, last_line, run_jobs
 from zprl.utils.errors import ZprlError
+from zprl.utils.outputs import exclusive
 
 
 def python(code):
@@ -94,7 +95,9 @@ def test_a_command_is_made_when_its_job_starts(tmp_path):
 STUDY = """
 import sys
 from pathlib import Path
-from zprl.study.scheduler import Job, exclusive, run_jobs
+from zprl.study.scheduler import Job, run_jobs
+from zprl.utils.errors import run_cli
+from zprl.utils.outputs import exclusive
 
 folder = Path(sys.argv[1])
 code = '''
@@ -112,8 +115,12 @@ jobs = [
     for name in names
     if not (folder / name).exists()
 ]
-with exclusive(folder) as lock:
-    run_jobs(jobs, 2, "test", lock, poll_interval=0.01)
+
+def main():
+    with exclusive(folder, "another study", "wait", 10.0) as lock:
+        run_jobs(jobs, 2, "test", lock, poll_interval=0.01)
+
+run_cli(main)
 """
 
 
@@ -148,31 +155,35 @@ def test_a_killed_study_takes_its_runs_along_and_goes_on_with_those_in_flight(tm
     assert [len(starts(tmp_path, name)) for name in ("quick", "slow0", "slow1")] == [1, 2, 2]
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_study_that_is_asked_to_stop_stops_its_runs(tmp_path, number):
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_study_that_is_asked_to_stop_stops_its_runs(tmp_path, number, status):
     study, children = begun(tmp_path)
     study.send_signal(number)
     _, err = study.communicate(timeout=60)
-    assert study.returncode != 0
-    assert "KeyboardInterrupt" in err
+    assert study.returncode == status
+    assert "Traceback" not in err
     assert not any(alive(pid) for pid in children)
 
 
+def exclusively(folder, patience=0.0):
+    return exclusive(folder, "another study", "wait", patience)
+
+
 def test_two_studies_do_not_write_to_one_folder(tmp_path):
-    with exclusive(tmp_path), pytest.raises(ZprlError, match="another study is writing"), exclusive(tmp_path, 0.0):
+    with exclusively(tmp_path), pytest.raises(ZprlError, match="another study is writing"), exclusively(tmp_path):
         pass
-    with exclusive(tmp_path, 0.0):
+    with exclusively(tmp_path):
         pass
 
 
 def test_the_lock_lasts_as_long_as_a_process_of_the_study(tmp_path):
-    with exclusive(tmp_path) as lock:
+    with exclusively(tmp_path) as lock:
         child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE, pass_fds=(lock,))
     try:
-        with pytest.raises(ZprlError, match="another study"), exclusive(tmp_path, 0.0):
+        with pytest.raises(ZprlError, match="another study"), exclusively(tmp_path):
             pass
     finally:
         os.kill(child.pid, signal.SIGKILL)
         child.communicate()
-    with exclusive(tmp_path, 5.0):
+    with exclusively(tmp_path, 5.0):
         pass

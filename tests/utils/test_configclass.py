@@ -183,8 +183,8 @@ def test_isaac_lab_resolves_them_like_its_own():
     assert resolve().steering.scale == LatentResidualCfg().scale
     for override, message in (
         ("agent.steering.scael=0.3", r"agent\.steering has no option 'scael' \(did you mean scale\?\)"),
-        ("agent.steering.scale=much", "must be a number, such as 0.8"),
-        ("agent.evaluation.episodes=some", "must be an integer, such as 200"),
+        ("agent.steering.scale=much", "must be a number of at least 0, such as 0.8, not 'much'"),
+        ("agent.evaluation.episodes=some", "must be an integer of at least 1, such as 200, not 'some'"),
         ("agent.steering=5", "must be set option by option"),
     ):
         with pytest.raises(ZprlError, match=message) as info:

@@ -91,6 +91,53 @@ class TestAtomicWrite:
         assert path.read_bytes() == b"old"
         assert names(tmp_path) == ["file.bin"]
 
+    def test_a_link_stays_and_what_it_leads_to_is_written(self, tmp_path):
+        (tmp_path / "real").mkdir()
+        (tmp_path / "to_folder").symlink_to("real")
+        (tmp_path / "to_file").symlink_to("to_folder/file.bin")
+        for content in (b"new", b"newer"):
+            with atomic_write(tmp_path / "to_file") as file:
+                file.write(content)
+            assert (tmp_path / "real" / "file.bin").read_bytes() == content
+        assert (tmp_path / "to_file").is_symlink()
+        assert names(tmp_path / "real") == ["file.bin"]
+
+    def test_a_pipe_gets_the_whole_content(self, tmp_path):
+        os.mkfifo(tmp_path / "pipe")
+        reader = os.open(tmp_path / "pipe", os.O_RDONLY | os.O_NONBLOCK)
+        atomic_json_dump([1], tmp_path / "pipe")
+        assert os.read(reader, 100) == b"[\n  1\n]\n"
+        os.close(reader)
+        assert names(tmp_path) == ["pipe"]
+
+    @pytest.mark.parametrize("device", ["/dev/stdout", "/dev/stderr"])
+    def test_standard_streams_keep_what_was_printed(self, tmp_path, device):
+        code = (
+            "import sys; from zprl.utils.files import atomic_json_dump\n"
+            "stream = sys.stdout if sys.argv[1] == '/dev/stdout' else sys.stderr\n"
+            "print('before', file=stream); atomic_json_dump([], sys.argv[1]); print('after', file=stream)\n"
+        )
+        with (tmp_path / "out").open("wb") as out:
+            subprocess.run([sys.executable, "-c", code, device], stdout=out, stderr=out, check=True)
+        assert (tmp_path / "out").read_bytes() == b"before\n[]\nafter\n"
+        piped = subprocess.run([sys.executable, "-c", code, device], capture_output=True, check=True)
+        assert piped.stdout + piped.stderr == b"before\n[]\nafter\n"
+
+    @pytest.mark.parametrize("number", [errno.EROFS, errno.EACCES, errno.EBUSY])
+    def test_a_refused_replacement_names_the_path_and_keeps_the_old_file(self, tmp_path, monkeypatch, number):
+        path = tmp_path / "file.bin"
+        path.write_bytes(b"old")
+
+        def fail(source, target):
+            raise OSError(number, os.strerror(number), source, None, target)
+
+        monkeypatch.setattr(os, "replace", fail)
+        with pytest.raises(OSError) as raised, atomic_write(path) as file:
+            file.write(b"new")
+        assert (raised.value.errno, raised.value.filename) == (number, str(path))
+        assert path.read_bytes() == b"old"
+        assert names(tmp_path) == ["file.bin"]
+
     def test_process_killed_while_writing_leaves_the_old_file(self, tmp_path):
         path = tmp_path / "model.json"
         atomic_json_dump({"iteration": 1}, path)

@@ -50,7 +50,9 @@ struct Scratch {
         hidden_stride = padded(p.hidden_dim);
         chunk_stride = padded(p.chunk_dim());
         // To a multiple of 64 bytes, so that vectors do not straddle cache lines; workspace_floats() leaves room.
-        char* next = reinterpret_cast<char*>((reinterpret_cast<uintptr_t>(workspace) + 63) / 64 * 64);
+        // An address and no pointer: without a workspace, where only `floats` is asked for, pointers may not be added
+        // to.
+        uintptr_t next = (reinterpret_cast<uintptr_t>(workspace) + 63) / 64 * 64;
         const auto take = [&](auto*& piece, int stride) __attribute__((always_inline)) {
             // A multiple of 64, since strides are multiples of 64 elements.
             const size_t bytes = static_cast<size_t>(capacity) * stride * sizeof(*piece);

@@ -23,6 +23,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -30,16 +31,24 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import h5py
 import numpy as np
+import torch
 
-from zprl.spec import Feature, TaskSpec
+from zprl.spec import Feature, TaskSpec, typed
 from zprl.utils.errors import ZprlError, first_line
-from zprl.utils.files import atomic_write
+from zprl.utils.files import atomic_write, existing_file, physical_memory
+from zprl.utils.strict_json import parse_json
 
 if TYPE_CHECKING:
     from _typeshed import StrPath
 
 FORMAT_VERSION = 2
 """Version of the attribute ``zprl``."""
+
+_BEYOND_LIMITS = "a policy could not do what was demonstrated, so give the actions as the environment executes them"
+"""Why actions beyond the limits are refused, and what to do."""
+_DEMO = re.compile(r"demo_\d+", re.ASCII)
+_MAX_COMPRESSION = 1100
+"""How many bytes can come of one: deflate, which HDF5 compresses by, makes at most 1,032."""
 
 
 @dataclass(frozen=True)
@@ -121,7 +130,7 @@ def save_demonstrations(
         seed: Seed of the recording.
 
     Raises:
-        ZprlError: If an episode's arrays do not fit the spec.
+        ZprlError: If an episode's arrays do not fit the spec, or its actions go beyond the limits.
         OSError: If the file cannot be written.
     """
     # In memory: the HDF5 library crashes the process when the disk is full.
@@ -131,6 +140,13 @@ def save_demonstrations(
         data.attrs["total"] = sum(len(episode.actions) for episode in episodes)
         data.attrs["zprl"] = metadata(spec, quality, seed, len(episodes))
         for index, episode in enumerate(episodes):
+            if np.shape(episode.actions)[1:] != (spec.action_dim,):
+                raise ZprlError(
+                    f"demonstration {index} holds actions of shape {np.shape(episode.actions)}; {spec.action_dim} "
+                    "numbers belong to each step."
+                )
+            if beyond := spec.beyond_limits(torch.as_tensor(episode.actions, dtype=torch.float32)):
+                raise ZprlError(f"demonstration {index} holds {beyond}; {_BEYOND_LIMITS}.")
             demo = data.create_group(f"demo_{index}")
             demo.attrs["num_samples"] = len(episode.actions)
             demo.attrs["success"] = bool(episode.success)
@@ -169,16 +185,14 @@ def load_demonstrations(path: StrPath) -> Demonstrations:
 
     Raises:
         ZprlError: If the file is missing or truncated, holds no demonstration, lacks a key, or holds arrays whose
-            shapes do not fit together or whose numbers are not finite.
+            shapes do not fit together or whose numbers are not finite, or actions beyond the spec's limits.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise ZprlError(f"the demonstration file {path} does not exist; record demonstrations or check the path.")
+    path = existing_file(path, "demonstration file")
     try:
         with h5py.File(path, "r") as file:
             return _Reader(path, file).read()
-    except OSError as error:
-        # HDF5 raises it for another format, for a file cut short, and for a damaged block found later.
+    except (OSError, RuntimeError, KeyError, ValueError, TypeError, OverflowError, MemoryError) as error:
+        # h5py raises any of them for another format, for a file cut short, and for a damaged block found later.
         reason = first_line(error)
         raise ZprlError(
             f"the demonstration file {path} is truncated, damaged or not HDF5 ({reason}); copy or record it again."
@@ -191,6 +205,7 @@ class _Reader:
     def __init__(self, path: Path, file: h5py.File) -> None:
         self.path = path
         self.file = file
+        self.memory_left = physical_memory()
 
     def read(self) -> Demonstrations:
         """See :func:`load_demonstrations`."""
@@ -205,23 +220,23 @@ class _Reader:
             demonstrations = Demonstrations(
                 path=self.path,
                 spec=TaskSpec.from_dict(meta["spec"]),
-                quality=str(meta["quality"]),
-                seed=int(meta["seed"]),
+                quality=typed(meta, "quality", str),
+                seed=typed(meta, "seed", int),
                 env_args=self._json_attribute(data, "env_args") if "env_args" in data.attrs else {},
             )
-            expected_demos = int(meta["num_demos"])
+            expected_demos = typed(meta, "num_demos", int)
         except KeyError as error:
             self._fail(f"lacks the entry {error} in the attribute 'zprl' of the group 'data'")
         except (TypeError, ValueError, ZprlError) as error:
             self._fail(f"has a wrong entry in the attribute 'zprl' of the group 'data' ({error})")
 
-        names = [name for name in data if name.startswith("demo_") and name.removeprefix("demo_").isdecimal()]
+        names = [name for name in data if _DEMO.fullmatch(name)]
         if not names:
             self._fail("holds no demonstration")
         if len(names) != expected_demos:
             self._fail(f"holds {len(names)} of {expected_demos} demonstrations: its recording was cut short")
         # By number: the names in order of the alphabet would put demo_10 before demo_2.
-        for name in sorted(names, key=lambda name: int(name.removeprefix("demo_"))):
+        for name in sorted(names, key=lambda name: (len(name), name)):
             demonstrations.episodes.append(self._read_demo(self._member(data, name, h5py.Group), demonstrations.spec))
         return demonstrations
 
@@ -230,8 +245,10 @@ class _Reader:
         length = len(actions)
         if length == 0:
             self._fail(f"has no steps in {demo.name}")
-        if int(demo.attrs.get("num_samples", length)) != length:
-            self._fail(f"has {length} actions in {demo.name}, which should have {demo.attrs['num_samples']}")
+        if beyond := spec.beyond_limits(torch.from_numpy(actions)):
+            self._fail(f"holds {beyond}, in {demo.name}; {_BEYOND_LIMITS}")
+        if "num_samples" in demo.attrs and (expected := self._whole(demo, "num_samples")) != length:
+            self._fail(f"has {length} actions in {demo.name}, which should have {expected}")
         obs = self._member(demo, "obs", h5py.Group)
         observations = {}
         for group in spec.groups:
@@ -242,9 +259,10 @@ class _Reader:
                 observations[group.name] = np.concatenate(parts, axis=1)
         rewards = self._array(demo, "rewards", None, length)
         dones = self._array(demo, "dones", None, length).astype(bool)
-        if "success" not in demo.attrs:
-            self._fail(f"lacks the attribute 'success' of {demo.name}")
-        return Demonstration(observations, actions, rewards, dones, bool(demo.attrs["success"]))
+        success = self._whole(demo, "success")
+        if success not in (0, 1):
+            self._fail(f"has {success} as the attribute 'success' of {demo.name}, which is neither 0 nor 1")
+        return Demonstration(observations, actions, rewards, dones, bool(success))
 
     def _image(self, group: h5py.Group, feature: Feature, shape: tuple[int, ...]) -> np.ndarray:
         """Read the images of a camera, in the type that they were recorded in."""
@@ -254,36 +272,72 @@ class _Reader:
                 f"has {dataset.dtype} of shape {dataset.shape} at {dataset.name}, and {feature.dtype} of shape {shape} "
                 "was expected"
             )
-        return dataset[()]
+        return self._values(dataset)
 
     def _array(self, group: h5py.Group, name: str, width: int | None, length: int | None = None) -> np.ndarray:
         """Read a data set (length, width) as finite float32; a width of None stands for shape (length,)."""
         dataset = self._member(group, name, h5py.Dataset)
         expected = (length,) if width is None else (length, width)
-        shape = dataset.shape
-        if len(shape) != len(expected) or any(e is not None and s != e for s, e in zip(shape, expected, strict=True)):
+        shape = dataset.shape or ()  # of a data set without a shape, too
+        fits = len(shape) == len(expected) and all(e in (None, s) for s, e in zip(shape, expected, strict=True))
+        if not fits:
             wanted = ", ".join("any" if size is None else str(size) for size in expected)
             self._fail(f"has shape {shape} at {dataset.name}, and ({wanted}) was expected")
         if dataset.dtype.kind not in "biuf":
             self._fail(f"holds no numbers at {dataset.name}")
-        array = dataset[()].astype(np.float32)
+        with np.errstate(over="ignore"):  # what becomes infinite is refused
+            return self._finite(self._values(dataset).astype(np.float32), dataset)
+
+    def _values(self, dataset: h5py.Dataset) -> np.ndarray:
+        """Read a data set, once it is clear that its values are in this file and are as many as it declares."""
+        if dataset.is_virtual or dataset.external is not None:
+            self._fail(f"keeps the values of {dataset.name} in another file; copy them into this one")
+        declared, stored = dataset.size * dataset.dtype.itemsize, dataset.id.get_storage_size()
+        if declared > _MAX_COMPRESSION * stored:
+            self._fail(f"holds {stored} of {declared} bytes at {dataset.name}")
+        self.memory_left -= declared
+        if self.memory_left < 0:
+            self._fail(f"is larger than this machine's memory at {dataset.name}")
+        return self._finite(dataset[()], dataset)
+
+    def _finite(self, array: np.ndarray, dataset: h5py.Dataset) -> np.ndarray:
         if not np.isfinite(array).all():
             self._fail(f"holds NaN or infinity at {dataset.name}")
         return array
 
-    def _member(self, group: h5py.Group, name: str, kind: type) -> Any:
-        # get() reports a damaged member as None, like a missing one.
-        member = group.get(name)
+    def _member(self, group: h5py.Group, path: str, kind: type) -> Any:
+        """Return what a path leads to without leaving the file: a link to elsewhere is not followed."""
+        member: Any = group
+        for name in path.split("/"):
+            if not isinstance(member, h5py.Group):
+                break
+            # get() reports a damaged member as None, like a missing one.
+            link = member.get(name, getlink=True)
+            if link is not None and not isinstance(link, h5py.HardLink):
+                self._fail(f"has a link at {str(member.name).rstrip('/')}/{name}; copy what it leads to to its place")
+            member = member.get(name)
         if not isinstance(member, kind):
-            self._fail(f"lacks the {kind.__name__.lower()} {str(group.name).rstrip('/')}/{name}")
+            self._fail(f"lacks the {kind.__name__.lower()} {str(group.name).rstrip('/')}/{path}")
         return member
+
+    def _whole(self, group: h5py.Group, name: str) -> int:
+        """Read an attribute that is one whole number or a truth value."""
+        if name not in group.attrs:
+            self._fail(f"lacks the attribute {name!r} of {group.name}")
+        value = group.attrs[name]
+        if not isinstance(value, int | np.integer | np.bool_):
+            self._fail(f"has an attribute {name!r} of {group.name} that is not a whole number or a truth value")
+        return int(value)
 
     def _json_attribute(self, group: h5py.Group, name: str) -> dict[str, Any]:
         if name not in group.attrs:
             self._fail(f"lacks the attribute {name!r} of the group 'data': it was not recorded by ZPRL")
+        text = group.attrs[name]
+        if not isinstance(text, str | bytes):  # bytes: text of a fixed length
+            self._fail(f"has an attribute {name!r} that is not text")
         try:
-            value = json.loads(str(group.attrs[name]))
-        except (ValueError, RecursionError) as error:
+            value = parse_json(text)
+        except ValueError as error:
             self._fail(f"has an attribute {name!r} that is not JSON ({error})")
         if not isinstance(value, dict):
             self._fail(f"has an attribute {name!r} that is not a JSON object")

@@ -24,6 +24,9 @@ Observations = dict[str, Tensor]
 KINDS = ("state", "image", "privileged")
 """Kinds of features: what a robot measures, what its cameras see, and what only a simulator knows."""
 
+DTYPES = ("float32", "float64", "float16", "uint8", "int8", "int16", "int32", "int64", "bool")
+"""Types of a feature's numbers, by their names in NumPy and PyTorch."""
+
 
 @dataclass(frozen=True)
 class Feature:
@@ -42,6 +45,15 @@ class Feature:
     kind: str = "state"
     dtype: str = "float32"
     history: int = 1
+
+    def __post_init__(self) -> None:
+        if min((*self.shape, self.history)) < 1:
+            raise ZprlError(
+                f"the feature {self.name} has the shape {list(self.shape)} and a history of {self.history}; both "
+                "are of positive numbers."
+            )
+        if self.dtype not in DTYPES:
+            raise ZprlError(f"the feature {self.name} has the dtype {self.dtype!r}; choose one of {', '.join(DTYPES)}.")
 
     @property
     def size(self) -> int:
@@ -129,6 +141,13 @@ class ActionTerm:
                 f"the action term {self.name} has {len(self.low)} lower limits, {len(self.high)} upper limits and "
                 f"{len(self.idle)} idle values; give one of each per element."
             )
+        if not all(low <= high for low, high in zip(self.low, self.high, strict=True)):  # NaN is neither
+            raise ZprlError(
+                f"the action term {self.name} has lower limits {list(self.low)} that are not below the upper limits "
+                f"{list(self.high)}."
+            )
+        if not all(map(math.isfinite, self.idle)):
+            raise ZprlError(f"the action term {self.name} has an idle value that is not finite: {list(self.idle)}.")
 
     @classmethod
     def uniform(cls, name: str, size: int, low: float = -1.0, high: float = 1.0, idle: float = 0.0) -> ActionTerm:
@@ -162,6 +181,14 @@ class TaskSpec:
     actions: tuple[ActionTerm, ...]
     step_dt: float
     tracked: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.step_dt) and self.step_dt > 0.0):
+            raise ZprlError(
+                f"the task {self.task} has a control period of {self.step_dt} s; it is a positive number of seconds."
+            )
+        if not self.groups or not self.actions:
+            raise ZprlError(f"the task {self.task} has no {'action term' if self.groups else 'observation group'}.")
 
     # -- observations
 
@@ -232,6 +259,23 @@ class TaskSpec:
         """Return the lower and the upper limits of the action vector, (A,) each."""
         return self._over_actions("low"), self._over_actions("high")
 
+    def beyond_limits(self, actions: Tensor) -> str:
+        """Return which term's limits float32 actions (T, A) leave and how far, for an error message; "" if none."""
+        low, high = self.action_limits()
+        start = 0
+        for term in self.actions:
+            place = slice(start, start + term.size)
+            start += term.size
+            beyond = (actions[:, place] < low[place]) | (actions[:, place] > high[place])
+            if beyond.any():
+                i = int(beyond.any(dim=0).nonzero()[0])
+                values = actions[:, place][:, i]
+                return (
+                    f"actions from {values.min():g} to {values.max():g} in element {i} of the action term {term.name}, "
+                    f"whose limits are {term.low[i]:g} and {term.high[i]:g}"
+                )
+        return ""
+
     def idle_action(self, device: str | torch.device = "cpu") -> Tensor:
         """Return the action that keeps the robot as it is (A,)."""
         return self._over_actions("idle").to(device)
@@ -262,23 +306,29 @@ class TaskSpec:
             ValueError: If an entry has a wrong value.
         """
         groups = []
-        for group in values["groups"]:
+        for group in typed(values, "groups", list):
             features = (
-                Feature(str(f["name"]), tuple(map(int, f["shape"])), str(f["kind"]), str(f["dtype"]), int(f["history"]))
-                for f in group["features"]
+                Feature(
+                    typed(f, "name", str),
+                    tuple(_whole(size, "shape") for size in typed(f, "shape", list)),
+                    typed(f, "kind", str),
+                    typed(f, "dtype", str),
+                    typed(f, "history", int),
+                )
+                for f in typed(group, "features", list)
             )
-            groups.append(Group(str(group["name"]), tuple(features)))
+            groups.append(Group(typed(group, "name", str), tuple(features)))
         actions = tuple(
             ActionTerm(
-                str(term["name"]),
-                tuple(-math.inf if value is None else float(value) for value in term["low"]),
-                tuple(math.inf if value is None else float(value) for value in term["high"]),
-                tuple(float(value) for value in term["idle"]),
+                typed(term, "name", str),
+                tuple(-math.inf if value is None else _number(value, "low") for value in typed(term, "low", list)),
+                tuple(math.inf if value is None else _number(value, "high") for value in typed(term, "high", list)),
+                tuple(_number(value, "idle") for value in typed(term, "idle", list)),
             )
-            for term in values["actions"]
+            for term in typed(values, "actions", list)
         )
-        tracked = tuple(map(str, values["tracked"]))
-        return cls(str(values["task"]), tuple(groups), actions, float(values["step_dt"]), tracked)
+        tracked = tuple(str(name) for name in typed(values, "tracked", list))
+        return cls(typed(values, "task", str), tuple(groups), actions, _number(values["step_dt"], "step_dt"), tracked)
 
     # -- matching
 
@@ -330,6 +380,27 @@ def require_task(task: str, theirs: str, what: str) -> None:
     """
     if theirs != task:
         raise ZprlError(f"{what} belongs to task {theirs}, not to {task}; pass --task {theirs}.")
+
+
+def typed[Value](values: Mapping[str, Any], name: str, kind: type[Value]) -> Value:
+    """Return an entry of a decoded file.
+
+    Raises:
+        KeyError: If it is missing.
+        TypeError: If it is of another type; a truth value is no number.
+    """
+    value = values[name]
+    if not isinstance(value, kind) or isinstance(value, bool) is not (kind is bool):
+        raise TypeError(f"{name} is {str(value)[:40]!r}")
+    return value
+
+
+def _whole(value: Any, name: str) -> int:
+    return typed({name: value}, name, int)
+
+
+def _number(value: Any, name: str) -> float:
+    return float(value) if isinstance(value, float) else float(_whole(value, name))
 
 
 def _listed(parts: Iterable[Feature | ActionTerm]) -> str:

@@ -14,6 +14,7 @@ from typing import Any
 from zprl.commands.options import Command
 from zprl.utils import processes
 from zprl.utils.errors import ZprlError, did_you_mean, run_cli
+from zprl.utils.home import provide_home
 
 NAMES = (
     *("train", "evaluate", "play", "export", "sim2real", "study", "collect_demos", "pretrain", "summarize"),
@@ -26,7 +27,7 @@ def main() -> None:
     """Run the command that the command line names, or list all of them."""
     argv = sys.argv[1:]
     if not argv or argv[0] in ("-h", "--help"):
-        print(overview())
+        run_cli(lambda: print(overview()))
         return
     run_command(argv[0], argv[1:], f"zprl {argv[0]}")
 
@@ -44,6 +45,7 @@ def run_command(name: str, argv: Sequence[str] | None = None, program: str | Non
     command = found[0]
 
     def run() -> None:
+        provide_home()
         with processes.only_first_process_prints() if command.in_several_processes else contextlib.nullcontext():
             command(argv, program)
 

@@ -28,7 +28,10 @@ class ConvertOptions:
 def run(options: ConvertOptions) -> None:
     """Convert one file after the other."""
     from zprl.runs.old_files import convert
+    from zprl.utils.outputs import check_folder
 
+    if options.output is not None:
+        check_folder("--output", options.output)
     for path in options.files:
         convert(path, options.output)
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from zprl.commands.options import Command, TaskOptions, check_writable
+from zprl.commands.options import Command, TaskOptions
 from zprl.utils.arguments import option, positive_int
 from zprl.utils.errors import ZprlError
 
@@ -23,7 +23,9 @@ class EvaluateOptions(TaskOptions):
 
     num_envs: int | None = option("number of parallel worlds", None, type=positive_int)
     checkpoint: str = option("what to evaluate (default: %(default)s)", "latest", metavar="latest|base|PATH|BUNDLE")
-    format: str | None = option("of a bundle, the format to run (default: its first)", None, metavar="NAME")
+    format: str | None = option(
+        "of a bundle, the format to run (default: native or onnx; the others are programs)", None, metavar="NAME"
+    )
     base: Path | None = option("with --checkpoint base: which (default: the newest)", None, metavar="PATH")
     episodes: int = option("episodes (default: %(default)s)", 200, type=positive_int)
     json: Path | None = option("file to write the result to", None, metavar="F")
@@ -45,8 +47,9 @@ def run(options: EvaluateOptions, overrides: list[str]) -> dict[str, Any]:
     from zprl.runs.session import TaskSession
     from zprl.spec import require_task
     from zprl.utils.files import atomic_json_dump
+    from zprl.utils.outputs import check_files
 
-    check_writable("--json", options.json)
+    check_files({"--json": options.json})
     if is_bundle(options.checkpoint):
         source = open_bundle(options.checkpoint, options.format)
         session = TaskSession(options.task, options.device, overrides, options.num_envs)
@@ -80,13 +83,14 @@ def run(options: EvaluateOptions, overrides: list[str]) -> dict[str, Any]:
     }
     if len(outcomes) == 2:
         report.update(compare(outcomes["base"], outcomes["steered"]))
-    print(result_table(report))
     result = flat_result(report, options.task, str(path), options.episodes, seed)
     result["initial_noise"] = noise
     for key, results in (("outcomes", [*outcomes.values()][-1]), ("base_outcomes", outcomes.get("base"))):
         result[key] = results and {"success": results.successes, "steps": results.steps}
-    if options.json is not None:
+    if options.json is not None:  # before it is printed: whoever reads that may have gone
         atomic_json_dump(result, options.json)
+    print(result_table(report))
+    if options.json is not None:
         print(f"written to {options.json}")
     return result
 

@@ -9,10 +9,8 @@ import argparse
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
-from zprl.utils.arguments import add_options, option, seed_int
-from zprl.utils.errors import ZprlError
+from zprl.utils.arguments import add_options, option, seed_or_random
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,7 +19,7 @@ class TaskOptions:
 
     task: str = option("task id, such as Zprl-Lift-Franka")
     device: str = option("cpu or cuda[:N] (default: %(default)s)", "cpu")
-    seed: int | None = option("seed of the run", None, type=seed_int)
+    seed: int | None = option("seed of the run; -1 draws one", None, type=seed_or_random)
     headless: bool = option("accepted for Isaac Lab's sake: no window is the default", False)
     viz: str | None = option("Isaac Lab visualizer to open", None, aliases=["--visualizer"], metavar="NAME")
 
@@ -80,17 +78,3 @@ class Command[Options]:
         options, overrides = self.parse(argv, program)
         arguments = (options, overrides) if self.takes_overrides else (options,)
         self.run(*arguments)
-
-
-def check_writable(option: str, path: Path | None) -> None:
-    """Check before a command begins that what an option names can become a file.
-
-    Args:
-        option: The option.
-        path: What it names, or None if it was not given.
-
-    Raises:
-        ZprlError: If it is a folder, or lies in one that does not exist.
-    """
-    if path is not None and (path.is_dir() or not path.absolute().parent.is_dir()):
-        raise ZprlError(f"{option} {path} is not a file in an existing folder; name a file to write.")

@@ -58,11 +58,13 @@ def run(options: PlayOptions, overrides: list[str]) -> Path:
     from zprl.runs.find import open_policy
     from zprl.runs.session import TaskSession
     from zprl.sim.isaaclab.camera import add_video_camera, capture
+    from zprl.utils.outputs import check_files
     from zprl.utils.progress import Progress
 
     name = options.policy or ("base" if options.checkpoint == "base" else "steered")
     path = options.video or Path("videos") / f"{options.task}_{'comparison' if options.compare else name}.mp4"
     check_format(path)
+    check_files({"--video": path})
     if options.compare and name == "base":
         raise ZprlError("--compare shows a checkpoint beside its base policy; with --checkpoint base there is none.")
     source = None

@@ -28,10 +28,16 @@ def run(options: PretrainOptions, overrides: list[str]) -> Path:
     from zprl.runs import paths
     from zprl.runs.base_policy import check_bottleneck, find_or_collect, load_base, pretrain
     from zprl.runs.session import TaskSession
+    from zprl.utils.outputs import check_files, check_folder
 
+    if options.output is not None:
+        check_files({"--output": options.output})  # before its ending is replaced, which a folder may lack
+        check_files({"--output": options.output, "what the bottleneck costs": options.output.with_suffix(".json")})
     session = TaskSession(options.task, options.device, overrides)
     if options.seed is not None:
         session.agent_cfg.pretrain.seed = options.seed
+    if options.output is None:
+        check_folder("the folder", paths.LOGS)
     with session.launched(options.viz):
         dataset = find_or_collect(session, options.dataset_file)
         path = options.output or paths.base_policy_path(options.task, session.agent_cfg, dataset)

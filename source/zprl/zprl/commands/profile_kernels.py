@@ -64,12 +64,13 @@ def run(options: ProfileKernelsOptions) -> None:
     Raises:
         ZprlError: If a setting is unknown, a file cannot be written, or the native step is wrong.
     """
-    from zprl.profiling.output import check_writable, write_outputs
+    from zprl.profiling.output import write_outputs
     from zprl.profiling.profiler import ProfileSettings, profile_policy_step
     from zprl.profiling.report import report_text
+    from zprl.utils.outputs import check_files
 
     files = {"json": options.json, "trace": options.trace, "plot": options.plot}
-    check_writable(files)
+    check_files({f"--{kind}": path for kind, path in files.items()})
     settings = ProfileSettings(
         shapes=options.shapes,
         batches=options.batch,

@@ -18,7 +18,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from zprl.commands.options import Command, TaskOptions, check_writable
+from zprl.commands.options import Command, TaskOptions
 from zprl.utils.arguments import option, positive_int
 from zprl.utils.errors import ZprlError, run_cli
 
@@ -37,7 +37,9 @@ class Sim2RealOptions(TaskOptions):
     """Options of the command."""
 
     bundle: Path = option("bundle that scripts/export.py wrote", metavar="DIR")
-    format: str | None = option("format to run (default: the bundle's first)", None, metavar="NAME")
+    format: str | None = option(
+        "format to run (default: native or onnx; the others are programs)", None, metavar="NAME"
+    )
     num_envs: int | None = option("number of parallel worlds", None, type=positive_int)
     episodes: int = option("episodes (default: %(default)s)", 200, type=positive_int)
     disturbances: str | None = option(
@@ -58,10 +60,10 @@ def run(options: Sim2RealOptions, overrides: list[str]) -> list[Row]:
     from zprl.robustness.plots import plot_robustness
     from zprl.spec import require_task
     from zprl.utils.files import atomic_json_dump
+    from zprl.utils.outputs import check_files
 
     chosen = parse_disturbances(DEFAULT_NAMES if options.disturbances is None else options.disturbances)
-    check_writable("--json", options.json)
-    check_writable("--plot", options.plot)
+    check_files({"--json": options.json, "--plot": options.plot})
     bundle = open_bundle(options.bundle, options.format)
     require_task(options.task, bundle.contract.task, f"the bundle {bundle.folder}")
     chosen = _runnable(chosen, bundle.spec, explicit=options.disturbances is not None)
@@ -69,7 +71,6 @@ def run(options: Sim2RealOptions, overrides: list[str]) -> list[Row]:
     for name, disturbance in chosen.items():
         if disturbance.physics is not None:
             rows.append(_in_other_process(options, overrides, name, disturbance))
-    print(robustness_table(rows))
     if options.json is not None:
         result = {
             "task": options.task,
@@ -80,10 +81,11 @@ def run(options: Sim2RealOptions, overrides: list[str]) -> list[Row]:
             "rows": rows,
         }
         atomic_json_dump(result, options.json)
-        print(f"written to {options.json}")
     if options.plot is not None:
         plot_robustness(options.plot, rows, f"{options.task}, {options.episodes} episodes per bar")
-        print(f"written to {options.plot}")
+    print(robustness_table(rows))
+    for path in filter(None, (options.json, options.plot)):
+        print(f"written to {path}")
     return rows
 
 

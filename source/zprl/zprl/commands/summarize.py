@@ -26,7 +26,9 @@ class SummarizeOptions:
 def run(options: SummarizeOptions) -> None:
     """Draw and print."""
     from zprl.evaluation.report import summarize
+    from zprl.utils.outputs import check_files
 
+    check_files({"--figure": options.figure})
     print(summarize(options.runs, options.figure))
 
 

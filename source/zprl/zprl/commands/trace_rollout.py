@@ -34,15 +34,15 @@ def run(options: TraceRolloutOptions, overrides: list[str]) -> dict[str, int]:
     """
     from zprl.envs import ChunkedVecEnv
     from zprl.policies import make_base_policy
-    from zprl.profiling.output import check_writable
     from zprl.profiling.waits import trace_rollout
     from zprl.runs import paths
     from zprl.runs.base_policy import load_base
     from zprl.runs.session import TaskSession
     from zprl.steering import make_steering
+    from zprl.utils.outputs import check_files
 
+    check_files({"--trace": options.trace})
     session = TaskSession(options.task, options.device, overrides, options.num_envs, options.seed)
-    check_writable({"trace": options.trace})
     path = options.base or paths.latest_base_policy(options.task)
     with session.launched(options.viz), session.environment() as env:
         base = make_base_policy(*load_base(session, path, env.spec), session.device)

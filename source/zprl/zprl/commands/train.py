@@ -9,7 +9,9 @@ In several processes: torchrun --nproc_per_node=2 scripts/train.py --task Zprl-L
 
 from __future__ import annotations
 
+import contextlib
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -89,23 +91,32 @@ def run(options: TrainOptions, overrides: list[str]) -> dict[str, Any]:
 
 def _chosen_run_dir(run_dir: Path | None, checkpoint: SteeringCheckpoint | None) -> Path | None:
     """Return the folder that a run goes on in or that ``--run_dir`` names, or None for a new one."""
-    from zprl.rl.checkpoint import checkpoints
+    from zprl.runs import paths
+    from zprl.utils.outputs import check_folder
 
     if checkpoint is not None:
+        check_folder("the run's folder", checkpoint.path.parent)
         if run_dir is not None and run_dir.resolve() != checkpoint.path.parent.resolve():
             raise ZprlError(
                 f"--checkpoint continues the run in {checkpoint.path.parent}, not in {run_dir}; drop --run_dir."
             )
         return checkpoint.path.parent
     if run_dir is None:
+        check_folder("the folder", paths.LOGS)
         return None
-    if run_dir.exists() and not run_dir.is_dir():
-        raise ZprlError(f"--run_dir {run_dir} is a file; name a folder.")
-    if (run_dir / "run.json").exists() or checkpoints(run_dir):
+    check_folder("--run_dir", run_dir)
+    _check_unused(run_dir)
+    return run_dir
+
+
+def _check_unused(run_dir: Path) -> None:
+    """Refuse a folder that holds a run, unless it was stopped before its first checkpoint."""
+    from zprl.rl.checkpoint import checkpoints
+
+    if checkpoints(run_dir):
         raise ZprlError(
             f"--run_dir {run_dir} holds a run already; continue it with --checkpoint, or name another folder."
         )
-    return run_dir
 
 
 def _check_processes(algorithm: str, checkpoint: SteeringCheckpoint | None) -> None:
@@ -158,7 +169,6 @@ def _train(
     from zprl.evaluation.report import result_table
     from zprl.policies import make_base_policy
     from zprl.rl.trainer import SteeringTrainer
-    from zprl.runs import paths
     from zprl.runs.base_policy import check_bottleneck, load_base
 
     def configure(cfg: ManagerBasedRLEnvCfg) -> None:
@@ -178,32 +188,47 @@ def _train(
 
         if isinstance(source, Path):
             processes.first_then_others(check_once)
-        folder = run_dir
-        if folder is None:
-            new = paths.new_run_dir(session.agent_cfg.experiment_name, session.agent_cfg.run_name)
-            folder = processes.gather(new)[0]
         base_policy = make_base_policy(policy, meta, session.device)
         settings = {"physics": session.physics, "device": session.device}
-        trainer = SteeringTrainer(env, base_policy, file, session.agent_cfg, folder, settings)
-        if isinstance(source, Path):
-            if processes.is_first():
-                session.write_run_files(folder)  # now that nothing refuses the settings any more
-            print(f"run: {folder}")
-        else:
-            trainer.resume(source)
-            print(f"continuing {source.path} at {trainer.runner.env_steps:,} env steps")
-        print(
-            f"{session.agent_cfg.algo.upper()} learns {trainer.steering.describe()}; policy step on "
-            f"{base_policy.backend}, initial noise {base_policy.initial_noise}"
-        )
-        result = trainer.result(trainer.train())
-        result["total_minutes"] = (time.perf_counter() - start) / 60.0
-        trainer.write_result(result)
+        with _claimed_folder(session, source, run_dir) as folder:
+            trainer = SteeringTrainer(env, base_policy, file, session.agent_cfg, folder, settings, start)
+            if isinstance(source, Path):
+                if processes.is_first():
+                    session.write_run_files(folder)  # now that nothing refuses the settings any more
+                print(f"run: {folder}")
+            else:
+                trainer.resume(source)
+                print(f"continuing {source.path} at {trainer.runner.env_steps:,} env steps")
+            print(
+                f"{session.agent_cfg.algo.upper()} learns {trainer.steering.describe()}; policy step on "
+                f"{base_policy.backend}, initial noise {base_policy.initial_noise}"
+            )
+            result = trainer.result(trainer.train())
+            trainer.write_result(result)
     print()
     print(result_table(result))
     print(_time_table(result))
     print(f"files: {folder}/ (learning_curve.png, result.json, checkpoints, TensorBoard)")
     return result
+
+
+@contextlib.contextmanager
+def _claimed_folder(session: TaskSession, source: SteeringCheckpoint | Path, run_dir: Path | None) -> Iterator[Path]:
+    """Let the first process hold the run's folder, for all of them."""
+    from zprl.runs import paths
+
+    with contextlib.ExitStack() as stack:
+
+        def claim() -> Path | None:
+            if not processes.is_first():
+                return None
+            names = session.agent_cfg.experiment_name, session.agent_cfg.run_name
+            folder = stack.enter_context(paths.claimed_run_dir(run_dir, *names))
+            if isinstance(source, Path):
+                _check_unused(folder)  # once more: another training may have come first
+            return folder
+
+        yield processes.gather(processes.first_then_others(claim))[0]
 
 
 def _time_table(result: dict[str, Any]) -> str:

@@ -7,6 +7,9 @@
 sympy, looks operators up by any dotted name below ``torch`` (``torch.os.system`` is one), executes guards as Python,
 and loads shared libraries from the archive. ``torch.jit.load`` only knows TorchScript's types and operators, of which
 a few write files. A bundle's checksums do not help against whoever made it.
+
+These checks leave out what is known to run code; they do not make data of programs, which both forms are. So a bundle's
+are loaded only if they are asked for by name (:func:`zprl.deploy.load.open_bundle`).
 """
 
 from __future__ import annotations
@@ -44,13 +47,16 @@ _SCRIPT_DENIED = re.compile(r"\b(from_file|save|__setstate__|__getstate__|torch\
 _SCRIPT_NAMESPACES = re.compile(r"\bops\.(?!(prim|aten|zprl)\.)\w+")
 
 
-def checked_torch_export(path: Path) -> io.BytesIO:
-    """Return the content of a torch.export archive that is safe to load.
+def check_torch_export(data: bytes, path: Path) -> None:
+    """Check that a torch.export archive holds nothing that could run code of its own.
+
+    Args:
+        data: Its content.
+        path: Its path, for error messages.
 
     Raises:
         ZprlError: If it cannot be read, or holds anything but tensors and a graph of PyTorch's own operators.
     """
-    data = path.read_bytes()
     records = _records(data, path)
     unknown = [name for name in records if not _EXPORT_RECORDS.fullmatch(name)]
     if unknown:
@@ -72,16 +78,15 @@ def checked_torch_export(path: Path) -> io.BytesIO:
             raise _refusal(path, f"{what} {text[:60]!r}")
     except (AttributeError, KeyError, TypeError, ValueError, RuntimeError, EOFError, RecursionError) as error:
         raise ZprlError(f"{path} does not load here (it is damaged: {type(error).__name__}).") from error
-    return io.BytesIO(data)
 
 
-def check_torchscript(path: Path) -> None:
-    """Check that a TorchScript file only calls operators that compute.
+def check_torchscript(data: bytes, path: Path) -> None:
+    """Check that a TorchScript file only calls operators that compute; its arguments are those above.
 
     Raises:
         ZprlError: If it cannot be read, or its code may do anything else.
     """
-    records = _records(path.read_bytes(), path)
+    records = _records(data, path)
     if "data.pkl" not in records or "model.json" in records:
         raise ZprlError(f"{path} does not load here (it is no TorchScript file).")
     for name, content in records.items():

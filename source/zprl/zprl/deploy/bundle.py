@@ -16,7 +16,7 @@ from pathlib import Path
 
 import torch
 
-from zprl.deploy import verify
+from zprl.deploy import fidelity
 from zprl.deploy.contract import CONTRACT_FILE, GOLDEN_FILE, Contract, write_contract
 from zprl.deploy.contract_parts import BundleFile
 from zprl.deploy.describe import build_contract
@@ -27,7 +27,8 @@ from zprl.envs.description import describe_env
 from zprl.envs.task_env import TaskEnv
 from zprl.policies.native.library import multiplies_bfloat16
 from zprl.utils.errors import ZprlError
-from zprl.utils.files import atomic_write, checksum
+from zprl.utils.files import atomic_write, checksum, naming_errors
+from zprl.utils.outputs import check_folder
 
 RECORDING_WORLDS = 8
 RECORDING_SEED = 300_000
@@ -119,18 +120,15 @@ def check_output(path: Path, force: bool) -> Path:
     Raises:
         ZprlError: If it cannot.
     """
-    if path.exists() and not path.is_dir():
-        raise ZprlError(f"--output {path} is a file; name a folder.")
+    check_folder("--output", path)
     filled = path.is_dir() and any(path.iterdir())
     if filled and not force:
         raise ZprlError(f"--output {path} is not empty; name another folder or pass --force to replace it.")
     if filled and not (path / CONTRACT_FILE).is_file():
         raise ZprlError(f"--output {path} holds no bundle, and --force only replaces one; name another folder.")
-    parent = path.absolute().parent
-    while not parent.exists():
-        parent = parent.parent
-    if not os.access(parent, os.W_OK | os.X_OK) or not parent.is_dir():
-        raise ZprlError(f"--output {path} cannot be written: {parent} is not a writable folder.")
+    if os.path.ismount(path):
+        raise ZprlError(f"--output {path} is a mount point, which cannot be replaced; name a folder below it.")
+    check_folder("--output", path.resolve().parent)  # the bundle is made beside it
     return path
 
 
@@ -153,9 +151,10 @@ def write_bundle(
     Raises:
         ZprlError: If a file does not reproduce the policy.
     """
-    output = output.absolute()
-    output.parent.mkdir(parents=True, exist_ok=True)
-    place = Path(tempfile.mkdtemp(prefix=f".{output.name}.", suffix=".tmp", dir=output.parent))
+    output = output.resolve()  # a link stays, and what it leads to is written
+    with naming_errors(output):
+        output.parent.mkdir(parents=True, exist_ok=True)
+        place = Path(tempfile.mkdtemp(prefix=f".{output.name}.", suffix=".tmp", dir=output.parent))
     try:
         place.chmod(0o755)
         cases = _make_cases(source, recording)
@@ -165,24 +164,31 @@ def write_bundle(
         for kind in kinds:
             form = FORMATS[kind]
             used = precision if form.native else "float32"
-            content, limit = form.write(source, used, contract), verify.tolerance(contract, used, cases.rms)
+            content, limit = form.write(source, used, contract), fidelity.tolerance(contract, used, cases.rms)
             files[form.file] = _add(place / form.file, content, kind, form.needs, used, limit)
         golden = recording.to_bytes()
         files[GOLDEN_FILE] = _add(place / GOLDEN_FILE, golden, "golden", "NumPy or zprl_runtime", "float32", None)
         contract = dataclasses.replace(contract, files=files)
         write_contract(place, contract)
-        errors = verify.measure_in_fresh_process(place, kinds, cases)
-        for kind, problem in verify.broken_rules(errors, contract):
+        errors = fidelity.measure_in_fresh_process(place, kinds, cases)
+        for kind, problem in fidelity.broken_rules(errors, contract):
             raise ZprlError(f"the exported format {kind} does not reproduce the policy: {problem}.")
-        _replace_folder(place, output)
     except BaseException:
         shutil.rmtree(place, ignore_errors=True)
-        raise
-    return verify.error_table([cases.compare("Python policy", cases.python, cases.python), *errors], cases.rms)
+        with naming_errors(output, place):
+            raise
+    try:
+        _replace_folder(place, output)
+    except OSError as error:
+        raise ZprlError(
+            f"the bundle is complete and verified, but {output} cannot be replaced ({error.strerror}); it lies in "
+            f"{place}: move it yourself."
+        ) from error
+    return fidelity.error_table([cases.compare("Python policy", cases.python, cases.python), *errors], cases.rms)
 
 
 @torch.inference_mode()
-def _make_cases(source: Source, recording: Recording) -> verify.Cases:
+def _make_cases(source: Source, recording: Recording) -> fidelity.Cases:
     """Return the recorded observations and random ones, with what the policy does.
 
     Random vectors lie around the normaliser's mean, of groups that only the actor sees around the recorded one; images
@@ -206,7 +212,7 @@ def _make_cases(source: Source, recording: Recording) -> verify.Cases:
     # In parts: the maps of many images at once are large.
     truth = torch.cat([reference(*(v[i : i + 256] for v in obs.values())) for i in range(0, count, 256)])
     rows = ({name: value[i : i + 1] for name, value in obs.items()} for i in range(count))
-    return verify.Cases(obs, truth, torch.cat([source.python(row) for row in rows]))
+    return fidelity.Cases(obs, truth, torch.cat([source.python(row) for row in rows]))
 
 
 def _add(path: Path, content: bytes, kind: str, needs: str, precision: str, limit: list[float] | None) -> BundleFile:
@@ -221,6 +227,11 @@ def _replace_folder(place: Path, output: Path) -> None:
     if output.is_dir() and any(output.iterdir()):
         aside = Path(tempfile.mkdtemp(prefix=f".{output.name}.", suffix=".old", dir=output.parent))
         os.replace(output, aside)
-    os.replace(place, output)
+    try:
+        os.replace(place, output)
+    except OSError:
+        if aside is not None:
+            os.replace(aside, output)
+        raise
     if aside is not None:
-        shutil.rmtree(aside)
+        shutil.rmtree(aside, ignore_errors=True)

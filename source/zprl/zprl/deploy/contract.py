@@ -13,7 +13,6 @@ import dataclasses
 import hashlib
 import json
 import keyword
-import math
 import os
 import re
 import types
@@ -21,6 +20,8 @@ import typing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from zprl.deploy.contract_parts import (
     ActionDimension,
@@ -34,7 +35,7 @@ from zprl.deploy.contract_parts import (
 )
 from zprl.envs.description import JointDescription
 from zprl.utils.errors import ZprlError
-from zprl.utils.files import atomic_write, checksum, load_json
+from zprl.utils.files import MAX_JSON, atomic_write, decode_json, read_file
 
 FORMAT = "zprl-bundle"
 VERSION = 2
@@ -44,6 +45,10 @@ GROUP_KINDS = {"state": "float32", "privileged": "float32", "image": None}
 CONTRACT_FILE = "contract.json"
 GOLDEN_FILE = "golden.npz"
 _SEAL = b'{\n  "sha256": "'
+
+_FLOAT32_MAX = float(np.finfo(np.float32).max)
+_FILE_NAME = re.compile(r"[^./\\\0][^/\\\0]*")
+_MAX_SIZE, _MAX_HORIZON = 1 << 16, 1 << 12  # far above any policy; csrc/runtime/bundle.cpp has the same
 
 
 @dataclass(frozen=True)
@@ -165,8 +170,7 @@ def sealed(values: dict[str, Any]) -> bytes:
     return _SEAL + hashlib.sha256(text).hexdigest().encode() + text[len(_SEAL) + 64 :]
 
 
-def _check_seal(path: Path) -> None:
-    text = path.read_bytes()
+def _check_seal(text: bytes, path: Path) -> None:
     end = len(_SEAL) + 64
     if not text.startswith(_SEAL):
         raise ZprlError(f"the contract {path} does not begin with its checksum; export the policy again.")
@@ -184,22 +188,23 @@ def read_contract(folder: str | os.PathLike[str], verify: bool = True) -> Contra
     if not folder.is_dir():
         raise ZprlError(f"there is no bundle {folder}; give a folder that scripts/export.py wrote.")
     path = folder / CONTRACT_FILE
-    if not path.is_file():
+    if not path.exists():
         raise ZprlError(f"the folder {folder} is no bundle, as it holds no {CONTRACT_FILE}; export the policy again.")
-    values = load_json(path, "contract")
+    text = read_file(path, "contract", MAX_JSON)
+    values = decode_json(text, path, "contract")
     sealed_itself = not isinstance(values, dict) or values.get("version") != 1 or "sha256" in values
     if sealed_itself:  # all but version 1
-        _check_seal(path)
+        _check_seal(text, path)
         del values["sha256"]
     contract = Contract.from_dict(values, str(path))
     if verify:
         for name in contract.files:
-            verify_file(folder, contract, name)
+            read_verified(folder, contract, name)
     return contract
 
 
-def verify_file(folder: Path, contract: Contract, name: str) -> Path:
-    """Return the path of a bundle's file, once it is compared with its checksum.
+def read_verified(folder: Path, contract: Contract, name: str) -> bytes:
+    """Return the content of a bundle's file, once it is compared with its checksum.
 
     Raises:
         ZprlError: If it is missing, truncated or altered.
@@ -210,9 +215,10 @@ def verify_file(folder: Path, contract: Contract, name: str) -> Path:
     size = path.stat().st_size
     if size != expected.size:
         raise ZprlError(f"{path} has {size} bytes instead of {expected.size}; copy the bundle again.")
-    if checksum(path) != expected.sha256:
+    content = read_file(path, "file")
+    if hashlib.sha256(content).hexdigest() != expected.sha256:
         raise ZprlError(f"{path} was altered: its checksum is not the contract's; copy the bundle again.")
-    return path
+    return content
 
 
 def _read_typed(kind: Any, value: Any, path: str = "") -> Any:
@@ -220,7 +226,7 @@ def _read_typed(kind: Any, value: Any, path: str = "") -> Any:
 
     Args:
         kind: A dataclass, list, dict with string keys, Any, float, int, str, or one of them or None.
-        value: The decoded JSON. A number must be finite, and one that is whole may stand for a float.
+        value: The decoded JSON. A float must be one that float32 holds, and a whole number may stand for it.
         path: Where the value comes from, for the error message.
 
     Raises:
@@ -247,9 +253,10 @@ def _read_typed(kind: Any, value: Any, path: str = "") -> Any:
     is_bool = isinstance(value, bool)
     if kind is Any or (kind in (int, str) and isinstance(value, kind) and not is_bool):
         return value
-    if kind is float and isinstance(value, int | float) and not is_bool and math.isfinite(value):
+    if kind is float and isinstance(value, int | float) and not is_bool and abs(value) <= _FLOAT32_MAX:
         return float(value)
-    raise ValueError(f"{path} does not fit ({value!r})" if len(repr(value)) < 40 else f"{path} does not fit")
+    short = isinstance(value, bool | int | float | None) or (isinstance(value, str) and len(value) < 40)
+    raise ValueError(f"{path} does not fit ({value!r})" if short else f"{path} does not fit")
 
 
 @dataclass(frozen=True)
@@ -285,10 +292,13 @@ def _check(contract: Contract) -> None:
         _check_group(group)
     _require(bool(contract.action), "it has no action")
     for d in contract.action:
-        ordered = d.low is None or d.high is None or d.low < d.high
+        # As float32, as which robots compute with them.
+        ordered = d.low is None or d.high is None or bool(np.float32(d.low) < np.float32(d.high))
         _require(ordered, f"action {d.name} has a lower limit that is not below the upper one")
+        _require(d.max_change is None or d.max_change >= 0.0, f"action {d.name} has a negative max_change")
     control, noise, latent = contract.control, contract.control.initial_noise, contract.latent
     _require(control.period > 0.0, "control.period is not positive")
+    _require(control.horizon <= _MAX_HORIZON, f"control.horizon is more than {_MAX_HORIZON}")
     steps = control.execute_steps
     _require(1 <= steps <= control.horizon, "control.execute_steps is not between 1 and control.horizon")
     _require(
@@ -299,16 +309,22 @@ def _check(contract: Contract) -> None:
     chunk = [len(contract.action)] * control.horizon
     _require(shape in (None, chunk), "control.initial_noise.values has not the shape of a chunk")
     if latent is not None:
-        fits = len(latent.mean) == len(latent.std) == latent.size >= 1
+        fits = len(latent.mean) == len(latent.std) == latent.size and 1 <= latent.size <= _MAX_SIZE
         _require(fits, f"latent has not {latent.size} means and standard deviations")
-        _require(min(latent.std) > 0.0, "latent.std is not positive")
+        _require(_are_positive(latent.std), "latent.std is not positive")
     _require(contract.policy in ("steered", "base"), f"policy is {contract.policy!r}, neither steered nor base")
     for name, file in contract.files.items():
-        beside = Path(name).name == name and name != CONTRACT_FILE
-        _require(beside, f"files names {name!r}, which is no file beside the contract")
+        beside = _FILE_NAME.fullmatch(name) is not None and name != CONTRACT_FILE
+        _require(beside, f"files names {name[:40]!r}, which is no file beside the contract")
+        _require(file.size >= 0, f"files.{name}.size is negative")
         if file.tolerance is not None:
             complete = len(file.tolerance) == len(contract.action)
             _require(complete, f"files.{name}.tolerance has {len(file.tolerance)} values")
+
+
+def _are_positive(values: list[float]) -> bool:
+    """Whether all are also as float32, in which a small number is 0."""
+    return bool((np.asarray(values, dtype=np.float32) > 0.0).all())
 
 
 def _check_group(group: ObservationGroup) -> None:
@@ -318,6 +334,7 @@ def _check_group(group: ObservationGroup) -> None:
     _require(fits, f"{place} has the dtype {group.dtype!r}, which is none of its kind {kind}")
     sizes = [*group.shape, group.history]
     _require(len(sizes) > 1 and min(sizes) >= 1, f"{place} has a shape or a history that is not positive")
+    _require(len(sizes) <= 5 and max(sizes) <= _MAX_SIZE, f"{place} has a shape or a history above {_MAX_SIZE}")
     elementwise = ("elements", "units", "minimum", "maximum", "mean", "std")
     if kind == "image":
         bare = len(group.features) == 1 and all(getattr(group.features[0], name) is None for name in elementwise)
@@ -333,7 +350,7 @@ def _check_group(group: ObservationGroup) -> None:
             if values is not None:
                 _require(len(values) == term.size, f"{part} has {len(values)} values in {name} instead of {term.size}")
         _require((term.mean is None) == (term.std is None), f"{part} has either a mean or a standard deviation")
-        positive = term.std is None or min(term.std) > 0.0
+        positive = term.std is None or _are_positive(term.std)
         _require(positive, f"{part} has a standard deviation that is not positive")
         start += term.size
     _require(start == group.size, f"the terms of {place} have {start} elements instead of {group.size}")

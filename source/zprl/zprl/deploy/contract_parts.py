@@ -127,11 +127,12 @@ class ActionDimension:
     """Upper limit of the action; null for none."""
 
     max_change: float | None
-    """Largest change from one control step to the next that was seen in training; null if unknown."""
+    """Largest change from one control step to the next that was seen in training, but at least 1/40 of the width of the
+    limits; null if unknown."""
 
     hold: float | None
     """Value of the safe action, the task's idle action, which keeps the robot where it is; null repeats the value sent
-    last."""
+    last, and before anything was sent is no command."""
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
@@ -58,7 +60,16 @@ class ControllerCfg:
     """
 
     rate_margin: float = 2.0
-    """Largest change of an action from one step to the next, of the largest one in training; infinite: any."""
+    """Largest change of an action from one step to the next, of the largest one in training; infinite: any.
+
+    For 20 steps from a reset, and from where a hold begins or ends, it lets the action reach the wanted one by then.
+    """
+
+    stale_steps: float = 3.0
+    """Time between two steps after which the chunk is stale [control steps], at least 1; infinite: never.
+
+    The step that comes late holds, since its observation may be as old, and the next one plans anew.
+    """
 
 
 class ChunkController:
@@ -77,10 +88,8 @@ class ChunkController:
     """
 
     def __init__(self, bundle: str | os.PathLike[str], cfg: ControllerCfg | None = None) -> None:
-        try:
+        with _as_zprl_error():
             self._controller = native_core().ChunkController(os.fspath(bundle), **asdict(cfg or ControllerCfg()))
-        except ValueError as error:
-            raise ZprlError(str(error).removeprefix("zprl: ")) from error
         self.period: float = self._controller.period
         """Time between two steps [s]."""
         self.obs_dim: int = self._controller.obs_dim
@@ -105,9 +114,10 @@ class ChunkController:
             obs: Raw observation (D,), float32, in the contract's order and units.
 
         Returns:
-            The action (A,), in the contract's units, and what happened:
+            The action (A,), in the contract's units, and what happened. An element that is NaN (flag "no_command") is
+            not to be sent: a hold leaves it as it is, and it is not known how that is, as nothing was sent yet.
 
-            * ``flags``: names such as "planned", "holding", "blending", "late", "observation_out_of_range";
+            * ``flags``: names such as "planned", "holding", "blending", "late", "stale", "observation_out_of_range";
             * ``step``: number of the step, from 0 after a reset;
             * ``chunk_index``: the action's index in its chunk, -1 for a hold;
             * ``observation_index``: first element that is not finite or out of range, -1 if there is none;
@@ -119,11 +129,26 @@ class ChunkController:
         Raises:
             ZprlError: If the observation has another shape or type.
         """
-        try:
+        with _as_zprl_error():
             return self._controller.step(obs)
-        except (TypeError, ValueError) as error:
-            raise ZprlError(first_line(error).removeprefix("zprl: ")) from error
 
-    def reset(self) -> None:
-        """Begin a new episode: forget the chunk, the last action and a stop."""
-        self._controller.reset()
+    def reset(self, last_action: NDArray[np.float32] | None = None) -> None:
+        """Begin a new episode: forget the chunk and a stop. The limit on the change still counts from the last action.
+
+        Args:
+            last_action: What the robot was commanded since by others (A,), float32, in the contract's units, NaN where
+                it is not known; None if nothing else commanded it.
+
+        Raises:
+            ZprlError: If it has another shape or type.
+        """
+        with _as_zprl_error():
+            self._controller.reset(last_action)
+
+
+@contextlib.contextmanager
+def _as_zprl_error() -> Iterator[None]:
+    try:
+        yield
+    except (TypeError, ValueError) as error:
+        raise ZprlError(first_line(error).removeprefix("zprl: ")) from error

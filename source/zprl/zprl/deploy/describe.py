@@ -9,15 +9,12 @@ import dataclasses
 import math
 import platform
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
-from torch import Tensor
 
-from zprl.data import load_demonstrations
 from zprl.deploy.contract import FORMAT, VERSION, Contract
 from zprl.deploy.contract_parts import (
     ActionDimension,
@@ -30,7 +27,8 @@ from zprl.deploy.contract_parts import (
     Provenance,
 )
 from zprl.envs.description import TaskDescription, TermDescription
-from zprl.spec import Group
+from zprl.policies import Experience
+from zprl.spec import Group, TaskSpec
 from zprl.utils.errors import ZprlError
 from zprl.utils.files import checksum, load_json
 from zprl.utils.provenance import git_commit, package_versions
@@ -44,39 +42,53 @@ _PACKAGES = ("zprl", "isaaclab", "newton", "mujoco", "gymnasium", "torch", "rsl-
 
 _ROWS_AT_ONCE = 256
 
+MIN_CHANGE = 0.025
+"""Least ``max_change`` of an action with limits, of their width; csrc/runtime/bundle.cpp reads no less."""
 
-class Experience:
-    """What a policy has met: its demonstrations, if they are at hand, and the recorded episodes."""
 
-    def __init__(self, source: Source, recording: Recording) -> None:
-        self.groups = [group.name for group in source.spec.groups]
-        self.source = f"{recording.num_episodes} recorded episodes"
-        actions, dataset = list(recording.episode_actions()), source.meta.get("dataset")
-        episodes: list[Mapping[str, np.ndarray]] = []
-        try:
-            if dataset is None:
-                raise ZprlError("the policy does not say what it learned from.")
-            demos = load_demonstrations(dataset)
-            demos.spec.seen_by(self.groups)
-            episodes = [episode.observations for episode in demos.episodes]
-            actions += [episode.actions for episode in demos.episodes]
-            self.source = f"{demos.num_demos} demonstrations and {self.source}"
-        except ZprlError as error:
-            print(f"warning: ranges come from recorded episodes alone: {error}", file=sys.stderr, flush=True)
-        self._vectors = [recording.obs, *episodes]
-        images = any(group.is_image for group in source.spec.groups)
-        self._together = [recording.planned_on() if images else recording.obs, *episodes]
-        self.max_change = np.max([np.abs(np.diff(a, axis=0)).max(axis=0, initial=0.0) for a in actions], axis=0)
+@torch.no_grad()
+def experience_of(source: Source, reference: SteeredPolicy, recording: Recording) -> tuple[Experience, str]:
+    """Return what a policy has met in recorded episodes and, if its file says so, in its demonstrations; and where.
 
-    def vector(self, group: str) -> np.ndarray:
-        """Return all that was observed in a group of vectors, (M, D)."""
-        return np.concatenate([obs[group] for obs in self._vectors])
+    The demonstrations themselves are not looked for: nobody knows what has become of the file that they were read from.
 
-    def batches(self) -> Iterator[list[Tensor]]:
-        """Yield all that was observed in all groups at once, in their order: (N, ...) each."""
-        for obs in self._together:
-            for start in range(0, len(obs[self.groups[0]]), _ROWS_AT_ONCE):
-                yield [torch.as_tensor(obs[group][start : start + _ROWS_AT_ONCE]) for group in self.groups]
+    Raises:
+        ZprlError: If the policy's file holds numbers that do not fit it.
+    """
+    groups = [group.name for group in source.spec.groups]
+    images = any(group.is_image for group in source.spec.groups)
+    seen = recording.planned_on() if images else recording.obs
+    count = len(seen[groups[0]])
+    batches = [
+        [torch.as_tensor(seen[group][start : start + _ROWS_AT_ONCE]) for group in groups]
+        for start in range(0, count, _ROWS_AT_ONCE)
+    ]
+    z = torch.cat([reference.latent(*rows) for rows in batches])
+    mean, std = z.mean(dim=0).tolist(), z.std(dim=0, correction=0).tolist()
+    recorded = Experience.of([recording.obs], list(recording.episode_actions()), count, mean, std)
+    where = f"{recording.num_episodes} recorded episodes"
+    demonstrations: Any = source.meta.get("demonstrations")
+    try:
+        if reason := _why_unknown(demonstrations, source.spec):
+            print(f"warning: ranges come from recorded episodes alone: {reason}", file=sys.stderr, flush=True)
+            return recorded, where
+        demonstrated = Experience.from_dict(demonstrations["experience"], source.spec, z.shape[1])
+        where = f"{int(demonstrations['num_demos'])} demonstrations and {where}"
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise ZprlError(
+            f"what the base policy of {source.path} says of its demonstrations does not fit it ({error}); train it "
+            "again."
+        ) from error
+    return recorded.merged(demonstrated), where
+
+
+def _why_unknown(demonstrations: Any, spec: TaskSpec) -> str:
+    """Return why what a base policy says of its demonstrations, or None, lacks their ranges; "" if it does not."""
+    if demonstrations is None:
+        return "its file, of an older version, does not hold those of its demonstrations"
+    known = demonstrations["experience"]["minimum"]
+    unseen = [group.name for group in spec.vectors if group.name not in known]
+    return f"its demonstrations hold no observations {unseen[0]}" if unseen else ""
 
 
 def build_contract(
@@ -94,7 +106,7 @@ def build_contract(
         ZprlError: If the contract has no place for the policy's observations.
     """
     cfg, spec, checkpoint = source.policy.cfg, source.spec, source.checkpoint
-    experience = Experience(source, recording)
+    experience, where = experience_of(source, reference, recording)
     noise = cfg.initial_noise
     values = reference.noise[0].float().tolist() if noise == "fixed" else None
     result = source.path.with_name("result.json")
@@ -106,7 +118,7 @@ def build_contract(
         version=VERSION,
         task=spec.task,
         policy="base" if checkpoint is None else "steered",
-        observation=Observation(experience.source, list(_observation_groups(source, description, experience))),
+        observation=Observation(where, list(_observation_groups(source, description, experience))),
         action=_action_dimensions(source, description, experience),
         control=Control(
             period=spec.step_dt,
@@ -117,7 +129,7 @@ def build_contract(
             initial_noise=InitialNoise(noise, None, values),
         ),
         joints=list(description.joints),
-        latent=_latent(source, reference, experience),
+        latent=_latent(source, reference, experience, where),
         provenance=Provenance(
             created_at=datetime.now(UTC).isoformat(timespec="seconds"),
             checkpoint=source.path.name,
@@ -160,7 +172,7 @@ def _observation_groups(
         if group.is_image:
             yield plain
             continue
-        observed, terms = experience.vector(group.name), []
+        minimum, maximum, terms = experience.minimum[group.name], experience.maximum[group.name], []
         for term in plain.features:
             found = _fitting(description.observations.get((group.name, term.name)), term.name, term.size)
             place = slice(term.start, term.start + term.size)
@@ -171,8 +183,8 @@ def _observation_groups(
                     units=found and found.units,
                     frame=found and found.frame,
                     description=found and found.text,
-                    minimum=observed[:, place].min(axis=0).tolist(),
-                    maximum=observed[:, place].max(axis=0).tolist(),
+                    minimum=minimum[place],
+                    maximum=maximum[place],
                     mean=means[group.name][place].tolist() if group.name in means else None,
                     std=stds[group.name][place].tolist() if group.name in stds else None,
                 )
@@ -195,11 +207,26 @@ def _action_dimensions(source: Source, description: TaskDescription, experience:
                     scale=found.scale[i] if found and found.scale else None,
                     low=_finite_or_none(term.low[i]),
                     high=_finite_or_none(term.high[i]),
-                    max_change=float(experience.max_change[len(dimensions)]),
+                    max_change=named_change(float(experience.max_change[len(dimensions)]), term.low[i], term.high[i]),
                     hold=None if found and found.repeats else term.idle[i],
                 )
             )
     return dimensions
+
+
+def named_change(seen: float, low: float, high: float) -> float | None:
+    """Return the largest change of an action that a contract names, or None for unknown.
+
+    What hardly moved in training may still cross its limits' width in 1 / :data:`MIN_CHANGE` steps; of what never moved
+    and has no limits nothing is known.
+
+    Args:
+        seen: Largest change in training, from one control step to the next.
+        low: Lower limit, or -inf.
+        high: Upper limit, or inf.
+    """
+    width = high - low
+    return max(seen, MIN_CHANGE * width) if math.isfinite(width) else seen or None
 
 
 def _fitting(description: TermDescription | None, name: str, size: int) -> TermDescription | None:
@@ -216,18 +243,16 @@ def _fitting(description: TermDescription | None, name: str, size: int) -> TermD
     return None
 
 
-@torch.no_grad()
-def _latent(source: Source, reference: SteeredPolicy, experience: Experience) -> Latent | None:
+def _latent(source: Source, reference: SteeredPolicy, experience: Experience, where: str) -> Latent | None:
     if not reference.has_latent:
         return None
-    z = torch.cat([reference.latent(*rows) for rows in experience.batches()])
     return Latent(
-        size=z.shape[1],
+        size=len(experience.latent_mean),
         residual_scale=source.residual_scale,
         rms=source.base.knobs["latent"].rms,
-        mean=z.mean(dim=0).tolist(),
-        std=z.std(dim=0, correction=0).tolist(),
-        source=experience.source,
+        mean=experience.latent_mean,
+        std=experience.latent_std,
+        source=where,
     )
 
 

@@ -21,7 +21,6 @@ from __future__ import annotations
 
 import io
 import zipfile
-import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -33,7 +32,8 @@ from torch import Tensor
 from zprl.envs.chunk_loop import ChunkLoop
 from zprl.envs.task_env import TaskEnv, episode_seed
 from zprl.spec import Group
-from zprl.utils.errors import ZprlError
+from zprl.utils.errors import ZprlError, first_line
+from zprl.utils.files import read_file
 
 if TYPE_CHECKING:
     from _typeshed import StrPath
@@ -97,22 +97,79 @@ def read_recording(path: StrPath, contract: Contract | None = None) -> Recording
     The contract of its bundle names the groups; None calls the vector of a policy that has only one ``obs``.
 
     Raises:
-        ZprlError: If it lacks an array or cannot be read.
+        ZprlError: If it cannot be read, or lacks an array or holds one of another shape or type, numbers that are not
+            finite, or a plan at a step that it does not hold.
     """
+    content = read_file(path, "recording")
     try:
-        with np.load(path, allow_pickle=False) as arrays:
-            if _OBS in arrays:
-                obs = {_OBS if contract is None else contract.observation.groups[0].name: arrays[_OBS]}
-            else:
-                names = [name.removeprefix(f"{_OBS}.") for name in arrays.files if name.startswith(f"{_OBS}.")]
-                if contract is not None:
-                    names = [group.name for group in contract.observation.groups]
-                obs = {name: arrays[f"{_OBS}.{name}"] for name in names}
-            if not obs:
-                raise KeyError(_OBS)
-            return Recording(obs, **{name: arrays[name] for name in _ARRAYS})
-    except (OSError, KeyError, ValueError, TypeError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        raise ZprlError(f"the recording {path} cannot be read ({error}); export the policy again.") from error
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            _check_archive(archive, len(content))
+            recording = _read(archive, contract)
+            _check(recording, contract)
+            return recording
+    except Exception as error:  # reading arbitrary bytes can raise anything
+        reason = first_line(error)
+        raise ZprlError(f"the recording {path} cannot be read ({reason}); export the policy again.") from error
+
+
+def _check_archive(archive: zipfile.ZipFile, size: int) -> None:
+    """Check that an archive's entries are what they say, uncompressed, and lie side by side in its bytes."""
+    entries = archive.infolist()
+    if any(e.compress_type != zipfile.ZIP_STORED or e.compress_size != e.file_size for e in entries):
+        raise ValueError("it is compressed")
+    if sum(entry.file_size for entry in entries) > size:
+        raise ValueError("its arrays overlap")
+    if len({entry.filename for entry in entries}) != len(entries):
+        raise ValueError("it holds an array twice")
+
+
+def _read(archive: zipfile.ZipFile, contract: Contract | None) -> Recording:
+    def array(name: str) -> np.ndarray:
+        with archive.open(f"{name}.npy") as file:
+            return np.lib.format.read_array(file, allow_pickle=False)  # type: ignore[arg-type]
+
+    files = {name.removesuffix(".npy") for name in archive.namelist()}
+    if _OBS in files:
+        obs = {_OBS if contract is None else contract.observation.groups[0].name: array(_OBS)}
+    else:
+        names = [name.removeprefix(f"{_OBS}.") for name in archive.namelist() if name.startswith(f"{_OBS}.")]
+        names = [name.removesuffix(".npy") for name in names]
+        if contract is not None:
+            names = [group.name for group in contract.observation.groups]
+        obs = {name: array(f"{_OBS}.{name}") for name in names}
+    if not obs:
+        raise KeyError(_OBS)
+    return Recording(obs, **{name: array(name) for name in _ARRAYS})
+
+
+def _check(recording: Recording, contract: Contract | None) -> None:
+    """Check that the arrays have the shapes and types of the module's text; without a contract, as far as it goes."""
+    steps, plans = len(np.atleast_1d(recording.episode)), len(np.atleast_1d(recording.plan_step))
+    action = recording.action.shape[1:] if contract is None else (contract.action_size,)
+    horizon = recording.chunk.shape[1:2] if contract is None else (contract.control.horizon,)
+    latent = recording.latent.shape[1:] if contract is None else (contract.latent.size if contract.latent else 0,)
+    expected: dict[str, tuple[str, tuple[int, ...]]] = {
+        "episode": ("int32", (steps,)),
+        "action": ("float32", (steps, *action)),
+        "plan_step": ("int32", (plans,)),
+        "chunk": ("float32", (plans, *horizon, *action)),
+        "latent": ("float32", (plans, *latent)),
+    }
+    arrays = {name: getattr(recording, name) for name in _ARRAYS}
+    for group in contract.observation.groups if contract is not None else ():
+        rows = plans if group.kind == "image" else steps
+        expected[f"{_OBS}.{group.name}"] = (group.dtype, (rows, *group.row_shape))
+        arrays[f"{_OBS}.{group.name}"] = recording.obs[group.name]
+    for name, (dtype, shape) in expected.items():
+        if arrays[name].dtype != dtype or arrays[name].shape != shape:
+            found = f"{arrays[name].dtype} of shape {arrays[name].shape}"
+            raise ValueError(f"{name} is {found} instead of {dtype} of shape {shape}")
+        if not np.isfinite(arrays[name]).all():
+            raise ValueError(f"{name} holds NaN or infinity")
+    if steps == 0 or plans == 0:
+        raise ValueError("it holds no step")
+    if recording.plan_step.min() < 0 or recording.plan_step.max() >= steps:
+        raise ValueError(f"plan_step names a step outside of the {steps} recorded ones")
 
 
 @torch.inference_mode()

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from zprl.deploy.contract import CONTRACT_FILE, Contract, read_contract, verify_file
+from zprl.deploy.contract import CONTRACT_FILE, Contract, read_contract, read_verified
 from zprl.deploy.contract_parts import ObservationGroup
 from zprl.deploy.formats import FORMATS, Model
 from zprl.spec import ActionTerm, Feature, Group, Observations, TaskSpec
@@ -116,7 +116,8 @@ class Bundle:
 
     def act_batch(self, obs: Observations | Tensor) -> Tensor:
         """:meth:`act` on all rows at once, as fast as the format allows."""
-        return self.model(*self._inputs(obs))
+        inputs = self._inputs(obs)
+        return self._checked(self.model(*inputs), len(inputs[0]))
 
     def observe(self, **terms: Tensor) -> Observations:
         """Put observations together from their terms, by name, whatever their order.
@@ -150,7 +151,22 @@ class Bundle:
 
     def _by_rows(self, model: Model, obs: Observations | Tensor) -> Tensor:
         inputs = self._inputs(obs)
-        return torch.cat([model(*(value[i : i + 1] for value in inputs)) for i in range(inputs[0].shape[0])])
+        rows = [model(*(value[i : i + 1] for value in inputs)) for i in range(inputs[0].shape[0])]
+        return torch.cat([self._checked(row, 1) for row in rows])
+
+    def _checked(self, chunks: Tensor, rows: int) -> Tensor:
+        """Return chunks that a robot can execute."""
+        shape = (rows, self.contract.control.horizon, self.contract.action_size)
+        problem = None
+        if tuple(chunks.shape) != shape:
+            problem = f"the shape {tuple(chunks.shape)} instead of {shape}"
+        elif not chunks.isfinite().all():
+            problem = "NaN or infinity"
+        if problem is not None:
+            raise ZprlError(
+                f"the format {self.kind} of the bundle {self.folder} puts out {problem}; export the policy again."
+            )
+        return chunks
 
     def _inputs(self, obs: Observations | Tensor) -> list[Tensor]:
         """Return the inputs of a model, checked."""
@@ -228,24 +244,31 @@ def open_bundle(folder: StrPath, kind: str | None = None) -> Bundle:
 
     Args:
         folder: The bundle.
-        kind: Format to load, a key of :data:`zprl.deploy.formats.FORMATS`; the first that the bundle has if None.
+        kind: Format to load, a key of :data:`zprl.deploy.formats.FORMATS`. None takes the first that the bundle has of
+            those that only compute: what is a program has to be asked for, as it may be somebody else's.
 
     Raises:
-        ZprlError: If it is no bundle, a file is missing, truncated or altered, the format is unknown or not in it, or
-            what loads the format is not installed.
+        ZprlError: If it is no bundle, a file is missing, truncated or altered, the format is unknown or not in it, what
+            loads the format is not installed, or all its formats are programs and none is named.
     """
     folder = Path(folder)
     contract = read_contract(folder, verify=False)
     present = [name for name, form in FORMATS.items() if form.file in contract.files]
     if kind is None and present:
-        kind = present[0]
+        kind = next((name for name in present if not FORMATS[name].is_program), None)
+        if kind is None:
+            raise ZprlError(
+                f"the bundle {folder} holds programs alone ({', '.join(present)}), which can run code of whoever made "
+                "it; name one as the format if you trust them."
+            )
     if kind not in FORMATS:
         raise ZprlError(f"format {kind!r} is unknown; choose from {', '.join(FORMATS)}.")
     if kind not in present:
         raise ZprlError(f"the bundle {folder} has no format {kind}; it has {', '.join(present)}.")
-    path = verify_file(folder, contract, FORMATS[kind].file)
+    form = FORMATS[kind]
+    content = read_verified(folder, contract, form.file)
     with torch.inference_mode():
-        return Bundle(folder, contract, kind, *FORMATS[kind].load(path, contract))
+        return Bundle(folder, contract, kind, *form.load(content, folder / form.file, contract))
 
 
 def is_bundle(path: StrPath) -> bool:

@@ -24,6 +24,10 @@ if TYPE_CHECKING:
     from zprl.policies.base import Plan
     from zprl.steering import Steering
 
+LARGEST = 1.0e9
+"""Largest size of a reward or an observed value that can be learned from: squares of larger ones, which losses and
+running variances sum up, approach the end of float32. In SI units nothing that a robot meets comes near it."""
+
 
 class ChunkedVecEnv(VecEnv):
     """The decision process of the learner: one step plans a chunk and executes its first Ta actions.
@@ -84,8 +88,8 @@ class ChunkedVecEnv(VecEnv):
         """Time spent in the policy."""
         self.env_steps = 0
         """Environment steps of the training so far, over all worlds; the runner sets it when a training continues."""
-        # Episodes, successes, diverged worlds, and observed values that are NaN.
-        self._counts = torch.zeros(4, dtype=torch.long, device=self.device)
+        # Episodes, successes, diverged worlds, and unusable observed values and rewards.
+        self._counts = torch.zeros(5, dtype=torch.long, device=self.device)
         # In closed loop the policy remembers the step before, and a look at an episode that is over would disturb it.
         told = env.tells_final_observations and not steering.closed_loop
         self._keeps_final_observations = told and final_observations
@@ -151,9 +155,10 @@ class ChunkedVecEnv(VecEnv):
         final_obs: Observations | None = None
         with self.simulation_time.running():
             for k, step, ended in loop.execute(chunk[:, : self.execute_steps]):
+                usable = _usable(step.reward)
                 # A diverged world's reward is no reward.
-                reward = torch.nan_to_num(step.reward, nan=0.0, posinf=0.0, neginf=0.0)
-                rewards += self.step_discount**k * reward * loop.running
+                self._counts[4] += (~usable & ~step.diverged & loop.running).sum()
+                rewards += self.step_discount**k * torch.where(usable, step.reward, 0.0) * loop.running
                 ran_out = ended & ~step.terminated
                 time_outs |= ran_out
                 last = step.final_observations if self._keeps_final_observations else None
@@ -164,7 +169,9 @@ class ChunkedVecEnv(VecEnv):
         self.steering.policy.begin_episodes(ended)
         for value in loop.obs.values():
             if value.is_floating_point():
-                self._counts[3] += value.isnan().sum()
+                self._counts[3] += (~_usable(value)).sum()
+        if torch.device(self.device).type == "cpu":
+            self._require_usable(*self._counts[3:].tolist())  # at once, as it does not wait for anything
         self._plan = self.steering.policy.encode(loop.obs)
 
         extras = {"time_outs": time_outs, "executed": actions, "log": self.steering.metrics(actions)}
@@ -176,17 +183,23 @@ class ChunkedVecEnv(VecEnv):
         """Return episodes, successes among them, and diverged worlds since the last call, of all processes.
 
         Raises:
-            ZprlError: If an observation after a chunk held NaN, which no reset had repaired.
+            ZprlError: If an observation after a chunk, which no reset had repaired, or a reward of a world that did not
+                diverge was no number or larger than :data:`LARGEST`.
         """
         counts = processes.gather(self._counts.tolist())
-        episodes, successes, diverged, nan_values = (sum(column) for column in zip(*counts, strict=True))
+        episodes, successes, diverged, observed, rewards = (sum(column) for column in zip(*counts, strict=True))
         self._counts.zero_()
-        if nan_values:
-            raise ZprlError(
-                f"the environment returned {nan_values} observed values that are NaN, although worlds that diverge are "
-                "reset; check the task's observation terms and reset events."
-            )
+        self._require_usable(observed, rewards)
         return episodes, successes, diverged
+
+    def _require_usable(self, observed: int, rewards: int) -> None:
+        """Refuse to learn from an environment that returned so many unusable observed values and rewards."""
+        if observed or rewards:
+            raise ZprlError(
+                f"the environment returned {observed} observed values and {rewards} rewards that are NaN, infinite or "
+                f"beyond {LARGEST:g}, although worlds that diverge are reset; check the observation terms, the rewards "
+                f"and the reset events of task {self.env.spec.task}."
+            )
 
     def _observe(self, plan: Plan) -> TensorDict:
         with self.planning_time.running():
@@ -218,6 +231,11 @@ class ChunkedVecEnv(VecEnv):
             return
         self._counts[0] += ended.sum()
         self._counts[1] += (step.success & ended).sum()
+
+
+def _usable(values: Tensor) -> Tensor:
+    """Return which values are numbers no larger than :data:`LARGEST`."""
+    return values.abs() <= LARGEST
 
 
 def _where(worlds: Tensor, new: Observations, old: Observations) -> Observations:

@@ -157,7 +157,9 @@ def runs_table(results: Sequence[dict[str, Any]]) -> str:
                 "run": f"seed {result['seed']}",
                 "base": rate(result["base"]),
                 "steered": rate(result["steered"]),
-                "jerk base / steered [m/s^3]": f"{result['base']['jerk']:.1f} / {result['steered']['jerk']:.1f}",
+                "jerk base / steered [m/s^3]": " / ".join(
+                    number_cell(result[policy], "jerk", 1) for policy in ("base", "steered")
+                ),
                 "env steps": f"{result['environment_steps']:,}",
                 "RL [min]": f"{result['minutes']:.1f}",
                 "all [min]": f"{result['total_minutes']:.1f}",

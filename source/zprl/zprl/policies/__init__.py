@@ -6,6 +6,7 @@
 from zprl.policies.base import BasePolicy as BasePolicy
 from zprl.policies.base import Knob as Knob
 from zprl.policies.base import Plan as Plan
+from zprl.policies.experience import Experience as Experience
 from zprl.policies.flow.base_policy import FlowBasePolicy as FlowBasePolicy
 from zprl.policies.flow.bottleneck import VariationalBottleneck as VariationalBottleneck
 from zprl.policies.flow.bottleneck import kl_to_standard_normal as kl_to_standard_normal

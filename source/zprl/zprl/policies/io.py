@@ -18,7 +18,7 @@ from zprl.spec import TaskSpec
 from zprl.utils.configclass import class_to_dict
 from zprl.utils.errors import ZprlError, first_line
 from zprl.utils.registry import check_settings
-from zprl.utils.tensor_files import load_tensors, save_tensors
+from zprl.utils.tensor_files import load_tensors, require_finite, save_tensors
 
 if TYPE_CHECKING:
     from _typeshed import StrPath
@@ -40,7 +40,9 @@ def save_policy(path: StrPath, policy: FlowPolicy, meta: dict[str, Any] | None =
 
     Raises:
         OSError: If the file cannot be written.
+        ZprlError: If a weight is not finite.
     """
+    _require_finite(policy, f"the base policy {path} would hold")
     content = {
         "cfg": class_to_dict(policy.cfg),
         "obs_dim": policy.obs_dim,
@@ -59,8 +61,8 @@ def load_policy(path: StrPath) -> tuple[FlowPolicy, dict[str, Any]]:
         The policy, on the CPU and in evaluation mode, and the ``meta`` that was saved with it.
 
     Raises:
-        ZprlError: If the file is missing, truncated, damaged, not a base policy, of another version, or names a class
-            that is not registered.
+        ZprlError: If the file is missing, truncated, damaged, not a base policy, of another version, names a class
+            that is not registered, or holds weights that are not finite.
     """
     content = load_tensors(path, KIND, "base policy", VERSION)
     try:
@@ -76,7 +78,15 @@ def load_policy(path: StrPath) -> tuple[FlowPolicy, dict[str, Any]]:
     except (AttributeError, KeyError, TypeError, ValueError, RuntimeError) as error:
         reason = first_line(error)
         raise ZprlError(f"the base policy {path} is damaged or does not fit its configuration ({reason}).") from error
+    _require_finite(policy, f"the base policy {path} holds")
     return policy.eval(), meta
+
+
+def _require_finite(policy: FlowPolicy, what: str) -> None:
+    """Check all that a policy computes with; where an action has no limit, that is infinite."""
+    limits = {name: getattr(policy, name) for name in ("action_low", "action_high")}
+    require_finite({name: limit[~limit.isinf()] for name, limit in limits.items()}, what)
+    require_finite({name: value for name, value in policy.state_dict().items() if name not in limits}, what)
 
 
 def spec_of(meta: Mapping[str, Any], what: str) -> TaskSpec:
@@ -91,7 +101,7 @@ def spec_of(meta: Mapping[str, Any], what: str) -> TaskSpec:
     """
     try:
         return TaskSpec.from_dict(meta["spec"])
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, ZprlError) as error:
         raise ZprlError(
             f"{what} does not say what it sees and does ({error}); convert it or train it again."
         ) from error

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,33 +13,10 @@ from zprl.profiling.contenders import NATIVE
 from zprl.profiling.profiler import CellResult, ProfileReport
 from zprl.profiling.report import report_to_dict
 from zprl.profiling.roofline import plot_roofline
-from zprl.utils.errors import ZprlError, describe_full_disk
 from zprl.utils.files import atomic_json_dump
 
 TRACED_CALLS = 3
 """Number of rounds of each cell that a trace shows."""
-
-
-def check_writable(files: Mapping[str, Path | None]) -> None:
-    """Make sure before the measurement that its files can be written after it.
-
-    Args:
-        files: Path by kind of file; None for those that are not wanted.
-
-    Raises:
-        ZprlError: If one cannot be written, or two are the same.
-    """
-    wanted = [path for path in files.values() if path is not None]
-    for path in wanted:
-        if path.is_dir():
-            raise ZprlError(f"cannot write {path}: it is a folder; give a file.")
-        if wanted.count(path) > 1:
-            raise ZprlError(f"{path} is named for two files; give each its own.")
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            tempfile.TemporaryFile(dir=path.parent).close()
-        except OSError as error:
-            raise _cannot_write(path, error) from error
 
 
 def write_outputs(report: ProfileReport, files: Mapping[str, Path | None]) -> None:
@@ -51,25 +27,15 @@ def write_outputs(report: ProfileReport, files: Mapping[str, Path | None]) -> No
         files: Path of the "json", the "trace" and the "plot"; None for those that are not wanted.
 
     Raises:
-        ZprlError: If a file cannot be written.
-        OSError: If the disk is full.
+        OSError: If a file cannot be written.
     """
     for kind, path in files.items():
         if path is None:
             continue
-        try:
-            if kind == "plot":
-                plot_roofline(path, report)
-            else:
-                atomic_json_dump(report_to_dict(report) if kind == "json" else _trace(report), path)
-        except OSError as error:
-            if describe_full_disk(error) is not None:
-                raise
-            raise _cannot_write(path, error) from error
-
-
-def _cannot_write(path: Path, error: OSError) -> ZprlError:
-    return ZprlError(f"cannot write {path}: {error.strerror}; give another file.")
+        if kind == "plot":
+            plot_roofline(path, report)
+        else:
+            atomic_json_dump(report_to_dict(report) if kind == "json" else _trace(report), path)
 
 
 def _trace(report: ProfileReport) -> dict[str, object]:

@@ -82,7 +82,7 @@ def make_actor(checkpoint: SteeringCheckpoint) -> Any:
     try:
         actor = model_class(seen, agent["obs_groups"], "actor", steering.num_dims, **arguments)
         actor.load_state_dict(checkpoint.content["actor_state_dict"])
-    except (RuntimeError, KeyError) as error:
+    except (RuntimeError, KeyError, TypeError, ValueError, AttributeError, AssertionError) as error:
         raise ZprlError(
             f"the actor in {checkpoint.path} does not fit this task or is damaged; train it anew."
         ) from error

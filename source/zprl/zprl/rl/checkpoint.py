@@ -13,6 +13,7 @@ from typing import Any
 from zprl.policies import INFERENCE_FIELDS, FlowPolicy, load_policy, make_base_policy
 from zprl.policies.base import BasePolicy
 from zprl.policies.flow.cfg import check_cfg
+from zprl.policies.io import spec_of
 from zprl.rl.methods import DEFAULT_ALGORITHM, DEFAULT_METHOD, steering_cfg
 from zprl.rl.runner import KIND, VERSION
 from zprl.spec import TaskSpec
@@ -20,7 +21,7 @@ from zprl.steering import Steering, make_steering
 from zprl.utils.errors import ZprlError
 from zprl.utils.files import atomic_write, checksum
 from zprl.utils.registry import check_settings
-from zprl.utils.tensor_files import OtherKindError, load_tensors
+from zprl.utils.tensor_files import OtherKindError, load_tensors, require_finite
 
 RUN_BASE = "base/base_policy.safetensors"
 """Where a run keeps its base policy, below its folder."""
@@ -118,7 +119,7 @@ def load_checkpoint(path: Path) -> SteeringCheckpoint:
 
     Raises:
         ZprlError: If it is missing, truncated, damaged or no checkpoint of this project, names a class that is not
-            registered, or its base policy is missing or another one.
+            registered, holds weights that are not finite, or its base policy is missing or another one.
     """
     try:
         content = load_tensors(path, KIND, "checkpoint", VERSION)
@@ -126,6 +127,7 @@ def load_checkpoint(path: Path) -> SteeringCheckpoint:
         hint = " (it is a base policy: pass it as --base)" if error.kind == "zprl-base-policy" else ""
         raise ZprlError(f"{path} is not a checkpoint of scripts/train.py{hint}.") from error
     try:
+        require_finite(content, f"the checkpoint {path} holds")
         infos = content["infos"]
         settings = infos["settings"]
         check_settings(settings["agent"], f"the checkpoint {path}")
@@ -134,7 +136,7 @@ def load_checkpoint(path: Path) -> SteeringCheckpoint:
         for name in INFERENCE_FIELDS:
             setattr(policy.cfg, name, settings["inference"][name])
         check_cfg(policy.cfg)
-        spec = TaskSpec.from_dict(infos["spec"])
+        spec = spec_of(infos, f"the checkpoint {path}")
         return SteeringCheckpoint(path, content, spec, policy, meta, settings, int(infos["env_steps"]), base)
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise ZprlError(f"the checkpoint {path} is damaged ({error}); use another one.") from error

@@ -8,7 +8,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 from rsl_rl.modules import EmpiricalNormalization
@@ -18,21 +18,30 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from zprl.utils.configclass import configclass
+from zprl.utils.constraints import Name, OneOf, PositiveInt
+
+Activation = Annotated[
+    str,
+    OneOf(
+        *("elu", "selu", "relu", "crelu", "lrelu", "tanh", "sigmoid", "softplus", "gelu", "swish", "mish", "identity"),
+    ),
+]
+"""An activation, as :func:`rsl_rl.utils.resolve_nn_activation` names it."""
 
 
 @configclass
 class EnsembleCriticCfg:
     """Settings of :class:`EnsembleCritic`."""
 
-    class_name: str = "zprl.rl.critic:EnsembleCritic"
+    class_name: Name = "zprl.rl.critic:EnsembleCritic"
 
-    num_members: int = 2
+    num_members: PositiveInt = 2
     """Number of critics."""
 
-    hidden_dims: list[int] = [128, 128]
+    hidden_dims: list[PositiveInt] = [128, 128]
     """Widths of the hidden layers."""
 
-    activation: str = "gelu"
+    activation: Activation = "gelu"
     """Activation between them, as rsl_rl names it."""
 
     layer_norm: bool = False

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import MISSING
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 from rsl_rl.modules.distribution import Distribution, GaussianDistribution
@@ -15,13 +15,14 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from zprl.utils.configclass import configclass
+from zprl.utils.constraints import Increasing, Name, NonNegativeFloat, OneOf, PositiveFloat
 
 
 @configclass
 class DistributionCfg:
     """Settings of the distribution of a network's output; see :class:`rsl_rl.modules.distribution.Distribution`."""
 
-    class_name: str = MISSING  # type: ignore[assignment]
+    class_name: Name = MISSING  # type: ignore[assignment]
     """Its class, as rsl_rl names it or as "module:Class"."""
 
 
@@ -31,13 +32,13 @@ class GaussianCfg(DistributionCfg):
 
     class_name = "GaussianDistribution"
 
-    init_std: float = 1.0
+    init_std: PositiveFloat = 1.0
     """First standard deviation."""
 
-    std_type: str = "scalar"
+    std_type: Annotated[str, OneOf("scalar", "log")] = "scalar"
     """What is learned of it: "scalar", itself, or "log", its logarithm."""
 
-    std_range: tuple[float, float] = (1e-6, 1e6)
+    std_range: Annotated[tuple[PositiveFloat, PositiveFloat], Increasing()] = (1e-6, 1e6)
     """Bounds of the standard deviation."""
 
 
@@ -45,12 +46,12 @@ class GaussianCfg(DistributionCfg):
 class SquashedGaussianCfg(DistributionCfg):
     """Settings of :class:`SquashedGaussian`."""
 
-    class_name: str = "zprl.rl.distribution:SquashedGaussian"
+    class_name: Name = "zprl.rl.distribution:SquashedGaussian"
 
-    log_std_range: tuple[float, float] = (-10.0, 2.0)
+    log_std_range: Annotated[tuple[float, float], Increasing()] = (-10.0, 2.0)
     """Range of the logarithm of the standard deviation before the tanh."""
 
-    last_layer_gain: float = 0.01
+    last_layer_gain: NonNegativeFloat = 0.01
     """Gain of the last layer's orthogonal initialisation."""
 
 

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import copy
 import math
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 from tensordict import TensorDict
@@ -24,6 +24,7 @@ from torch import Tensor, nn
 from zprl.policies import FlowPolicy
 from zprl.policies.flow.flow_matching import SOLVERS, evaluation_times, time_features
 from zprl.utils.configclass import configclass
+from zprl.utils.constraints import Increasing, Name, PositiveFloat, PositiveInt
 from zprl.utils.modules import make_mlp
 
 _TIME_FEATURES = 16
@@ -33,9 +34,9 @@ _TIME_FEATURES = 16
 class FlowActorCfg:
     """Settings of :class:`FlowActor`."""
 
-    class_name: str = "zprl.rl.flow_actor:FlowActor"
+    class_name: Name = "zprl.rl.flow_actor:FlowActor"
 
-    std_range: tuple[float, float] = (0.08, 0.25)
+    std_range: Annotated[tuple[PositiveFloat, PositiveFloat], Increasing()] = (0.08, 0.25)
     """Bounds of the standard deviation of each integration step's noise, in normalised actions."""
 
     learn_std: bool = True
@@ -46,7 +47,7 @@ class FlowActorCfg:
     """Whether PPO compares the geometric mean of the chain's densities, which its clip is chosen for, or their product.
     """
 
-    std_hidden_dims: list[int] = [64, 64]
+    std_hidden_dims: list[PositiveInt] = [64, 64]
     """Widths of the hidden layers of the network that chooses the deviation."""
 
 

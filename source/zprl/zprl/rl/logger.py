@@ -18,6 +18,7 @@ from torch import Tensor
 
 from zprl.evaluation.plots import LearningHistory
 from zprl.utils import processes
+from zprl.utils.files import naming_errors
 
 _STATE = ("tot_timesteps", "tot_time", "recent", "diverged_worlds", "collection_seconds", "update_seconds")
 """What of a logger a checkpoint holds, beside its history."""
@@ -34,14 +35,25 @@ class EnvStepWriter(LogWriter):
         env_steps_per_iteration: Environment steps that one iteration takes.
         execute_steps: Environment steps per chunk.
         description: What runs, shown under TensorBoard's "Text".
+        env_steps: Environment steps taken before. TensorBoard hides what a killed process wrote of later ones, which
+            come again.
     """
 
-    def __init__(self, log_dir: str, env_steps_per_iteration: int, execute_steps: int, description: str = "") -> None:
+    def __init__(
+        self,
+        log_dir: str,
+        env_steps_per_iteration: int,
+        execute_steps: int,
+        description: str = "",
+        env_steps: int = 0,
+    ) -> None:
         from torch.utils.tensorboard import SummaryWriter
 
-        self._writer = SummaryWriter(log_dir=log_dir, flush_secs=10)
-        if description:
-            self._writer.add_text("Run", description)
+        self._log_dir = log_dir
+        with naming_errors(log_dir):
+            self._writer = SummaryWriter(log_dir=log_dir, flush_secs=10, purge_step=env_steps + 1)
+            if description:
+                self._writer.add_text("Run", description)
         self._per_iteration = env_steps_per_iteration
         self._execute_steps = execute_steps
 
@@ -52,15 +64,17 @@ class EnvStepWriter(LogWriter):
             return
         if tag == "Perf/total_fps":
             scalar_value = scalar_value * self._execute_steps
-        self._writer.add_scalar(tag, float(scalar_value), (global_step + 1) * self._per_iteration)
+        with naming_errors(self._log_dir):
+            self._writer.add_scalar(tag, float(scalar_value), (global_step + 1) * self._per_iteration)
 
     def flush(self) -> None:
         """Write what is buffered."""
-        self._writer.flush()
+        with naming_errors(self._log_dir):
+            self._writer.flush()
 
     def stop(self) -> None:
         """Flush: training goes on in segments, and the writer lives as long as the process."""
-        self._writer.flush()
+        self.flush()
 
 
 class SteeringLogger(Logger):

@@ -23,6 +23,7 @@ from zprl.steering import (
     SteeringCfg,
     StepResidualCfg,
 )
+from zprl.utils.constraints import check_values
 from zprl.utils.errors import ZprlError
 
 ALGORITHMS = ("ppo", "sac")
@@ -166,11 +167,12 @@ def steering_cfg(method: str, values: Mapping[str, object]) -> SteeringCfg:
     """Return a method's steering settings with the values that a checkpoint holds.
 
     Raises:
-        ZprlError: If there is no such method.
+        ZprlError: If there is no such method, or a value is out of range.
     """
     if method not in METHODS:
         raise ZprlError(f"this version does not know the method {method}; it knows {', '.join(METHODS)}.")
     cfg = METHODS[method].steering()
     for name, value in values.items():
         setattr(cfg, name, value)
+    check_values(cfg, "steering")
     return cfg

@@ -6,14 +6,18 @@
 from __future__ import annotations
 
 import contextlib
-from typing import Any
+import inspect
+from typing import Annotated, Any
 
 import torch
 from rsl_rl import algorithms
+from rsl_rl.extensions import RandomNetworkDistillation, Symmetry
 from tensordict import TensorDict
 from torch import Tensor
 
 from zprl.utils.configclass import configclass
+from zprl.utils.constraints import Name, NonNegativeFloat, NonNegativeInt, OneOf, PositiveFloat, PositiveInt, Share
+from zprl.utils.errors import ZprlError
 from zprl.utils.modules import frozen
 
 
@@ -21,46 +25,46 @@ from zprl.utils.modules import frozen
 class PPOCfg:
     """Settings of :class:`PPO`; the defaults are those of ZPRL."""
 
-    class_name: str = "zprl.rl.ppo:PPO"
+    class_name: Name = "zprl.rl.ppo:PPO"
 
-    num_learning_epochs: int = 8
+    num_learning_epochs: PositiveInt = 8
     """Passes over the experience of an iteration."""
 
-    num_mini_batches: int = 5
+    num_mini_batches: PositiveInt = 5
     """Gradient steps of a pass."""
 
     # The adaptive schedule starves on small residuals: it drove the rate to 1e-5 in trials.
-    learning_rate: float = 5.0e-4
+    learning_rate: PositiveFloat = 5.0e-4
     """Learning rate."""
 
-    schedule: str = "fixed"
+    schedule: Annotated[str, OneOf("fixed", "adaptive")] = "fixed"
     """How it changes: "fixed", or "adaptive", which keeps the KL divergence of an update near ``desired_kl``."""
 
-    gamma: float = 0.97
+    gamma: Share = 0.97
     """Discount of one step; a run sets it from ``step_discount``."""
 
-    lam: float = 0.95
+    lam: Share = 0.95
     """Lambda of the generalised advantage estimation (arXiv 1506.02438)."""
 
-    entropy_coef: float = 0.0
+    entropy_coef: NonNegativeFloat = 0.0
     """Weight of the entropy."""
 
-    desired_kl: float = 0.015
+    desired_kl: PositiveFloat = 0.015
     """KL divergence of an update that the adaptive schedule aims at."""
 
-    max_grad_norm: float = 1.0
+    max_grad_norm: PositiveFloat = 1.0
     """Bound of the gradients' norm."""
 
-    optimizer: str = "adam"
+    optimizer: Annotated[str, OneOf("adam", "adamw", "sgd", "rmsprop")] = "adam"
     """Optimiser, as rsl_rl names it."""
 
-    value_loss_coef: float = 1.0
+    value_loss_coef: NonNegativeFloat = 1.0
     """Weight of the critic's loss."""
 
     use_clipped_value_loss: bool = True
     """Whether the critic's change is clipped like the actor's."""
 
-    clip_param: float = 0.2
+    clip_param: PositiveFloat = 0.2
     """Clip of the ratio of likelihoods (arXiv 1707.06347)."""
 
     normalize_advantage_per_mini_batch: bool = False
@@ -75,8 +79,31 @@ class PPOCfg:
     symmetry_cfg: dict[str, Any] | None = None
     """Settings of rsl_rl's symmetry augmentation, or None."""
 
-    critic_warmup_iterations: int = 0
+    critic_warmup_iterations: NonNegativeInt = 0
     """Iterations in which only the critic learns, while the actor keeps still."""
+
+
+def check_ppo(cfg: PPOCfg) -> None:
+    """Refuse settings of rsl_rl's extensions that those do not take.
+
+    Raises:
+        ZprlError: If one is unknown, or one that is needed is missing.
+    """
+    for option, values, extension, filled_in, needed in (
+        ("rnd_cfg", cfg.rnd_cfg, RandomNetworkDistillation, {"num_states", "obs_groups", "device"}, {"weight"}),
+        ("symmetry_cfg", cfg.symmetry_cfg, Symmetry, {"env"}, set()),
+    ):
+        if values is None:
+            continue
+        parameters = inspect.signature(extension).parameters
+        known = set(parameters) - filled_in
+        needed = needed | {name for name in known if parameters[name].default is inspect.Parameter.empty}
+        wrong = sorted((set(values) - known) | (needed - set(values)))
+        if wrong:
+            raise ZprlError(
+                f"agent.algorithm.{option} has or lacks {wrong[0]}; it takes {', '.join(sorted(known))}, "
+                f"of which it needs {', '.join(sorted(needed))}."
+            )
 
 
 class PPO(algorithms.PPO):

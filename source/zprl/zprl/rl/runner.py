@@ -15,7 +15,7 @@ from rsl_rl.runners import OnPolicyRunner
 
 from zprl.rl.logger import SteeringLogger
 from zprl.utils import processes
-from zprl.utils.tensor_files import save_tensors
+from zprl.utils.tensor_files import require_finite, save_tensors
 
 if TYPE_CHECKING:
     from zprl.envs import ChunkedVecEnv
@@ -99,8 +99,14 @@ class SteeringRunner(OnPolicyRunner):
         """Do nothing: rsl_rl saves in the middle of a segment, :meth:`save_checkpoint` at its end."""
 
     def save_checkpoint(self, path: Path, infos: dict[str, Any]) -> None:
-        """Write a checkpoint, which holds ``infos`` as well, that is complete or absent, never partial."""
+        """Write a checkpoint, which holds ``infos`` as well, that is complete or absent, never partial.
+
+        Raises:
+            OSError: If it cannot be written.
+            ZprlError: If a number that was learned is not finite.
+        """
         content = self.alg.save()
+        require_finite(content, f"the checkpoint {path} would hold")
         content["iter"] = self.current_learning_iteration
         content["infos"] = {"logger": self.logger.state(), **infos}
         save_tensors(path, content, KIND, VERSION)
@@ -109,4 +115,6 @@ class SteeringRunner(OnPolicyRunner):
         """Continue from what :meth:`save_checkpoint` wrote."""
         self.alg.load(content, None, True)
         self.current_learning_iteration = content["iter"]
+        if isinstance(self.cfg["logger"], dict):
+            self.cfg["logger"]["env_steps"] = self.env_steps
         self.logger.load_state(content["infos"]["logger"])

@@ -5,24 +5,31 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 from zprl.policies import FlowPolicyCfg, PretrainCfg
+from zprl.rl.critic import Activation
 from zprl.rl.distribution import DistributionCfg, GaussianCfg
 from zprl.rl.ppo import PPOCfg
 from zprl.steering import LatentResidualCfg, SteeringCfg
 from zprl.utils.configclass import configclass
+from zprl.utils.constraints import Name, NotEmpty, OneOf, PositiveFloat, PositiveInt, Range, Seed
+
+CompileMode = Annotated[str, OneOf("default", "reduce-overhead", "max-autotune", "max-autotune-no-cudagraphs")]
+"""A mode of :func:`torch.compile`."""
 
 
 @configclass
 class DemonstrationsCfg:
     """What ``train.py`` collects if no data set is given."""
 
-    num_demos: int = 100
+    num_demos: PositiveInt = 100
     """Number of episodes."""
 
-    quality: str = "mixed"
+    quality: Annotated[str, OneOf("mixed", "expert")] = "mixed"
     """"mixed" (imperfect, failures kept) or "expert"."""
 
-    seed: int = 0
+    seed: Seed = 0
     """Seed of the initial states and of the expert's noise."""
 
 
@@ -30,13 +37,13 @@ class DemonstrationsCfg:
 class EvaluationCfg:
     """Deterministic evaluation on fixed initial states."""
 
-    episodes: int = 200
+    episodes: PositiveInt = 200
     """Episodes of each evaluation."""
 
-    seed: int = 100000
+    seed: Seed = 100000
     """Episode i starts from the initial state drawn with (seed, i)."""
 
-    interval: int = 20
+    interval: PositiveInt = 20
     """Iterations between evaluations during training; a multiple of ``save_interval``."""
 
 
@@ -44,13 +51,13 @@ class EvaluationCfg:
 class MLPModelCfg:
     """Settings of :class:`rsl_rl.models.MLPModel`."""
 
-    class_name: str = "MLPModel"
+    class_name: Name = "MLPModel"
     """Its class, as rsl_rl names it or as "module:Class"."""
 
-    hidden_dims: list[int] = [256, 128]
+    hidden_dims: Annotated[list[PositiveInt], NotEmpty()] = [256, 128]
     """Widths of the hidden layers."""
 
-    activation: str = "elu"
+    activation: Activation = "elu"
     """Activation between them, as rsl_rl names it."""
 
     obs_normalization: bool = True
@@ -88,37 +95,37 @@ class ZprlRunnerCfg:
     evaluation: EvaluationCfg = EvaluationCfg()
     """Evaluation during training and after it."""
 
-    step_discount: float = 0.9925
+    step_discount: Annotated[float, Range(0, 1, low_excluded=True)] = 0.9925
     """Discount of one environment step; the learner's gamma is this to the power of ``policy.execute_steps``."""
 
-    class_name: str = "OnPolicyRunner"
+    class_name: Name = "OnPolicyRunner"
     """rsl_rl's runner, whose loop :class:`zprl.rl.runner.SteeringRunner` runs."""
 
-    seed: int = 0
+    seed: Seed = 0
     """Seed of reinforcement learning."""
 
-    device: str = "cpu"
+    device: Name = "cpu"
     """Device of the learner."""
 
-    num_steps_per_env: int = 10
+    num_steps_per_env: PositiveInt = 10
     """Steps of every world in an iteration, each of one chunk."""
 
-    max_iterations: int = 100
+    max_iterations: PositiveInt = 100
     """Iterations in total."""
 
-    save_interval: int = 10
+    save_interval: PositiveInt = 10
     """Iterations between checkpoints."""
 
     init_at_random_ep_len: bool = True
     """Whether episodes begin with used-up time after a checkpoint, where the environment can do that."""
 
-    experiment_name: str = "zprl"
+    experiment_name: Name = "zprl"
     """Folder of the task's runs."""
 
     run_name: str = ""
     """Suffix of the run's folder."""
 
-    logger: str = "tensorboard"
+    logger: Name = "tensorboard"
     """Where scalars go, as rsl_rl names it."""
 
     neptune_project: str = "zprl"
@@ -130,13 +137,16 @@ class ZprlRunnerCfg:
     check_for_nan: bool = True
     """Whether rsl_rl looks for NaN in every step."""
 
-    clip_actions: float | None = None
+    clip_actions: PositiveFloat | None = None
     """Not used: steering bounds the learner's outputs."""
 
-    torch_compile_mode: str | None = None
+    torch_compile_mode: CompileMode | None = None
     """See rsl_rl's runner."""
 
-    obs_groups: dict[str, list[str]] = {"actor": ["policy", "latent"], "critic": ["policy", "latent"]}
+    obs_groups: dict[str, Annotated[list[Name], NotEmpty()]] = {
+        "actor": ["policy", "latent"],
+        "critic": ["policy", "latent"],
+    }
     """What actor and critic see: observation groups, and features of the steering."""
 
     actor: MLPModelCfg = MLPModelCfg(

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 from rsl_rl.env import VecEnv
@@ -25,6 +25,7 @@ from zprl.rl.critic import EnsembleCritic, EnsembleCriticCfg
 from zprl.rl.distribution import SquashedGaussian
 from zprl.rl.replay import ReplayBuffer, Transitions
 from zprl.utils.configclass import configclass
+from zprl.utils.constraints import Name, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, Range, Share
 from zprl.utils.errors import ZprlError
 from zprl.utils.modules import frozen
 
@@ -33,36 +34,36 @@ from zprl.utils.modules import frozen
 class SacAlgorithmCfg:
     """Settings of :class:`SAC`."""
 
-    class_name: str = "zprl.rl.sac:SAC"
+    class_name: Name = "zprl.rl.sac:SAC"
 
-    gamma: float = 0.97
+    gamma: Share = 0.97
     """Discount of one step; a run sets it from ``step_discount``."""
 
-    learning_rate: float = 3.0e-4
+    learning_rate: PositiveFloat = 3.0e-4
     """Learning rate of the actor."""
 
-    critic_learning_rate: float = 3.0e-4
+    critic_learning_rate: PositiveFloat = 3.0e-4
     """Learning rate of the critics."""
 
-    alpha_learning_rate: float = 1.0e-3
+    alpha_learning_rate: PositiveFloat = 1.0e-3
     """Learning rate of the temperature's logarithm."""
 
-    batch_size: int = 256
+    batch_size: PositiveInt = 256
     """Transitions of a gradient step."""
 
-    updates_per_step: int = 96
+    updates_per_step: PositiveInt = 96
     """Gradient steps of the critics per step of all worlds: the update-to-data ratio times the number of worlds."""
 
-    actor_interval: int = 2
+    actor_interval: PositiveInt = 2
     """Gradient steps of the critics per one of the actor and the temperature."""
 
-    subset_size: int = 2
+    subset_size: PositiveInt = 2
     """Critics whose minimum is the target."""
 
-    target_rate: float = 0.005
+    target_rate: Annotated[float, Range(0, 1, low_excluded=True)] = 0.005
     """Rate tau at which the target critics follow the critics, per gradient step."""
 
-    init_alpha: float = 0.001
+    init_alpha: PositiveFloat = 0.001
     """First temperature."""
 
     entropy_per_dim: float = -0.5
@@ -71,17 +72,17 @@ class SacAlgorithmCfg:
     entropy_in_target: bool = False
     """Whether the targets count the next state's entropy."""
 
-    warmup_transitions: int = 5120
+    warmup_transitions: NonNegativeInt = 5120
     """Transitions that are collected before learning begins."""
 
-    warmup_std: float = 0.0
+    warmup_std: NonNegativeFloat = 0.0
     """Standard deviation of the outputs in them, whose mean is zero, the base policy. With 0 it acts alone, and the
     critics begin without having seen what an output changes."""
 
-    replay_capacity: int = 500_000
+    replay_capacity: PositiveInt = 500_000
     """Transitions that are kept."""
 
-    max_grad_norm: float = 50.0
+    max_grad_norm: PositiveFloat = 50.0
     """Bound of the gradients' norms, of the actor and of the critics."""
 
 
@@ -309,21 +310,19 @@ class SAC:
         )
 
 
-def check_sac(algorithm: SacAlgorithmCfg, critic: EnsembleCriticCfg) -> None:
-    """Refuse settings that make no sense.
+def check_sac(algorithm: SacAlgorithmCfg, critic: EnsembleCriticCfg, num_envs: int) -> None:
+    """Refuse settings that do not go together.
 
     Raises:
-        ZprlError: If a count is not positive, or a target's subset is larger than the ensemble.
+        ZprlError: If a target's subset is larger than the ensemble, or the replay buffer has no room for a step.
     """
-    counts = ("batch_size", "updates_per_step", "actor_interval", "subset_size", "replay_capacity")
-    values = {f"agent.algorithm.{name}": getattr(algorithm, name) for name in counts}
-    for name, value in {**values, "agent.critic.num_members": critic.num_members}.items():
-        if not isinstance(value, int) or value < 1:
-            raise ZprlError(f"{name} must be a positive whole number, not {value}.")
     if algorithm.subset_size > critic.num_members:
         raise ZprlError(
             f"agent.algorithm.subset_size is {algorithm.subset_size}, but there are only {critic.num_members} critics; "
             "raise agent.critic.num_members."
         )
-    if algorithm.init_alpha <= 0.0:
-        raise ZprlError(f"agent.algorithm.init_alpha is {algorithm.init_alpha}; it must be positive.")
+    if algorithm.replay_capacity < num_envs:
+        raise ZprlError(
+            f"agent.algorithm.replay_capacity={algorithm.replay_capacity} has no room for a transition of each of "
+            f"{num_envs} worlds; raise it."
+        )

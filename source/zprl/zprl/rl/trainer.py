@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import statistics
 import time
 from dataclasses import asdict
@@ -25,7 +26,7 @@ from zprl.rl.runner import SteeringRunner
 from zprl.steering import ChunkPolicy, base_chunks, make_steering, steered_chunks
 from zprl.utils import processes
 from zprl.utils.configclass import class_to_dict
-from zprl.utils.errors import ZprlError
+from zprl.utils.errors import Terminated, ZprlError, sigterm_noted
 from zprl.utils.files import atomic_json_dump
 from zprl.utils.progress import Progress
 from zprl.utils.registry import check_settings
@@ -75,6 +76,7 @@ class SteeringTrainer:
         cfg: The run's settings.
         run_dir: Folder of the run; it need not exist before :meth:`train`.
         settings: What a checkpoint says about the run beside its configuration, such as ``physics``.
+        start: When the work on the run began, by ``time.perf_counter`` [s], or None for now.
 
     Raises:
         ZprlError: If the base policy lacks what the method steers by, or the environment what the learner is to see.
@@ -88,7 +90,10 @@ class SteeringTrainer:
         cfg: ZprlRunnerCfg,
         run_dir: Path,
         settings: dict[str, Any] | None = None,
+        start: float | None = None,
     ) -> None:
+        self._start = time.perf_counter() if start is None else start
+        self._seconds_before = 0.0
         self.cfg = cfg
         self.run_dir = run_dir
         self.spec = env.spec
@@ -152,6 +157,7 @@ class SteeringTrainer:
             "settings": self._settings,
             "env_steps": self.runner.env_steps,
             "evaluation_seconds": self.evaluation_seconds,
+            "total_seconds": self.total_seconds,
             "timers": [self.env.simulation_time.seconds, self.env.planning_time.seconds],
         }
 
@@ -164,6 +170,11 @@ class SteeringTrainer:
     def learning_seconds(self) -> float:
         """Wall-clock of reinforcement learning so far, without evaluations [s]."""
         return self.runner.logger.collection_seconds + self.runner.logger.update_seconds
+
+    @property
+    def total_seconds(self) -> float:
+        """Wall-clock of everything so far, in all processes that continued the run up to its last checkpoint [s]."""
+        return self._seconds_before + time.perf_counter() - self._start
 
     def resume(self, checkpoint: SteeringCheckpoint) -> None:
         """Continue from a checkpoint.
@@ -189,6 +200,8 @@ class SteeringTrainer:
             ) from error
         infos = checkpoint.content["infos"]
         self.evaluation_seconds = infos["evaluation_seconds"]
+        # Of a checkpoint that does not say it, what is known.
+        self._seconds_before = infos.get("total_seconds", self.learning_seconds + self.evaluation_seconds)
         self.env.simulation_time.seconds, self.env.planning_time.seconds = infos["timers"]
 
     def evaluate_base(self) -> EpisodeResults:
@@ -216,8 +229,14 @@ class SteeringTrainer:
     def train(self) -> EpisodeResults:
         """Learn until ``max_iterations`` in total, checkpointing, evaluating and reporting on the way.
 
+        SIGTERM, by which schedulers announce the end, lets a single process learn up to its next checkpoint; once more
+        ends it at once.
+
         Returns:
             The last evaluation.
+
+        Raises:
+            Terminated: After the checkpoint, if SIGTERM came and there is more to learn.
         """
         runner, cfg = self.runner, self.cfg
         if processes.is_first():
@@ -226,7 +245,10 @@ class SteeringTrainer:
         base_rate = success_rate(base.successes)
         self._measure_bare_rate()
         done = runner.current_learning_iteration
-        with Progress(cfg.max_iterations - done, "reinforcement learning", "iteration") as progress:
+        with (
+            Progress(cfg.max_iterations - done, "reinforcement learning", "iteration") as progress,
+            sigterm_noted() if processes.count() == 1 else contextlib.nullcontext(lambda: False) as terminated,
+        ):
 
             def note(iteration: int, rate: float | None, steps_per_second: float) -> None:
                 success = "-" if rate is None else f"{100 * rate:.0f}%"
@@ -242,18 +264,23 @@ class SteeringTrainer:
                 # Segments end at the same iterations whether or not the run was interrupted.
                 end = min((start // cfg.save_interval + 1) * cfg.save_interval, cfg.max_iterations)
                 runner.learn_segment(end - start)
-                if end % cfg.evaluation.interval == 0 or end == cfg.max_iterations:
+                evaluates = end % cfg.evaluation.interval == 0 or end == cfg.max_iterations
+                if evaluates:
                     steered = self.evaluate()
                     self._record_evaluation(steered)
                     self._measure_bare_rate()
-                    progress.message(
-                        f"evaluation after {runner.env_steps:,} env steps: base {100 * base_rate.rate:.1f}%, "
-                        f"steered {100 * success_rate(steered.successes).rate:.1f}% of {len(base.successes)} episodes"
-                    )
                 if processes.is_first():
                     runner.save_checkpoint(checkpoint_path(self.run_dir, end), self._checkpoint_infos())
                     curve = self.run_dir / "learning_curve.png"
                     plot_learning_curves(curve, {"steered": self.history}, base_rate, self.spec.task)
+                if evaluates:  # said last: whoever reads it may have gone
+                    assert steered is not None
+                    progress.message(
+                        f"evaluation after {runner.env_steps:,} env steps: base {100 * base_rate.rate:.1f}%, "
+                        f"steered {100 * success_rate(steered.successes).rate:.1f}% of {len(base.successes)} episodes"
+                    )
+                if terminated() and end < cfg.max_iterations:
+                    raise Terminated
         return steered if steered is not None else self.evaluate()
 
     def _measure_bare_rate(self) -> None:
@@ -292,6 +319,7 @@ class SteeringTrainer:
             "environment_steps": self.runner.env_steps,
             "minutes": self.learning_seconds / 60.0,
             "evaluation_minutes": self.evaluation_seconds / 60.0,
+            "total_minutes": self.total_seconds / 60.0,
             "backend": self.base.backend,
             "physics": self._settings.get("physics"),
             "device": str(self.env.device),

@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 from zprl.data import Demonstrations, load_demonstrations
 from zprl.envs.task_env import TaskEnv
-from zprl.policies import FlowPolicy, load_policy, make_base_policy, save_policy, spec_of, train_policy
+from zprl.policies import Experience, FlowPolicy, load_policy, make_base_policy, save_policy, spec_of, train_policy
 from zprl.rl.checkpoint import SteeringCheckpoint
 from zprl.runs import paths
 from zprl.spec import TaskSpec
 from zprl.utils.configclass import class_to_dict
 from zprl.utils.errors import ZprlError
-from zprl.utils.files import atomic_json_dump
+from zprl.utils.files import atomic_json_dump, checksum, naming_errors
+from zprl.utils.outputs import check_files
 from zprl.utils.progress import Progress
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ def find_or_collect(session: TaskSession, dataset_file: Path | None) -> Path:
     """
     path = dataset_file or dataset_path(session)
     if dataset_file is None and not path.is_file():
+        check_files({"the data set": path})
         collect(session, path)
         return path
     demos = _of_task(load_demonstrations(path), session.task)
@@ -87,6 +89,7 @@ def find_or_train(session: TaskSession, dataset: Path) -> Path:
     if path.is_file():
         print(f"base policy: found {path}")
     else:
+        check_files({"the base policy": path})
         pretrain(session.task, session.agent_cfg, dataset, path, session.device)
     return path
 
@@ -106,8 +109,10 @@ def pretrain(task: str, cfg: ZprlRunnerCfg, dataset: Path, path: Path, device: s
     """
     from torch.utils.tensorboard import SummaryWriter
 
-    demos = _of_task(load_demonstrations(dataset), task)
+    demos, sha256 = _of_task(load_demonstrations(dataset), task), checksum(dataset)
     start = time.perf_counter()
+    observations = [episode.observations for episode in demos.episodes]
+    actions = [episode.actions for episode in demos.episodes]
     with Progress(cfg.pretrain.num_steps, "training the base policy", "step") as progress:
 
         def advance(step: int, total: int, metrics: dict[str, float]) -> None:
@@ -115,8 +120,8 @@ def pretrain(task: str, cfg: ZprlRunnerCfg, dataset: Path, path: Path, device: s
 
         try:
             policy, history, latent = train_policy(
-                [episode.observations for episode in demos.episodes],
-                [episode.actions for episode in demos.episodes],
+                observations,
+                actions,
                 cfg.policy,
                 cfg.pretrain,
                 demos.spec.action_limits(),
@@ -126,16 +131,20 @@ def pretrain(task: str, cfg: ZprlRunnerCfg, dataset: Path, path: Path, device: s
             )
         except ValueError as error:
             raise ZprlError(f"the base policy cannot be trained on {dataset}: {error}") from error
+    latents = latent["latent_mean_average_per_dim"], latent["latent_mean_deviation_per_dim"]
+    met = Experience.of(observations, actions, demos.num_steps, *latents)
     meta = {
         "spec": demos.spec.seen_by(cfg.policy.observation_groups).to_dict(),
         "latent_statistics": latent,
         "dataset": str(dataset),
+        "demonstrations": {"sha256": sha256, "num_demos": demos.num_demos, "experience": met.to_dict()},
         "pretrain": class_to_dict(cfg.pretrain),
         "history": history,
     }
     path.parent.mkdir(parents=True, exist_ok=True)
     save_policy(path, policy, meta)
-    with SummaryWriter(str(path.parent)) as writer:
+    # TensorBoard shows this training instead of an earlier one of the same file.
+    with naming_errors(path.parent), SummaryWriter(str(path.parent), purge_step=0) as writer:
         for entry in history:
             for name, value in entry.items():
                 if name != "step":

@@ -23,7 +23,7 @@ from zprl.rl.runner import KIND, VERSION
 from zprl.spec import ActionTerm, Group, TaskSpec
 from zprl.utils.errors import ZprlError
 from zprl.utils.files import checksum, existing_file
-from zprl.utils.tensor_files import save_tensors
+from zprl.utils.tensor_files import require_finite, save_tensors
 
 _MOVED = {
     "zprl.policy.embedding:": "zprl.policies.flow.encoders:",
@@ -93,6 +93,7 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def _write_checkpoint(old: dict[str, Any], path: Path, folder: Path) -> list[Path]:
+    require_finite({name: value for name, value in old.items() if name != "infos"}, f"{path} holds")
     content = copy.copy(old)
     infos = content["infos"] = copy.copy(old["infos"])
     old_base, _ = infos.pop("base_policy"), infos.pop("format")

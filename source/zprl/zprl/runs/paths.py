@@ -9,15 +9,19 @@ reused, whatever else differs.
 
 from __future__ import annotations
 
+import contextlib
+import itertools
+from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from zprl.policies import INFERENCE_FIELDS
-from zprl.rl.checkpoint import checkpoints
+from zprl.rl.checkpoint import RUN_BASE, checkpoints
 from zprl.utils.configclass import class_to_dict
 from zprl.utils.errors import ZprlError
-from zprl.utils.files import checksum, content_key, load_json
+from zprl.utils.files import checksum, content_key, load_json, remove_leftovers
+from zprl.utils.outputs import LOCK, check_name, exclusive
 
 if TYPE_CHECKING:
     from zprl.rl.runner_cfg import DemonstrationsCfg, ZprlRunnerCfg
@@ -72,30 +76,86 @@ def base_policy_path(task: str, agent_cfg: ZprlRunnerCfg, dataset: Path) -> Path
 
 
 def experiment_dir(experiment_name: str) -> Path:
-    """Return the folder of an experiment's runs, where Isaac Lab puts them."""
-    return LOGS / "rsl_rl" / experiment_name
+    """Return the folder of an experiment's runs, where Isaac Lab puts them.
+
+    Raises:
+        ZprlError: If the name is a path that may lead elsewhere.
+    """
+    return LOGS / "rsl_rl" / check_name("agent.experiment_name", experiment_name)
 
 
 def new_run_dir(experiment_name: str, run_name: str = "") -> Path:
-    """Return the folder of a run that starts now; it does not exist yet."""
+    """Make the folder of a run that starts now, which no other run gets.
+
+    Raises:
+        OSError: If it cannot be made.
+        ZprlError: If a name is a path that may lead elsewhere.
+    """
     stamp = datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
-    name = f"{stamp}_{run_name}" if run_name else stamp
-    path, suffix = experiment_dir(experiment_name) / name, 1
-    while path.exists():
-        path, suffix = experiment_dir(experiment_name) / f"{name}-{suffix}", suffix + 1
-    return path
+    name = f"{stamp}_{check_name('agent.run_name', run_name)}" if run_name else stamp
+    folder = experiment_dir(experiment_name)
+    folder.mkdir(parents=True, exist_ok=True)
+    for suffix in itertools.count():
+        path = folder / (f"{name}-{suffix}" if suffix else name)
+        with contextlib.suppress(FileExistsError):
+            path.mkdir()
+            return path
+    raise AssertionError("the numbers have ended")
+
+
+@contextlib.contextmanager
+def claimed_run_dir(given: Path | None, experiment_name: str, run_name: str = "") -> Iterator[Path]:
+    """Hold the folder of a run while the block lasts, so that no other training writes to it.
+
+    What a killed run has left of files that it was writing is removed. If the block fails before it writes anything,
+    a folder that is new goes again.
+
+    Args:
+        given: The folder, or None for a new one.
+        experiment_name: Experiment of a new one.
+        run_name: Name of a new one, or "".
+
+    Raises:
+        OSError: If it cannot be made.
+        ZprlError: If another training holds it, or a name is a path that may lead elsewhere.
+    """
+    is_new = given is None or not given.exists()
+    folder = new_run_dir(experiment_name, run_name) if given is None else given
+    with exclusive(folder, "another training", "wait for it or stop it, or choose another folder"):
+        for place in (folder, (folder / RUN_BASE).parent):
+            remove_leftovers(place, age=0.0)
+        try:
+            yield folder
+        finally:
+            (folder / LOCK).unlink(missing_ok=True)
+            if is_new and not any(folder.iterdir()):
+                folder.rmdir()
 
 
 def latest_checkpoint(task: str, experiment_name: str) -> Path:
-    """Return the newest checkpoint of a task's newest run that has one.
+    """Return the newest checkpoint of the run of a task that was trained last, wherever it began.
 
     Raises:
-        ZprlError: If there is none.
+        ZprlError: If there is none, or that run has none yet.
     """
     folder = experiment_dir(experiment_name)
-    for manifest in sorted(folder.glob("*/run.json"), key=lambda p: p.parent.name, reverse=True):
-        if load_json(manifest, "run manifest").get("task") == task and (found := checkpoints(manifest.parent)):
+    runs = [
+        manifest.parent
+        for manifest in folder.glob("*/run.json")
+        if load_json(manifest, "run manifest").get("task") == task
+    ]
+
+    def last_written(run: Path) -> int:
+        return max(path.stat().st_mtime_ns for path in (run / "run.json", *checkpoints(run)[-1:]))
+
+    if runs:
+        run = max(runs, key=last_written)
+        if found := checkpoints(run):
             return found[-1]
+        raise ZprlError(
+            f"the run of task {task} that was started last, {run}, has no checkpoint yet; wait for it, begin it again "
+            f"by `train --run_dir {run}`, remove it, or name a checkpoint by its path."
+        )
     raise ZprlError(
         f"there is no checkpoint of task {task} below {folder}; "
         f"{_older(folder, 'model_*.pt') or f'train one with scripts/train.py --task {task}'}."

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import importlib.util
 import platform
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import MISSING
@@ -17,16 +18,19 @@ from typing import TYPE_CHECKING, Any
 from zprl.policies import INFERENCE_FIELDS
 from zprl.policies.flow.cfg import check_cfg
 from zprl.rl.methods import configure
+from zprl.rl.ppo import check_ppo
 from zprl.rl.sac import check_sac
 from zprl.sim import isaaclab
 from zprl.sim.isaaclab.mujoco import choose_engine
 from zprl.sim.isaaclab.task_env import IsaacLabEnv
 from zprl.utils import processes
 from zprl.utils.configclass import class_to_dict
+from zprl.utils.constraints import check_values
 from zprl.utils.errors import ZprlError
-from zprl.utils.files import atomic_json_dump
+from zprl.utils.files import atomic_json_dump, naming_errors
+from zprl.utils.outputs import check_name
 from zprl.utils.provenance import package_versions
-from zprl.utils.registry import trust
+from zprl.utils.registry import check_importable, trust
 
 if TYPE_CHECKING:
     from isaaclab.envs import ManagerBasedRLEnvCfg
@@ -40,6 +44,9 @@ AGENT_ENTRY_POINT = "zprl_cfg_entry_point"
 
 _PACKAGES = ("zprl", "isaaclab", "newton", "mujoco-warp", "warp-lang", "torch", "rsl-rl-lib")
 """Packages whose versions a run's manifest holds."""
+
+_LOGGER_PACKAGES = ("wandb", "neptune")
+"""Values of ``agent.logger`` that are packages of their own."""
 
 
 class TaskSession:
@@ -82,8 +89,8 @@ class TaskSession:
             if text.startswith("env.sim.physics="):
                 # It would swap the engine and keep the other engine's time steps.
                 raise ZprlError(f"choose the physics engine by physics={text.partition('=')[2]}, not by {text}.")
-            if text.startswith(("agent.method=", "agent.algo=")):
-                # It would name the method and keep the other method's settings.
+            if text.startswith(("agent.method=", "agent.algo=", "agent.device=")):
+                # It would name the method and keep the other method's settings, or be overruled.
                 option, _, name = text.removeprefix("agent.").partition("=")
                 raise ZprlError(f"choose the {option} by --{option} {name}, not by {text}.")
         self._given = {text.partition("=")[0] for text in overrides}
@@ -102,7 +109,10 @@ class TaskSession:
         engine = choose_engine(self.env_cfg, self.device)
         chosen = [text.removeprefix("physics=") for text in overrides if text.startswith("physics=")]
         self.physics = chosen[-1] if chosen else engine
-        _check_ranges(self.env_cfg, self.agent_cfg)
+        check_together(self.env_cfg, self.agent_cfg)
+        check_name("agent.experiment_name", self.agent_cfg.experiment_name)
+        if self.agent_cfg.run_name:
+            check_name("agent.run_name", self.agent_cfg.run_name)
 
     @contextlib.contextmanager
     def launched(self, viz: str | None = None) -> Iterator[TaskSession]:
@@ -138,8 +148,10 @@ class TaskSession:
         from isaaclab.utils.io import dump_yaml
 
         run_dir.mkdir(parents=True, exist_ok=True)
-        dump_yaml(str(run_dir / "params" / "env.yaml"), self.env_cfg)
-        dump_yaml(str(run_dir / "params" / "agent.yaml"), self.agent_cfg)
+        for name, cfg in (("env", self.env_cfg), ("agent", self.agent_cfg)):
+            path = run_dir / "params" / f"{name}.yaml"
+            with naming_errors(path):
+                dump_yaml(str(path), cfg)
         # Written last: what the manifest's presence promises is there.
         atomic_json_dump(
             {
@@ -198,29 +210,23 @@ class TaskSession:
                 setattr(cfg, name, value)
 
 
-def _check_ranges(env_cfg: Any, agent_cfg: ZprlRunnerCfg) -> None:
-    """Refuse settings that make no sense before anything is started."""
-    for name, value in (
-        ("--num_envs", env_cfg.scene.num_envs),
-        ("--max_iterations", agent_cfg.max_iterations),
-        ("agent.num_steps_per_env", agent_cfg.num_steps_per_env),
-        ("agent.save_interval", agent_cfg.save_interval),
-        ("agent.demonstrations.num_demos", agent_cfg.demonstrations.num_demos),
-        ("agent.pretrain.num_steps", agent_cfg.pretrain.num_steps),
-        ("agent.evaluation.episodes", agent_cfg.evaluation.episodes),
-        ("agent.evaluation.interval", agent_cfg.evaluation.interval),
-        ("agent.policy.execute_steps", agent_cfg.policy.execute_steps),
-    ):
-        if not isinstance(value, int) or value < 1:
-            raise ZprlError(f"{name} must be a positive whole number, not {value}.")
+def check_together(env_cfg: Any, agent_cfg: ZprlRunnerCfg) -> None:
+    """Refuse settings that are out of range or do not go together, before anything is started.
+
+    Args:
+        env_cfg: The environment's configuration.
+        agent_cfg: The learner's.
+
+    Raises:
+        ZprlError: If there is one.
+    """
+    check_values(agent_cfg, "agent")
+    check_importable(class_to_dict(agent_cfg))
+    isaaclab.check_env_values(env_cfg)
     if agent_cfg.evaluation.interval % agent_cfg.save_interval:
         raise ZprlError(
             f"agent.evaluation.interval is {agent_cfg.evaluation.interval}; it must be a multiple of "
             f"agent.save_interval, {agent_cfg.save_interval}."
-        )
-    if agent_cfg.demonstrations.quality not in ("mixed", "expert"):
-        raise ZprlError(
-            f"agent.demonstrations.quality is {agent_cfg.demonstrations.quality!r}; choose mixed or expert."
         )
     if agent_cfg.policy.execute_steps > agent_cfg.policy.horizon:
         raise ZprlError(
@@ -228,10 +234,17 @@ def _check_ranges(env_cfg: Any, agent_cfg: ZprlRunnerCfg) -> None:
             f"{agent_cfg.policy.horizon} actions; lower it."
         )
     check_cfg(agent_cfg.policy)
-    if not 0.0 < agent_cfg.step_discount <= 1.0:
-        raise ZprlError(f"agent.step_discount is {agent_cfg.step_discount}; it must lie in (0, 1].")
+    if getattr(agent_cfg.actor, "distribution_cfg", agent_cfg.actor) is None:
+        raise ZprlError("agent.actor.distribution_cfg is null, and an actor without a distribution explores nothing.")
+    if agent_cfg.logger in _LOGGER_PACKAGES and importlib.util.find_spec(agent_cfg.logger) is None:
+        raise ZprlError(
+            f"agent.logger={agent_cfg.logger} needs the package {agent_cfg.logger}, which is not installed; install it "
+            "or choose tensorboard."
+        )
     if agent_cfg.algo == "sac":
-        check_sac(agent_cfg.algorithm, agent_cfg.critic)  # type: ignore[arg-type]
+        check_sac(agent_cfg.algorithm, agent_cfg.critic, env_cfg.scene.num_envs)  # type: ignore[arg-type]
+    if agent_cfg.algo == "ppo":
+        check_ppo(agent_cfg.algorithm)
     transitions = env_cfg.scene.num_envs * agent_cfg.num_steps_per_env
     if agent_cfg.algo == "ppo" and transitions < agent_cfg.algorithm.num_mini_batches:
         raise ZprlError(

@@ -13,18 +13,19 @@ from torch import Tensor
 from zprl.policies.base import BasePolicy, Plan
 from zprl.steering.steering import BoundedSteering, SteeringCfg
 from zprl.utils.configclass import configclass
+from zprl.utils.constraints import Name, NonNegativeFloat, NonNegativeInt
 
 
 @configclass
 class ActionResidualCfg(SteeringCfg):
     """Settings of :class:`ActionResidual`."""
 
-    class_type: str = "zprl.steering.action_residual:ActionResidual"
+    class_type: Name = "zprl.steering.action_residual:ActionResidual"
 
-    scale: float = 0.2
+    scale: NonNegativeFloat = 0.2
     """Bound of the residual in the environment's units, in which actions lie in [-1, 1]."""
 
-    progressive_steps: int = 100_000
+    progressive_steps: NonNegativeInt = 100_000
     """Environment steps over which the share of chunks that get a residual rises from 0 to 1; 0 for all from the
     start."""
 

@@ -10,13 +10,14 @@ from torch import Tensor
 from zprl.policies.base import BasePolicy, Plan
 from zprl.steering.steering import Steering, SteeringCfg
 from zprl.utils.configclass import configclass
+from zprl.utils.constraints import Name
 
 
 @configclass
 class DirectActionCfg(SteeringCfg):
     """Settings of :class:`DirectAction`."""
 
-    class_type: str = "zprl.steering.direct_action:DirectAction"
+    class_type: Name = "zprl.steering.direct_action:DirectAction"
 
 
 class DirectAction(Steering):

@@ -10,15 +10,16 @@ from torch import Tensor
 from zprl.policies.base import Plan
 from zprl.steering.steering import KnobResidual, SteeringCfg
 from zprl.utils.configclass import configclass
+from zprl.utils.constraints import Name, NonNegativeFloat
 
 
 @configclass
 class EmbeddingResidualCfg(SteeringCfg):
     """Settings of :class:`EmbeddingResidual`."""
 
-    class_type: str = "zprl.steering.embedding_residual:EmbeddingResidual"
+    class_type: Name = "zprl.steering.embedding_residual:EmbeddingResidual"
 
-    scale: float = 0.2
+    scale: NonNegativeFloat = 0.2
     """Bound of the residual as a multiple of RMS(e), the root mean square of the embedding over the demonstrations."""
 
 

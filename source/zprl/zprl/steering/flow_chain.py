@@ -14,6 +14,7 @@ from zprl.policies.base import BasePolicy, Plan
 from zprl.policies.flow.base_policy import FlowBasePolicy
 from zprl.steering.steering import Steering, SteeringCfg
 from zprl.utils.configclass import configclass
+from zprl.utils.constraints import Name
 from zprl.utils.errors import ZprlError
 
 
@@ -21,7 +22,7 @@ from zprl.utils.errors import ZprlError
 class FlowChainCfg(SteeringCfg):
     """Settings of :class:`FlowChain`."""
 
-    class_type: str = "zprl.steering.flow_chain:FlowChain"
+    class_type: Name = "zprl.steering.flow_chain:FlowChain"
 
 
 class FlowChain(Steering):

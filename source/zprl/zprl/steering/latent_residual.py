@@ -10,15 +10,16 @@ from torch import Tensor
 
 from zprl.steering.steering import KnobResidual, SteeringCfg
 from zprl.utils.configclass import configclass
+from zprl.utils.constraints import Name, NonNegativeFloat
 
 
 @configclass
 class LatentResidualCfg(SteeringCfg):
     """Settings of :class:`LatentResidual`."""
 
-    class_type: str = "zprl.steering.latent_residual:LatentResidual"
+    class_type: Name = "zprl.steering.latent_residual:LatentResidual"
 
-    scale: float = 0.8
+    scale: NonNegativeFloat = 0.8
     """Lambda as a multiple of RMS(z), the root mean square of the latent's mean over the demonstrations."""
 
 

@@ -10,15 +10,16 @@ from torch import Tensor
 from zprl.policies.base import BasePolicy, Plan
 from zprl.steering.steering import BoundedSteering, SteeringCfg
 from zprl.utils.configclass import configclass
+from zprl.utils.constraints import Name, NonNegativeFloat
 
 
 @configclass
 class InitialNoiseCfg(SteeringCfg):
     """Settings of :class:`InitialNoise`."""
 
-    class_type: str = "zprl.steering.noise:InitialNoise"
+    class_type: Name = "zprl.steering.noise:InitialNoise"
 
-    scale: float = 1.5
+    scale: NonNegativeFloat = 1.5
     """Bound of the noise in standard deviations of what the flow was trained from."""
 
     repeat: bool = True

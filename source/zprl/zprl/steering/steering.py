@@ -15,6 +15,7 @@ from torch import Tensor
 
 from zprl.policies.base import BasePolicy, Plan
 from zprl.utils.configclass import configclass
+from zprl.utils.constraints import Name
 from zprl.utils.modules import rms
 from zprl.utils.registry import resolve_class
 
@@ -23,7 +24,7 @@ from zprl.utils.registry import resolve_class
 class SteeringCfg:
     """Settings of a steering interface."""
 
-    class_type: str = MISSING  # type: ignore[assignment]
+    class_type: Name = MISSING  # type: ignore[assignment]
     """Subclass of :class:`Steering` that is made of these settings, as "module:Class"."""
 
 

@@ -10,15 +10,16 @@ from torch import Tensor
 from zprl.policies.base import BasePolicy, ChunkPlayer, Plan
 from zprl.steering.steering import BoundedSteering, SteeringCfg
 from zprl.utils.configclass import configclass
+from zprl.utils.constraints import Name, NonNegativeFloat
 
 
 @configclass
 class StepResidualCfg(SteeringCfg):
     """Settings of :class:`StepResidual`."""
 
-    class_type: str = "zprl.steering.step_residual:StepResidual"
+    class_type: Name = "zprl.steering.step_residual:StepResidual"
 
-    scale: float = 0.2
+    scale: NonNegativeFloat = 0.2
     """Bound of the residual in the environment's units, in which actions lie in [-1, 1]."""
 
 

@@ -5,21 +5,17 @@
 
 from __future__ import annotations
 
-import contextlib
 import ctypes
-import fcntl
 import functools
 import os
 import signal
 import subprocess
 import sys
-import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from zprl.utils.errors import ZprlError
 from zprl.utils.progress import Progress
 
 _PRCTL, _PR_SET_PDEATHSIG = ctypes.CDLL(None).prctl, 1
@@ -49,41 +45,6 @@ class Job:
     """Called after the process ended well."""
 
 
-@contextlib.contextmanager
-def exclusive(folder: Path, patience: float = 10.0) -> Iterator[int]:
-    """Hold a folder's lock, so that nothing below it is written by two studies at once.
-
-    The processes of :func:`run_jobs` inherit the lock: as long as one of them lives, nobody else gets it.
-
-    Args:
-        folder: The folder; it is made if it does not exist.
-        patience: How long to wait for processes of a study that was killed just now [s].
-
-    Yields:
-        The lock's file descriptor.
-
-    Raises:
-        ZprlError: If another study holds it.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT, 0o666)
-    try:
-        deadline = time.monotonic() + patience
-        while True:
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if time.monotonic() > deadline:
-                    raise ZprlError(
-                        f"another study is writing to {folder}; wait for it or stop it, or choose another --name."
-                    ) from None
-                time.sleep(0.1)
-        yield descriptor
-    finally:
-        os.close(descriptor)
-
-
 def run_jobs(
     jobs: Sequence[Job],
     num_parallel: int,
@@ -94,14 +55,13 @@ def run_jobs(
 ) -> dict[str, str]:
     """Run jobs in their order, several at once, on one thread each; one that fails does not stop the others.
 
-    Ctrl-C and SIGTERM stop the processes and are passed on as KeyboardInterrupt. If this process is killed, the kernel
-    kills them.
+    Ctrl-C, and what else interrupts this process, stops the processes. If it is killed, the kernel kills them.
 
     Args:
         jobs: The jobs.
         num_parallel: Number of processes at once.
         description: What they do, for the line of progress.
-        lock: What :func:`exclusive` yielded.
+        lock: What :func:`zprl.utils.outputs.exclusive` yielded, which the processes inherit.
         unit: What the jobs' units are called.
         poll_interval: Time between two looks at the processes [s].
 
@@ -112,10 +72,7 @@ def run_jobs(
     failures: dict[str, str] = {}
     before = {job: job.done() for job in jobs}
     over: set[Job] = set()
-    with (
-        Progress(sum(job.units - before[job] for job in jobs), description, unit) as progress,
-        _sigterm_as_interrupt(),
-    ):
+    with Progress(sum(job.units - before[job] for job in jobs), description, unit) as progress:
         try:
             while waiting or running:
                 while waiting and len(running) < num_parallel:
@@ -182,16 +139,3 @@ def _stop(processes: Sequence[subprocess.Popen[bytes]]) -> None:
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
-
-
-@contextlib.contextmanager
-def _sigterm_as_interrupt() -> Iterator[None]:
-    if threading.current_thread() is not threading.main_thread():  # only the main thread may set handlers
-        yield
-        return
-
-    saved = signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, saved)

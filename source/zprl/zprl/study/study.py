@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 from pathlib import Path
 
 from zprl.policies import load_policy
@@ -20,9 +19,10 @@ from zprl.study.options import StudyOptions
 from zprl.study.planning import Budget, PlannedVariant, plan_variants
 from zprl.study.report import write_report
 from zprl.study.run_analysis import analyse_runs
-from zprl.study.scheduler import ZPRL, Job, exclusive, run_jobs
+from zprl.study.scheduler import ZPRL, Job, run_jobs
 from zprl.utils.errors import ZprlError
 from zprl.utils.files import checksum, load_json
+from zprl.utils.outputs import check_folder, check_name, exclusive
 from zprl.utils.provenance import command_line, git_commit
 
 
@@ -34,16 +34,17 @@ def run_study(options: StudyOptions, overrides: list[str]) -> int:
     Raises:
         ZprlError: If the options make no sense, or the study's folder holds runs that these cannot be compared with.
     """
-    name = options.name or options.ablation or "methods"
+    name = check_name("--name", options.name or options.ablation or "methods")
     folder = paths.LOGS / "studies" / options.task / name
     output = options.output or Path("docs/results") / name
+    check_folder("--output", output)
     if options.report_only:
         write_report(load_manifest(folder), folder, output)
         return 0
     variants = _variants(options)
     expand(variants, options.seeds)  # refuses wrong seeds before anything is made
     planned, budget = plan_variants(variants, options, overrides)
-    with exclusive(folder) as lock:
+    with exclusive(folder, "another study", "wait for it or stop it, or choose another --name", 10.0) as lock:
         bases = _base_policies(planned, options, folder, lock)
         manifest = _manifest(options, name, overrides, planned, budget, bases)
         if (folder / "study.json").is_file():
@@ -179,8 +180,6 @@ def _training(run: Run, plan: PlannedVariant, base: Path, options: StudyOptions,
     def prepare() -> list[str]:
         if found := checkpoints(run_dir):
             return [*command, "--checkpoint", str(found[-1])]
-        if run_dir.exists():
-            shutil.rmtree(run_dir)  # it was stopped before its first checkpoint
         return [*command, "--run_dir", str(run_dir), "--base", str(base)]
 
     def segments_done() -> int:

@@ -7,10 +7,14 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import secrets
+import sys
 import typing
 from collections import defaultdict
 from collections.abc import Callable
 from typing import Any
+
+from zprl.utils import processes
 
 
 def option(help: str, default: Any = dataclasses.MISSING, **settings: Any) -> Any:
@@ -64,6 +68,21 @@ def seed_int(text: str) -> int:
     if not 0 <= value < 2**31:
         raise argparse.ArgumentTypeError(f"{value} is not between 0 and 2^31 - 1")
     return value
+
+
+def seed_or_random(text: str) -> int:
+    """Parse a seed, for argparse, or as in Isaac Lab -1 for a random one.
+
+    That is drawn here and printed. From here on it is a seed like a given one, which files hold and which repeats what
+    was done.
+    """
+    if int(text) != -1:
+        return seed_int(text)
+    if processes.count() > 1:
+        raise argparse.ArgumentTypeError("-1 would draw another seed in each process; give one from 0 on")
+    seed = secrets.randbelow(2**31)
+    print(f"seed: {seed}, drawn at random", file=sys.stderr, flush=True)
+    return seed
 
 
 def comma_separated[T](parse: Callable[[str], T]) -> Callable[[str], tuple[T, ...]]:

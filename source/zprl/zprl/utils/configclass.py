@@ -12,16 +12,20 @@ from __future__ import annotations
 import copy
 import dataclasses
 import inspect
+import typing
 from collections.abc import Callable, Mapping
 from typing import Any, dataclass_transform
+
+_CLASSES: set[type] = set()
 
 
 @dataclass_transform(field_specifiers=(dataclasses.field,))
 def configclass[T](cls: type[T]) -> type[T]:
     """Make a class a configuration: a dataclass whose every instance owns its values.
 
-    Values may be mutable, a subclass may give a field another default without repeating its annotation, and a field
-    whose default is :data:`dataclasses.MISSING` is left open until somebody sets it.
+    Annotations say types and ranges, see :mod:`zprl.utils.constraints`. Values may be mutable, a subclass may give a
+    field another default without repeating its annotation, and a field whose default is :data:`dataclasses.MISSING` is
+    left open until somebody sets it.
 
     Args:
         cls: The class.
@@ -30,13 +34,19 @@ def configclass[T](cls: type[T]) -> type[T]:
     for name, value in list(vars(cls).items()):
         if name.startswith("_") or callable(value) or isinstance(value, property | staticmethod | classmethod):
             continue
-        annotations.setdefault(name, type(value))
+        annotations.setdefault(name, _inherited_annotation(cls, name) or type(value))
         if not isinstance(value, dataclasses.Field):
             setattr(cls, name, dataclasses.field(default_factory=_owned(value)))
     cls.__annotations__ = annotations
+    _CLASSES.add(cls)
     cls.to_dict = class_to_dict  # type: ignore[attr-defined]
     cls.from_dict = update_from_dict  # type: ignore[attr-defined]
     return dataclasses.dataclass(cls)
+
+
+def is_configclass(cls: type) -> bool:
+    """Return whether :func:`configclass` made a class."""
+    return cls in _CLASSES
 
 
 def class_to_dict(cfg: Any) -> dict[str, Any]:
@@ -68,6 +78,13 @@ def update_from_dict(cfg: Any, values: Mapping[str, Any]) -> None:
             update_from_dict(current, value)
         else:
             setattr(cfg, name, tuple(value) if isinstance(current, tuple) and isinstance(value, list) else value)
+
+
+def _inherited_annotation(cls: type, name: str) -> Any:
+    for base in cls.__mro__[1:]:
+        if name in inspect.get_annotations(base):
+            return typing.get_type_hints(base, include_extras=True)[name]
+    return None
 
 
 def _owned(value: Any) -> Callable[[], Any]:

@@ -5,15 +5,30 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import errno
 import os
+import signal
 import sys
-from collections.abc import Callable, Sequence
+import threading
+from collections.abc import Callable, Iterator, Sequence
 
 
 class ZprlError(Exception):
     """A problem that the user can solve: one sentence that says what is wrong, where, and what to do."""
+
+    def __str__(self) -> str:
+        # Names out of a file stand in it, and none begins a line or moves the terminal's cursor.
+        return "".join(c if c.isprintable() else repr(c)[1:-1] for c in super().__str__())
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM asked the process to end, as schedulers and ``kill`` do; it ends as by Ctrl-C."""
+
+
+class NotInstalledError(ZprlError):
+    """Something that a program needs is not installed, or does not load."""
 
 
 def run_cli(main: Callable[[], object], *, after_interrupt: str = "run the same command again") -> None:
@@ -24,27 +39,40 @@ def run_cli(main: Callable[[], object], *, after_interrupt: str = "run the same 
     ==================  ======  ==========================================================
     nothing             0       nothing
     :class:`ZprlError`  2       ``error: <its sentence>``
-    no space left       2       ``error: no space left on device while writing ...``
+    an OSError          2       ``error: ...``, if it is one of those that the user can mend
     Ctrl-C              130     that the files written so far are safe, and how to continue
+    SIGTERM             143     the same
     a closed pipe       141     nothing: whoever reads the output, such as ``head``, has seen enough
     anything else       1       its traceback: a defect, so nothing is hidden
     ==================  ======  ==========================================================
+
+    A stream that the process was started without, as by ``>&-``, leads nowhere.
 
     Args:
         main: Entry point without arguments. Its return value is ignored.
         after_interrupt: What to do to continue after Ctrl-C, such as "continue with --resume".
     """
+    _open_closed_streams()
+    threading.excepthook = _note_in_thread
     try:
-        main()
+        with _sigterm_raises():
+            try:
+                main()
+            except SystemExit:  # such as that of --help
+                _flush_stdout()
+                raise
+        _flush_stdout()  # the interpreter would print a traceback of what fails at its end
     except ZprlError as error:
         _exit(f"error: {error}", 2)
-    except KeyboardInterrupt:
-        _exit(f"\ninterrupted: the last saved checkpoint is safe and complete; {after_interrupt}.", 130)
+    except KeyboardInterrupt as interrupt:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # once more is at once and without a word
+        word, status = ("terminated", 143) if isinstance(interrupt, Terminated) else ("interrupted", 130)
+        _exit(f"\n{word}: the last saved checkpoint is safe and complete; {after_interrupt}.", status)
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the interpreter would complain at its end
+        _forget_stdout()
         sys.exit(141)
     except OSError as error:
-        sentence = describe_full_disk(error)
+        sentence = describe_os_error(error)
         if sentence is None:
             raise
         _exit(f"error: {sentence}", 2)
@@ -56,20 +84,117 @@ _FULL_DISK = {
     errno.EFBIG: ("file size limit reached", "raise it with `ulimit -f`"),
 }
 
+_NO_ACCESS = {
+    errno.EACCES: "permission denied",
+    errno.EPERM: "operation not permitted",
+    errno.EROFS: "it lies on a read-only file system",
+    errno.EBUSY: "it is in use, perhaps as a mount point",
+    errno.ENOTDIR: "a part of its path is no folder",
+    errno.EISDIR: "it is a folder",
+    errno.ELOOP: "its links lead in a circle",
+    errno.ENAMETOOLONG: "its name is too long",
+    errno.ENOLCK: "its file system has no locks",
+    errno.ENXIO: "nobody reads it",
+}
 
-def describe_full_disk(error: OSError) -> str | None:
-    """Return the sentence for a file that could not be written for lack of space, or None for any other error."""
-    if error.errno not in _FULL_DISK:
-        return None
-    problem, remedy = _FULL_DISK[error.errno]
-    place = os.fsdecode(error.filename) if isinstance(error.filename, str | bytes) else f"a file below {os.getcwd()}"
-    return f"{problem} while writing {place}; {remedy} and run the command again."
+
+def describe_os_error(error: OSError) -> str | None:
+    """Return the sentence for a file that could not be used for a reason outside of this program, or None."""
+    named = isinstance(error.filename, str | bytes)
+    place = os.fsdecode(error.filename) if named else None  # type: ignore[arg-type]
+    if error.errno in _FULL_DISK:
+        problem, remedy = _FULL_DISK[error.errno]
+        place = place or f"a file below {os.getcwd()}, or standard output"
+        return f"{problem} while writing {place}; {remedy} and run the command again."
+    if error.errno in _NO_ACCESS and place is not None:
+        return f"cannot use {place}: {_NO_ACCESS[error.errno]}; change that, or name another place."
+    return None
+
+
+def _note_in_thread(failure: threading.ExceptHookArgs) -> None:
+    """Say why a thread ended, unless that is one of the errors that its user, such as TensorBoard's, meets as well."""
+    if not isinstance(failure.exc_value, OSError) or describe_os_error(failure.exc_value) is None:
+        threading.__excepthook__(failure)
+
+
+def _open_closed_streams() -> None:
+    """Let closed standard streams lead nowhere: the next files that are opened would take their numbers."""
+    for descriptor, name in enumerate(("stdin", "stdout", "stderr")):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            null = os.open(os.devnull, os.O_RDWR)
+            if null != descriptor:
+                os.dup2(null, descriptor)
+                os.close(null)
+        if getattr(sys, name) is None:
+            setattr(sys, name, os.fdopen(descriptor, "w" if descriptor else "r", closefd=False))
+
+
+@contextlib.contextmanager
+def _sigterm_raises() -> Iterator[None]:
+    """Let SIGTERM raise :class:`Terminated` while the block lasts, which leaves no half-written file behind."""
+
+    def terminate(number: int, frame: object) -> None:
+        raise Terminated
+
+    if threading.current_thread() is not threading.main_thread():  # only the main thread may set handlers
+        yield
+        return
+    saved = signal.signal(signal.SIGTERM, terminate)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, saved)
+
+
+@contextlib.contextmanager
+def sigterm_noted() -> Iterator[Callable[[], bool]]:
+    """Let the first SIGTERM only be noted while the block lasts; the next one does what it did before.
+
+    Yields:
+        Returns whether one has come.
+    """
+    noted = False
+
+    def note(number: int, frame: object) -> None:
+        nonlocal noted
+        noted = True
+        signal.signal(signal.SIGTERM, saved)
+
+    if threading.current_thread() is not threading.main_thread():  # only the main thread may set handlers
+        yield lambda: False
+        return
+    saved = signal.signal(signal.SIGTERM, note)
+    try:
+        yield lambda: noted
+    finally:
+        signal.signal(signal.SIGTERM, saved)
+
+
+def _flush_stdout() -> None:
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        _forget_stdout()
+        raise OSError(error.errno, error.strerror, "standard output") from error
+
+
+def _forget_stdout() -> None:
+    # Or the interpreter would try once more at its end, and complain.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _exit(line: str, status: int) -> None:
     # Flushed first, so that the line comes last also where stdout and stderr go to the same file.
-    sys.stdout.flush()
-    print(line, file=sys.stderr, flush=True)
+    try:
+        sys.stdout.flush()
+    except OSError:
+        _forget_stdout()
+    with contextlib.suppress(OSError):
+        print(line, file=sys.stderr, flush=True)
     sys.exit(status)
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
-from zprl.utils.errors import ZprlError
+from zprl.utils.errors import NotInstalledError
 
 INSTALL_HINT = "build it with `pip install --no-build-isolation -e .` in the ZPRL repository"
 
@@ -17,9 +17,9 @@ def native_core() -> Any:
     """Return the module ``zprl._core``.
 
     Raises:
-        ZprlError: If it does not load.
+        NotInstalledError: If it does not load.
     """
     try:
         return importlib.import_module("zprl._core")
     except ImportError as error:
-        raise ZprlError(f"the native core module does not load ({error}); {INSTALL_HINT}.") from error
+        raise NotInstalledError(f"the native core module does not load ({error}); {INSTALL_HINT}.") from error

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from typing import Any
@@ -114,6 +115,8 @@ def joined(device: str) -> Iterator[None]:
     on_gpu = torch.device(device).type == "cuda"
     if on_gpu:
         torch.cuda.set_device(device)
+    # torchrun ends processes that wait for a lost one by SIGTERM; Python's own handler would wait with them.
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     try:
         torch.distributed.init_process_group("cpu:gloo,cuda:nccl" if on_gpu else "gloo", timeout=LONGEST_WAIT)
         yield

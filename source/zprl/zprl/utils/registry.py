@@ -44,6 +44,9 @@ _REGISTERED: dict[str, set[str]] = {
 }
 """Names "module:Class", or those that rsl_rl knows without a module, by what they may be used as."""
 
+_BARE_NAMES = {name for names in _REGISTERED.values() for name in names if ":" not in name}
+"""Names that rsl_rl knows without a module."""
+
 _KEYS = {
     "embedding_class": "embedding",
     "velocity_field_class": "velocity field",
@@ -142,6 +145,26 @@ def trust(settings: Any, group: str = "agent") -> None:
     for kind, name in _names(settings, group):
         if kind in _REGISTERED:
             register(kind, name)
+
+
+def check_importable(settings: Any, group: str = "agent") -> None:
+    """Check that the code exists which a user's own settings name, before it is needed; this imports it.
+
+    Args:
+        settings: Dictionaries, lists and values that are trusted; see :func:`trust`.
+        group: Name of the outermost group.
+
+    Raises:
+        ZprlError: If a name is neither "module:Class" of something that can be imported nor known without a module.
+    """
+    for kind, name in _names(settings, group):
+        if ":" in name:
+            resolve_class(name, kind)
+        elif name not in _BARE_NAMES:
+            known = sorted(_BARE_NAMES & _REGISTERED.get(kind, set()))
+            raise ZprlError(
+                f"the settings name the {kind} {name!r}; write {' or '.join(['module:Class of your own', *known])}."
+            )
 
 
 def trust_overrides(overrides: Sequence[str]) -> None:

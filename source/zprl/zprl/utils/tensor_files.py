@@ -16,6 +16,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,7 +26,8 @@ from safetensors.torch import load
 from torch import Tensor
 
 from zprl.utils.errors import ZprlError, first_line
-from zprl.utils.files import atomic_write, read_file
+from zprl.utils.files import atomic_write, existing_file, read_file
+from zprl.utils.strict_json import parse_json
 
 if TYPE_CHECKING:
     from _typeshed import StrPath
@@ -122,14 +124,13 @@ def load_tensors(path: StrPath, kind: str, what: str, version: int = 1) -> Any:
         ZprlError: If it is missing, a folder, unreadable, truncated, damaged, of another version, or no such file.
     """
     path = Path(path)
-    data = read_file(path, what)
-    _check_beginning(data, path, what)
+    data = _read(path, what)
     if _digest(data) != data[_DIGEST_START:_DIGEST_END]:
         problem = "truncated" if len(data) < _expected_size(data) else "damaged: its checksum does not match"
         raise ZprlError(f"the {what} {path} is {problem} ({len(data)} bytes); copy it again or use another one.")
     # From here on the file is, bit by bit, what somebody wrote: not by accident, but perhaps with other intentions.
     try:
-        document = json.loads(json.loads(_header(data))["__metadata__"][_KEY])
+        document = parse_json(parse_json(_header(data))["__metadata__"][_KEY])
         theirs, its_version, tree = document["kind"], document["version"], document["content"]
         if theirs != kind:
             words = str(theirs).removeprefix("zprl-").replace("-", " ")
@@ -146,18 +147,52 @@ def load_tensors(path: StrPath, kind: str, what: str, version: int = 1) -> Any:
         raise ZprlError(f"the {what} {path} is not well-formed ({first_line(error)}); use another one.") from error
 
 
-def _check_beginning(data: bytes, path: Path, what: str) -> None:
-    """Refuse what does not begin as a file of this project does, without reading on."""
-    if data[8:_DIGEST_START] == _OPENING and len(data) >= _DIGEST_END:
-        return
-    if data.startswith(_ZIP) or data.startswith(_PICKLE_PROTOCOLS):
+def require_finite(content: Any, what: str) -> None:
+    """Check that no tensor of a tree holds NaN or infinity, before it is written or used.
+
+    Args:
+        content: Nested dictionaries and lists, as :func:`save_tensors` takes them.
+        what: What is wrong otherwise, up to the place, such as "the checkpoint FILE holds".
+
+    Raises:
+        ZprlError: If one does.
+    """
+    name = _not_finite(content)
+    if name is not None:
+        raise ZprlError(
+            f"{what} NaN or infinity in {name}: its training diverged; go on from an earlier file, or train again with "
+            "a lower learning rate."
+        )
+
+
+def _not_finite(value: Any, name: str = "") -> str | None:
+    """Return where a tree's first tensor is that is not finite, or None."""
+    if isinstance(value, Tensor):
+        return None if torch.isfinite(value).all() else name
+    if isinstance(value, list | tuple):
+        value = dict(enumerate(value))
+    items = value.items() if isinstance(value, Mapping) else ()
+    places = (_not_finite(item, f"{name}/{key}" if name else str(key)) for key, item in items)
+    return next(filter(None, places), None)
+
+
+def _read(path: Path, what: str) -> bytes:
+    """Return a file's content. What does not begin as a file of this project does is refused without reading on."""
+    try:
+        with existing_file(path, what).open("rb") as file:
+            beginning = file.read(_DIGEST_END)
+    except OSError as error:
+        raise ZprlError(f"cannot read the {what} {path}: {error.strerror or error}.") from error
+    if beginning[8:_DIGEST_START] == _OPENING and len(beginning) == _DIGEST_END:
+        return read_file(path, what)
+    if beginning.startswith((_ZIP, *_PICKLE_PROTOCOLS)):
         raise ZprlError(
             f"the {what} {path} was written by an older version of this project or by another program, and is not "
             "read because such a file can run code; convert one of your own with `zprl convert`."
         )
     raise ZprlError(
-        f"the {what} {path} is truncated or not a ZPRL file ({len(data)} bytes); copy it again or point to another "
-        "file."
+        f"the {what} {path} is truncated or not a ZPRL file ({path.stat().st_size} bytes); copy it again or point to "
+        "another file."
     )
 
 
@@ -179,7 +214,7 @@ def _expected_size(data: bytes) -> int:
     if start > len(data):
         return start
     try:
-        entries = json.loads(_header(data))
+        entries = parse_json(_header(data))
         return start + max((e["data_offsets"][1] for name, e in entries.items() if name != "__metadata__"), default=0)
     except (KeyError, TypeError, ValueError, IndexError, AttributeError, RecursionError):
         return 0

@@ -32,9 +32,9 @@ def _write_native(source: Source, precision: str, contract: Contract) -> bytes:
     return source.blob(precision).numpy().tobytes()
 
 
-def _load_native(path: Path, contract: Contract) -> Models:
+def _load_native(content: bytes, path: Path, contract: Contract) -> Models:
     try:
-        policy = native_core().Policy(path.read_bytes())
+        policy = native_core().Policy(content)
     except ValueError as error:
         raise unloadable(path, error) from error
     values = contract.control.initial_noise.values
@@ -48,11 +48,13 @@ def _load_native(path: Path, contract: Contract) -> Models:
     return run, None
 
 
-NATIVE = Format("native", "policy.zprl", "zprl_runtime or zprl._core", _write_native, _load_native, native=True)
+NATIVE = Format(
+    "native", "policy.zprl", "zprl_runtime or zprl._core", _write_native, _load_native, is_program=False, native=True
+)
 """The blob of this project's own core, actor included."""
 
-FORMATS: dict[str, Format] = {form.kind: form for form in (TORCHSCRIPT, PORTABLE, ONNX, TORCH_EXPORT, NATIVE)}
-"""Formats by kind."""
+FORMATS: dict[str, Format] = {form.kind: form for form in (NATIVE, ONNX, TORCHSCRIPT, PORTABLE, TORCH_EXPORT)}
+"""Formats by kind; of those that a bundle has, the first that is no program is the default."""
 
 CHOICES = ("torchscript", "onnx", "torch_export")
 """Kinds that ``--format`` chooses from; "portable" has a switch of its own, and "native" is always there."""

@@ -40,8 +40,10 @@ class Format:
         needs: What a program needs to load it.
         write: Returns the content of a file: of a policy, the type of the velocity field's weights for the native
             formats, and the contract, which the file carries where it can.
-        load: Loads a file, by the contract of its bundle. Raises a ZprlError if it does not load, or what loads it is
-            not installed.
+        load: Loads the content of a file, whose path error messages name, by the contract of its bundle. Raises a
+            ZprlError if it does not load, or what loads it is not installed.
+        is_program: Whether a file is a program, which can do more than compute: one of somebody else's is loaded only
+            if it is asked for.
         has_base: Whether it can also run the base policy.
         native: Whether it runs on this project's own core, and so in the chosen precision.
     """
@@ -50,7 +52,8 @@ class Format:
     file: str
     needs: str
     write: Callable[[Source, str, Contract], bytes]
-    load: Callable[[Path, Contract], Models]
+    load: Callable[[bytes, Path, Contract], Models]
+    is_program: bool
     has_base: bool = False
     native: bool = False
 

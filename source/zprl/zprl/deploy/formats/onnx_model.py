@@ -23,7 +23,7 @@ from zprl.deploy.formats.base import (
     unloadable,
     with_named_inputs,
 )
-from zprl.utils.errors import ZprlError
+from zprl.utils.errors import NotInstalledError, ZprlError
 
 if TYPE_CHECKING:
     from zprl.deploy.contract import Contract
@@ -61,16 +61,17 @@ def _write(source: Source, precision: str, contract: Contract) -> bytes:
     return model.SerializeToString()
 
 
-def _load(path: Path, contract: Contract) -> Models:
+def _load(content: bytes, path: Path, contract: Contract) -> Models:
     try:
         import onnxruntime  # type: ignore[import-not-found]
     except ImportError as error:
-        raise ZprlError(f"{path} needs ONNX Runtime; install it with `pip install onnxruntime`.") from error
+        raise NotInstalledError(f"{path} needs ONNX Runtime; install it with `pip install onnxruntime`.") from error
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.log_severity_level = 3
     try:
-        session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        # Not from the path: weights in other files, which the contract does not vouch for, are refused so.
+        session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # its exceptions share no base class
         raise unloadable(path, error) from error
 
@@ -81,7 +82,7 @@ def _load(path: Path, contract: Contract) -> Models:
     return run, None
 
 
-ONNX = Format("onnx", "policy.onnx", "an ONNX runtime with opset 18", _write, _load)
+ONNX = Format("onnx", "policy.onnx", "an ONNX runtime with opset 18", _write, _load, is_program=False)
 """An ONNX model with its weights, a free batch, and the contract in its metadata."""
 
 

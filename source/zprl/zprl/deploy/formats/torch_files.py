@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from zprl.deploy.archives import check_torchscript, checked_torch_export
+from zprl.deploy.archives import check_torch_export, check_torchscript
 from zprl.deploy.contract import CONTRACT_FILE, Contract
 from zprl.deploy.formats.base import (
     Format,
@@ -55,12 +55,12 @@ def _write_portable(source: Source, precision: str, contract: Contract) -> bytes
     return write_torchscript(source.portable(), example_inputs(source), contract)
 
 
-def _load_portable(path: Path, contract: Contract) -> Models:
-    check_torchscript(path)
+def _load_portable(content: bytes, path: Path, contract: Contract) -> Models:
+    check_torchscript(content, path)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)  # of TorchScript, which C++ programs still want
-            module = torch.jit.load(str(path), map_location="cpu")
+            module = torch.jit.load(io.BytesIO(content), map_location="cpu")
     except RuntimeError as error:
         raise unloadable(path, error) from error
     return _inference(module), _inference(module.base)
@@ -70,9 +70,9 @@ def _write_ours(source: Source, precision: str, contract: Contract) -> bytes:
     return write_torchscript(source.native(precision), example_inputs(source), contract)
 
 
-def _load_ours(path: Path, contract: Contract) -> Models:
+def _load_ours(content: bytes, path: Path, contract: Contract) -> Models:
     load_torch_library()
-    return _load_portable(path, contract)
+    return _load_portable(content, path, contract)
 
 
 def _write_export(source: Source, precision: str, contract: Contract) -> bytes:
@@ -87,15 +87,15 @@ def _write_export(source: Source, precision: str, contract: Contract) -> bytes:
     return file.getvalue()
 
 
-def _load_export(path: Path, contract: Contract) -> Models:
+def _load_export(content: bytes, path: Path, contract: Contract) -> Models:
     from torch.export.pt2_archive._package import load_pt2
 
-    archive = checked_torch_export(path)
+    check_torch_export(content, path)
     try:
         # Not torch.export.load, which would go on with an older, pickled form where this one fails.
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # of tensors on bytes that are not writable
-            module = load_pt2(archive).exported_programs["model"].module()
+            module = load_pt2(io.BytesIO(content)).exported_programs["model"].module()
     except Exception as error:  # unpacking arbitrary bytes can raise anything
         raise unloadable(path, error) from error
     return _inference(module), None
@@ -106,12 +106,21 @@ def _inference(model: Any) -> Model:
 
 
 TORCHSCRIPT = Format(
-    "torchscript", "policy.pt", "PyTorch 2.11 and libzprl_torch.so", _write_ours, _load_ours, has_base=True, native=True
+    "torchscript",
+    "policy.pt",
+    "PyTorch 2.11 and libzprl_torch.so",
+    _write_ours,
+    _load_ours,
+    is_program=True,
+    has_base=True,
+    native=True,
 )
 """TorchScript on this project's operators."""
 
-PORTABLE = Format("portable", "policy_portable.pt", "PyTorch", _write_portable, _load_portable, has_base=True)
+PORTABLE = Format(
+    "portable", "policy_portable.pt", "PyTorch", _write_portable, _load_portable, is_program=True, has_base=True
+)
 """TorchScript that runs wherever PyTorch does."""
 
-TORCH_EXPORT = Format("torch_export", "policy.pt2", "PyTorch 2.11", _write_export, _load_export)
+TORCH_EXPORT = Format("torch_export", "policy.pt2", "PyTorch 2.11", _write_export, _load_export, is_program=True)
 """An archive of ``torch.export``, with a free batch."""

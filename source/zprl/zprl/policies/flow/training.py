@@ -16,6 +16,7 @@ from torch import Tensor
 
 from zprl.policies.flow.cfg import FlowPolicyCfg, PretrainCfg
 from zprl.policies.flow.policy import STATE, FlowPolicy, Inputs
+from zprl.utils.constraints import check_values
 from zprl.utils.modules import rms
 
 ProgressCallback = Callable[[int, int, dict[str, float]], None]
@@ -129,8 +130,9 @@ def train_policy(
 
     Raises:
         ValueError: If the trajectories do not fit together or are not finite, or training diverged.
-        ZprlError: If the policy's configuration is not valid.
+        ZprlError: If a configuration is not valid.
     """
+    check_values(pretrain_cfg)
     device = torch.device(device)
     seen = {name: shape for name, shape in (image_shapes or {}).items() if name in cfg.observation_groups}
     data = ChunkDataset(obs_list, action_list, cfg, seen, device)
@@ -203,7 +205,9 @@ def latent_statistics(policy: FlowPolicy, data: ChunkDataset) -> dict[str, Any]:
 
     Returns:
         Plain numbers and lists: ``latent_mean_rms`` and ``latent_std_rms`` over all dimensions, both also
-        ``..._per_dim``, ``embedding_rms`` and ``recon_error_rms`` (of the decoded mean against the embedding).
+        ``..._per_dim``, ``embedding_rms`` and ``recon_error_rms`` (of the decoded mean against the embedding), and over
+        the data set the average and the deviation of the latent's mean, ``latent_mean_average_per_dim`` and
+        ``latent_mean_deviation_per_dim``.
     """
     # Images would not fit on the device at once.
     size = _IMAGES_AT_ONCE if policy.image_shapes else len(data)
@@ -217,6 +221,8 @@ def latent_statistics(policy: FlowPolicy, data: ChunkDataset) -> dict[str, Any]:
         "latent_std_rms_per_dim": std.square().mean(dim=0).sqrt().tolist(),
         "embedding_rms": rms(e).item(),
         "recon_error_rms": rms(policy.decode(mean) - e).item(),
+        "latent_mean_average_per_dim": mean.mean(dim=0).tolist(),
+        "latent_mean_deviation_per_dim": mean.std(dim=0, correction=0).tolist(),
     }
 
 

@@ -19,7 +19,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from zprl.utils.errors import ZprlError
+from zprl.utils.errors import NotInstalledError, ZprlError
 from zprl.utils.native import INSTALL_HINT, native_core
 
 
@@ -35,11 +35,11 @@ def load_torch_library() -> None:
     """Register the operators ``torch.ops.zprl.*`` and their shape functions, once per process.
 
     Raises:
-        ZprlError: If the library is missing or does not fit the installed torch.
+        NotInstalledError: If the library is missing or does not fit the installed torch.
     """
     path = torch_library_path()
     if not path.exists():
-        raise ZprlError(f"the native library {path.name} is missing; {INSTALL_HINT}.")
+        raise NotInstalledError(f"the native library {path.name} is missing; {INSTALL_HINT}.")
     _register_operators(path)
 
 
@@ -48,7 +48,7 @@ def _register_operators(path: Path) -> None:
     try:
         torch.ops.load_library(str(path))
     except OSError as error:
-        raise ZprlError(f"the native library {path.name} does not load ({error}); {INSTALL_HINT}.") from error
+        raise NotInstalledError(f"the native library {path.name} does not load ({error}); {INSTALL_HINT}.") from error
 
     # torch.compile and torch.export run these instead of the kernels, on tensors that have a shape and no data.
     @torch.library.register_fake("zprl::policy_step")

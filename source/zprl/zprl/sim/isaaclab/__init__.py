@@ -9,5 +9,6 @@ from zprl.sim.isaaclab.launch import configure_runtime as configure_runtime
 from zprl.sim.isaaclab.launch import launched as launched
 from zprl.sim.isaaclab.launch import make_env as make_env
 from zprl.sim.isaaclab.quiet import quiet_simulator as quiet_simulator
+from zprl.sim.isaaclab.settings import check_env_values as check_env_values
 from zprl.sim.isaaclab.settings import list_tasks as list_tasks
 from zprl.sim.isaaclab.settings import resolve_task as resolve_task

@@ -7,12 +7,28 @@ from __future__ import annotations
 
 import contextlib
 import importlib.metadata
+import typing
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from zprl.sim.isaaclab.quiet import no_garbage, quiet_simulator, simulator_speaks
+from zprl.utils.configclass import is_configclass
+from zprl.utils.constraints import NonNegativeFloat, PositiveFloat, PositiveInt, kinds_of, require
 from zprl.utils.errors import ZprlError, did_you_mean, one_sentence
+
+ENV_KINDS = {
+    "env.decimation": PositiveInt,
+    "env.episode_length_s": PositiveFloat,
+    "env.sim.dt": PositiveFloat,
+    "env.sim.render_interval": PositiveInt,
+    "env.scene.num_envs": PositiveInt,
+    "env.scene.env_spacing": NonNegativeFloat,
+}
+"""Types and ranges of options of every environment's configuration, which Isaac Lab does not say."""
+
+_REQUIRED = tuple(f"env.{name}" for name in ("scene", "sim", "observations", "actions", "rewards", "terminations"))
+"""Groups of options that no environment is without."""
 
 SELECTORS = ("physics", "renderer", "presets")
 """Override keys that choose among a task's presets instead of setting one option."""
@@ -65,7 +81,8 @@ def resolve_task(
         The environment's configuration and the learner's, which is None without ``agent_entry_point``.
 
     Raises:
-        ZprlError: If the task, the learner, an option, its value's type or a preset does not exist.
+        ZprlError: If the task, the learner, an option or a preset does not exist, or a value is of another type than
+            its option or out of range.
     """
     import gymnasium
 
@@ -91,9 +108,9 @@ def resolve_task(
             ]
             env_cfg, agent_cfg = resolve_task_config(task, agent_entry_point, overrides=choices)
             reference = {"env": env_cfg, "agent": agent_cfg}
-            for override, (key, value) in zip(overrides, parsed, strict=True):
+            for override in overrides:
                 if override not in choices:
-                    _check_option(override, key, value, reference)
+                    check_override(override, reference)
             return resolve_task_config(task, agent_entry_point, play_mode=play_mode, overrides=list(overrides))
     except ValueError as error:
         raise ZprlError(_preset_problem(task, error, preset_paths)) from error
@@ -178,7 +195,10 @@ def _split_override(override: str) -> tuple[str, Any]:
             f"'{override}' is no override; write env.NAME=VALUE, agent.NAME=VALUE, physics=NAME, renderer=NAME or"
             " presets=NAME."
         )
-    return key, value if key in SELECTORS else _parse_val(value)
+    try:
+        return key, value if key in SELECTORS else _parse_val(value)
+    except (MemoryError, RecursionError) as error:
+        raise ZprlError(f"the value of '{key}' is nested too deeply; give a plain one.") from error
 
 
 def _preset_paths(task: str, agent_entry_point: str | None) -> dict[str, list[str]]:
@@ -195,41 +215,79 @@ def _preset_paths(task: str, agent_entry_point: str | None) -> dict[str, list[st
     }
 
 
-def _check_option(override: str, key: str, value: Any, reference: Mapping[str, Any]) -> None:
-    """Raise a :class:`ZprlError` if an override sets an option that does not exist, or a value of the wrong type."""
+def check_override(override: str, reference: Mapping[str, Any]) -> None:
+    """Check an override of one option.
+
+    Args:
+        override: ``env.NAME=VALUE`` or ``agent.NAME=VALUE``.
+        reference: The configurations that it is to change, ``env`` and ``agent``; None for none.
+
+    Raises:
+        ZprlError: If the option does not exist, or the value is of another type or out of range.
+    """
+    key, value = _split_override(override)
     section, *path = key.split(".")
     node = reference[section]
     if node is None:
         raise ZprlError(f"'{override}' cannot be applied: no learner is configured here.")
-    walked = section
+    walked, kind = section, type(node)
     for name in path:
         options = node if isinstance(node, Mapping) else getattr(node, "__dataclass_fields__", {})
         if name not in options and name not in getattr(node, "__dict__", {}):
             names = [str(option) for option in options]
             raise ZprlError(f"'{override}': {walked} has no option '{name}'{did_you_mean(name, names)}.")
-        node = node[name] if isinstance(node, Mapping) else getattr(node, name)
         walked = f"{walked}.{name}"
-    if expected := _mistaken(node, value):
-        raise ZprlError(f"'{override}': {walked} must be {expected}.")
+        kind = _kind_of(node, kind, name, walked)
+        node = node[name] if isinstance(node, Mapping) else getattr(node, name)
+    if isinstance(node, Mapping) and isinstance(value, Mapping):
+        raise ZprlError(f"'{override}': {walked} must be set option by option: replacing it would lose its defaults.")
+    require(kind, value, walked, node, f"'{override}': ")
 
 
-def _mistaken(old: Any, new: Any) -> str | None:
-    """Return what the value in place of ``old`` must be, or None if ``new`` is that."""
-    if old is None or new is None:
-        return None
-    if isinstance(old, bool):
-        fits, expected = True, "true or false"
-    elif isinstance(old, int):
-        fits, expected = isinstance(new, int), f"an integer, such as {old}"
-    elif isinstance(old, float):
-        fits, expected = isinstance(new, int | float), f"a number, such as {old}"
-    elif isinstance(old, list | tuple):
-        fits, expected = isinstance(new, list | tuple), f"a list, such as {list(old)}"
-    else:
-        # A group of options is set option by option: replacing it would lose its defaults.
-        fits = not (isinstance(old, Mapping) or hasattr(old, "__dataclass_fields__"))
-        expected = "set option by option"
-    return None if fits and isinstance(new, bool) == isinstance(old, bool) else expected
+def _kind_of(parent: Any, parent_kind: Any, name: str, path: str) -> Any:
+    """Return the type of an option, as an annotation says it."""
+    value = parent[name] if isinstance(parent, Mapping) else getattr(parent, name)
+    if path in ENV_KINDS:
+        return ENV_KINDS[path]
+    if path in _REQUIRED:
+        return type(value)
+    if typing.get_origin(parent_kind) is dict:
+        return typing.get_args(parent_kind)[1]
+    if isinstance(parent, Mapping):
+        return _kind_like(value)
+    if is_configclass(type(parent)):
+        return kinds_of(type(parent))[name]
+    # Annotations of Isaac Lab's are texts, which cannot all be resolved. Null leaves out a term or a group of terms.
+    field = getattr(parent, "__dataclass_fields__", {}).get(name)
+    kind, group = _kind_like(value), hasattr(value, "__dataclass_fields__")
+    nullable = field is None or group or any(word in str(field.type) for word in ("None", "Any", "object"))
+    return kind | None if nullable and kind is not Any else kind
+
+
+def _kind_like(value: Any) -> Any:
+    """Return the type of what may stand in place of a value."""
+    if value is None or callable(value):
+        return Any
+    if isinstance(value, list | tuple):
+        return list[Any]
+    if isinstance(value, bool | int | float):
+        return type(value)
+    if isinstance(value, Mapping) or hasattr(value, "__dataclass_fields__"):
+        return type(value)  # a group of options is set option by option: replacing it would lose its defaults
+    return Any
+
+
+def check_env_values(env_cfg: Any) -> None:
+    """Check those values of an environment's configuration without which it fails late and obscurely.
+
+    Raises:
+        ZprlError: If one is out of range.
+    """
+    for path, kind in ENV_KINDS.items():
+        value = env_cfg
+        for name in path.split(".")[1:]:
+            value = getattr(value, name)
+        require(kind, value, path)
 
 
 def _preset_problem(task: str, error: ValueError, preset_paths: Mapping[str, list[str]]) -> str:
