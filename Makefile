@@ -12,7 +12,6 @@ TASK ?= Zprl-Lift-Franka
 
 VENV := .venv
 PYTHON := $(VENV)/bin/python
-UV := uv==0.13.9
 export UV_HTTP_TIMEOUT ?= 180
 
 # A start imports some 1,400 modules of others, and without their bytecode on disk each compiles them anew, which takes
@@ -55,14 +54,19 @@ format: setup  ## Format all sources
 	@$(VENV)/bin/ruff format
 	@$(VENV)/bin/clang-format -i $(CPP)
 
-constraints: setup  ## Resolve the versions in constraints.txt anew, after a change of pyproject.toml
+constraints: setup  ## Resolve versions and hashes in constraints.txt anew, after a change of pyproject.toml
 	@UV_CUSTOM_COMPILE_COMMAND="make constraints" $(VENV)/bin/uv pip compile --quiet --universal --python-version 3.12 \
-	    --all-extras --no-annotate --output-file constraints.txt pyproject.toml
+	    --all-extras --no-annotate --generate-hashes --output-file constraints.txt pyproject.toml
 
 clean:  ## Remove the environment and all that was built, but no results
 	rm -rf $(VENV) build dist .pytest_cache .ruff_cache source/zprl/*.egg-info
 	find source -name '*.so' -delete
 	find source tasks scripts tests -name __pycache__ -prune -exec rm -rf {} +
+
+# The entry of constraints.txt for a package, version and hashes, as a file of its own.
+define locked
+<(sed -n '/^$(1)==/,/[^\\]$$/p' constraints.txt)
+endef
 
 # uv installs several times faster than pip, but it does not know pip's settings: a mirror that is set there is handed
 # over, and where uv still does not get through, pip does it.
@@ -79,18 +83,20 @@ $(CREATED):
 	@rm -rf $(VENV)
 	@if ! { python3.12 -c 'import ensurepip' && python3.12 -m venv $(VENV); } 2>/dev/null; then \
 	    export PATH="$$PATH:$$PWD/build/uv/bin"; \
-	    command -v uv >/dev/null || python3 -m pip install -qq --target build/uv $(UV) || { \
+	    command -v uv >/dev/null || python3 -m pip install -qq --target build/uv --require-hashes -r $(call locked,uv) || { \
 	        echo "error: Python 3.12 was not found; install it (with its venv module) or uv." >&2; exit 2; }; \
 	    uv venv --quiet --seed --python 3.12 $(VENV) || { \
 	        echo "error: Python 3.12 was neither found nor could it be downloaded; install it." >&2; exit 2; }; \
 	fi
-	@$(PYTHON) -m pip install -qq $(UV)
+	@$(PYTHON) -m pip install -qq --require-hashes -r $(call locked,uv)
 	@touch $@
 
-# Every package is listed with its version, so there is nothing left to resolve.
+# Every package is listed with its version and the hashes of its files, so there is nothing left to resolve. Two of them
+# come as sources alone; without isolation the setuptools that is listed builds them, so it is installed first.
 $(INSTALLED): $(CREATED) pyproject.toml constraints.txt
 	@echo "Installing the packages of constraints.txt ..."
-	@$(call install,--no-deps --requirement constraints.txt)
+	@$(call install,--no-deps --require-hashes --requirement $(call locked,setuptools))
+	@$(call install,--no-deps --require-hashes --no-build-isolation --requirement constraints.txt)
 	@touch $@
 
 # Without build isolation the extension is compiled against the PyTorch it will run with.

@@ -103,9 +103,10 @@ def test_file_opens_as_robomimic_opens_it(recording):
         for i, length in enumerate(lengths):
             demo = data[f"demo_{i}"]
             assert isinstance(demo, h5py.Group)
-            assert {"obs", "actions", "rewards", "dones"} <= set(demo)
-            shapes = {name: demo[f"obs/{name}"].shape for name in demo["obs"]}  # pyright: ignore
-            assert shapes == {name: (length, width) for name, width in TERMS}
+            assert set(demo) == {"initial_state", "obs", "next_obs", "actions", "rewards", "dones"}
+            for key in ("obs", "next_obs"):
+                shapes = {name: demo[f"{key}/{name}"].shape for name in demo[key]}  # pyright: ignore
+                assert shapes == {name: (length, width) for name, width in TERMS}
             assert demo["actions"].shape == (length, 7)  # pyright: ignore
 
 
@@ -124,6 +125,16 @@ def test_an_observation_is_what_was_seen_before_its_action(recording):
             # The cube passes 0.15 m in the last step, so it was below before.
             height = episode.observations["policy"][-1, place.start + 2]
             assert 0.10 < height < 0.15 + 0.0021
+
+
+def test_the_last_next_observation_is_the_one_after_the_last_action(recording):
+    path, _ = recording
+    with h5py.File(path) as file:
+        for demo in file["data"].values():  # pyright: ignore
+            seen, following = demo["obs/object_pose"], demo["next_obs/object_pose"]
+            assert (following[:-1] == seen[1:]).all()
+            # A success is a cube above 0.15 m, up to the observation noise; a new episode would find it on the table.
+            assert (following[-1, 2] > 0.15 - 0.0021) == demo.attrs["success"]
 
 
 def test_interrupted_collection_leaves_nothing_behind(tmp_path, monkeypatch):

@@ -277,6 +277,8 @@ def test_onnx_is_one_file_with_the_contract_inside(bundle):
 
     model = onnx.load(str(bundle[0] / "policy.onnx"), load_external_data=False)
     onnx.checker.check_model(model)
+    # What ONNX Runtime 1.17 reads; a newer IR version is refused by runtimes that have the opset.
+    assert model.ir_version == 8 and [opset.version for opset in model.opset_import if not opset.domain] == [18]
     assert not any(tensor.data_location == onnx.TensorProto.EXTERNAL for tensor in model.graph.initializer)
     inside = json.loads({entry.key: entry.value for entry in model.metadata_props}[METADATA_KEY])
     assert inside == {**read_contract(bundle[0]).to_dict(), "files": {}}

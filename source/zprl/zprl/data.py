@@ -8,6 +8,7 @@
     data                        attributes: total (number of steps), env_args (JSON), zprl (JSON, see below)
     data/demo_0                 attributes: num_samples (T), success (bool)
     data/demo_0/obs/<feature>   (T, size) or of an image (T, ...), one data set per feature
+    data/demo_0/next_obs/...    the same after each action: written by Isaac Lab's recorder for robomimic, not read here
     data/demo_0/actions         (T, A)
     data/demo_0/rewards         (T,)
     data/demo_0/dones           (T,)

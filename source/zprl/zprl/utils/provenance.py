@@ -15,8 +15,13 @@ from pathlib import Path
 
 
 def git_commit() -> str | None:
-    """Return the commit of the repository that this package lies in, with "-dirty" if tracked files were changed."""
-    folder = Path(__file__).parent
+    """Return the commit of this project's repository, with "-dirty" if tracked files were changed.
+
+    Returns:
+        None where the package does not lie in its own repository: installed below a user's project, say, whose commit
+        would say nothing of this code.
+    """
+    folder = Path(__file__).resolve().parents[1]
 
     def git(*arguments: str) -> str | None:
         try:
@@ -25,6 +30,8 @@ def git_commit() -> str | None:
             return None
         return done.stdout.strip() if done.returncode == 0 else None
 
+    if git("rev-parse", "--show-prefix") != "source/zprl/zprl/":
+        return None
     commit = git("rev-parse", "HEAD")
     return None if commit is None else commit + ("-dirty" if git("status", "--porcelain", "-uno") else "")
 

@@ -35,6 +35,9 @@ METADATA_KEY = "zprl_contract"
 
 _OPSET = 18
 
+_IR_VERSION = 8
+"""Version of the file's own form; the exporter writes a newer one, and a runtime refuses what is newer than itself."""
+
 
 def _write(source: Source, precision: str, contract: Contract) -> bytes:
     import onnx
@@ -57,6 +60,7 @@ def _write(source: Source, precision: str, contract: Contract) -> bytes:
             verbose=False,
         )
     model = onnx.load_from_string(file.getvalue())
+    model.ir_version = _IR_VERSION
     onnx.helper.set_model_props(model, {METADATA_KEY: contract_text(contract)})
     return model.SerializeToString()
 
@@ -82,7 +86,7 @@ def _load(content: bytes, path: Path, contract: Contract) -> Models:
     return run, None
 
 
-ONNX = Format("onnx", "policy.onnx", "an ONNX runtime with opset 18", _write, _load, is_program=False)
+ONNX = Format("onnx", "policy.onnx", "an ONNX runtime with opset 18 and IR version 8", _write, _load, is_program=False)
 """An ONNX model with its weights, a free batch, and the contract in its metadata."""
 
 

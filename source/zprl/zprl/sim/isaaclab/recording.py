@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -17,7 +17,7 @@ from isaaclab.envs.mdp.recorders.recorders import InitialStateRecorder, PreStepA
 from isaaclab.managers.manager_term_cfg import RecorderTermCfg
 from isaaclab.managers.recorder_manager import RecorderManagerBaseCfg, RecorderTerm
 from isaaclab.utils import configclass
-from isaaclab.utils.datasets import HDF5DatasetFileHandler
+from isaaclab.utils.datasets import EpisodeData, HDF5DatasetFileHandler
 from isaaclab.utils.datasets.hdf5_dataset_file_handler import DATASET_FORMAT_VERSION
 
 from zprl.data import metadata
@@ -47,8 +47,12 @@ def worlds_for(num_demos: int) -> int:
     return min(num_demos, MAX_PARALLEL_DEMOS)
 
 
-class PreStepObservationTermsRecorder(RecorderTerm):
-    """Record all observations before each step, one dataset per term of any group, as robomimic reads them.
+FINAL_OBSERVATION = "final_obs"
+"""What an episode of the recorder calls its last observation; in a file it ends ``next_obs``."""
+
+
+class ObservationTermsRecorder(RecorderTerm):
+    """Record all observations before each step and after the last, one dataset per term of any group.
 
     Terms that a group keeps apart, such as images, are recorded in their own type and shape.
     """
@@ -59,6 +63,18 @@ class PreStepObservationTermsRecorder(RecorderTerm):
         Raises:
             ZprlError: If two groups have a term of the same name.
         """
+        return "obs", self._observed()
+
+    def record_pre_reset(self, env_ids: Sequence[int] | None) -> tuple[str, dict[str, torch.Tensor]]:
+        """Return ``final_obs`` of the worlds whose episodes end as {term: (len(env_ids), ...)}.
+
+        Raises:
+            ZprlError: If two groups have a term of the same name.
+        """
+        rows = slice(None) if env_ids is None else list(env_ids)
+        return FINAL_OBSERVATION, {name: values[rows] for name, values in self._observed().items()}
+
+    def _observed(self) -> dict[str, torch.Tensor]:
         manager = self._env.observation_manager
         observed: dict[str, torch.Tensor] = {}
         for group, values in self._env.obs_buf.items():
@@ -71,7 +87,7 @@ class PreStepObservationTermsRecorder(RecorderTerm):
                     "holds one of a name; rename one of them."
                 )
             observed.update(values)
-        return "obs", observed
+        return observed
 
 
 class PostStepRewardsRecorder(RecorderTerm):
@@ -95,7 +111,7 @@ class TaskRecorderManagerCfg(RecorderManagerBaseCfg):
     """Initial state, named observations, actions, rewards and dones of every episode."""
 
     initial_state = RecorderTermCfg(class_type=InitialStateRecorder)
-    observations = RecorderTermCfg(class_type=PreStepObservationTermsRecorder)
+    observations = RecorderTermCfg(class_type=ObservationTermsRecorder)
     actions = RecorderTermCfg(class_type=PreStepActionsRecorder)
     rewards = RecorderTermCfg(class_type=PostStepRewardsRecorder)
     dones = RecorderTermCfg(class_type=PostStepDonesRecorder)
@@ -120,6 +136,21 @@ class InMemoryHDF5File(HDF5DatasetFileHandler):
         self._hdf5_data_group = file.create_group("data")
         self._hdf5_data_group.attrs["total"] = 0
         self.add_env_args({"env_name": env_name or "", "type": 2})
+
+    def write_episode(self, episode: EpisodeData, demo_id: int | None = None, dataset_compression: bool = True) -> None:
+        """Add an episode with ``next_obs``, which robomimic's algorithms with a value function learn from.
+
+        Args:
+            episode: Its data, of which ``obs`` (T, ...) and ``final_obs`` (1, ...) of each term are made into
+                ``next_obs`` (T, ...).
+            demo_id: Its number, or None for the next one.
+            dataset_compression: Whether to compress it.
+        """
+        final = episode.data.pop(FINAL_OBSERVATION, None)
+        if final is not None:
+            seen = episode.data["obs"]
+            episode.data["next_obs"] = {name: torch.cat((seen[name][1:], final[name])) for name in seen}
+        super().write_episode(episode, demo_id, dataset_compression)
 
     def image(self, attributes: dict[str, str]) -> bytes:
         """Return the content of the file.
