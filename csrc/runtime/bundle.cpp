@@ -93,20 +93,6 @@ void require_seal(std::string text, const std::string& path) {
     }
 }
 
-// A contract begins with the SHA-256 of its own text, made with zeros in its place; zprl/deploy/contract.py writes it.
-void require_seal(std::string text, const std::string& path) {
-    const std::string opening = "{\n  \"sha256\": \"";
-    constexpr size_t kDigits = 64;
-    if (text.size() < opening.size() + kDigits || text.compare(0, opening.size(), opening) != 0) {
-        fail("the contract " + path + " does not begin with its checksum; export the policy again.");
-    }
-    const std::string digits = text.substr(opening.size(), kDigits);
-    text.replace(opening.size(), kDigits, kDigits, '0');
-    if (sha256(text.data(), text.size()) != digits) {
-        fail("the contract " + path + " was altered: its checksum does not match; copy the bundle again.");
-    }
-}
-
 // Numbers of a list, or of a list of `count` copies if there is null instead.
 std::vector<float> numbers_or(const Json& list, size_t count, float if_null) {
     if (list.is_null()) return std::vector<float>(count, if_null);
