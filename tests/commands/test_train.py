@@ -448,7 +448,7 @@ def test_every_method_trains_and_is_evaluated_as_itself(workshop, tmp_path, meth
         (["--method", "finetune", "--algo", "sac"], ["--method finetune", "chain", "choose --algo ppo"]),
         (["agent.method=noise"], ["--method noise"]),
         (["--algo", "sac", "agent.algorithm.subset_size=3"], ["subset_size is 3", "2 critics", "num_members"]),
-        (["--algo", "sac", "agent.algorithm.replay_capacity=8"], ["capacity of 8", "16 worlds", "replay_capacity"]),
+        (["--algo", "sac", "agent.algorithm.replay_capacity=8"], ["replay_capacity=8", "16 worlds", "raise it"]),
         (["--method", "noise", "agent.steering.residual=1"], ["agent.steering.residual", "residual"]),
         (["--method", "finetune", "policy.initial_noise=sampled"], ["policy.initial_noise=zero or fixed"]),
         (["--checkpoint", "latest", "--method", "noise"], ["--method zprl", "not noise"]),

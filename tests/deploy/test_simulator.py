@@ -111,6 +111,7 @@ def test_disturbances_in_the_simulator(workshop, exported):
 
     # The same in two waves: an episode's disturbance depends on its own seed alone.
     argv = ["--task", TASK, "--bundle", "bundle", "--episodes", "12", "--num_envs", "7", "--json", "t.json"]
+    argv += ["--format", "torchscript"]
     outcome = call("sim2real", [*argv, "--disturbances", "object_mass,object_push", *TASK_SETTINGS], workshop.folder)
     assert outcome.status == 0, outcome.err
     for row in json.loads((workshop.folder / "t.json").read_text())["rows"]:

@@ -105,8 +105,8 @@ def test_play_mode():
     [
         ("env.scene.num_env=7", r"env\.scene has no option 'num_env' \(did you mean num_envs\?\)"),
         ("env.scn.num_envs=7", r"env has no option 'scn' \(did you mean scene\?\)"),
-        ("env.scene.num_envs=abc", "must be an integer, such as 256"),
-        ("env.episode_length_s=long", "must be a number, such as 4.0"),
+        ("env.scene.num_envs=abc", "must be an integer of at least 1, such as 256"),
+        ("env.episode_length_s=long", "must be a number above 0, such as 4.0"),
         ("env.observations.policy.enable_corruption=3", "must be true or false"),
         ("env.scene.robot.init_state.pos=5", "must be a list"),
         ("env.scene=5", "must be set option by option"),
