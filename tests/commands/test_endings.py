@@ -37,6 +37,7 @@ OUTPUTS = [
     ("profile_kernels", ["--json", "out"]),
     ("profile_kernels", ["--trace", "out"]),
     ("profile_kernels", ["--plot", "out"]),
+    ("profile_training", ["--trace", "out"]),
     ("trace_rollout", ["--trace", "out"]),
 ]
 """Every command that writes, with what names the place."""

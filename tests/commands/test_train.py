@@ -207,6 +207,23 @@ def test_a_rollout_is_traced(workshop, tmp_path):
     assert [names.count(name) for name in ("zprl.chunk", "zprl.simulation", "zprl.policy")] == [2, 2, 4]
 
 
+def test_a_training_is_profiled_part_by_part(workshop, tmp_path):
+    argv = arguments("profile_training", "--iterations", 1, "--trace", tmp_path / "trace.json")
+    outcome = call("profile_training", argv, workshop.folder)
+    assert outcome.status == 0, outcome.err
+    rows = [
+        [cell.strip() for cell in line.split("|")[1:-1]] for line in outcome.out.splitlines() if line.startswith("|")
+    ]
+    own = [float(row[4]) for row in rows[1:] if row[4]]
+    assert sum(own) == pytest.approx(float(rows[-1][2]), abs=0.01 * len(own))
+    assert own[-1] < 0.1 * sum(own), "what the parts leave out is little"
+    events = json.loads((tmp_path / "trace.json").read_text())["traceEvents"]
+    calls = {name: sum(event["name"] == name for event in events) for name in ("MuJoCo", "environment", "policy step")}
+    assert calls == {"MuJoCo": 20, "environment": 20, "policy step": 5}
+    named = {event["name"] for event in events}
+    assert {"learner's update", "action arm_action", "observation ee_pose", "termination success", "resets"} <= named
+
+
 def test_evaluation_keeps_the_settings_of_the_checkpoint(workshop, tmp_path):
     """A checkpoint that steers more strongly, in longer chunks, is evaluated so without being told."""
     content = load(workshop.folder / workshop.run / "model_4.safetensors")

@@ -11,7 +11,7 @@ from rsl_rl.storage import RolloutStorage
 from tensordict import TensorDict
 from tests.fakes import NOTHING, CountingPolicy, CountingSteering, ScriptedEnv, make_base, make_spec, world
 
-from zprl.envs import ChunkedVecEnv
+from zprl.envs.chunked_env import ChunkedVecEnv
 from zprl.rl.methods import METHODS
 from zprl.steering import make_steering
 from zprl.utils.errors import ZprlError

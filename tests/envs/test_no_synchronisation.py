@@ -18,7 +18,8 @@ from tests.fakes import STATISTICS, make_spec
 from torch._subclasses.fake_tensor import DataDependentOutputException, FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from zprl.envs import ChunkedVecEnv, Step
+from zprl.envs import Step
+from zprl.envs.chunked_env import ChunkedVecEnv
 from zprl.policies import FlowBasePolicy, FlowPolicy, FlowPolicyCfg, NativePolicyStep
 from zprl.policies.native import library as native
 from zprl.rl.logger import SteeringLogger

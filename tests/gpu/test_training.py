@@ -34,7 +34,7 @@ def test_a_chunk_of_the_environment_does_not_wait(step_of):
     from tests.envs.test_no_synchronisation import WORLDS, FakeEnv
     from tests.fakes import STATISTICS, make_spec
 
-    from zprl.envs import ChunkedVecEnv
+    from zprl.envs.chunked_env import ChunkedVecEnv
     from zprl.policies import FlowBasePolicy
     from zprl.steering import LatentResidual, LatentResidualCfg
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 from tests.fakes import CountingSteering, ScriptedEnv
 
-from zprl.envs import ChunkedVecEnv
+from zprl.envs.chunked_env import ChunkedVecEnv
 from zprl.profiling.waits import Range, count_waits, is_wait, trace_rollout
 
 

@@ -228,3 +228,25 @@ def test_every_process_takes_a_gpu_of_its_own(third_of_four, monkeypatch):
         processes.own_device("cuda")
     monkeypatch.delenv("WORLD_SIZE")
     assert processes.own_device("cuda:0") == "cuda:0"
+
+
+@pytest.mark.parametrize(
+    ("asked", "share", "expected"),
+    [(None, 1, 8), ("3", 1, 3), ("99", 1, 8), ("0", 1, 8), ("2,4", 1, 8), (None, 4, 2), ("3", 4, 2), (None, 16, 1)],
+)
+def test_threads_are_the_cores_of_this_process_or_as_few_as_the_user_asks_for(asked, share, expected, monkeypatch):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: set(range(8)))
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", str(share))
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    if asked is not None:
+        monkeypatch.setenv("OMP_NUM_THREADS", asked)
+    assert processes.num_threads() == expected
+
+
+def test_all_threads_are_taken_while_the_block_lasts_and_given_back_after_an_error(monkeypatch):
+    before = torch.get_num_threads()
+    monkeypatch.setattr(processes, "num_threads", lambda: before + 2)
+    with pytest.raises(KeyError), processes.all_threads():
+        assert torch.get_num_threads() == before + 2
+        raise KeyError
+    assert torch.get_num_threads() == before

@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 from tensordict import TensorDict
 
-from zprl.envs import ChunkedVecEnv
+from zprl.envs.chunked_env import ChunkedVecEnv
 from zprl.rl.runner import SteeringRunner
 from zprl.utils import processes
 

@@ -18,7 +18,7 @@ from zprl.utils.home import provide_home
 
 NAMES = (
     *("train", "evaluate", "play", "export", "sim2real", "study", "collect_demos", "pretrain", "summarize"),
-    *("convert", "list_tasks", "benchmark_physics", "profile_kernels", "trace_rollout"),
+    *("convert", "list_tasks", "benchmark_physics", "profile_kernels", "profile_training", "trace_rollout"),
 )
 """Names of the commands, which are those of their modules in this package. On the console a dash may stand for "_"."""
 

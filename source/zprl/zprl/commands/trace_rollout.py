@@ -32,7 +32,7 @@ def run(options: TraceRolloutOptions, overrides: list[str]) -> dict[str, int]:
     Raises:
         ZprlError: If the host waits outside of the simulator.
     """
-    from zprl.envs import ChunkedVecEnv
+    from zprl.envs.chunked_env import ChunkedVecEnv
     from zprl.policies import make_base_policy
     from zprl.profiling.waits import trace_rollout
     from zprl.runs import paths

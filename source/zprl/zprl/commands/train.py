@@ -22,8 +22,6 @@ from zprl.utils.arguments import option, positive_int
 from zprl.utils.errors import ZprlError
 
 if TYPE_CHECKING:
-    from isaaclab.envs import ManagerBasedRLEnvCfg
-
     from zprl.rl.checkpoint import SteeringCheckpoint
     from zprl.runs.session import TaskSession
 
@@ -171,14 +169,8 @@ def _train(
     from zprl.rl.trainer import SteeringTrainer
     from zprl.runs.base_policy import check_bottleneck, load_base
 
-    def configure(cfg: ManagerBasedRLEnvCfg) -> None:
-        if session.agent_cfg.algo == "sac":
-            cfg.compute_final_obs = True  # what an episode ends with, which a replay buffer stores
-        # What is drawn once, when worlds are made, differs between the processes.
-        cfg.seed = (cfg.seed + processes.rank()) % 2**31  # type: ignore[operator]
-
     num_envs = processes.share(session.env_cfg.scene.num_envs, "--num_envs")
-    with session.environment(num_envs, configure) as env:
+    with session.environment(num_envs, session.configure_training) as env:
         policy, meta = load_base(session, source, env.spec)
         file = source if isinstance(source, Path) else source.base
 

@@ -4,6 +4,5 @@
 """Environments as policies, learners and evaluations see them, whatever simulates them."""
 
 from zprl.envs.chunk_loop import ChunkLoop as ChunkLoop
-from zprl.envs.chunked_env import ChunkedVecEnv as ChunkedVecEnv
 from zprl.envs.task_env import Step as Step
 from zprl.envs.task_env import TaskEnv as TaskEnv

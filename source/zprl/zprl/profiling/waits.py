@@ -19,7 +19,7 @@ from zprl.utils.errors import ZprlError
 from zprl.utils.files import atomic_write
 
 if TYPE_CHECKING:
-    from zprl.envs import ChunkedVecEnv
+    from zprl.envs.chunked_env import ChunkedVecEnv
 
 CHUNK = "zprl.chunk"
 PARTS = ("zprl.policy", "zprl.simulation")

@@ -18,7 +18,7 @@ from zprl.utils import processes
 from zprl.utils.tensor_files import require_finite, save_tensors
 
 if TYPE_CHECKING:
-    from zprl.envs import ChunkedVecEnv
+    from zprl.envs.chunked_env import ChunkedVecEnv
 
 
 KIND, VERSION = "zprl-checkpoint", 1

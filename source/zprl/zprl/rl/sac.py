@@ -5,7 +5,7 @@
 
 The learner of arXiv 2605.19919: SAC (arXiv 1812.05905) with an ensemble whose targets take the minimum of a random
 subset (REDQ, arXiv 2101.05982). One transition is one chunk, so the discount and the rewards inside it are the
-environment's business; see :class:`zprl.envs.ChunkedVecEnv`.
+environment's business; see :class:`zprl.envs.chunked_env.ChunkedVecEnv`.
 """
 
 from __future__ import annotations

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from zprl.envs import ChunkedVecEnv, TaskEnv
+from zprl.envs import TaskEnv
+from zprl.envs.chunked_env import ChunkedVecEnv
 from zprl.evaluation.plots import LearningHistory, plot_learning_curves
 from zprl.evaluation.rollout import EpisodeResults, Evaluator, compare
 from zprl.evaluation.statistics import success_rate

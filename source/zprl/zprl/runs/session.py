@@ -143,6 +143,13 @@ class TaskSession:
         finally:
             env.close()
 
+    def configure_training(self, cfg: ManagerBasedRLEnvCfg) -> None:
+        """Make an environment's configuration that of this process's worlds in a training."""
+        if self.agent_cfg.algo == "sac":
+            cfg.compute_final_obs = True  # what an episode ends with, which a replay buffer stores
+        # What is drawn once, when worlds are made, differs between the processes.
+        cfg.seed = (cfg.seed + processes.rank()) % 2**31  # type: ignore[operator]
+
     def write_run_files(self, run_dir: Path) -> None:
         """Write how a run was made into its folder, as Isaac Lab lays it out: params/ and the manifest run.json."""
         from isaaclab.utils.io import dump_yaml

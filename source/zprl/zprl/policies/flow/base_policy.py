@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -15,6 +16,7 @@ from zprl.policies.base import BasePolicy, Knob, Plan
 from zprl.policies.flow.cfg import INFERENCE_FIELDS
 from zprl.policies.flow.policy import FlowPolicy
 from zprl.spec import TaskSpec
+from zprl.utils.processes import all_threads
 
 if TYPE_CHECKING:
     from zprl.policies.native.step import NativePolicyStep
@@ -54,7 +56,8 @@ class FlowBasePolicy(BasePolicy):
     @torch.no_grad()
     def latent(self, plan: Plan) -> Tensor:
         """See :meth:`BasePolicy.latent`."""
-        return self.step.latent(self.policy.inputs(plan.obs))
+        with self._threads():
+            return self.step.latent(self.policy.inputs(plan.obs))
 
     def start(self, plan: Plan) -> Tensor:
         """See :meth:`BasePolicy.start`."""
@@ -76,7 +79,12 @@ class FlowBasePolicy(BasePolicy):
         noise = plan.noise if noise is None else noise
         if embedding is not None:
             return self.policy.generate(embedding, noise)
-        return self.step.act_from_latent(plan.latent if latent is None else latent, noise)
+        with self._threads():
+            return self.step.act_from_latent(plan.latent if latent is None else latent, noise)
+
+    def _threads(self) -> AbstractContextManager[None]:
+        """Let the compiled step take all cores: its rows are independent of one another, to the last bit."""
+        return all_threads() if self.step.independent_rows else nullcontext()
 
     def mixes_rows(self, knob: str | None) -> bool:
         """See :meth:`BasePolicy.mixes_rows`: torch's matrix products do, the native step on a CPU does not.
