@@ -178,7 +178,7 @@ def test_there_is_one_recorded_seed_and_many_trained_ones():
         ("list_tasks", ["physics=mujoco"], "physics=mujoco"),
         ("train", ["--task", TASK, "--iterations", "5"], "--iterations"),
         ("train", ["--task", TASK, "physics"], "physics"),
-        ("study", ["--task", TASK, "--seeds", "1,-1"], "-1 is not between 0 and 2^31 - 1"),
+        ("study", ["--task", TASK, "--seeds", "1,-1"], "-1 is not an integer of at least 0 and of at most 2147483647"),
         ("study", ["--task", TASK, "--values", "1,x"], "invalid list of float value: '1,x'"),
         ("play", ["--task", TASK, "--policy", "expert", "--checkpoint", "base"], "not allowed with"),
         ("export", ["--task", TASK, "--output", "b", "--precision", "half"], "'half'"),

@@ -7,6 +7,7 @@ import gc
 import os
 import subprocess
 import sys
+import warnings
 import weakref
 from typing import Any
 
@@ -241,6 +242,16 @@ def test_works_under_captured_output(capfd):
     out, err = capfd.readouterr()
     assert out == "result\nafterwards\n"
     assert err == "nefc overflow\n"
+
+
+def test_of_what_is_compiled_for_the_first_time_moviepy_alone_is_quiet():
+    from zprl.sim.isaaclab import quiet_simulator
+
+    folder = "/env/lib/python3.12/site-packages"
+    with quiet_simulator(), warnings.catch_warnings(record=True) as said:
+        for file in ("moviepy/config_defaults.py", "moviepy/video/io/ffmpeg_reader.py", "mine/moviepy.py"):
+            compile(r"pattern = '\d+'", f"{folder}/{file}", "exec")
+    assert [warning.filename for warning in said] == [f"{folder}/mine/moviepy.py"]
 
 
 @pytest.mark.sim

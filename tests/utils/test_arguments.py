@@ -8,6 +8,7 @@ import argparse
 import pytest
 
 from zprl.utils.arguments import seed_int, seed_or_random
+from zprl.utils.constraints import Seed, fits
 
 
 def test_a_random_seed_is_drawn_and_said_and_then_is_a_seed_like_any_other(capsys):
@@ -21,8 +22,9 @@ def test_a_random_seed_is_drawn_and_said_and_then_is_a_seed_like_any_other(capsy
 
 
 @pytest.mark.parametrize("text", ["-2", str(2**31)])
-def test_no_other_negative_seed_is_taken(text):
-    with pytest.raises(argparse.ArgumentTypeError, match="is not between 0 and"):
+def test_no_other_seed_is_taken_than_a_setting_takes(text):
+    assert not fits(Seed, int(text))
+    with pytest.raises(argparse.ArgumentTypeError, match="is not an integer of at least 0 and"):
         seed_or_random(text)
 
 
@@ -30,5 +32,5 @@ def test_several_processes_must_be_given_a_seed(monkeypatch):
     monkeypatch.setenv("WORLD_SIZE", "2")
     with pytest.raises(argparse.ArgumentTypeError, match="another seed in each process"):
         seed_or_random("-1")
-    with pytest.raises(argparse.ArgumentTypeError, match="is not between 0 and"):
+    with pytest.raises(argparse.ArgumentTypeError, match="is not an integer of at least 0 and"):
         seed_int("-1")  # such as one of a study's seeds, which goes on where it was stopped

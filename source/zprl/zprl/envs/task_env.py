@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from zprl.spec import Observations, TaskSpec
+from zprl.utils.constraints import NUM_SEEDS
 
 
 @dataclass
@@ -116,4 +117,4 @@ def preserved_random_state() -> Iterator[None]:
 
 def episode_seed(seed: int, episode: int) -> int:
     """Return the seed of an episode's generators, which depends on no other episode."""
-    return int(np.random.SeedSequence((seed, episode)).generate_state(1)[0] % 2**31)
+    return int(np.random.SeedSequence((seed, episode)).generate_state(1)[0] % NUM_SEEDS)

@@ -15,6 +15,7 @@ from rsl_rl.runners import OnPolicyRunner
 
 from zprl.rl.logger import SteeringLogger
 from zprl.utils import processes
+from zprl.utils.constraints import NUM_SEEDS
 from zprl.utils.tensor_files import require_finite, save_tensors
 
 if TYPE_CHECKING:
@@ -79,9 +80,9 @@ class SteeringRunner(OnPolicyRunner):
     def segment_seed(self, iteration: int) -> int:
         """Return this process's seed of the segment that starts at an iteration."""
         if processes.is_first():
-            return (self.seed * 1_000_003 + iteration) % 2**31
+            return (self.seed * 1_000_003 + iteration) % NUM_SEEDS
         sequence = np.random.SeedSequence((self.seed, iteration, processes.rank()))
-        return int(sequence.generate_state(1)[0] % 2**31)
+        return int(sequence.generate_state(1)[0] % NUM_SEEDS)
 
     def learn_segment(self, num_iterations: int) -> None:
         """Learn from freshly reset environments; ``current_learning_iteration`` counts the completed iterations."""

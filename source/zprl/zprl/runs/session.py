@@ -25,7 +25,7 @@ from zprl.sim.isaaclab.mujoco import choose_engine
 from zprl.sim.isaaclab.task_env import IsaacLabEnv
 from zprl.utils import processes
 from zprl.utils.configclass import class_to_dict
-from zprl.utils.constraints import check_values
+from zprl.utils.constraints import NUM_SEEDS, check_values
 from zprl.utils.errors import ZprlError
 from zprl.utils.files import atomic_json_dump, naming_errors
 from zprl.utils.outputs import check_name
@@ -148,7 +148,7 @@ class TaskSession:
         if self.agent_cfg.algo == "sac":
             cfg.compute_final_obs = True  # what an episode ends with, which a replay buffer stores
         # What is drawn once, when worlds are made, differs between the processes.
-        cfg.seed = (cfg.seed + processes.rank()) % 2**31  # type: ignore[operator]
+        cfg.seed = (cfg.seed + processes.rank()) % NUM_SEEDS  # type: ignore[operator]
 
     def write_run_files(self, run_dir: Path) -> None:
         """Write how a run was made into its folder, as Isaac Lab lays it out: params/ and the manifest run.json."""

@@ -15,6 +15,7 @@ from collections.abc import Callable
 from typing import Any
 
 from zprl.utils import processes
+from zprl.utils.constraints import NUM_SEEDS, PositiveInt, Seed, describe, fits
 
 
 def option(help: str, default: Any = dataclasses.MISSING, **settings: Any) -> Any:
@@ -56,18 +57,12 @@ def add_options(parser: argparse.ArgumentParser, options: type) -> None:
 
 def positive_int(text: str) -> int:
     """Parse a positive whole number, for argparse."""
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"{value} is not positive")
-    return value
+    return _within(PositiveInt, int(text))
 
 
 def seed_int(text: str) -> int:
     """Parse a seed that all random generators accept, for argparse."""
-    value = int(text)
-    if not 0 <= value < 2**31:
-        raise argparse.ArgumentTypeError(f"{value} is not between 0 and 2^31 - 1")
-    return value
+    return _within(Seed, int(text))
 
 
 def seed_or_random(text: str) -> int:
@@ -80,9 +75,16 @@ def seed_or_random(text: str) -> int:
         return seed_int(text)
     if processes.count() > 1:
         raise argparse.ArgumentTypeError("-1 would draw another seed in each process; give one from 0 on")
-    seed = secrets.randbelow(2**31)
+    seed = secrets.randbelow(NUM_SEEDS)
     print(f"seed: {seed}, drawn at random", file=sys.stderr, flush=True)
     return seed
+
+
+def _within(kind: Any, value: int) -> int:
+    """Return a value of the type of a setting."""
+    if not fits(kind, value):
+        raise argparse.ArgumentTypeError(f"{value} is not {describe(kind)}")
+    return value
 
 
 def comma_separated[T](parse: Callable[[str], T]) -> Callable[[str], tuple[T, ...]]:

@@ -111,7 +111,8 @@ Share = Annotated[float, Range(0, 1)]
 """A number from 0 to 1."""
 Decay = Annotated[float, Range(0, 1, high_excluded=True)]
 """A factor by which an average forgets."""
-Seed = Annotated[int, Range(0, 2**31 - 1)]
+NUM_SEEDS = 2**31
+Seed = Annotated[int, Range(0, NUM_SEEDS - 1)]
 """A seed that all random generators accept."""
 Name = Annotated[str, NotEmpty()]
 """A text that is not empty."""

@@ -23,6 +23,7 @@ from isaaclab.utils.datasets.hdf5_dataset_file_handler import DATASET_FORMAT_VER
 from zprl.data import metadata
 from zprl.envs.chunk_loop import ChunkLoop
 from zprl.sim.isaaclab.task_env import IsaacLabEnv
+from zprl.utils.constraints import NUM_SEEDS
 from zprl.utils.errors import ZprlError
 from zprl.utils.files import atomic_write
 
@@ -229,7 +230,7 @@ def _record(
         count = min(env.num_envs, num_demos - first)
         loop.running = torch.zeros_like(loop.running)
         # Far apart, so that no other seed begins with this wave.
-        loop.begin(env.reset((seed + 1_000_003 * first) % 2**31), count)
+        loop.begin(env.reset((seed + 1_000_003 * first) % NUM_SEEDS), count)
         expert.reset(torch.arange(env.num_envs, device=env.device))
         while pending := int(loop.running.sum()):
             steps += pending
