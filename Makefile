@@ -27,7 +27,7 @@ BUILT := $(VENV)/.built
 NATIVE := CMakeLists.txt setup.py $(shell find csrc)
 CPP := $(shell find csrc -name '*.cpp' -o -name '*.h' -o -name '*.hpp' -o -name '*.cu' -o -name '*.cuh')
 
-.PHONY: help setup train test check format constraints clean
+.PHONY: help setup train test check format physx constraints clean
 
 help:  ## Show the targets
 	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -54,9 +54,13 @@ format: setup  ## Format all sources
 	@$(VENV)/bin/ruff format
 	@$(VENV)/bin/clang-format -i $(CPP)
 
-constraints: setup  ## Resolve versions and hashes in constraints.txt anew, after a change of pyproject.toml
-	@UV_CUSTOM_COMPILE_COMMAND="make constraints" $(VENV)/bin/uv pip compile --quiet --universal --python-version 3.12 \
-	    --all-extras --no-annotate --generate-hashes --output-file constraints.txt pyproject.toml
+physx: setup  ## Add the packages of physics=ovphysx to .venv
+	@$(call install,--no-deps --require-hashes --requirement constraints-physx.txt)
+
+# Nothing but uv is needed for that, least of all what the constraints to be replaced say.
+constraints: $(CREATED)  ## Resolve versions and hashes in constraints*.txt anew, after a change of pyproject.toml
+	@$(call compile,--all-extras --output-file constraints.txt pyproject.toml)
+	@$(call compile,--no-deps --group physx --output-file constraints-physx.txt)
 
 clean:  ## Remove the environment and all that was built, but no results
 	rm -rf $(VENV) build dist .pytest_cache .ruff_cache source/zprl/*.egg-info
@@ -68,12 +72,20 @@ define locked
 <(sed -n '/^$(1)==/,/[^\\]$$/p' constraints.txt)
 endef
 
-# uv installs several times faster than pip, but it does not know pip's settings: a mirror that is set there is handed
-# over, and where uv still does not get through, pip does it.
-define install
+# uv does not know pip's settings: a mirror that is set there is handed over.
+define mirror
 	export UV_DEFAULT_INDEX="$${UV_DEFAULT_INDEX:-$${PIP_INDEX_URL:-$$($(PYTHON) -m pip config get global.index-url 2>/dev/null)}}"; \
-	[ -n "$$UV_DEFAULT_INDEX" ] || unset UV_DEFAULT_INDEX; \
-	$(VENV)/bin/uv pip install --quiet --python $(PYTHON) $(1) || { \
+	[ -n "$$UV_DEFAULT_INDEX" ] || unset UV_DEFAULT_INDEX
+endef
+
+define compile
+	$(mirror); UV_CUSTOM_COMPILE_COMMAND="make constraints" $(VENV)/bin/uv pip compile --quiet --universal \
+	    --python-version 3.12 --no-annotate --generate-hashes $(1)
+endef
+
+# uv installs several times faster than pip. Where it does not get through, pip does it.
+define install
+	$(mirror); $(VENV)/bin/uv pip install --quiet --python $(PYTHON) $(1) || { \
 	    echo "uv could not do it; trying pip" >&2; $(PYTHON) -m pip install -qq $(1); }
 endef
 

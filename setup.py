@@ -4,8 +4,9 @@
 
 CMake owns compilation (see CMakeLists.txt); the metadata lives in pyproject.toml. This file only connects them:
 
-* ``pip install --no-build-isolation -e .`` builds in ``build/`` and installs the libraries into ``source/zprl/zprl/``;
-* ``pip wheel --no-build-isolation .`` builds in the same tree and installs them into the wheel.
+* ``pip install --no-build-isolation --no-deps -e .`` builds in ``build/`` and installs the libraries into
+  ``source/zprl/zprl/``;
+* ``pip wheel --no-build-isolation --no-deps .`` builds in the same tree and installs them into the wheel.
 
 A second run recompiles only what changed. Environment: ``ZPRL_CUDA`` = ``AUTO`` (default), ``ON`` or ``OFF``;
 ``CMAKE_ARGS`` is passed on; ``CMAKE_BUILD_PARALLEL_LEVEL`` bounds the compile jobs.

@@ -155,8 +155,8 @@ def _runnable(chosen: dict[str, Disturbance], spec: TaskSpec, explicit: bool) ->
         try:
             if disturbance.physics == "ovphysx" and importlib.util.find_spec("ovphysx") is None:
                 raise ZprlError(
-                    f"the disturbance {name} needs ovphysx, which is not installed; install it with `pip install "
-                    "--no-deps ovphysx==0.6.4.72118723 ovstage==0.2.1.385922`."
+                    f"the disturbance {name} needs ovphysx, which is not installed; run `make physx` in the ZPRL "
+                    "repository, or install what its constraints-physx.txt lists."
                 )
             require_disturbable(disturbance, spec)
             left[name] = disturbance

@@ -10,7 +10,7 @@ from typing import Any
 
 from zprl.utils.errors import NotInstalledError
 
-INSTALL_HINT = "build it with `pip install --no-build-isolation -e .` in the ZPRL repository"
+INSTALL_HINT = "build it with `pip install --no-build-isolation --no-deps -e .` in the ZPRL repository"
 
 
 def native_core() -> Any:
