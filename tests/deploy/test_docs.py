@@ -79,10 +79,3 @@ def test_the_cpp_program_is_the_one_that_is_built_and_run():
     (program,) = blocks("cpp")
     for line in program.splitlines():
         assert line.strip() in built
-
-
-def test_commands_and_links_exist():
-    for script in re.findall(r"python (scripts/\w+\.py)", TEXT):
-        assert (ROOT / script).is_file()
-    for target in re.findall(r"\]\((\.\./[^)#]+)\)", TEXT):
-        assert (ROOT / "docs" / target).exists(), target

@@ -7,9 +7,26 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from zprl.utils.errors import NotInstalledError, ZprlError, first_line, run_cli
+
+
+def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
+    """Parse a command line: ``bundle``, and ``kinds`` or None.
+
+    Args:
+        argv: The arguments, or None for this process's.
+    """
+    from zprl.deploy.formats import FORMATS
+
+    parser = argparse.ArgumentParser(prog="python -m zprl.deploy.verify", description=__doc__)
+    parser.add_argument("bundle", type=Path)
+    parser.add_argument(
+        "--kinds", nargs="+", choices=list(FORMATS), help="formats to check (default: all of the bundle)"
+    )
+    return parser.parse_args(argv)
 
 
 def main() -> None:
@@ -32,12 +49,7 @@ def main() -> None:
     from zprl.deploy.formats import FORMATS
     from zprl.deploy.golden import read_recording
 
-    parser = argparse.ArgumentParser(prog="python -m zprl.deploy.verify", description=__doc__)
-    parser.add_argument("bundle", type=Path)
-    parser.add_argument(
-        "--kinds", nargs="+", choices=list(FORMATS), help="formats to check (default: all of the bundle)"
-    )
-    args = parser.parse_args()
+    args = parse()
     torch.set_num_threads(1)
     contract = read_contract(args.bundle)
     recording = read_recording(args.bundle / GOLDEN_FILE, contract)

@@ -50,8 +50,8 @@ def quiet_simulator() -> Iterator[None]:
             # Every module that Isaac Lab itself calls in an outdated way; users cannot act on it.
             for category in (FutureWarning, DeprecationWarning):
                 warnings.filterwarnings("ignore", category=category, module=r"isaaclab|newton|warp|mujoco")
-            # Isaac Lab's recorder imports moviepy, whose strings Python complains of when it compiles them: once in every
-            # new environment. Such a warning knows the file in place of the module.
+            # Isaac Lab's recorder imports moviepy, whose strings Python complains of when it first compiles them. Such
+            # a warning has the file in place of the module.
             warnings.filterwarnings("ignore", category=SyntaxWarning, module=r".*/moviepy/")
             yield
     finally:
