@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Build hook: let CMake compile the native libraries and put them beside the Python package.
 
-CMake owns compilation (see CMakeLists.txt); the metadata lives in pyproject.toml. This file only connects them:
+CMake owns compilation (see CMakeLists.txt); the metadata lives in pyproject.toml. This file only connects them, and
+writes the commit that a wheel or a source archive is made from into it:
 
 * ``pip install --no-build-isolation --no-deps -e .`` builds in ``build/`` and installs the libraries into
   ``source/zprl/zprl/``;
@@ -15,6 +16,7 @@ A second run recompiles only what changed. Environment: ``ZPRL_CUDA`` = ``AUTO``
 from __future__ import annotations
 
 import os
+import runpy
 import shlex
 import shutil
 import subprocess
@@ -23,6 +25,8 @@ from pathlib import Path
 
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
+from setuptools.command.build_py import build_py
+from setuptools.command.sdist import sdist
 
 ROOT = Path(__file__).resolve().parent
 PACKAGE_ROOT = ROOT / "source" / "zprl"
@@ -65,8 +69,36 @@ class CMakeBuild(build_ext):
             raise SystemExit(f"Building the ZPRL native libraries failed: {' '.join(command[:2])} (see above).")
 
 
+def write_commit(package: Path) -> None:
+    """Write the commit that is built into a package's folder, or nothing where it is not known."""
+    provenance = runpy.run_path(str(PACKAGE_ROOT / "zprl" / "utils" / "provenance.py"))
+    commit, file = provenance["git_commit"](), package / provenance["COMMIT_FILE"]
+    file.unlink(missing_ok=True)  # of an earlier build
+    if commit is not None:
+        file.write_text(f"{commit}\n")
+
+
+class BuildPython(build_py):
+    """Build the Python part; into a wheel comes its commit, while an editable install asks the repository."""
+
+    def run(self) -> None:
+        """Build, and write the commit beside what was built."""
+        super().run()
+        if not self.editable_mode:
+            write_commit(Path(self.build_lib) / "zprl")
+
+
+class SourceArchive(sdist):
+    """Collect the sources, with the commit that a wheel made from them is of."""
+
+    def make_release_tree(self, base_dir: str, files: list[str]) -> None:
+        """Collect them in a folder."""
+        super().make_release_tree(base_dir, files)
+        write_commit(Path(base_dir) / PACKAGE_ROOT.relative_to(ROOT) / "zprl")
+
+
 setup(
     # A source-less extension marks the wheel as platform specific and makes setuptools run ``build_ext``.
     ext_modules=[Extension("zprl._core", sources=[])],
-    cmdclass={"build_ext": CMakeBuild},
+    cmdclass={"build_ext": CMakeBuild, "build_py": BuildPython, "sdist": SourceArchive},
 )

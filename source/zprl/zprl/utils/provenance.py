@@ -13,15 +13,29 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
+COMMIT_FILE = "commit.txt"
+"""File of the package with the commit it was built from. ``setup.py`` writes it into wheels and source archives; the
+repository has none."""
+
 
 def git_commit() -> str | None:
-    """Return the commit of this project's repository, with "-dirty" if tracked files were changed.
+    """Return the commit of this project that the code is of, with "-dirty" if tracked files were changed.
+
+    Where the package lies in its own repository that is the repository's, and else what was written down when the
+    package was built: the commit of another project that it is installed in would say nothing of this code.
 
     Returns:
-        None where the package does not lie in its own repository: installed below a user's project, say, whose commit
-        would say nothing of this code.
+        None if neither is there, as in a copy of the sources.
     """
     folder = Path(__file__).resolve().parents[1]
+    commit = _repository_commit(folder)
+    with contextlib.suppress(OSError):
+        commit = commit or (folder / COMMIT_FILE).read_text().strip()
+    return commit or None
+
+
+def _repository_commit(folder: Path) -> str | None:
+    """Return the commit of the repository in which the package's folder has its own place, or None."""
 
     def git(*arguments: str) -> str | None:
         try:
