@@ -179,6 +179,11 @@ def test_there_is_one_recorded_seed_and_many_trained_ones():
         ("train", ["--task", TASK, "--iterations", "5"], "--iterations"),
         ("train", ["--task", TASK, "physics"], "physics"),
         ("study", ["--task", TASK, "--seeds", "1,-1"], "-1 is not an integer of at least 0 and of at most 2147483647"),
+        (
+            "profile_kernels",
+            ["--seed", str(2**31)],
+            "2147483648 is not an integer of at least 0 and of at most 2147483647",
+        ),
         ("study", ["--task", TASK, "--values", "1,x"], "invalid list of float value: '1,x'"),
         ("play", ["--task", TASK, "--policy", "expert", "--checkpoint", "base"], "not allowed with"),
         ("export", ["--task", TASK, "--output", "b", "--precision", "half"], "'half'"),

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from zprl.commands.options import Command
-from zprl.utils.arguments import option
+from zprl.utils.arguments import option, seed_int
 from zprl.utils.errors import ZprlError
 
 
@@ -52,7 +52,7 @@ class ProfileKernelsOptions:
         "solver steps K, for example 1,4,10; the shape's own by default", (), type=_whole_numbers("number of steps")
     )
     budget: float = option("time for all contenders of a cell [s]", 1.0)
-    seed: int = option("seed of random weights and data", 0)
+    seed: int = option("seed of random weights and data", 0, type=seed_int)
     json: Path | None = option("write every figure", None, metavar="FILE")
     trace: Path | None = option("write a trace for chrome://tracing", None, metavar="FILE")
     plot: Path | None = option("draw a roofline plot", None, metavar="PNG")
