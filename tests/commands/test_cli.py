@@ -91,6 +91,20 @@ def test_saying_what_there_is_loads_neither_torch_nor_a_simulator():
     assert done.stdout.count("usage: ") == 1 + len(cli.NAMES)
 
 
+def test_next_to_nothing_is_imported_before_ctrl_c_is_understood():
+    """An interrupted import ends in its traceback unless :func:`zprl.utils.errors.run_cli` runs already."""
+    program = "import sys; before = set(sys.modules); import zprl.commands.cli; print(*set(sys.modules) - before)"
+    environment = {**os.environ, "PYTHONPATH": str(Path(cli.__file__).parents[2])}
+    command = [sys.executable, "-S", "-c", program]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    ours = {"zprl", "zprl.commands", "zprl.commands.cli", "zprl.utils", "zprl.utils.errors"}
+    # What the standard library's signal, threading and contextlib are made of; Python itself has loaded most of it.
+    small = {"collections", "contextlib", "enum", "errno", "functools", "genericpath", "itertools", "keyword"}
+    small |= {"operator", "os", "os.path", "posixpath", "reprlib", "signal", "stat", "threading", "types"}
+    imported = {name for name in done.stdout.split() if not name.startswith("_")}
+    assert ours <= imported <= ours | small
+
+
 @pytest.mark.parametrize("argv", [[], ["--help"], ["-h"]])
 def test_without_a_command_it_lists_all_with_a_line_each(argv, capsys, monkeypatch):
     monkeypatch.setattr(sys, "argv", ["zprl", *argv])

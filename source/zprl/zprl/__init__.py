@@ -9,14 +9,12 @@ Importing this package is cheap: it imports neither torch nor Isaac Lab. Import 
 
 from __future__ import annotations
 
-from typing import Any
-
 __version__ = "0.1.0"
 
 __all__ = ["__version__", "build_info"]
 
 
-def build_info() -> dict[str, Any]:
+def build_info() -> dict[str, object]:
     """What this installation was built with; see :func:`zprl.policies.native.library.build_info`."""
     from zprl.policies.native.library import build_info as native_build_info
 

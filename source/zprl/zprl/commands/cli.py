@@ -1,20 +1,23 @@
 # Copyright (c) 2026, The ZPRL Project Developers.
 # SPDX-License-Identifier: BSD-3-Clause
 
-"""The commands by name: what ``zprl NAME``, ``python -m zprl NAME`` and ``python scripts/NAME.py`` run."""
+"""The commands by name: what ``zprl NAME``, ``python -m zprl NAME`` and ``python scripts/NAME.py`` run.
+
+Ctrl-C is understood once :func:`zprl.utils.errors.run_cli` runs, so everything else is imported inside of it.
+"""
 
 from __future__ import annotations
 
-import contextlib
-import importlib
 import sys
-from collections.abc import Sequence
-from typing import Any
 
-from zprl.commands.options import Command
-from zprl.utils import processes
 from zprl.utils.errors import ZprlError, did_you_mean, run_cli
-from zprl.utils.home import provide_home
+
+TYPE_CHECKING = False  # that of typing would be one import more
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Any
+
+    from zprl.commands.options import Command
 
 NAMES = (
     *("train", "evaluate", "play", "export", "sim2real", "study", "collect_demos", "pretrain", "summarize"),
@@ -45,6 +48,11 @@ def run_command(name: str, argv: Sequence[str] | None = None, program: str | Non
     command = found[0]
 
     def run() -> None:
+        import contextlib
+
+        from zprl.utils import processes
+        from zprl.utils.home import provide_home
+
         provide_home()
         with processes.only_first_process_prints() if command.in_several_processes else contextlib.nullcontext():
             command(argv, program)
@@ -58,6 +66,8 @@ def find_command(name: str) -> Command[Any]:
     Raises:
         ZprlError: If there is no such command.
     """
+    import importlib
+
     module = name.replace("-", "_")
     if module not in NAMES:
         if name.startswith("-"):

@@ -5,12 +5,14 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
-from collections.abc import Sequence
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from zprl.utils.errors import NotInstalledError, ZprlError, first_line, run_cli
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Sequence
 
 
 def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
@@ -19,6 +21,9 @@ def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
     Args:
         argv: The arguments, or None for this process's.
     """
+    import argparse
+    from pathlib import Path
+
     from zprl.deploy.formats import FORMATS
 
     parser = argparse.ArgumentParser(prog="python -m zprl.deploy.verify", description=__doc__)

@@ -1,18 +1,23 @@
 # Copyright (c) 2026, The ZPRL Project Developers.
 # SPDX-License-Identifier: BSD-3-Clause
 
-"""Errors meant for the person at the terminal, and how every script reports them."""
+"""Errors meant for the person at the terminal, and how every script reports them.
+
+What this module imports is imported before Ctrl-C is understood, so it is little.
+"""
 
 from __future__ import annotations
 
 import contextlib
-import difflib
 import errno
 import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator, Sequence
+
+TYPE_CHECKING = False  # typing and what is named below would take longer to import than all the rest
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
 
 
 class ZprlError(Exception):
@@ -210,6 +215,8 @@ def one_sentence(error: Exception) -> str:
 
 def did_you_mean(name: str, known: Sequence[str], otherwise: str = "") -> str:
     """Return the end of a sentence that offers the known names closest to a misspelt one, or else ``otherwise``."""
+    import difflib
+
     by_lower_case = {candidate.lower(): candidate for candidate in known}
     close = [by_lower_case[m] for m in difflib.get_close_matches(name.lower(), list(by_lower_case), n=3, cutoff=0.5)]
     if close:
