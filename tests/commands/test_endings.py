@@ -17,43 +17,36 @@ from zprl.study.scheduler import ZPRL
 from zprl.utils.errors import Terminated
 
 from .conftest import TASK, call, files_below
+from .test_cli import required
 
 OUTPUTS = [
-    ("train", ["--run_dir", "out"]),
-    ("train", []),
-    ("evaluate", ["--json", "out"]),
-    ("play", ["--policy", "expert", "--video", "out.png"]),
-    ("play", ["--policy", "expert"]),
-    ("pretrain", ["--output", "out"]),
-    ("pretrain", []),
-    ("collect_demos", ["--dataset_file", "out"]),
-    ("collect_demos", []),
-    ("export", ["--output", "out"]),
-    ("sim2real", ["--bundle", "bundle", "--json", "out"]),
-    ("sim2real", ["--bundle", "bundle", "--plot", "out"]),
-    ("study", ["--methods", "zprl", "--output", "out"]),
-    ("summarize", ["a", "b", "--figure", "out"]),
-    ("convert", ["model_4.pt", "--output", "out"]),
-    ("profile_kernels", ["--json", "out"]),
-    ("profile_kernels", ["--trace", "out"]),
-    ("profile_kernels", ["--plot", "out"]),
-    ("profile_training", ["--trace", "out"]),
-    ("trace_rollout", ["--trace", "out"]),
+    (name, f"--{field.name}")
+    for name in cli.NAMES
+    for field in dataclasses.fields(cli.find_command(name).options)
+    if field.metadata["writes"] is not None
 ]
-"""Every command that writes, with what names the place."""
+"""Every option of a command that names something to write."""
+
+DEFAULTS = [("train", []), ("play", ["--policy", "expert"]), ("pretrain", []), ("collect_demos", [])]
+"""Every command that writes something without being told where, and what it needs beside the task."""
 
 
-def command_line(name, extra):
-    takes_task = name not in ("summarize", "convert", "profile_kernels")
-    return [*(["--task", TASK] if takes_task else []), *extra]
+def command_line(name, option=None, output="out"):
+    """Return what a command must be given, and with an option what it is to write."""
+    argv = required(name)[1]
+    if option in argv:
+        argv[argv.index(option) + 1] = output
+    elif option is not None:
+        argv += [option, output]
+    return argv
 
 
 @pytest.mark.sim
 @pytest.mark.parametrize(
     ("number", "words"), [(errno.EROFS, "read-only file system"), (errno.ENOSPC, "no space left on device")]
 )
-@pytest.mark.parametrize(("name", "extra"), OUTPUTS, ids=lambda value: value if isinstance(value, str) else "")
-def test_what_cannot_be_written_is_said_before_the_work(name, extra, number, words, tmp_path, monkeypatch):
+@pytest.mark.parametrize(("name", "output"), OUTPUTS + DEFAULTS, ids=lambda value: value and str(value))
+def test_what_cannot_be_written_is_said_before_the_work(name, output, number, words, tmp_path, monkeypatch):
     """Root may write to any folder, so making a file is what refuses."""
     from zprl.runs.session import TaskSession
 
@@ -65,13 +58,67 @@ def test_what_cannot_be_written_is_said_before_the_work(name, extra, number, wor
 
     monkeypatch.setattr(tempfile, "TemporaryFile", refuse)
     monkeypatch.setattr(TaskSession, "launched", work)
-    outcome = call(name, command_line(name, extra), tmp_path)
+    named = isinstance(output, str)
+    outcome = call(name, command_line(name, output) if named else [*command_line(name), *output], tmp_path)
     (line,) = outcome.error_lines
     assert outcome.status == 2
     assert line.startswith("error: ") and f" cannot be written: {words} (" in line
-    if extra and extra[-1].startswith("out"):
-        assert f"{extra[-2]} {extra[-1]} " in line
+    if named:
+        assert f"{output} out " in line
     assert outcome.out == "" and files_below(tmp_path) == {}
+
+
+READING = [
+    ("evaluate", "--json", "model_1.safetensors", ["--checkpoint", "model_1.safetensors"]),
+    ("evaluate", "--json", "base.safetensors", ["--checkpoint", "base", "--base", "base.safetensors"]),
+    ("evaluate", "--json", "bundle/contract.json", ["--checkpoint", "bundle"]),
+    ("play", "--video", "model_1.png", ["--checkpoint", "model_1.png"]),
+    ("pretrain", "--output", "demos.hdf5", ["--dataset_file", "demos.hdf5"]),
+    ("export", "--output", "bundle/model_1.safetensors", ["--checkpoint", "bundle/model_1.safetensors", "--force"]),
+    ("sim2real", "--json", "bundle/contract.json", []),
+    ("summarize", "--figure", "a/result.json", []),
+    ("trace_rollout", "--trace", f"logs/base_policy/{TASK}/new/base_policy.safetensors", []),
+    ("profile_kernels", "--plot", f"logs/base_policy/{TASK}/new/base_policy.safetensors", ["--shapes", f"task:{TASK}"]),
+]
+"""A file that a command reads, by what it is given or by itself, and what could name it once more to be written."""
+
+
+@pytest.mark.sim
+@pytest.mark.parametrize("alias", ["itself", "link", "hard link"])
+@pytest.mark.parametrize(("name", "option", "read", "extra"), READING, ids=lambda value: value if value else "")
+def test_what_a_command_reads_is_not_its_output(name, option, read, extra, alias, tmp_path, monkeypatch):
+    from zprl.runs.session import TaskSession
+
+    def work(*arguments, **options):
+        raise AssertionError("the work has begun")
+
+    monkeypatch.setattr(TaskSession, "launched", work)
+    source = tmp_path / read
+    source.parent.mkdir(parents=True, exist_ok=True)
+    source.write_text("{}")
+    (source.parent / "contract.json").touch()
+    output = read
+    if name == "export":
+        output = str(source.parent.relative_to(tmp_path))
+    if alias != "itself":
+        output = "out.png" if name == "play" else "out"
+        if alias == "link" or name == "export":  # folders have one name only
+            (tmp_path / output).symlink_to(source.parent if name == "export" else source)
+        else:
+            (tmp_path / output).hardlink_to(source)
+    before = files_below(tmp_path)
+    outcome = call(name, [*command_line(name, option, output), *extra], tmp_path)
+    (line,) = outcome.error_lines
+    assert outcome.status == 2
+    assert line.startswith(f"error: {option} {output} would replace the ") and f"{read}, which is read; " in line
+    assert files_below(tmp_path) == before
+
+
+def test_help_and_checks_agree_on_what_is_written():
+    for name in cli.NAMES:
+        for field in dataclasses.fields(cli.find_command(name).options):
+            says_so = "to write" in field.metadata["help"]
+            assert says_so == (field.metadata["writes"] is not None), f"--{field.name} of {name}"
 
 
 @pytest.mark.parametrize(
@@ -104,10 +151,7 @@ def test_every_command_ends_in_one_sentence(name, error, status, said, monkeypat
 
     module = importlib.import_module(f"zprl.commands.{name}")
     monkeypatch.setattr(module, "COMMAND", dataclasses.replace(module.COMMAND, run=fail))
-    positional = {"summarize": ["a"], "convert": ["a"], "benchmark_physics": ["mujoco"]}.get(name, [])
-    needed = {"export": ["--output", "out"], "sim2real": ["--bundle", "bundle"]}.get(name, [])
-    takes_task = name not in ("summarize", "convert", "profile_kernels", "list_tasks")
-    outcome = call(name, [*positional, *(["--task", TASK] if takes_task else []), *needed], tmp_path)
+    outcome = call(name, command_line(name), tmp_path)
     assert (outcome.status, outcome.err[: len(said)]) == (status, said)
     assert len(outcome.error_lines) == 1
     assert files_below(tmp_path) == {}

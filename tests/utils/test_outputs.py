@@ -10,8 +10,8 @@ import tempfile
 import pytest
 
 from zprl.utils.errors import ZprlError
-from zprl.utils.files import atomic_write, remove_leftovers
-from zprl.utils.outputs import LOCK, check_files, check_folder, check_name, exclusive
+from zprl.utils.files import atomic_write, load_json, remove_leftovers
+from zprl.utils.outputs import LOCK, check_files, check_folder, check_name, claimed, exclusive
 
 
 def denying(number):
@@ -93,6 +93,41 @@ def test_two_results_are_not_one_file(tmp_path):
     (tmp_path / "link").symlink_to("a")
     with pytest.raises(ZprlError, match=r"named for two files, --json and --plot; give each its own\.$"):
         check_files({"--json": tmp_path / "a", "--plot": tmp_path / "link"})
+
+
+@pytest.mark.parametrize("alias", ["itself", "link", "hard link", "link to its folder", "folder"])
+def test_what_is_read_is_not_replaced(tmp_path, alias):
+    (tmp_path / "in").mkdir()
+    source = tmp_path / "in" / "result.json"
+    source.write_text("{}")
+    output = tmp_path / "out"
+    if alias == "itself":
+        output = source
+    elif alias == "link":
+        output.symlink_to(source)
+    elif alias == "hard link":
+        output.hardlink_to(source)
+    else:
+        output.symlink_to(source.parent)
+        output = output / "result.json" if alias == "link to its folder" else output
+    with (
+        claimed({"--json": output}),
+        pytest.raises(ZprlError, match=rf"^--json {output} would replace the result {source}, which is read; name ano"),
+    ):
+        load_json(source, "result")
+    with claimed({"--json": tmp_path / "new"}):
+        (tmp_path / "other").write_text("{}")
+        assert load_json(source) == load_json(tmp_path / "other") == {}
+
+
+def test_what_was_written_is_read_back(tmp_path):
+    path = tmp_path / "r.json"
+    for there in (False, True):
+        assert path.exists() == there
+        with claimed({"--json": path}):
+            with atomic_write(path) as file:
+                file.write(b"[]")
+            assert load_json(path) == []
 
 
 def test_a_file_is_no_folder(tmp_path):

@@ -26,7 +26,7 @@ class CollectDemosOptions(TaskOptions):
         "mixed",
         choices=("mixed", "expert"),
     )
-    dataset_file: Path | None = option("file to write (default: below datasets/)", None, metavar="F")
+    dataset_file: Path | None = option("file to write (default: below datasets/)", None, writes="file", metavar="F")
 
 
 def run(options: CollectDemosOptions, overrides: list[str]) -> Path:

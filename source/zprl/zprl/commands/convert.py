@@ -22,16 +22,15 @@ class ConvertOptions:
     """Options of the command."""
 
     files: tuple[Path, ...] = option("model_N.pt or base_policy.pt to convert", nargs="+", metavar="PATH")
-    output: Path | None = option("folder to write to (default: that of each old file)", None, metavar="DIR")
+    output: Path | None = option(
+        "folder to write to (default: that of each old file)", None, writes="folder", metavar="DIR"
+    )
 
 
 def run(options: ConvertOptions) -> None:
     """Convert one file after the other."""
     from zprl.runs.old_files import convert
-    from zprl.utils.outputs import check_folder
 
-    if options.output is not None:
-        check_folder("--output", options.output)
     for path in options.files:
         convert(path, options.output)
 

@@ -28,7 +28,7 @@ class EvaluateOptions(TaskOptions):
     )
     base: Path | None = option("with --checkpoint base: which (default: the newest)", None, metavar="PATH")
     episodes: int = option("episodes (default: %(default)s)", 200, type=positive_int)
-    json: Path | None = option("file to write the result to", None, metavar="F")
+    json: Path | None = option("file to write the result to", None, writes="file", metavar="F")
 
 
 def run(options: EvaluateOptions, overrides: list[str]) -> dict[str, Any]:
@@ -47,9 +47,7 @@ def run(options: EvaluateOptions, overrides: list[str]) -> dict[str, Any]:
     from zprl.runs.session import TaskSession
     from zprl.spec import require_task
     from zprl.utils.files import atomic_json_dump
-    from zprl.utils.outputs import check_files
 
-    check_files({"--json": options.json})
     if is_bundle(options.checkpoint):
         source = open_bundle(options.checkpoint, options.format)
         session = TaskSession(options.task, options.device, overrides, options.num_envs)

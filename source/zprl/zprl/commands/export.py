@@ -27,7 +27,7 @@ class ExportOptions(TaskOptions):
 
     checkpoint: str = option("what to export (default: %(default)s)", "latest", metavar="latest|base|PATH")
     base: Path | None = option("with --checkpoint base: which (default: the newest)", None, metavar="PATH")
-    output: Path = option("folder to write, new or empty", metavar="DIR")
+    output: Path = option("folder to write, new or empty", writes="whole folder", metavar="DIR")
     force: bool = option("replace the bundle in the folder", False)
     format: str = option(
         "formats beside the native blob (default: %(default)s)", "torchscript,onnx,torch_export", metavar="LIST"

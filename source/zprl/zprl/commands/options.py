@@ -10,7 +10,8 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from zprl.utils.arguments import add_options, option, seed_or_random
+from zprl.utils.arguments import add_options, option, seed_or_random, written
+from zprl.utils.outputs import check_files, check_folder, claimed
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,7 +75,15 @@ class Command[Options]:
         return self.options(**values), overrides
 
     def __call__(self, argv: Sequence[str] | None = None, program: str | None = None) -> None:
-        """Parse a command line and run the command; see :meth:`parse`."""
+        """Parse a command line and run the command; see :meth:`parse`.
+
+        Raises:
+            ZprlError: If what the options name cannot be written, or is one of the files that the command reads.
+        """
         options, overrides = self.parse(argv, program)
         arguments = (options, overrides) if self.takes_overrides else (options,)
-        self.run(*arguments)
+        check_files(written(options, "file"))
+        for name, path in written(options, "folder", "whole folder").items():
+            check_folder(name, path)
+        with claimed(written(options, "file", "whole folder")):
+            self.run(*arguments)

@@ -42,7 +42,9 @@ class PlayOptions(TaskOptions):
     base: Path | None = option("with --checkpoint base: which (default: the newest)", None, metavar="PATH")
     compare: bool = option("show the checkpoint's base policy beside it", False)
     episodes: int = option("episodes (default: %(default)s)", 3, type=positive_int)
-    video: Path | None = option("file to write: .mp4, .gif, .webp or .png (default: below videos/)", None, metavar="F")
+    video: Path | None = option(
+        "file to write: .mp4, .gif, .webp or .png (default: below videos/)", None, writes="file", metavar="F"
+    )
 
 
 def run(options: PlayOptions, overrides: list[str]) -> Path:

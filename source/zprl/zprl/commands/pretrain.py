@@ -20,7 +20,9 @@ class PretrainOptions(TaskOptions):
     """Options of the command."""
 
     dataset_file: Path | None = option("demonstrations (default: collect them)", None, metavar="F")
-    output: Path | None = option("file to write (default: below logs/base_policy/)", None, metavar="PATH")
+    output: Path | None = option(
+        "file to write (default: below logs/base_policy/)", None, writes="file", metavar="PATH"
+    )
 
 
 def run(options: PretrainOptions, overrides: list[str]) -> Path:
@@ -28,10 +30,12 @@ def run(options: PretrainOptions, overrides: list[str]) -> Path:
     from zprl.runs import paths
     from zprl.runs.base_policy import check_bottleneck, find_or_collect, load_base, pretrain
     from zprl.runs.session import TaskSession
+    from zprl.utils.files import existing_file
     from zprl.utils.outputs import check_files, check_folder
 
+    if options.dataset_file is not None:
+        existing_file(options.dataset_file, "demonstration file")
     if options.output is not None:
-        check_files({"--output": options.output})  # before its ending is replaced, which a folder may lack
         check_files({"--output": options.output, "what the bottleneck costs": options.output.with_suffix(".json")})
     session = TaskSession(options.task, options.device, overrides)
     if options.seed is not None:

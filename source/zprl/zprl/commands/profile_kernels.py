@@ -53,9 +53,9 @@ class ProfileKernelsOptions:
     )
     budget: float = option("time for all contenders of a cell [s]", 1.0)
     seed: int = option("seed of random weights and data", 0, type=seed_int)
-    json: Path | None = option("write every figure", None, metavar="FILE")
-    trace: Path | None = option("write a trace for chrome://tracing", None, metavar="FILE")
-    plot: Path | None = option("draw a roofline plot", None, metavar="PNG")
+    json: Path | None = option("file to write every figure to", None, writes="file", metavar="FILE")
+    trace: Path | None = option("file to write a trace for chrome://tracing to", None, writes="file", metavar="FILE")
+    plot: Path | None = option("file to write a roofline plot to", None, writes="file", metavar="PNG")
 
 
 def run(options: ProfileKernelsOptions) -> None:
@@ -67,10 +67,8 @@ def run(options: ProfileKernelsOptions) -> None:
     from zprl.profiling.output import write_outputs
     from zprl.profiling.profiler import ProfileSettings, profile_policy_step
     from zprl.profiling.report import report_text
-    from zprl.utils.outputs import check_files
 
     files = {"json": options.json, "trace": options.trace, "plot": options.plot}
-    check_files({f"--{kind}": path for kind, path in files.items()})
     settings = ProfileSettings(
         shapes=options.shapes,
         batches=options.batch,

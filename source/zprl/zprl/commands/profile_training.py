@@ -24,7 +24,7 @@ class ProfileTrainingOptions(TaskOptions):
     algo: str | None = option("the learner (default: ppo)", None, metavar="ppo|sac")
     base: Path | None = option("base policy (default: the task's newest)", None, metavar="PATH")
     iterations: int = option("iterations to profile (default: %(default)s)", 10, type=positive_int)
-    trace: Path | None = option("write a trace for chrome://tracing", None, metavar="FILE")
+    trace: Path | None = option("file to write a trace for chrome://tracing to", None, writes="file", metavar="FILE")
 
 
 def run(options: ProfileTrainingOptions, overrides: list[str]) -> None:
@@ -33,12 +33,11 @@ def run(options: ProfileTrainingOptions, overrides: list[str]) -> None:
     from zprl.rl.methods import DEFAULT_ALGORITHM, DEFAULT_METHOD
     from zprl.runs import paths
     from zprl.runs.session import TaskSession
-    from zprl.utils.outputs import check_files
+    from zprl.utils.files import existing_file
 
-    check_files({"--trace": options.trace})
     learner = options.method or DEFAULT_METHOD, options.algo or DEFAULT_ALGORITHM
     session = TaskSession(options.task, options.device, overrides, options.num_envs, options.seed, *learner)
-    base = options.base or paths.latest_base_policy(options.task)
+    base = existing_file(options.base or paths.latest_base_policy(options.task), "base policy")
     profile = profile_training(session, base, options.iterations)
     if options.trace is not None:
         profile.recorder.write_trace(options.trace, {"task": options.task, "physics": session.physics})

@@ -45,8 +45,8 @@ class Sim2RealOptions(TaskOptions):
     disturbances: str | None = option(
         "disturbances, see zprl/robustness/catalogue.py (default: all of them)", None, metavar="NAME[=STRENGTH],..."
     )
-    json: Path | None = option("file to write the result to", None, metavar="F")
-    plot: Path | None = option("PNG file to draw the result into", None, metavar="F")
+    json: Path | None = option("file to write the result to", None, writes="file", metavar="F")
+    plot: Path | None = option("PNG file to write the drawn result to", None, writes="file", metavar="F")
 
 
 def run(options: Sim2RealOptions, overrides: list[str]) -> list[Row]:
@@ -60,10 +60,8 @@ def run(options: Sim2RealOptions, overrides: list[str]) -> list[Row]:
     from zprl.robustness.plots import plot_robustness
     from zprl.spec import require_task
     from zprl.utils.files import atomic_json_dump
-    from zprl.utils.outputs import check_files
 
     chosen = parse_disturbances(DEFAULT_NAMES if options.disturbances is None else options.disturbances)
-    check_files({"--json": options.json, "--plot": options.plot})
     bundle = open_bundle(options.bundle, options.format)
     require_task(options.task, bundle.contract.task, f"the bundle {bundle.folder}")
     chosen = _runnable(chosen, bundle.spec, explicit=options.disturbances is not None)

@@ -20,15 +20,13 @@ class SummarizeOptions:
     """Options of the command."""
 
     runs: tuple[Path, ...] = option("folder of a finished run", nargs="+", metavar="RUN")
-    figure: Path | None = option("figure to write", None, metavar="PNG")
+    figure: Path | None = option("PNG file to write the learning curves to", None, writes="file", metavar="PNG")
 
 
 def run(options: SummarizeOptions) -> None:
     """Draw and print."""
     from zprl.evaluation.report import summarize
-    from zprl.utils.outputs import check_files
 
-    check_files({"--figure": options.figure})
     print(summarize(options.runs, options.figure))
 
 

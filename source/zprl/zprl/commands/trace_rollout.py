@@ -23,7 +23,7 @@ class TraceRolloutOptions(TaskOptions):
     num_envs: int | None = option("number of parallel worlds", None, type=positive_int)
     base: Path | None = option("base policy (default: the task's newest)", None, metavar="PATH")
     chunks: int = option("chunks to trace (default: %(default)s)", 8, type=positive_int)
-    trace: Path | None = option("write a trace for chrome://tracing", None, metavar="FILE")
+    trace: Path | None = option("file to write a trace for chrome://tracing to", None, writes="file", metavar="FILE")
 
 
 def run(options: TraceRolloutOptions, overrides: list[str]) -> dict[str, int]:
@@ -39,11 +39,10 @@ def run(options: TraceRolloutOptions, overrides: list[str]) -> dict[str, int]:
     from zprl.runs.base_policy import load_base
     from zprl.runs.session import TaskSession
     from zprl.steering import make_steering
-    from zprl.utils.outputs import check_files
+    from zprl.utils.files import existing_file
 
-    check_files({"--trace": options.trace})
     session = TaskSession(options.task, options.device, overrides, options.num_envs, options.seed)
-    path = options.base or paths.latest_base_policy(options.task)
+    path = existing_file(options.base or paths.latest_base_policy(options.task), "base policy")
     with session.launched(options.viz), session.environment() as env:
         base = make_base_policy(*load_base(session, path, env.spec), session.device)
         steering = make_steering(session.agent_cfg.steering, base)

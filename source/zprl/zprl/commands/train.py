@@ -36,7 +36,9 @@ class TrainOptions(TaskOptions):
     max_iterations: int | None = option("iterations in total, also when continuing", None, type=positive_int)
     base: Path | None = option("base policy to steer instead of training one", None, metavar="PATH")
     dataset_file: Path | None = option("demonstrations instead of collecting them", None, metavar="F")
-    run_dir: Path | None = option("folder of the run (default: a new one below logs/rsl_rl/)", None, metavar="DIR")
+    run_dir: Path | None = option(
+        "folder to write the run to (default: a new one below logs/rsl_rl/)", None, writes="folder", metavar="DIR"
+    )
     checkpoint: str | None = option("checkpoint to continue from", None, metavar="latest|PATH")
 
 
@@ -102,7 +104,6 @@ def _chosen_run_dir(run_dir: Path | None, checkpoint: SteeringCheckpoint | None)
     if run_dir is None:
         check_folder("the folder", paths.LOGS)
         return None
-    check_folder("--run_dir", run_dir)
     _check_unused(run_dir)
     return run_dir
 

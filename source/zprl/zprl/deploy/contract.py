@@ -36,6 +36,7 @@ from zprl.deploy.contract_parts import (
 from zprl.envs.description import JointDescription
 from zprl.utils.errors import ZprlError
 from zprl.utils.files import MAX_JSON, atomic_write, decode_json, read_file
+from zprl.utils.outputs import check_unclaimed
 
 FORMAT = "zprl-bundle"
 VERSION = 2
@@ -197,9 +198,11 @@ def read_contract(folder: str | os.PathLike[str], verify: bool = True) -> Contra
         _check_seal(text, path)
         del values["sha256"]
     contract = Contract.from_dict(values, str(path))
-    if verify:
-        for name in contract.files:
+    for name in contract.files:
+        if verify:
             read_verified(folder, contract, name)
+        elif (folder / name).exists():  # also what is not read belongs to the bundle
+            check_unclaimed(folder / name, "bundle's file")
     return contract
 
 

@@ -21,6 +21,7 @@ from zprl.spec import TaskSpec
 from zprl.steering import ChunkPolicy, Steering, base_chunks, make_steering, steered_chunks
 from zprl.utils.configclass import class_to_dict
 from zprl.utils.errors import ZprlError
+from zprl.utils.files import existing_file
 from zprl.utils.registry import trust, trust_overrides
 
 
@@ -74,9 +75,7 @@ def open_policy(
         checkpoint = find_checkpoint(selector, task, overrides)
         return TaskSession(task, device, overrides, num_envs, checkpoint=checkpoint), checkpoint
     session = TaskSession(task, device, overrides, num_envs)
-    if base is not None and not base.is_file():
-        raise ZprlError(f"there is no base policy {base}; train one with scripts/pretrain.py.")
-    return session, base or latest_base_policy(task)
+    return session, existing_file(base or latest_base_policy(task), "base policy")
 
 
 @dataclass(frozen=True)

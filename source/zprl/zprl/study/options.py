@@ -41,5 +41,7 @@ class StudyOptions:
     base: Path | None = option("base policy of all runs instead of training one", None, metavar="PATH")
     dataset_file: Path | None = option("demonstrations instead of collecting them", None, metavar="F")
     name: str | None = option('name of the study (default: "methods", or the ablation\'s)', None)
-    output: Path | None = option("report (default: docs/results/NAME)", None, metavar="DIR")
+    output: Path | None = option(
+        "folder to write the report to (default: docs/results/NAME)", None, writes="folder", metavar="DIR"
+    )
     report_only: bool = option("write the report of what is there, and run nothing", False)

@@ -12,22 +12,39 @@ import sys
 import typing
 from collections import defaultdict
 from collections.abc import Callable
-from typing import Any
+from pathlib import Path
+from typing import Any, Literal
 
 from zprl.utils import processes
 from zprl.utils.constraints import NUM_SEEDS, PositiveInt, Seed, describe, fits
 
+Written = Literal["file", "folder", "whole folder"]
+"""What an option names that its command writes; a whole folder is replaced with all that is in it."""
 
-def option(help: str, default: Any = dataclasses.MISSING, **settings: Any) -> Any:
+
+def option(help: str, default: Any = dataclasses.MISSING, *, writes: Written | None = None, **settings: Any) -> Any:
     """Return a dataclass's field that is an option of a command, ``--NAME``.
 
     Args:
         help: Its line of ``--help``.
         default: Its default; without one it is required.
+        writes: What it names, if that is going to be written; :func:`written` returns it.
         settings: What else ``argparse.ArgumentParser.add_argument`` takes; with ``nargs`` it is positional. Beside
             that, ``aliases`` are other names of it, and of the options of one ``group`` only one may be given.
     """
-    return dataclasses.field(default=default, metadata={"help": help, **settings})
+    return dataclasses.field(default=default, metadata={"help": help, "writes": writes, **settings})
+
+
+def written(options: Any, *kinds: Written) -> dict[str, Path]:
+    """Return the paths that a command's options name to be written, of some kinds, by the options' names on the line.
+
+    Args:
+        options: The options, a dataclass of :func:`option`.
+        kinds: Which.
+    """
+    fields = [field for field in dataclasses.fields(options) if field.metadata["writes"] in kinds]
+    paths = {f"--{field.name}": getattr(options, field.name) for field in fields}
+    return {name: path for name, path in paths.items() if path is not None}
 
 
 def add_options(parser: argparse.ArgumentParser, options: type) -> None:
@@ -42,6 +59,7 @@ def add_options(parser: argparse.ArgumentParser, options: type) -> None:
         settings, annotation = dict(field.metadata), annotations[field.name]
         names = [f"--{field.name}", *settings.pop("aliases", ())]
         group = settings.pop("group", None)
+        settings.pop("writes")
         if annotation is bool:
             settings["action"] = "store_true"
         else:

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from zprl.utils.errors import ZprlError
+from zprl.utils.outputs import check_unclaimed
 from zprl.utils.strict_json import parse_json
 
 if TYPE_CHECKING:
@@ -227,7 +228,8 @@ def existing_file(path: StrPath, what: str) -> Path:
         what: What the file is, for the error message.
 
     Raises:
-        ZprlError: If it does not exist, or is a folder, a pipe, a socket or a device, whose reading might never end.
+        ZprlError: If it does not exist, is a folder, a pipe, a socket or a device, whose reading might never end, or
+            is what the command is going to replace.
     """
     path = Path(path)
     if path.is_dir():
@@ -236,6 +238,7 @@ def existing_file(path: StrPath, what: str) -> Path:
         raise ZprlError(f"the {what} {path} does not exist; check the path.")
     if not path.is_file():
         raise ZprlError(f"the {what} {path} is a pipe, a socket or a device; give a regular file.")
+    check_unclaimed(path, what)
     return path
 
 

@@ -15,6 +15,7 @@ import stat
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
+from contextvars import ContextVar
 from pathlib import Path
 
 from zprl.utils.errors import ZprlError
@@ -90,6 +91,53 @@ def check_folder(option: str, path: Path) -> None:
         _probe(Path(os.path.realpath(path)))
     except OSError as error:
         raise ZprlError(f"{option} {path} cannot be written: {_reason(error)}; name another folder.") from error
+
+
+_claims: ContextVar[Mapping[tuple[int, int], str] | None] = ContextVar("claims", default=None)
+"""What names each of the files and folders that a command is going to replace, by device and inode."""
+
+
+@contextlib.contextmanager
+def claimed(outputs: Mapping[str, Path]) -> Iterator[None]:
+    """Let :func:`check_unclaimed` refuse what is there now at some paths, as long as the block lasts.
+
+    A link is what it leads to, and a file is the same under all its names.
+
+    Args:
+        outputs: Files that are going to be replaced, or folders with all that is in them, by what names them.
+    """
+    claims = {}
+    for option, path in outputs.items():
+        with contextlib.suppress(OSError):
+            status = os.stat(path)
+            if stat.S_ISREG(status.st_mode) or stat.S_ISDIR(status.st_mode):
+                claims[status.st_dev, status.st_ino] = f"{option} {path}"
+    token = _claims.set(claims)
+    try:
+        yield
+    finally:
+        _claims.reset(token)
+
+
+def check_unclaimed(path: Path, what: str) -> None:
+    """Check that a file which is about to be read is not one that the command is going to replace.
+
+    Args:
+        path: The file, which exists.
+        what: What it is, for the error message.
+
+    Raises:
+        ZprlError: If it is.
+    """
+    claims = _claims.get()
+    if not claims:
+        return
+    real = Path(os.path.realpath(path))
+    for place in (real, *real.parents):
+        status = os.stat(place)
+        option = claims.get((status.st_dev, status.st_ino))
+        if option is not None:
+            raise ZprlError(f"{option} would replace the {what} {path}, which is read; name another place to write to.")
 
 
 def _mode(path: Path) -> int | None:
