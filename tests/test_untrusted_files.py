@@ -13,6 +13,7 @@ import pytest
 import torch
 from tests.checkpoints import SPEC, make_checkpoint, make_policy
 from tests.crafted import FORMS, Evil, flips, pickled
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from zprl.data import load_demonstrations
 from zprl.deploy.contract import CONTRACT_FILE, read_contract
@@ -95,6 +96,61 @@ def test_arrays_of_objects_are_refused_unread(tmp_path, trace):
     with pytest.raises(ZprlError, match=r"golden\.npz cannot be read"):
         read_recording(tmp_path / "golden.npz")
     assert not trace.exists()
+
+
+# -- sizes
+
+
+class NothingLarge(TorchDispatchMode):
+    """Allows no tensor with numbers that has more than a million of them."""
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        made = func(*args, **(kwargs or {}))
+        assert not isinstance(made, torch.Tensor) or made.is_meta or made.numel() < 1_000_000
+        return made
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        ("embed_hidden_dims", [3000, 3000], "size mismatch for "),
+        ("vib_hidden_dims", [3000, 3000], "size mismatch for "),
+        ("velocity_hidden_dim", 3000, "size mismatch for "),
+        ("velocity_num_blocks", 10**9, "its settings declare 1000000003 layers, and it holds 41 arrays"),
+        ("embed_hidden_dims", [1] * 100, "its settings declare 104 layers, and it holds 41 arrays"),
+        ("num_flow_steps", 10**9, "num_flow_steps must be an integer of at least 1 and of at most 1000"),
+        ("obs_dim", 10**7, "size mismatch for "),
+        ("action_dim", 10**7, "size mismatch for "),
+    ],
+)
+@pytest.mark.parametrize("old", [False, True])
+def test_a_base_policy_that_declares_more_than_it_holds_is_not_made(run, name, value, words, old):
+    path = run / RUN_BASE
+    content = load_tensors(path, BASE_KIND, "base policy")
+    (content["cfg"] if name in content["cfg"] else content)[name] = value
+    if old:
+        path = path.with_suffix(".pt")
+        torch.save({**content, "format": BASE_KIND, "version": 1}, path)
+        words = "do not fit|num_flow_steps must be"
+    else:
+        save_tensors(path, content, BASE_KIND, 1)
+    with NothingLarge(), pytest.raises(ZprlError, match=words) as refused:
+        (convert if old else load_policy)(path)
+    assert len(str(refused.value)) < 500
+
+
+@pytest.mark.parametrize("model", ["actor", "critic"])
+@pytest.mark.parametrize(
+    "changes", [{"hidden_dims": [3000, 3000]}, {"hidden_dims": [1] * 10**5}, {"num_members": 10**9}]
+)
+def test_a_checkpoint_that_declares_more_than_it_holds_makes_no_network(run, model, changes):
+    path = run / "model_1.safetensors"
+    content = load_tensors(path, KIND, "checkpoint")
+    content["critic_state_dict"] = {"weight": torch.zeros(300, 300)}
+    content["infos"]["settings"]["agent"][model].update(changes)
+    save_tensors(path, content, KIND, VERSION)
+    with pytest.raises(ZprlError, match=rf"is damaged \(its {model} has at least \d+ weights by its settings, and it"):
+        load_checkpoint(path)
 
 
 # -- names of classes

@@ -5,18 +5,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
+from torch import Tensor
 
 from zprl.policies.flow.base_policy import FlowBasePolicy
-from zprl.policies.flow.cfg import cfg_from_dict
+from zprl.policies.flow.cfg import FlowPolicyCfg, cfg_from_dict, check_cfg
 from zprl.policies.flow.policy import FlowPolicy
 from zprl.policies.native.step import make_policy_step
 from zprl.spec import TaskSpec
 from zprl.utils.configclass import class_to_dict
 from zprl.utils.errors import ZprlError, first_line
+from zprl.utils.modules import require_shapes
 from zprl.utils.registry import check_settings
 from zprl.utils.tensor_files import load_tensors, require_finite, save_tensors
 
@@ -67,19 +69,53 @@ def load_policy(path: StrPath) -> tuple[FlowPolicy, dict[str, Any]]:
     content = load_tensors(path, KIND, "base policy", VERSION)
     try:
         check_settings(content["cfg"], f"the base policy {path}")
-        # Initial weights are drawn and thrown away: loading must not shift the caller's random numbers.
-        with torch.random.fork_rng(devices=[]):
-            cfg = cfg_from_dict(content["cfg"])
-            policy = FlowPolicy(cfg, content["obs_dim"], content["action_dim"], content["image_shapes"])
-        # An export of a double-precision policy loads as such instead of being rounded silently.
-        policy.to(content["state_dict"]["fixed_noise"].dtype)
-        policy.load_state_dict(content["state_dict"])
+        cfg = cfg_from_dict(content["cfg"])
+        dims = content["obs_dim"], content["action_dim"], content["image_shapes"]
+        policy = restore_policy(cfg, *dims, content["state_dict"])
         meta = dict(content["meta"])
     except (AttributeError, KeyError, TypeError, ValueError, RuntimeError) as error:
         reason = first_line(error)
         raise ZprlError(f"the base policy {path} is damaged or does not fit its configuration ({reason}).") from error
     _require_finite(policy, f"the base policy {path} holds")
     return policy.eval(), meta
+
+
+def restore_policy(
+    cfg: FlowPolicyCfg,
+    obs_dim: int,
+    action_dim: int,
+    image_shapes: Mapping[str, Sequence[int]] | None,
+    weights: Mapping[str, Tensor],
+) -> FlowPolicy:
+    """Return the policy that a file declares, with the weights that it holds.
+
+    Args:
+        cfg: See :class:`FlowPolicy`, as the two that follow.
+        obs_dim: Width of the state.
+        action_dim: Width of an action.
+        image_shapes: Shapes of the images.
+        weights: State dictionary, whose precision the policy gets.
+
+    Raises:
+        ValueError: If the settings declare other weights than there are.
+        ZprlError: If the configuration is not valid.
+    """
+    check_cfg(cfg)
+    layers = len(cfg.embed_hidden_dims) + len(cfg.vib_hidden_dims) + cfg.velocity_num_blocks + len(image_shapes or {})
+    if layers > len(weights):
+        raise ValueError(f"its settings declare {layers} layers, and it holds {len(weights)} arrays")
+
+    def make() -> FlowPolicy:
+        return FlowPolicy(cfg, obs_dim, action_dim, image_shapes)
+
+    # Initial weights are drawn and thrown away: loading must not shift the caller's random numbers.
+    with torch.random.fork_rng(devices=[]):
+        require_shapes(make, weights)
+        policy = make()
+    # A policy in double precision loads as such instead of being rounded silently.
+    policy.to(weights["fixed_noise"].dtype)
+    policy.load_state_dict(weights)
+    return policy
 
 
 def _require_finite(policy: FlowPolicy, what: str) -> None:

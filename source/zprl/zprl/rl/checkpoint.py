@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -131,6 +132,7 @@ def load_checkpoint(path: Path) -> SteeringCheckpoint:
         infos = content["infos"]
         settings = infos["settings"]
         check_settings(settings["agent"], f"the checkpoint {path}")
+        _check_networks(settings["agent"], content)
         base = _base_of(path, infos["base"])
         policy, meta = load_policy(base)
         for name in INFERENCE_FIELDS:
@@ -140,6 +142,22 @@ def load_checkpoint(path: Path) -> SteeringCheckpoint:
         return SteeringCheckpoint(path, content, spec, policy, meta, settings, int(infos["env_steps"]), base)
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise ZprlError(f"the checkpoint {path} is damaged ({error}); use another one.") from error
+
+
+def _check_networks(agent: dict[str, Any], content: dict[str, Any]) -> None:
+    """Check that a checkpoint holds as many numbers as its settings declare, before a network of that size is made.
+
+    Raises:
+        ValueError: If it holds fewer.
+    """
+    for model in ("actor", "critic"):
+        cfg, weights = agent[model], content.get(f"{model}_state_dict", {})
+        widths = cfg.get("hidden_dims") or cfg.get("std_hidden_dims") or []
+        layers = sum(widths) + sum(a * b for a, b in itertools.pairwise(widths))  # biases, and weights between them
+        declared = layers * cfg.get("num_members", 1)
+        held = sum(tensor.numel() for tensor in weights.values())
+        if weights and declared > held:
+            raise ValueError(f"its {model} has at least {declared} weights by its settings, and it holds {held}")
 
 
 def _base_of(checkpoint: Path, reference: dict[str, str]) -> Path:

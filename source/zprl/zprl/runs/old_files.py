@@ -16,8 +16,9 @@ from typing import Any
 
 import torch
 
-from zprl.policies import INFERENCE_FIELDS, FlowPolicy, load_policy, save_policy
+from zprl.policies import INFERENCE_FIELDS, load_policy, save_policy
 from zprl.policies.flow.cfg import cfg_from_dict
+from zprl.policies.io import restore_policy
 from zprl.rl.checkpoint import RUN_BASE, base_reference, load_checkpoint
 from zprl.rl.runner import KIND, VERSION
 from zprl.spec import ActionTerm, Group, TaskSpec
@@ -118,12 +119,10 @@ def _write_base(old: dict[str, Any], target: Path, path: Path) -> Path:
     """Write the base policy that a file holds, unless the same one is there already."""
     if old["version"] != 1:
         raise ZprlError(f"the base policy in {path} has format version {old['version']}, which cannot be converted.")
-    with torch.random.fork_rng(devices=[]):
-        policy = FlowPolicy(cfg_from_dict(_renamed(old["cfg"])), old["obs_dim"], old["action_dim"])
-    policy.to(old["state_dict"]["fixed_noise"].dtype)
+    cfg = cfg_from_dict(_renamed(old["cfg"]))
     try:
-        policy.load_state_dict(old["state_dict"])
-    except RuntimeError as error:
+        policy = restore_policy(cfg, old["obs_dim"], old["action_dim"], None, old["state_dict"])
+    except (RuntimeError, ValueError) as error:
         raise ZprlError(f"the weights in {path} do not fit their configuration; it is damaged.") from error
     if target.exists():
         there, _ = load_policy(target)

@@ -5,9 +5,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
+import torch
 from torch import Tensor, nn
 
 
@@ -18,6 +19,24 @@ def make_mlp(input_dim: int, hidden_dims: Sequence[int], output_dim: int) -> nn.
         layers += [nn.Linear(input_dim, width), nn.GELU()]
         input_dim = width
     return nn.Sequential(*layers, nn.Linear(input_dim, output_dim))
+
+
+def require_shapes(make: Callable[[], nn.Module], weights: Mapping[str, Tensor]) -> None:
+    """Check that weights out of a file fit the module that its settings declare, whose size nothing has by then.
+
+    Args:
+        make: Makes the module.
+        weights: Its state dictionary.
+
+    Raises:
+        ValueError: If they do not fit; the message says which does not.
+    """
+    with torch.device("meta"):  # shapes without numbers
+        module = make()
+    try:
+        module.load_state_dict({name: value.to("meta") for name, value in weights.items()})
+    except RuntimeError as error:
+        raise ValueError(str(error).splitlines()[-1].strip(" \t.")) from error
 
 
 @contextmanager

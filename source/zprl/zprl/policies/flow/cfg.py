@@ -19,6 +19,7 @@ from zprl.utils.constraints import (
     OneOf,
     PositiveFloat,
     PositiveInt,
+    Range,
     Seed,
     Share,
     check_values,
@@ -48,7 +49,7 @@ class FlowPolicyCfg:
     execute_steps: PositiveInt = 4
     """Number of actions Ta of a chunk that are executed before the policy is asked again, in control steps."""
 
-    num_flow_steps: PositiveInt = 6
+    num_flow_steps: Annotated[int, Range(1, 1000)] = 6
     """Number of solver steps K from noise (t = 1) to action (t = 0)."""
 
     solver: Annotated[str, OneOf(*SOLVER_NAMES)] = "euler"
