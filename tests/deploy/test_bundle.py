@@ -549,6 +549,10 @@ def test_outputs_that_cannot_be_written_are_refused(tmp_path, native_bundle, mon
     with pytest.raises(ZprlError, match="holds no bundle"):
         check_output(full, force=True)
     check_output(native_bundle, force=True)
+    killed = shutil.copytree(native_bundle, tmp_path / ".bundle.x.old")  # between its two renames
+    with pytest.raises(ZprlError, match="bundle is not empty"):
+        check_output(tmp_path / "bundle", force=False)
+    assert open_bundle(tmp_path / "bundle") and not killed.exists()
     monkeypatch.setattr(os.path, "ismount", lambda path: path == full)
     (full / "thesis.tex").unlink()
     with pytest.raises(ZprlError, match="is a mount point, which cannot be replaced; name a folder below it"):

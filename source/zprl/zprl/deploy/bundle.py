@@ -28,6 +28,7 @@ from zprl.envs.task_env import TaskEnv
 from zprl.policies.native.library import multiplies_bfloat16
 from zprl.utils.errors import ZprlError
 from zprl.utils.files import atomic_write, checksum, naming_errors
+from zprl.utils.folders import is_filled, recover_folder, replace_folder
 from zprl.utils.outputs import check_folder
 
 RECORDING_WORLDS = 8
@@ -121,7 +122,8 @@ def check_output(path: Path, force: bool) -> Path:
         ZprlError: If it cannot.
     """
     check_folder("--output", path)
-    filled = path.is_dir() and any(path.iterdir())
+    recover_folder(path.resolve())
+    filled = is_filled(path)
     if filled and not force:
         raise ZprlError(f"--output {path} is not empty; name another folder or pass --force to replace it.")
     if filled and not (path / CONTRACT_FILE).is_file():
@@ -178,7 +180,7 @@ def write_bundle(
         with naming_errors(output, place):
             raise
     try:
-        _replace_folder(place, output)
+        replace_folder(place, output)
     except OSError as error:
         raise ZprlError(
             f"the bundle is complete and verified, but {output} cannot be replaced ({error.strerror}); it lies in "
@@ -219,19 +221,3 @@ def _add(path: Path, content: bytes, kind: str, needs: str, precision: str, limi
     with atomic_write(path) as file:
         file.write(content)
     return BundleFile(kind, needs, precision, limit, len(content), checksum(path))
-
-
-def _replace_folder(place: Path, output: Path) -> None:
-    """Give a complete folder its name. A folder of that name steps aside first and is removed last."""
-    aside = None
-    if output.is_dir() and any(output.iterdir()):
-        aside = Path(tempfile.mkdtemp(prefix=f".{output.name}.", suffix=".old", dir=output.parent))
-        os.replace(output, aside)
-    try:
-        os.replace(place, output)
-    except OSError:
-        if aside is not None:
-            os.replace(aside, output)
-        raise
-    if aside is not None:
-        shutil.rmtree(aside, ignore_errors=True)

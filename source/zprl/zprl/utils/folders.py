@@ -1,0 +1,78 @@
+# Copyright (c) 2026, The ZPRL Project Developers.
+# SPDX-License-Identifier: BSD-3-Clause
+
+"""Folders that are replaced as a whole: at any moment the old one or the new one is there, under its name or beside it.
+
+Two renames replace a folder. A kill between them leaves the old one beside its name, ``.<name>.*.old``, from where
+:func:`recover_folder` takes it back.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import glob
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+
+def replace_folder(place: Path, path: Path) -> None:
+    """Give a complete folder its name. A folder of that name steps aside first and is removed last.
+
+    Args:
+        place: The folder, beside its name.
+        path: Its name; no link.
+
+    Raises:
+        OSError: If it cannot be renamed; both folders are then where they were.
+    """
+    if not is_filled(path):
+        os.replace(place, path)
+        return
+    with _opened(path) as descriptor:
+        with contextlib.suppress(OSError):  # not every file system has locks
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        aside = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".old", dir=path.parent))
+        os.replace(path, aside)
+        try:
+            os.replace(place, path)
+        except BaseException:
+            os.replace(aside, path)
+            raise
+        shutil.rmtree(aside, ignore_errors=True)
+
+
+def recover_folder(path: Path) -> None:
+    """Finish what a kill in :func:`replace_folder` left: take the old folder back, or remove it if there is a new one.
+
+    What another process is replacing right now it has locked, and it is left alone.
+
+    Args:
+        path: The folder's name; no link.
+    """
+    left = sorted(path.parent.glob(f".{glob.escape(path.name)}.*.old"), key=lambda folder: folder.stat().st_mtime_ns)
+    for aside in reversed(left):
+        with contextlib.suppress(OSError), _opened(aside) as descriptor:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if is_filled(aside) and not is_filled(path):
+                os.replace(aside, path)
+            else:
+                shutil.rmtree(aside, ignore_errors=True)
+
+
+def is_filled(path: Path) -> bool:
+    """Return whether there is a folder with something in it."""
+    return path.is_dir() and any(path.iterdir())
+
+
+@contextlib.contextmanager
+def _opened(folder: Path) -> Iterator[int]:
+    """Open a folder for its lock, which it keeps whatever its name becomes."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
