@@ -34,6 +34,20 @@ FORMS = [0, 2, 4, 5, "zip"]
 """Forms of :func:`pickled`: protocols of pickle, and torch.save."""
 
 
+def spoilt(value):
+    """Yield where and how decoded JSON can be wrong: each of its members missing, and each value of another type."""
+    members = value.items() if isinstance(value, dict) else enumerate(value[:1]) if isinstance(value, list) else ()
+    for name, inner in members:
+        if isinstance(value, dict):
+            yield f"without {name}", {key: item for key, item in value.items() if key != name}
+        for where, changed in spoilt(inner):
+            copied = value.copy()
+            copied[name] = changed
+            yield f"{name}/{where}", copied
+    yield "a text", "?"
+    yield "an array", [["?"]]
+
+
 def flips(path, count, seed=0):
     """Flip random bits of a file, one at a time, and restore it."""
     content, rng = path.read_bytes(), random.Random(seed)

@@ -5,6 +5,7 @@ import json
 from dataclasses import asdict
 
 import pytest
+from tests.crafted import spoilt
 
 from zprl.evaluation.plots import LearningHistory
 from zprl.evaluation.report import runs_table, summarize
@@ -53,6 +54,22 @@ def test_runs_of_different_tasks_are_refused(tmp_path):
     runs = [write(tmp_path / "a", result(0)), write(tmp_path / "b", result(0, "Other"))]
     with pytest.raises(ZprlError, match="different tasks"):
         summarize(runs, None)
+
+
+@pytest.mark.parametrize(
+    ("where", "content"), list(spoilt(result(0))), ids=lambda value: value if isinstance(value, str) else ""
+)
+def test_a_result_of_another_form_is_refused_or_does_not_matter(tmp_path, where, content):
+    folder = write(tmp_path / "a", content)
+    unused = ("history/without training_success", "history/without evaluation_minutes", "task/a text")
+    try:
+        summarize([folder], tmp_path / "curves.png" if "history" in where else None)
+        assert where.startswith(unused)
+    except ZprlError as error:
+        assert str(error).startswith(
+            f"the result of a run {folder}/result.json is incomplete or none of this project ("
+        )
+        assert not (tmp_path / "curves.png").exists()
 
 
 def test_an_unfinished_run_is_refused(tmp_path):

@@ -112,3 +112,12 @@ def test_latest_does_not_silently_take_an_older_run():
         ZprlError, match=f"started last, {killed}, has no checkpoint yet; .* `train --run_dir {killed}`"
     ):
         paths.latest_checkpoint("Task", "lift")
+
+
+def test_a_manifest_that_is_no_object_is_named(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    manifest = paths.experiment_dir("lift") / "run" / "run.json"
+    manifest.parent.mkdir(parents=True)
+    manifest.write_text("[]")
+    with pytest.raises(ZprlError, match=r"the run manifest .*run\.json is incomplete .* \(the file is no object\)"):
+        paths.latest_checkpoint("Zprl-Lift-Franka", "lift")

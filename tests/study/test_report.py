@@ -7,11 +7,13 @@ import json
 import re
 
 import pytest
+from tests.crafted import spoilt
 
 from zprl.study.grid import ablation_variants, method_variants
 from zprl.study.manifest import StudyManifest, VariantRecord, load_manifest
 from zprl.study.report import write_report
 from zprl.study.results import load_results, read_run
+from zprl.study.run_analysis import load_analyses
 from zprl.utils.errors import ZprlError
 
 MARKS = [100_000, 200_000]
@@ -154,6 +156,34 @@ def test_a_run_of_other_marks_is_refused(tmp_path):
     write_run(tmp_path / "run", 0, 5, 6, steps=[100_000, 190_000])
     with pytest.raises(ZprlError, match=r"evaluated at \[100000, 190000\]"):
         read_run(tmp_path / "run" / "result.json", MARKS)
+
+
+def test_files_of_another_form_are_refused_or_do_not_matter(study):
+    _, folder, output = study
+    move = {measure: dict.fromkeys(("latent", "features", "actions"), 0.5) for measure in ("change", "distance")}
+    plane = {"explained": 0.9, "demonstrations": [[0.0, 1.0]], "before": [[0.5, 0.5]], "after": [[1.0, 0.5]]}
+    analysis = {"residual_scale": 0.8, "latent_rms": 1.0, "random": [move], "steered_visited": move}
+    analysis |= {"base_visited": move, "maps": {"features": plane, "actions": plane}}
+    run = folder / "zprl_ppo_seed0"
+    (run / "latent_analysis.json").write_text(json.dumps(analysis))
+    files = [
+        (folder / "study.json", "study"),
+        (run / "result.json", "result"),
+        (run / "latent_analysis.json", "analys"),
+    ]
+    for path, word in files:
+        original = path.read_text()
+        for where, content in spoilt(json.loads(original)):
+            path.write_text(json.dumps(content))
+            try:
+                again = load_manifest(folder)
+                results = load_results(again, folder)[0], load_analyses(again, folder)
+                assert results[0]
+            except ZprlError as error:
+                assert word in str(error) and str(folder) in str(error), where
+        path.write_text(original)
+    write_report(load_manifest(folder), folder, output)
+    assert (output / "latent_maps.png").exists()
 
 
 def test_a_manifest_is_read_as_it_was_written(study):

@@ -110,7 +110,7 @@ def build_contract(
     noise = cfg.initial_noise
     values = reference.noise[0].float().tolist() if noise == "fixed" else None
     result = source.path.with_name("result.json")
-    evaluation = load_json(result, "result") if checkpoint is not None and result.is_file() else None
+    evaluation = load_json(result, "result", {}) if checkpoint is not None and result.is_file() else None
     if evaluation is not None:
         evaluation.pop("history", None)
     return Contract(

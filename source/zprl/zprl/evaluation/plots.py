@@ -13,6 +13,7 @@ import numpy as np
 
 from zprl.evaluation.statistics import SuccessRate, wilson_interval
 from zprl.utils.files import atomic_write
+from zprl.utils.strict_json import NUMBER, require_form
 
 if TYPE_CHECKING:
     from _typeshed import StrPath
@@ -30,7 +31,7 @@ EVALUATION_STYLE: dict[str, Any] = {"linewidth": 1.8, "marker": "o", "markersize
 
 @dataclass
 class LearningHistory:
-    """What one run of reinforcement learning records. ``dataclasses.asdict`` makes it JSON, ``**`` reads it back."""
+    """What a run of reinforcement learning records. ``dataclasses.asdict`` makes it JSON, :meth:`of` reads it back."""
 
     steps: list[int] = field(default_factory=list)
     """Environment steps taken until each iteration, over all environments; increasing."""
@@ -46,6 +47,35 @@ class LearningHistory:
     """Number of episodes of each evaluation."""
     evaluation_minutes: list[float] = field(default_factory=list)
     """Duration of the reinforcement learning until each evaluation, evaluations left out [min]; empty in old files."""
+
+    @classmethod
+    def of(cls, values: Any) -> LearningHistory:
+        """Return the history that JSON holds; it takes over the lists.
+
+        Raises:
+            ValueError: If it holds anything else, or lists that do not fit together.
+        """
+        require_form(values, {}, "history")
+        if unknown := sorted(values.keys() - _HISTORY.keys()):
+            raise ValueError(f"history holds the unknown {', '.join(unknown)[:100]}")
+        require_form(values, {name: form for name, form in _HISTORY.items() if name in values}, "history")
+        history = cls(**values)
+        evaluations = history.evaluation_steps, history.evaluation_successes, history.evaluation_episodes
+        history.training_success = history.training_success or [None] * len(history.steps)
+        iterations = history.steps, history.minutes, history.training_success
+        if any(len(set(map(len, lists))) > 1 for lists in (evaluations, iterations)):
+            raise ValueError("history holds lists of different lengths")
+        if min(history.evaluation_episodes, default=1) < 1:
+            raise ValueError("history holds an evaluation without episodes")
+        return history
+
+
+_HISTORY = {
+    **{name: [int] for name in ("steps", "evaluation_steps", "evaluation_successes", "evaluation_episodes")},
+    **{name: [NUMBER] for name in ("minutes", "evaluation_minutes")},
+    "training_success": [NUMBER | None],
+}
+"""Form of a history in JSON."""
 
 
 def plot_learning_curves(

@@ -12,7 +12,8 @@ from typing import Any
 from zprl.evaluation.plots import LearningHistory, plot_learning_curves
 from zprl.evaluation.statistics import success_rate
 from zprl.utils.errors import ZprlError
-from zprl.utils.files import load_json
+from zprl.utils.files import load_json, reading
+from zprl.utils.strict_json import NUMBER
 
 _NUMBERS = (
     ("episodes", "episodes", 0),
@@ -22,6 +23,19 @@ _NUMBERS = (
     ("mean jerk [m/s^3]", "jerk", 1),
 )
 """Label, entry of a policy's summary and digits after the point of the result table's rows."""
+
+_SUMMARY = {"rate": NUMBER, "low": NUMBER, "high": NUMBER, "jerk": NUMBER | None, "successes": int, "episodes": int}
+
+_RESULT = {
+    "task": str,
+    "seed": int,
+    "base": _SUMMARY,
+    "steered": _SUMMARY,
+    "environment_steps": int,
+    "time_split": {"simulation": NUMBER},
+    **{name: NUMBER for name in ("minutes", "total_minutes", "training_steps_per_second", "bare_steps_per_second")},
+}
+"""What :func:`runs_table` and the figure take from a run's result.json."""
 
 
 def format_table(rows: Sequence[Sequence[object]]) -> str:
@@ -133,9 +147,9 @@ def load_results(run_dirs: Sequence[Path]) -> list[dict[str, Any]]:
     """Read the results of finished runs in their folders.
 
     Raises:
-        ZprlError: If a run has no result yet, or the runs are of different tasks.
+        ZprlError: If a run has no result yet, one is incomplete, or the runs are of different tasks.
     """
-    results = [load_json(folder / "result.json", "result of a run") for folder in run_dirs]
+    results = [load_json(folder / "result.json", "result of a run", _RESULT) for folder in run_dirs]
     tasks = sorted({result["task"] for result in results})
     if len(tasks) > 1:
         raise ZprlError(f"the runs are of different tasks ({', '.join(tasks)}); give runs of one task.")
@@ -174,10 +188,13 @@ def summarize(run_dirs: Sequence[Path], figure: Path | None) -> str:
     """Draw the learning curves of finished runs of one task into a PNG, if one is given, and return their table."""
     results = load_results(run_dirs)
     if figure is not None:
-        base = results[0]["base"]
+        base, histories = results[0]["base"], {}
+        for folder, result in zip(run_dirs, results, strict=True):
+            with reading(folder / "result.json", "result of a run"):
+                histories[f"seed {result['seed']}"] = LearningHistory.of(result.get("history"))
         plot_learning_curves(
             figure,
-            {f"seed {result['seed']}": LearningHistory(**result["history"]) for result in results},
+            histories,
             success_rate([True] * base["successes"] + [False] * (base["episodes"] - base["successes"])),
             results[0]["task"],
         )

@@ -192,4 +192,4 @@ class SteeringLogger(Logger):
         """Restore what :meth:`state` returned."""
         for name in _STATE:
             setattr(self, name, copy.copy(state[name]))
-        self.history = LearningHistory(**copy.deepcopy(state["history"]))
+        self.history = LearningHistory.of(copy.deepcopy(state["history"]))

@@ -142,7 +142,7 @@ def latest_checkpoint(task: str, experiment_name: str) -> Path:
     runs = [
         manifest.parent
         for manifest in folder.glob("*/run.json")
-        if load_json(manifest, "run manifest").get("task") == task
+        if load_json(manifest, "run manifest", {}).get("task") == task
     ]
 
     def last_written(run: Path) -> int:

@@ -12,8 +12,31 @@ from typing import Any
 from zprl.study.grid import Run, Variant, expand
 from zprl.utils.errors import ZprlError
 from zprl.utils.files import atomic_json_dump, load_json
+from zprl.utils.strict_json import NUMBER, require_form
 
 _VERSION = 1
+
+_RECORD = {
+    "variant": {
+        **dict.fromkeys(("name", "label", "method", "algorithm"), str),
+        **{"overrides": [str], "value": NUMBER | None},
+    },
+    **dict.fromkeys(("base", "base_checksum", "dataset"), str),
+    **{"max_iterations": int, "settings": {}},
+}
+
+_FORM = {
+    "name": str,
+    "pinned": {
+        **{"task": str, "device": str, "physics": str, "ablation": str | None},
+        **{"number of worlds": int, "budget": int, "overrides": [str], "evaluated at": [int]},
+    },
+    "seeds": [int],
+    "variants": [_RECORD],
+    "commits": [str],
+    "machine": {},
+}
+"""What study.json must hold."""
 
 
 @dataclass
@@ -111,9 +134,10 @@ def load_manifest(folder: Path) -> StudyManifest:
     try:
         if values.pop("version") != _VERSION:
             raise ZprlError(f"the study in {folder} is of another version of this project; choose another --name.")
+        require_form(values, _FORM)
         lists = {name: [_record(entry) for entry in values.pop(name, [])] for name in ("variants", "absent")}
         return StudyManifest(**lists, **values)
-    except (AttributeError, KeyError, TypeError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise ZprlError(f"the study in {folder} has a damaged study.json ({error}); choose another --name.") from error
 
 

@@ -18,12 +18,23 @@ from zprl.evaluation.plots import LearningHistory
 from zprl.study.grid import Variant
 from zprl.study.manifest import StudyManifest
 from zprl.utils.errors import ZprlError
-from zprl.utils.files import load_json
+from zprl.utils.files import load_json, reading
+from zprl.utils.strict_json import NUMBER, require_form
 
 LEVELS = (0.8, 0.9)
 """Success rates whose first evaluation the report names."""
 
 _OF_LAST_EVALUATION = ("velocity", "acceleration", "jerk", "mean_steps")
+
+_RESULT = {
+    "seed": int,
+    "method": str,
+    "base": {"rate": NUMBER},
+    "steered": {"rate": NUMBER, "episodes": int, **dict.fromkeys(_OF_LAST_EVALUATION, NUMBER | None)},
+    "time_split": {},
+    "history": {},
+}
+"""What a report takes from a run's result.json."""
 
 _RATE, _UNBOUNDED = (0.0, 1.0), (-math.inf, math.inf)
 
@@ -151,7 +162,7 @@ def _combined(variant: Variant, runs: list[RunResult]) -> VariantResult:
         },
         **{name: _over_seeds([run.final[name] for run in runs]) for name in _OF_LAST_EVALUATION},
         minutes=_over_seeds([run.minutes[-1] for run in runs]),
-        time_split={name: float(np.mean([run.time_split[name] for run in runs])) for name in shares},
+        time_split={name: float(np.mean([run.time_split.get(name, 0.0) for run in runs])) for name in shares},
         runs=runs,
     )
 
@@ -183,10 +194,12 @@ def read_run(path: Path, marks: Sequence[int]) -> RunResult:
     """Read a run's result.json.
 
     Raises:
-        ZprlError: If it was evaluated at other steps than the marks.
+        ZprlError: If it is incomplete, or was evaluated at other steps than the marks.
     """
-    result = load_json(path, "result of a run")
-    history = LearningHistory(**result["history"])
+    result = load_json(path, "result of a run", _RESULT)
+    with reading(path, "result of a run"):
+        history = LearningHistory.of(result["history"])
+        require_form(result["time_split"], dict.fromkeys(result["time_split"], NUMBER), "time_split")
     if history.evaluation_steps != list(marks):
         raise ZprlError(
             f"the run in {path.parent} was evaluated at {history.evaluation_steps} environment steps, not at "

@@ -25,13 +25,29 @@ from zprl.runs.find import LoadedPolicies, load_policies
 from zprl.runs.session import TaskSession
 from zprl.spec import Observations
 from zprl.steering import ChunkPolicy
-from zprl.study.latent_analysis import Demonstrated, analyse
+from zprl.study.latent_analysis import SPACES, Demonstrated, analyse
 from zprl.study.manifest import StudyManifest, VariantRecord
 from zprl.utils.errors import ZprlError
 from zprl.utils.files import atomic_json_dump, load_json
 from zprl.utils.progress import Progress
+from zprl.utils.strict_json import NUMBER
 
 _FILE = "latent_analysis.json"
+
+_MOVED = {measure: dict.fromkeys(SPACES, NUMBER) for measure in ("change", "distance")}
+
+_FORM = {
+    "residual_scale": NUMBER,
+    "latent_rms": NUMBER,
+    "random": [_MOVED],
+    "steered_visited": _MOVED,
+    "base_visited": _MOVED,
+    "maps": {
+        space: {"explained": NUMBER, **{kind: [(NUMBER, NUMBER)] for kind in ("demonstrations", "before", "after")}}
+        for space in ("features", "actions")
+    },
+}
+"""What a report takes from :func:`zprl.study.latent_analysis.analyse`'s result."""
 
 
 def analyse_runs(manifest: StudyManifest, folder: Path) -> None:
@@ -66,12 +82,16 @@ def analyse_runs(manifest: StudyManifest, folder: Path) -> None:
 
 
 def load_analyses(manifest: StudyManifest, folder: Path) -> dict[str, list[dict[str, Any]]]:
-    """Return what :func:`analyse_runs` left, by the variant's name; variants without it are left out."""
+    """Return what :func:`analyse_runs` left, by the variant's name; variants without it are left out.
+
+    Raises:
+        ZprlError: If a file is incomplete.
+    """
     analyses: dict[str, list[dict[str, Any]]] = {}
     for run in manifest.runs:
         path = folder / run.name / _FILE
         if path.is_file():
-            analyses.setdefault(run.variant.name, []).append(load_json(path, "analysis of a run"))
+            analyses.setdefault(run.variant.name, []).append(load_json(path, "analysis of a run", _FORM))
     return analyses
 
 

@@ -68,7 +68,8 @@ def run_study(options: StudyOptions, overrides: list[str]) -> int:
 def _is_done(run_dir: Path, env_steps: int) -> bool:
     """Return whether a run has its result and has used its budget."""
     path = run_dir / "result.json"
-    return path.is_file() and load_json(path, "result of a run")["environment_steps"] >= env_steps
+    form = {"environment_steps": int}
+    return path.is_file() and load_json(path, "result of a run", form)["environment_steps"] >= env_steps
 
 
 def _variants(options: StudyOptions) -> list[Variant]:

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from zprl.utils.errors import ZprlError
 from zprl.utils.outputs import check_unclaimed
-from zprl.utils.strict_json import parse_json
+from zprl.utils.strict_json import parse_json, require_form
 
 if TYPE_CHECKING:
     from _typeshed import StrPath
@@ -166,20 +166,45 @@ def atomic_json_dump(obj: object, path: StrPath) -> None:
         file.write(text.encode())
 
 
-def load_json(path: StrPath, what: str = "file") -> Any:
+def load_json(path: StrPath, what: str = "file", form: Any = None) -> Any:
     """Load a JSON file.
 
     Args:
         path: File to load.
         what: What the file is, for the error message, such as "result".
+        form: What it must hold, for :func:`zprl.utils.strict_json.require_form`; anything if None.
 
     Returns:
         The decoded object.
 
     Raises:
-        ZprlError: If the file is missing, no regular file, too large, unreadable or not JSON.
+        ZprlError: If the file is missing, no regular file, too large, unreadable, not JSON, or of another form.
     """
-    return decode_json(read_file(path, what, MAX_JSON), path, what)
+    value = decode_json(read_file(path, what, MAX_JSON), path, what)
+    if form is not None:
+        with reading(path, what):
+            require_form(value, form)
+    return value
+
+
+@contextmanager
+def reading(path: StrPath, what: str) -> Iterator[None]:
+    """Say of which file something is wrong, while the block makes sense of what was read from it.
+
+    Args:
+        path: The file.
+        what: What it is, for the error message.
+
+    Raises:
+        ZprlError: If the block raises a ValueError.
+    """
+    try:
+        yield
+    except ValueError as error:
+        raise ZprlError(
+            f"the {what} {Path(path)} is incomplete or none of this project ({error}); make it again, or point to "
+            "another file."
+        ) from error
 
 
 def decode_json(content: bytes, path: StrPath, what: str = "file") -> Any:

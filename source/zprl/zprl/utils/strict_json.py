@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import json
 import math
+import types
+import typing
 from collections.abc import Iterable
 from typing import Any, NoReturn
 
@@ -41,6 +43,48 @@ def parse_json(text: str | bytes) -> Any:
     if level:
         raise ValueError("it is nested too deeply")
     return value
+
+
+NUMBER = int | float
+"""Form of a number."""
+
+_WORDS = {str: "a text", int: "a whole number", float: "a number", bool: "true or false", types.NoneType: "null"}
+
+
+def require_form(value: Any, form: Any, where: str = "") -> None:
+    """Check that a decoded document has what its reader is going to use; it may hold more.
+
+    Args:
+        value: The document or a part of it.
+        form: A dictionary of what an object must hold, by name; a list of the form of all items of an array; a tuple of
+            the forms of its items one by one; or a type, such as ``str`` or ``int | None``.
+        where: Where the part stands.
+
+    Raises:
+        ValueError: If it has another form; the message says where.
+    """
+    place = where or "the file"
+    if isinstance(form, dict):
+        if not isinstance(value, dict):
+            raise ValueError(f"{place} is no object")
+        for name, inner in form.items():
+            path = f"{where}.{name}" if where else name
+            if name not in value:
+                raise ValueError(f"it lacks {path}")
+            require_form(value[name], inner, path)
+    elif isinstance(form, list | tuple):
+        if not isinstance(value, list):
+            raise ValueError(f"{place} is no array")
+        forms = form * len(value) if isinstance(form, list) else form
+        if len(value) != len(forms):
+            raise ValueError(f"{place} holds {len(value)} values instead of {len(forms)}")
+        for index, (item, inner) in enumerate(zip(value, forms, strict=True)):
+            require_form(item, inner, f"{where}[{index}]")
+    else:
+        kinds = typing.get_args(form) or (form,)
+        if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
+            words = [_WORDS[kind] for kind in kinds if not (kind is int and float in kinds)]
+            raise ValueError(f"{place} is not {' or '.join(words)}")
 
 
 def _members(value: Any) -> Iterable[Any]:
