@@ -5,6 +5,7 @@
 
 #include <ATen/Parallel.h>
 #include <dlfcn.h>
+#include <sys/stat.h>
 #include <torch/script.h>
 
 #include <algorithm>
@@ -24,6 +25,11 @@ class TorchBackend final : public Backend {
     TorchBackend(const Bundle& bundle, const std::string& file, const std::string& torch_library)
         : contract_(bundle.contract()) {
         const std::vector<char> bytes = bundle.read(file);
+        struct stat info;
+        if (stat(torch_library.c_str(), &info) == 0 && !S_ISREG(info.st_mode)) {  // dlopen would wait for a pipe
+            throw std::invalid_argument("zprl: the operator library " + torch_library +
+                                        " is not a file; give the path of libzprl_torch.so.");
+        }
         if (!torch_library.empty() && dlopen(torch_library.c_str(), RTLD_NOW | RTLD_GLOBAL) == nullptr) {
             throw std::invalid_argument("zprl: the operator library " + torch_library + " does not load (" +
                                         first_line(dlerror()) + "); give the path of libzprl_torch.so.");

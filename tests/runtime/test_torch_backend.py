@@ -3,6 +3,7 @@
 
 """The runtime's back end over LibTorch, that of the installed torch package, on the TorchScript files of a bundle."""
 
+import os
 import shutil
 import sys
 from pathlib import Path
@@ -72,6 +73,11 @@ def test_a_library_that_is_none(zprl_run_torch, torch_bundle):
     assert result.returncode == 2
     assert len(result.stderr.splitlines()) == 1
     assert "golden.npz does not load" in result.stderr
+    pipe = torch_bundle.parent / "pipe"
+    os.mkfifo(pipe)
+    result = run(*command, "--torch-library", pipe)
+    said = f"error: zprl: the operator library {pipe} is not a file; give the path of libzprl_torch.so."
+    assert (result.returncode, result.stderr.splitlines()) == (2, [said])
 
 
 def test_a_file_that_is_no_module(zprl_run_torch, torch_bundle, tmp_path):

@@ -144,6 +144,8 @@ def remove_leftovers(folder: Path, name: str | None = None, age: float = _LEFT_O
         age: How old they must be [s].
     """
     for path in folder.glob(f".{'*' if name is None else glob.escape(name)}.*.tmp"):
+        if not path.is_file():  # opening a pipe waits for who writes to it
+            continue
         with suppress(OSError), open(path, "rb") as file:
             if time.time() - os.fstat(file.fileno()).st_mtime >= age:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

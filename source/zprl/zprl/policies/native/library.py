@@ -38,7 +38,7 @@ def load_torch_library() -> None:
         NotInstalledError: If the library is missing or does not fit the installed torch.
     """
     path = torch_library_path()
-    if not path.exists():
+    if not path.is_file():
         raise NotInstalledError(f"the native library {path.name} is missing; {INSTALL_HINT}.")
     _register_operators(path)
 
