@@ -5,10 +5,9 @@
 
 import getpass
 import os
-import pwd
-import tempfile
 
 import pytest
+from tests.unknown_user import become_stranger
 
 from zprl.utils.home import provide_home
 
@@ -16,16 +15,7 @@ from zprl.utils.home import provide_home
 @pytest.fixture
 def stranger(monkeypatch, tmp_path):
     """Be a user id without an entry in the list of users, without a home folder."""
-
-    def unknown(uid):
-        raise KeyError(f"getpwuid(): uid not found: {uid}")
-
-    monkeypatch.setattr(pwd, "getpwuid", unknown)
-    for name in ("HOME", "LOGNAME", "USER", "LNAME", "USERNAME"):
-        monkeypatch.setenv(name, "")  # so that it is as before after the test
-        monkeypatch.delenv(name)
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    return tmp_path / f"zprl-home-{os.getuid()}"
+    return become_stranger(monkeypatch, tmp_path)
 
 
 def test_an_unknown_user_gets_a_name_and_a_folder_of_its_own(stranger):

@@ -85,9 +85,11 @@ def run(options: EvaluateOptions, overrides: list[str]) -> dict[str, Any]:
     result["initial_noise"] = noise
     for key, results in (("outcomes", [*outcomes.values()][-1]), ("base_outcomes", outcomes.get("base"))):
         result[key] = results and {"success": results.successes, "steps": results.steps}
-    if options.json is not None:  # before it is printed: whoever reads that may have gone
-        atomic_json_dump(result, options.json)
-    print(result_table(report))
+    try:
+        if options.json is not None:  # before it is printed: whoever reads that may have gone
+            atomic_json_dump(result, options.json)
+    finally:
+        print(result_table(report))
     if options.json is not None:
         print(f"written to {options.json}")
     return result

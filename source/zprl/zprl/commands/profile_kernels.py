@@ -82,8 +82,10 @@ def run(options: ProfileKernelsOptions) -> None:
         seed=options.seed,
     )
     report = profile_policy_step(settings, report=print)
-    print(f"\n{report_text(report)}", flush=True)
-    write_outputs(report, files)
+    try:
+        write_outputs(report, files)  # before it is printed: whoever reads that may have gone
+    finally:
+        print(f"\n{report_text(report)}", flush=True)
     report.check()
 
 

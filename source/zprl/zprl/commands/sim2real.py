@@ -57,34 +57,45 @@ def run(options: Sim2RealOptions, overrides: list[str]) -> list[Row]:
     """
     from zprl.deploy.load import open_bundle
     from zprl.robustness.catalogue import DEFAULT_NAMES, parse_disturbances
-    from zprl.robustness.plots import plot_robustness
     from zprl.spec import require_task
-    from zprl.utils.files import atomic_json_dump
 
     chosen = parse_disturbances(DEFAULT_NAMES if options.disturbances is None else options.disturbances)
     bundle = open_bundle(options.bundle, options.format)
     require_task(options.task, bundle.contract.task, f"the bundle {bundle.folder}")
     chosen = _runnable(chosen, bundle.spec, explicit=options.disturbances is not None)
     rows = run_disturbances(options, overrides, bundle, {name: d for name, d in chosen.items() if d.physics is None})
-    for name, disturbance in chosen.items():
-        if disturbance.physics is not None:
-            rows.append(_in_other_process(options, overrides, name, disturbance))
-    if options.json is not None:
-        result = {
-            "task": options.task,
-            "bundle": str(options.bundle),
-            "format": bundle.kind,
-            "episodes": options.episodes,
-            "seed": rows[0]["seed"],
-            "rows": rows,
-        }
-        atomic_json_dump(result, options.json)
-    if options.plot is not None:
-        plot_robustness(options.plot, rows, f"{options.task}, {options.episodes} episodes per bar")
-    print(robustness_table(rows))
+    try:
+        for name, disturbance in chosen.items():
+            if disturbance.physics is not None:
+                rows.append(_in_other_process(options, overrides, name, disturbance))
+    finally:  # what is done is not lost by what fails after it
+        if rows:
+            _report(options, bundle.kind, rows)
+    return rows
+
+
+def _report(options: Sim2RealOptions, kind: str, rows: list[Row]) -> None:
+    """Write what the options ask for, and print the table whether or not that succeeds."""
+    from zprl.robustness.plots import plot_robustness
+    from zprl.utils.files import atomic_json_dump
+
+    try:
+        if options.json is not None:
+            result = {
+                "task": options.task,
+                "bundle": str(options.bundle),
+                "format": kind,
+                "episodes": options.episodes,
+                "seed": rows[0]["seed"],
+                "rows": rows,
+            }
+            atomic_json_dump(result, options.json)
+        if options.plot is not None:
+            plot_robustness(options.plot, rows, f"{options.task}, {options.episodes} episodes per bar")
+    finally:
+        print(robustness_table(rows))
     for path in filter(None, (options.json, options.plot)):
         print(f"written to {path}")
-    return rows
 
 
 def run_disturbances(

@@ -197,10 +197,10 @@ def _train(
                 f"{base_policy.backend}, initial noise {base_policy.initial_noise}"
             )
             result = trainer.result(trainer.train())
-            trainer.write_result(result)
-    print()
-    print(result_table(result))
-    print(_time_table(result))
+            try:
+                trainer.write_result(result)
+            finally:
+                print(f"\n{result_table(result)}\n{_time_table(result)}")
     print(f"files: {folder}/ (learning_curve.png, result.json, checkpoints, TensorBoard)")
     return result
 
