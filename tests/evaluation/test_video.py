@@ -3,6 +3,9 @@
 
 """Videos: files of every format, and pictures of the simulator without a display."""
 
+import resource
+import tempfile
+
 import numpy as np
 import pytest
 import torch
@@ -38,6 +41,21 @@ def test_every_format(tmp_path, suffix):
     else:
         with Image.open(path) as picture:
             assert picture.size == ((6 * 64, 48) if suffix == ".png" else (64, 48))
+
+
+def test_a_full_folder_for_temporary_files_leaves_no_half_video(tmp_path, monkeypatch):
+    """The encoder needs one to go back in its file; a limit of the file's size stands for the full disk."""
+    frames = list(np.random.default_rng(0).integers(0, 255, (4, 240, 320, 3), dtype=np.uint8))
+    (tmp_path / "tmp").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "tmp"))
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, before[1]))
+    try:
+        with pytest.raises(ZprlError, match=rf"could not be encoded in {tmp_path}/tmp \(.*\); free some space there"):
+            write_video(tmp_path / "video.mp4", frames)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert [path.name for path in tmp_path.rglob("*")] == ["tmp"]
 
 
 def test_unknown_format(tmp_path):

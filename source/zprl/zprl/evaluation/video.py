@@ -12,10 +12,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -117,7 +119,8 @@ def write_video(path: Path, frames: Sequence[Frame], fps: float = 20.0) -> Path:
         fps: Frames per second; the control rate, so that the video runs in real time.
 
     Raises:
-        ZprlError: If the suffix is none of :data:`FORMATS`.
+        ZprlError: If the suffix is none of :data:`FORMATS`, or the encoder fails, as in a full folder of temporary
+            files.
     """
     check_format(path)
     with atomic_write(path) as file:
@@ -169,17 +172,25 @@ def _annotate(frame: Frame, label: str, outcome: str) -> Frame:
 
 def _encode_mp4(frames: Sequence[Frame], fps: float) -> bytes:
     # Isaac Lab's own recorder writes with moviepy as well; its wheel brings the encoder along.
-    from moviepy.editor import ImageSequenceClip
+    from moviepy.video.io.ffmpeg_writer import FFMPEG_VideoWriter
 
+    height, width = frames[0].shape[:2]
     with tempfile.TemporaryDirectory() as folder:
         temporary = Path(folder) / "video.mp4"
         # yuv420p is what browsers and presentation software play.
-        ImageSequenceClip(list(frames), fps=fps).write_videofile(
-            str(temporary),
-            codec="libx264",
-            audio=False,
-            preset="slow",
-            ffmpeg_params=["-crf", "24", "-pix_fmt", "yuv420p", "-movflags", "+faststart"],
-            logger=None,
-        )
+        params = ["-crf", "24", "-pix_fmt", "yuv420p", "-movflags", "+faststart"]
+        process: Any = FFMPEG_VideoWriter(
+            str(temporary), (width, height), fps, preset="slow", ffmpeg_params=params
+        ).proc
+        with process as encoder:
+            with contextlib.suppress(BrokenPipeError):  # it has ended before, and says why
+                for frame in frames:
+                    encoder.stdin.write(frame.tobytes())
+            said = encoder.communicate()[1].decode(errors="replace").strip()
+        if encoder.returncode != 0:  # which moviepy does not look at
+            reason = said.splitlines()[-1] if said else f"status {encoder.returncode}"
+            raise ZprlError(
+                f"the video could not be encoded in {Path(folder).parent} ({reason}); free some space there, or name "
+                "another folder by the environment variable TMPDIR."
+            )
         return temporary.read_bytes()
