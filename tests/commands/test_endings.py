@@ -78,6 +78,7 @@ READING = [
     ("sim2real", "--json", "bundle/contract.json", []),
     ("summarize", "--figure", "a/result.json", []),
     ("trace_rollout", "--trace", f"logs/base_policy/{TASK}/new/base_policy.safetensors", []),
+    ("profile_training", "--trace", f"logs/base_policy/{TASK}/new/base_policy.safetensors", []),
     ("profile_kernels", "--plot", f"logs/base_policy/{TASK}/new/base_policy.safetensors", ["--shapes", f"task:{TASK}"]),
 ]
 """A file that a command reads, by what it is given or by itself, and what could name it once more to be written."""

@@ -26,6 +26,7 @@ from tests.unknown_user import become_stranger
 
 from zprl.commands import cli
 from zprl.policies import save_policy
+from zprl.utils.files import atomic_json_dump
 
 from .conftest import TASK, call, files_below
 from .test_convert import old_base
@@ -156,19 +157,34 @@ def profile_kernels(patch, folder):
     return [], "the table"
 
 
+def profile_training(patch, folder):
+    def write_trace(path, about):
+        atomic_json_dump(about, path)
+
+    recorder = SimpleNamespace(write_trace=write_trace)
+    profile = SimpleNamespace(recorder=recorder, report=lambda: "the table")
+    (folder / "base.safetensors").touch()
+    patch("zprl.runs.session.TaskSession", Session)
+    patch("zprl.profiling.training.profile_training", lambda *arguments: profile)
+    return ["--base", "base.safetensors"], "the table"
+
+
 def trace_rollout(patch, folder):
     (folder / "base.safetensors").touch()
     patch("zprl.runs.session.TaskSession", Session)
     patch("zprl.runs.base_policy.load_base", lambda *arguments: (None, None))
     patch("zprl.policies.make_base_policy", lambda *arguments: _base())
     patch("zprl.steering.make_steering", lambda *arguments: None)
-    patch("zprl.envs.ChunkedVecEnv", lambda env, *arguments: env)
+    patch("zprl.envs.chunked_env.ChunkedVecEnv", lambda env, *arguments: env)
     return ["--base", "base.safetensors"], None
 
 
 WORK = {
     work.__name__: work
-    for work in (evaluate, play, pretrain, sim2real, summarize, study, convert, profile_kernels, trace_rollout)
+    for work in (
+        *(evaluate, play, pretrain, sim2real, summarize, study, convert),
+        *(profile_kernels, profile_training, trace_rollout),
+    )
 }
 """What replaces a command's long work; each returns more arguments, and what is printed even if writing fails."""
 

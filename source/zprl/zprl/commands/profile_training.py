@@ -39,9 +39,11 @@ def run(options: ProfileTrainingOptions, overrides: list[str]) -> None:
     session = TaskSession(options.task, options.device, overrides, options.num_envs, options.seed, *learner)
     base = existing_file(options.base or paths.latest_base_policy(options.task), "base policy")
     profile = profile_training(session, base, options.iterations)
-    if options.trace is not None:
-        profile.recorder.write_trace(options.trace, {"task": options.task, "physics": session.physics})
-    print(profile.report())
+    try:
+        if options.trace is not None:  # before it is printed: whoever reads that may have gone
+            profile.recorder.write_trace(options.trace, {"task": options.task, "physics": session.physics})
+    finally:
+        print(profile.report())
 
 
 COMMAND = Command(__doc__, ProfileTrainingOptions, run)
