@@ -1,9 +1,10 @@
 # Copyright (c) 2026, The ZPRL Project Developers.
 # SPDX-License-Identifier: BSD-3-Clause
 
-"""Training in two processes from the command line: one run, whose numbers a kill does not change."""
+"""Training in two processes from the command line: one run, whose numbers an interruption does not change."""
 
 import json
+import shutil
 import signal
 import time
 
@@ -13,7 +14,7 @@ import torch
 from zprl.rl.checkpoint import checkpoints, load_checkpoint
 
 from .conftest import NUM_ENVS, SCRIPTS, STEPS_PER_ITERATION, TASK, arguments, call, files_below, finish, spawn
-from .test_train import EVALUATIONS, KILLED_IN_THE_MIDDLE, WALL_CLOCK, differences, load, only_run
+from .test_train import EVALUATIONS, WALL_CLOCK, differences, load, only_run
 
 pytestmark = pytest.mark.sim
 
@@ -70,14 +71,11 @@ def test_two_processes_make_one_run(workshop, two):
 
 
 @pytest.mark.slow
-def test_a_kill_and_ctrl_c_end_both_processes_and_the_run_continues_bit_for_bit(workshop, two, tmp_path):
-    workshop.stock(tmp_path)
-    script = tmp_path / "killed.py"
-    script.write_text(KILLED_IN_THE_MIDDLE)  # the second process writes no checkpoint, so the first one is killed
-    killed = run_two(tmp_path, script, SCRIPTS / "train.py", *arguments("train", "--max_iterations", 4))
-    assert killed.status == 1, killed.err
+def test_ctrl_c_ends_both_processes_of_a_run_that_continues_bit_for_bit(two, tmp_path):
+    folder, _ = two
+    shutil.copytree(folder, tmp_path, dirs_exist_ok=True)
     run = only_run(tmp_path)
-    assert [path.name for path in checkpoints(run)] == ["model_2.safetensors"]
+    (run / "model_4.safetensors").unlink()  # as if the run had been killed before it
 
     argv = arguments("train", "--max_iterations", 1000, "--checkpoint", "latest")
     process = spawn([*TWO, SCRIPTS / "train.py", *argv], tmp_path)
@@ -92,7 +90,7 @@ def test_a_kill_and_ctrl_c_end_both_processes_and_the_run_continues_bit_for_bit(
     ]
     # The one that was to stop there has been evaluated.
     ignored = WALL_CLOCK | EVALUATIONS | {"max_iterations"}
-    assert differences(load(run / "model_4.safetensors"), load(only_run(two[0]) / "model_4.safetensors"), ignored) == []
+    assert differences(load(run / "model_4.safetensors"), load(only_run(folder) / "model_4.safetensors"), ignored) == []
     assert load_checkpoint(checkpoints(run)[-1]).num_processes == 2
 
 
@@ -106,12 +104,16 @@ def test_one_process_does_not_continue_the_run_of_two(two):
     assert "torchrun --nproc_per_node=2" in line
 
 
-@pytest.mark.slow
-def test_a_refusal_is_said_once(workshop):
+def test_a_refusal_is_said_once(workshop, monkeypatch):
     before = files_below(workshop.folder).keys()
-    outcome = run_two(workshop.folder, SCRIPTS / "train.py", "--task", TASK, "--algo", "sac")
-    assert outcome.status == 1
-    (line,) = own_lines(outcome.err)
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    said = []
+    for rank in range(2):
+        monkeypatch.setenv("RANK", str(rank))
+        outcome = call("train", ["--task", TASK, "--algo", "sac"], workshop.folder)
+        assert (outcome.status, outcome.out) == (2 if rank == 0 else 1, "")
+        said += outcome.error_lines
+    (line,) = said
     assert "--algo sac" in line and "one process" in line
     assert files_below(workshop.folder).keys() == before
 

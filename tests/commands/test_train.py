@@ -248,7 +248,7 @@ def test_evaluation_keeps_the_settings_of_the_checkpoint(workshop, tmp_path):
 
 
 def test_kill_during_a_checkpoint_write_costs_nothing_but_time(workshop, tmp_path):
-    """The killed run leaves its last complete checkpoint; continued in a new process, it ends bit for bit the same."""
+    """The killed run leaves its last complete checkpoint; continued by another process, it ends bit for bit the same."""
     workshop.stock(tmp_path)
     argv = arguments("train", "--max_iterations", 4)
     killed = finish(spawn(["-c", KILLED_IN_THE_MIDDLE, SCRIPTS / "train.py", *argv], tmp_path))
@@ -259,7 +259,7 @@ def test_kill_during_a_checkpoint_write_costs_nothing_but_time(workshop, tmp_pat
     uninterrupted = workshop.folder / workshop.run
     assert differences(load(run / "model_2.safetensors"), load(uninterrupted / "model_2.safetensors")) == []
 
-    continued = finish(spawn([SCRIPTS / "train.py", *argv, "--checkpoint", "latest"], tmp_path))
+    continued = call("train", [*argv, "--checkpoint", "latest"], tmp_path)
     assert continued.status == 0, continued.err
     assert f"at {2 * STEPS_PER_ITERATION} env steps" in continued.out
     assert differences(load(run / "model_4.safetensors"), load(uninterrupted / "model_4.safetensors")) == []
@@ -391,23 +391,20 @@ def sac_arguments(script, *extra):
     return [*settings, *SAC, "agent.evaluation.interval=2"] if script == "train" else settings
 
 
-def test_a_killed_off_policy_run_continues_bit_for_bit(workshop, tmp_path):
+def test_a_continued_off_policy_run_ends_bit_for_bit_the_same(workshop, tmp_path):
     """The checkpoint holds the replay buffer: a run that goes on from it draws and learns the same."""
     workshop.stock(tmp_path)
-    argv = sac_arguments("train", "--algo", "sac", "--max_iterations", 4)
-    killed = finish(spawn(["-c", KILLED_IN_THE_MIDDLE, SCRIPTS / "train.py", *argv], tmp_path))
-    assert killed.status == -signal.SIGKILL, killed.err
+    uninterrupted = call("train", sac_arguments("train", "--algo", "sac", "--max_iterations", 4), tmp_path)
+    assert uninterrupted.status == 0, uninterrupted.err
     run = only_run(tmp_path)
     assert run.name.endswith("_zprl_sac")
-    assert [path.name for path in checkpoints(run)] == ["model_2.safetensors"]
-    (tmp_path / "whole").mkdir()
-    whole = workshop.stock(tmp_path / "whole")
-    uninterrupted = call("train", argv, whole)
-    assert uninterrupted.status == 0, uninterrupted.err
+    assert [path.name for path in checkpoints(run)] == ["model_2.safetensors", "model_4.safetensors"]
+    theirs = load(run / "model_4.safetensors")
+    (run / "model_4.safetensors").unlink()
     # The method and the learner are those of the checkpoint; nobody has to name them.
     continued = call("train", [*sac_arguments("train", "--max_iterations", 4), "--checkpoint", "latest"], tmp_path)
     assert continued.status == 0, continued.err
-    ours, theirs = load(run / "model_4.safetensors"), load(only_run(whole) / "model_4.safetensors")
+    ours = load(run / "model_4.safetensors")
     assert differences(ours, theirs) == []
     assert ours["replay"]["total"] == 4 * STEPS_PER_ITERATION // 4
     assert ours["num_updates"] > load(run / "model_2.safetensors")["num_updates"] > 0
