@@ -1,10 +1,13 @@
 # Copyright (c) 2026, The ZPRL Project Developers.
 # SPDX-License-Identifier: BSD-3-Clause
 
-"""The core of the policy step under AddressSanitizer and UndefinedBehaviorSanitizer; see csrc/tests/core_check.cpp."""
+"""The core's own checks, under AddressSanitizer and UndefinedBehaviorSanitizer where they run.
+
+See csrc/tests/core_check.cpp.
+"""
 
 import pytest
-from tests.builds import build_sanitized, run
+from tests.builds import build_check, run
 
 _core = pytest.importorskip("zprl._core", reason="the native libraries are not built")
 
@@ -15,8 +18,8 @@ DAMAGED_BLOBS = 10_000
 
 @pytest.fixture(scope="session")
 def core_check(tmp_path_factory):
-    """The check program, built with the sanitizers."""
-    return build_sanitized(tmp_path_factory, "core_check")
+    """The check program, built with the sanitizers where they run."""
+    return build_check(tmp_path_factory, "core_check")
 
 
 def assert_clean(result):

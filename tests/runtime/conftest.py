@@ -7,14 +7,15 @@ import shutil
 from pathlib import Path
 
 import pytest
-from tests.builds import build, build_sanitized, shared_folder
+from tests.builds import build, build_check, shared_folder
 from tests.runtime.support import SCALE, make_models, record, write_bundle
 
 
 @pytest.fixture(scope="session")
 def release(tmp_path_factory):
-    """The runtime, its programs and its tests, as a robot would build them, but compiled faster."""
-    options = {"CMAKE_BUILD_TYPE": "Quick", "CMAKE_CXX_FLAGS_QUICK": "-O1"}
+    """The runtime and its program, as a robot would build them, but compiled faster."""
+    # One instruction set is enough here: tests/native runs all of them.
+    options = {"CMAKE_BUILD_TYPE": "Quick", "CMAKE_CXX_FLAGS_QUICK": "-O1", "ZPRL_AVX512": "OFF"}
     with shared_folder(tmp_path_factory, "runtime") as folder:
         return build(folder / "build", **options)
 
@@ -25,9 +26,9 @@ def zprl_run(release):
 
 
 @pytest.fixture(scope="session")
-def sanitized_check(tmp_path_factory):
-    """The test program of the runtime, built with the sanitizers."""
-    return build_sanitized(tmp_path_factory, "runtime_check")
+def runtime_check(tmp_path_factory):
+    """The test program of the runtime, built with the sanitizers where they run."""
+    return build_check(tmp_path_factory, "runtime_check")
 
 
 @pytest.fixture(scope="session")

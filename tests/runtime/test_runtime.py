@@ -1,7 +1,7 @@
 # Copyright (c) 2026, The ZPRL Project Developers.
 # SPDX-License-Identifier: BSD-3-Clause
 
-"""The C++ runtime without torch and Python: its own checks, replay, timing, damaged bundles, and its installation."""
+"""The C++ runtime without torch and Python: replay, timing, damaged bundles, and its installation."""
 
 import copy
 import dataclasses
@@ -20,20 +20,6 @@ from tests.builds import ROOT, find_tool, run
 from tests.runtime.support import ACTION, EXECUTE, OBS, SCALE, make_models, record, seal, write_bundle
 
 from zprl.deploy.contract import sealed
-
-
-@pytest.mark.parametrize("part", ["controller", "faults", "readers"])
-def test_checks(release, part):
-    """See csrc/tests/runtime_check.cpp."""
-    result = run(release / "runtime_check", part)
-    assert (result.returncode, result.stderr) == (0, "")
-    assert result.stdout == f"runtime_check: {part}: ok\n"
-
-
-def test_the_loop_does_not_allocate(release, intact_bundle):
-    result = run(release / "runtime_check", "allocations", intact_bundle)
-    assert (result.returncode, result.stderr) == (0, "")
-    assert "no allocations in 10000 steps" in result.stdout
 
 
 def test_the_programs_need_neither_torch_nor_python(zprl_run):

@@ -1,7 +1,10 @@
 # Copyright (c) 2026, The ZPRL Project Developers.
 # SPDX-License-Identifier: BSD-3-Clause
 
-"""The runtime under AddressSanitizer and UndefinedBehaviorSanitizer; see csrc/tests/runtime_check.cpp."""
+"""The runtime's own checks, under AddressSanitizer and UndefinedBehaviorSanitizer where they run.
+
+See csrc/tests/runtime_check.cpp.
+"""
 
 import pytest
 from tests.builds import run
@@ -17,17 +20,21 @@ def assert_clean(result):
 
 
 @pytest.mark.parametrize("part", ["controller", "faults", "readers"])
-def test_checks(sanitized_check, part):
-    assert_clean(run(sanitized_check, part))
+def test_checks(runtime_check, part):
+    result = run(runtime_check, part)
+    assert_clean(result)
+    assert result.stdout == f"runtime_check: {part}: ok\n"
 
 
-def test_the_loop(sanitized_check, intact_bundle):
-    assert_clean(run(sanitized_check, "allocations", intact_bundle))
+def test_the_loop_does_not_allocate(runtime_check, intact_bundle):
+    result = run(runtime_check, "allocations", intact_bundle)
+    assert_clean(result)
+    assert "no allocations in 10000 steps" in result.stdout
 
 
-def test_damaged_bundles(sanitized_check, intact_bundle, tmp_path):
+def test_damaged_bundles(runtime_check, intact_bundle, tmp_path):
     """Each ends in one sentence, or runs."""
-    result = run(sanitized_check, "fuzz", intact_bundle, tmp_path, "1", str(DAMAGED_BUNDLES))
+    result = run(runtime_check, "fuzz", intact_bundle, tmp_path, "1", str(DAMAGED_BUNDLES))
     assert_clean(result)
     refused, ran = (int(result.stdout.split(word)[0].split()[-1]) for word in (" refused", " run\n"))
     assert refused + ran == DAMAGED_BUNDLES
