@@ -33,6 +33,7 @@ def make_policy(seed=0, std=0.25, **settings):
     """Return a small policy whose every weight is random, gates included, with a standard deviation."""
     sizes = {"horizon": 6, "execute_steps": 2, "embed_dim": 12, "embed_hidden_dims": (20,), "latent_dim": LATENT_DIM}
     sizes |= {"vib_hidden_dims": (18, 16), "velocity_hidden_dim": 24, "velocity_num_blocks": 2, "time_embed_dim": 8}
+    sizes |= {"num_flow_steps": 2}  # exported programs have them one after the other, and take as long to compile
     generator = torch.Generator().manual_seed(seed)
     policy = FlowPolicy(FlowPolicyCfg(**(sizes | settings)), OBS_DIM, ACTION_DIM)
     for parameter in policy.parameters():
