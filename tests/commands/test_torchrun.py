@@ -87,7 +87,7 @@ def test_ctrl_c_ends_both_processes_of_a_run_that_continues_bit_for_bit(two, tmp
     interrupted = finish(process)
     assert own_lines(interrupted.err) == [
         "interrupted: the last saved checkpoint is safe and complete; continue with --checkpoint latest."
-    ]
+    ], interrupted.err
     # The one that was to stop there has been evaluated.
     ignored = WALL_CLOCK | EVALUATIONS | {"max_iterations"}
     assert differences(load(run / "model_4.safetensors"), load(only_run(folder) / "model_4.safetensors"), ignored) == []
