@@ -42,6 +42,9 @@ inline int64_t num_rows(const Tensor& tensor, const char* name) {
 // Where a call runs: where its blob lies. All of its tensors must lie there.
 class Place {
  public:
+    // The CPU.
+    Place() = default;
+
     explicit Place(const Tensor& blob) {
         require_tensor(blob, "blob");
         if (blob.is_cuda()) {

@@ -21,7 +21,7 @@ def test_likelihood_and_moments():
     mean, squashed = output[:, :3], output[:, 3:]
     std = torch.exp(-4.0 + 5.0 * (torch.tanh(squashed) + 1.0) / 2.0)
     truth = Independent(TransformedDistribution(Normal(mean, std), [TanhTransform(cache_size=1)]), 1)
-    sample, log_prob = distribution.sample_with_log_prob()
+    sample, log_prob = distribution.sample_with_log_prob(torch.randn(6, 3, dtype=torch.float64))
     torch.testing.assert_close(log_prob, truth.log_prob(sample), rtol=1e-9, atol=1e-9)
     torch.testing.assert_close(distribution.log_prob(sample), truth.log_prob(sample), rtol=1e-9, atol=1e-9)
     torch.testing.assert_close(distribution.std, std)
@@ -32,7 +32,7 @@ def test_likelihood_and_moments():
 def test_likelihood_is_finite_where_tanh_saturates():
     distribution = SquashedGaussian(1)
     distribution.update(torch.tensor([[30.0, 0.0]]))
-    sample, log_prob = distribution.sample_with_log_prob()
+    sample, log_prob = distribution.sample_with_log_prob(torch.randn(1, 1))
     assert sample.item() == 1.0
     # log(1 - tanh(x)^2) is log(4) - 2 x there.
     assert math.isfinite(log_prob.item())
@@ -43,7 +43,7 @@ def test_gradients_reach_mean_and_deviation():
     distribution = SquashedGaussian(2)
     output = torch.zeros(1, 4, requires_grad=True)
     distribution.update(output)
-    sample, log_prob = distribution.sample_with_log_prob()
+    sample, log_prob = distribution.sample_with_log_prob(torch.randn(1, 2))
     (sample.sum() + log_prob.sum()).backward()
     assert (output.grad != 0).all()
 

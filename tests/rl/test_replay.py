@@ -60,7 +60,7 @@ def test_a_sample_keeps_what_belongs_together():
     replay = make()
     fill(replay, 6)
     torch.manual_seed(0)
-    batch = replay.sample(400)
+    batch = replay.at(replay.draw(400))
     step = batch.rewards.int()
     world = ((batch.rewards - step) * 10).round().long()
     assert set(step.tolist()) == {2, 3, 4, 5}
@@ -87,9 +87,9 @@ def test_a_checkpoint_restores_everything_and_the_ring_goes_on(steps):
     for ours, theirs in zip(stored(restored), stored(replay), strict=True):
         assert torch.equal(ours, theirs)
     torch.manual_seed(1)
-    drawn = replay.sample(50).rewards
+    drawn = replay.at(replay.draw(50)).rewards
     torch.manual_seed(1)
-    assert torch.equal(restored.sample(50).rewards, drawn)
+    assert torch.equal(restored.at(restored.draw(50)).rewards, drawn)
 
 
 def test_a_checkpoint_writes_a_next_observation_only_where_it_is_no_other_transitions_observation():

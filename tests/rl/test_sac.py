@@ -15,6 +15,7 @@ from torch import nn
 from zprl.rl.critic import EnsembleCritic
 from zprl.rl.replay import ReplayBuffer, Transitions
 from zprl.rl.sac import SAC
+from zprl.steering import CriticAction
 
 WORLDS, DIMS, GAMMA = 4, 3, 0.9
 GROUPS = {"actor": ["policy"], "critic": ["policy"]}
@@ -38,7 +39,7 @@ def make(members=5, **settings):
     actor = MLPModel(obs, GROUPS, "actor", DIMS, [16], obs_normalization=True, distribution_cfg=distribution)
     critic = EnsembleCritic(obs, GROUPS, "critic", DIMS, num_members=members, hidden_dims=[16])
     replay = ReplayBuffer(40, WORLDS, dict(obs), DIMS, "cpu")
-    return SAC(actor, critic, replay, lambda seen, u: 2.0 * u, num_steps=2, gamma=GAMMA, **SETTINGS | settings)
+    return SAC(actor, critic, replay, CriticAction(gain=2.0), num_steps=2, gamma=GAMMA, **SETTINGS | settings)
 
 
 def collect(sac, steps, seed=1):
@@ -64,23 +65,22 @@ BATCH = Transitions(
     {"policy": torch.zeros(3, 5)}, {"policy": torch.ones(3, 5)}, torch.zeros(3, DIMS),
     torch.tensor([0.0, 1.0, 0.25]), torch.tensor([GAMMA, 0.0, GAMMA]),
 )  # fmt: skip
+NOISE = torch.randn(3, DIMS, generator=torch.Generator().manual_seed(7))
 
 
 def test_targets_take_the_minimum_of_the_subset():
     sac = make()
     constant(sac, [0.2, 0.8, 0.5, 0.4, 0.9])
     for members, minimum in (([1, 4], 0.8), ([2, 3], 0.4), ([0, 1], 0.2)):
-        targets = sac.targets(BATCH, torch.tensor(members))
+        targets = sac.targets(BATCH, torch.tensor(members), NOISE)
         torch.testing.assert_close(targets, torch.tensor([0.9 * minimum, 1.0, 0.25 + 0.9 * minimum]))
 
 
 def test_the_next_states_entropy_counts_if_asked_for():
     sac = make(entropy_in_target=True)
     constant(sac, [0.5] * 5)
-    torch.manual_seed(3)
-    targets = sac.targets(BATCH, torch.tensor([0, 1]))
-    torch.manual_seed(3)
-    _, log_prob = sac._sample(BATCH.next_observations)
+    targets = sac.targets(BATCH, torch.tensor([0, 1]), NOISE)
+    _, log_prob = sac._sample(BATCH.next_observations, NOISE)
     expected = torch.tensor([0.0, 1.0, 0.25]) + BATCH.discounts * (0.5 - 0.1 * log_prob.detach())
     torch.testing.assert_close(targets, expected)
     assert (targets - torch.tensor([0.45, 1.0, 0.7])).abs()[0] > 0.1  # it is far from nothing
@@ -90,9 +90,9 @@ def test_every_critic_learns_from_the_common_targets_as_it_would_alone():
     sac = make(members=3)
     constant(sac, [0.5] * 3)
     values = sac.critic(BATCH.observations, torch.zeros(3, DIMS))
-    expected = (values - sac.targets(BATCH, torch.tensor([0]))).square().mean().item()
+    expected = (values - sac.targets(BATCH, torch.tensor([0]), NOISE)).square().mean().item()
     before = sac.critic.members.output.bias.detach().clone()
-    metrics = sac.update_critic(BATCH)
+    metrics = sac.update_critic(BATCH, torch.tensor([0, 1]), NOISE)
     assert metrics["critic"].item() == pytest.approx(expected)
     # Adam's first step has the size of the learning rate, which a mean over members would leave as it is; what shows
     # the sum is that the gradients are three times as large.
@@ -107,7 +107,7 @@ def test_every_critic_learns_from_the_common_targets_as_it_would_alone():
 def test_the_target_critics_follow():
     sac = make()
     target = {name: value.clone() for name, value in sac.target_members.state_dict().items()}
-    sac.update_critic(BATCH)
+    sac.update_critic(BATCH, torch.tensor([0, 1]), NOISE)
     assert not torch.equal(sac.critic.members.output.bias, target["output.bias"])
     for name, value in sac.critic.members.state_dict().items():
         torch.testing.assert_close(sac.target_members.state_dict()[name], 0.75 * target[name] + 0.25 * value)
@@ -116,12 +116,10 @@ def test_the_target_critics_follow():
 def test_the_actor_climbs_the_mean_of_all_critics_as_they_see_its_output():
     """Critics that prefer the first number of 2 u to be large: the actor's gradient is that of their mean."""
     sac = make(members=4, init_alpha=1e-12)
-    torch.manual_seed(5)
-    outputs, log_prob = sac._sample(BATCH.observations)
+    outputs, log_prob = sac._sample(BATCH.observations, NOISE)
     value = sac.critic(BATCH.observations, 2.0 * outputs).mean()
     expected = torch.autograd.grad(-value, list(sac.actor.mlp.parameters()), allow_unused=True)
-    torch.manual_seed(5)
-    metrics = sac.update_actor(BATCH)
+    metrics = sac.update_actor(BATCH, NOISE)
     for parameter, gradient in zip(sac.actor.mlp.parameters(), expected, strict=True):
         torch.testing.assert_close(parameter.grad, gradient, rtol=1e-4, atol=1e-7)
     assert metrics["actor"].item() == pytest.approx(-value.item(), rel=1e-5)
@@ -136,8 +134,8 @@ def test_the_temperature_rises_where_the_entropy_is_below_its_target(entropy, si
     assert sac.target_entropy == -0.5 * DIMS
     before = sac.log_alpha.item()
     sample = torch.zeros(3, DIMS), torch.full((3,), -entropy, requires_grad=True)
-    sac.distribution.sample_with_log_prob = lambda: sample
-    sac.update_actor(BATCH)
+    sac.distribution.sample_with_log_prob = lambda noise: sample
+    sac.update_actor(BATCH, NOISE)
     assert sac.log_alpha.item() - before == pytest.approx(sign * 0.01, rel=1e-3)
 
 

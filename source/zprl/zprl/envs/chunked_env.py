@@ -78,7 +78,7 @@ class ChunkedVecEnv(VecEnv):
         """Worlds of all processes that learn together."""
         self.num_actions = steering.num_dims
         # What an off-policy learner asks of an environment; see :class:`zprl.rl.sac.SAC`.
-        self.critic_features, self.critic_action = steering.critic_features, steering.critic_action
+        self.critic_action = steering.critic_action
         self.device = env.device
         self.cfg = {}
         self.max_episode_length = env.max_episode_length

@@ -98,15 +98,17 @@ class SquashedGaussian(Distribution):
 
     def sample(self) -> Tensor:
         """Sample outputs, shape (N, output_dim)."""
-        return self.sample_with_log_prob()[0].detach()
+        return self.sample_with_log_prob(torch.randn_like(self._mean))[0].detach()
 
-    def sample_with_log_prob(self) -> tuple[Tensor, Tensor]:
+    def sample_with_log_prob(self, noise: Tensor) -> tuple[Tensor, Tensor]:
         """Sample outputs so that gradients reach mean and deviation.
+
+        Args:
+            noise: Standard normal numbers (N, output_dim).
 
         Returns:
             Outputs (N, output_dim) and their log-densities (N,).
         """
-        noise = torch.randn_like(self._mean)
         x = self._mean + self._log_std.exp() * noise
         return torch.tanh(x), self._log_density(x, noise)
 

@@ -15,6 +15,8 @@ from rsl_rl.extensions import RandomNetworkDistillation, Symmetry
 from tensordict import TensorDict
 from torch import Tensor
 
+from zprl.rl.native import Backend, runs_natively
+from zprl.rl.ppo_native import NativePpo, ppo_obstacle
 from zprl.utils.configclass import configclass
 from zprl.utils.constraints import Name, NonNegativeFloat, NonNegativeInt, OneOf, PositiveFloat, PositiveInt, Share
 from zprl.utils.errors import ZprlError
@@ -82,6 +84,9 @@ class PPOCfg:
     critic_warmup_iterations: NonNegativeInt = 0
     """Iterations in which only the critic learns, while the actor keeps still."""
 
+    backend: Backend = "auto"
+    """What takes the gradient steps."""
+
 
 def check_ppo(cfg: PPOCfg) -> None:
     """Refuse settings of rsl_rl's extensions that those do not take.
@@ -114,13 +119,18 @@ class PPO(algorithms.PPO):
 
     Only the critic learns at first because the advantages of an untrained one would undo what the actor can do (DPPO,
     arXiv 2409.00588). The arguments are those of :class:`rsl_rl.algorithms.PPO` and of :class:`PPOCfg`.
+
+    Raises:
+        ZprlError: If the native operator is asked for and cannot take its gradient steps.
     """
 
-    def __init__(self, *args: Any, critic_warmup_iterations: int = 0, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, critic_warmup_iterations: int = 0, backend: str = "auto", **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.critic_warmup_iterations = critic_warmup_iterations
         self.num_updates = 0
         """Iterations learned so far."""
+        self.native = NativePpo(self) if runs_natively(backend, ppo_obstacle(self)) else None
+        """What takes the gradient steps by the native operator, or None where autograd does."""
 
     def compute_returns(self, obs: TensorDict) -> None:
         """Compute returns and advantages; see :meth:`rsl_rl.algorithms.PPO.compute_returns`."""
@@ -131,8 +141,11 @@ class PPO(algorithms.PPO):
     def update(self) -> dict[str, float]:
         """See :meth:`rsl_rl.algorithms.PPO.update`."""
         warming_up = self.num_updates < self.critic_warmup_iterations
-        with frozen(self.actor) if warming_up else contextlib.nullcontext():
-            losses = super().update()
+        if self.native is not None:
+            losses = self.native.update(learns_actor=not warming_up)
+        else:
+            with frozen(self.actor) if warming_up else contextlib.nullcontext():
+                losses = super().update()
         self.num_updates += 1
         return losses
 
@@ -144,7 +157,10 @@ class PPO(algorithms.PPO):
         """See :meth:`rsl_rl.algorithms.PPO.load`."""
         # Older checkpoints do not say, and none of them had a warm-up.
         self.num_updates = loaded_dict.get("num_updates", self.critic_warmup_iterations)
-        return super().load(loaded_dict, load_cfg, strict)
+        loads_iteration = super().load(loaded_dict, load_cfg, strict)
+        if self.native is not None:
+            self.native.learned.adopt()
+        return loads_iteration
 
 
 def normalised_over_processes(values: Tensor) -> Tensor:

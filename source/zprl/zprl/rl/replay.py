@@ -107,9 +107,12 @@ class ReplayBuffer(Transitions):
         for name in ("actions", "rewards", "discounts"):
             getattr(self, name)[rows] = getattr(new, name).to(device)
 
-    def sample(self, count: int) -> Transitions:
-        """Draw transitions uniformly, with replacement, from torch's default generator."""
-        rows = torch.randint(len(self), (count,), device=self.rewards.device)
+    def draw(self, count: int) -> Tensor:
+        """Draw transitions uniformly, with replacement, from torch's default generator; return where they are."""
+        return torch.randint(len(self), (count,), device=self.rewards.device)
+
+    def at(self, rows: Tensor) -> Transitions:
+        """Return copies of transitions."""
         return self.each(lambda tensor: tensor[rows])
 
     def latest(self, num_steps: int) -> dict[str, Tensor]:

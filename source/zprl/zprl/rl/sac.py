@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Annotated, Any
 
 import torch
@@ -23,7 +24,10 @@ from torch import Tensor, nn
 
 from zprl.rl.critic import EnsembleCritic, EnsembleCriticCfg
 from zprl.rl.distribution import SquashedGaussian
+from zprl.rl.native import Backend, runs_natively
 from zprl.rl.replay import ReplayBuffer, Transitions
+from zprl.rl.sac_native import NativeSac, sac_obstacle
+from zprl.steering import CriticAction
 from zprl.utils.configclass import configclass
 from zprl.utils.constraints import Name, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, Range, Share
 from zprl.utils.errors import ZprlError
@@ -85,6 +89,29 @@ class SacAlgorithmCfg:
     max_grad_norm: PositiveFloat = 50.0
     """Bound of the gradients' norms, of the actor and of the critics."""
 
+    backend: Backend = "auto"
+    """What takes the gradient steps."""
+
+
+@dataclass(frozen=True)
+class Draws:
+    """What the gradient steps of an iteration draw at random, for S steps on B transitions with outputs of length A.
+
+    It is drawn before the first step, so that it does not depend on what takes them.
+    """
+
+    rows: Tensor
+    """Where each step's transitions are in the replay buffer (S, B), int64."""
+
+    members: Tensor
+    """Target critics whose minimum is the target (S, subset_size), int64."""
+
+    next_noise: Tensor
+    """Noise of the outputs after a transition (S, B, A)."""
+
+    noise: Tensor
+    """Noise of the outputs that the actor learns by (T, B, A), of the T steps in which it learns."""
+
 
 class SAC:
     """Soft actor-critic.
@@ -93,10 +120,14 @@ class SAC:
         actor: The actor, with a :class:`zprl.rl.distribution.SquashedGaussian`.
         critic: The ensemble.
         replay: The replay buffer.
-        critic_action: Maps (observations, outputs) to what the critic is told of the outputs.
+        critic_action: Maps (observations, outputs) to what the critic is told of the outputs; of a
+            :class:`zprl.steering.CriticAction` the native operator knows what it does.
         num_steps: Steps of all worlds between two calls of :meth:`update`.
         device: Device of the learner.
         **settings: See :class:`SacAlgorithmCfg`.
+
+    Raises:
+        ZprlError: If the native operator is asked for and cannot take its gradient steps.
     """
 
     rnd = None
@@ -128,6 +159,8 @@ class SAC:
         self.num_updates = 0
         """Gradient steps of the critics so far."""
         self._obs, self._outputs = TensorDict(), torch.empty(0)
+        self.native = NativeSac(self) if runs_natively(cfg.backend, sac_obstacle(self)) else None
+        """What takes the gradient steps by the native operator, or None where autograd does."""
 
     @property
     def warming_up(self) -> bool:
@@ -177,32 +210,54 @@ class SAC:
         self.critic.update_normalization(latest)
         if self.warming_up:
             return {}
+        draws = self.draw(self.cfg.updates_per_step * self.num_steps)
+        figures = self._take_steps(draws) if self.native is None else self.native.take_steps(draws)
+        return {name: values.mean().item() for name, values in figures.items()}
+
+    def draw(self, num_steps: int) -> Draws:
+        """Draw what so many gradient steps need, from torch's default generator."""
+        cfg, like = self.cfg, self.replay.actions
+        shape = cfg.batch_size, like.shape[1]
+        actor_steps = (self.num_updates + num_steps) // cfg.actor_interval - self.num_updates // cfg.actor_interval
+        order = torch.rand(num_steps, self.target_members.num_members, device=like.device).argsort(dim=1)
+        return Draws(
+            self.replay.draw(num_steps * cfg.batch_size).view(num_steps, cfg.batch_size),
+            order[:, : cfg.subset_size].contiguous(),
+            torch.randn(num_steps, *shape, dtype=like.dtype, device=like.device),
+            torch.randn(actor_steps, *shape, dtype=like.dtype, device=like.device),
+        )
+
+    def _take_steps(self, draws: Draws) -> dict[str, Tensor]:
+        """Take the gradient steps that were drawn, by autograd; return each one's figures by name."""
         history: dict[str, list[Tensor]] = {}
-        count = self.cfg.updates_per_step * self.num_steps
-        for batch in self.replay.sample(count * self.cfg.batch_size).split(self.cfg.batch_size):
-            metrics = self.update_critic(batch)
+        noise = iter(draws.noise)
+        batches = self.replay.at(draws.rows.flatten()).split(self.cfg.batch_size)
+        for batch, members, next_noise in zip(batches, draws.members, draws.next_noise, strict=True):
+            metrics = self.update_critic(batch, members, next_noise)
             self.num_updates += 1
             if self.num_updates % self.cfg.actor_interval == 0:
-                metrics |= self.update_actor(batch)
+                metrics |= self.update_actor(batch, next(noise))
             for name, value in metrics.items():
                 history.setdefault(name, []).append(value)
-        return {name: torch.stack(values).mean().item() for name, values in history.items()}
+        return {name: torch.stack(values) for name, values in history.items()}
 
     @torch.no_grad()
-    def targets(self, batch: Transitions, members: Tensor) -> Tensor:
-        """Return r + discount * min of the target critics ``members`` at the next state, shape (B,)."""
+    def targets(self, batch: Transitions, members: Tensor, noise: Tensor) -> Tensor:
+        """Return r + discount * min of the target critics ``members`` at the next state, shape (B,).
+
+        The outputs there are sampled with ``noise`` (B, A).
+        """
         following = batch.next_observations
-        outputs, log_prob = self._sample(following)
+        outputs, log_prob = self._sample(following, noise)
         values = self.target_members(self.critic.inputs(following, self.critic_action(following, outputs)), members)
         value = values.min(dim=0).values
         if self.cfg.entropy_in_target:
             value = value - self.log_alpha.exp() * log_prob
         return batch.rewards + batch.discounts * value
 
-    def update_critic(self, batch: Transitions) -> dict[str, Tensor]:
-        """Take a gradient step of all critics towards common targets, and let the target critics follow."""
-        members = torch.randperm(self.target_members.num_members, device=batch.rewards.device)[: self.cfg.subset_size]
-        targets = self.targets(batch, members)
+    def update_critic(self, batch: Transitions, members: Tensor, noise: Tensor) -> dict[str, Tensor]:
+        """Take a gradient step of all critics towards common :meth:`targets`, and let the target critics follow."""
+        targets = self.targets(batch, members, noise)
         values = self.critic(batch.observations, self.critic_action(batch.observations, batch.actions))
         # The sum over the members, so that each learns as it would alone.
         loss = (values - targets).square().mean(dim=1).sum()
@@ -216,10 +271,13 @@ class SAC:
                 target.lerp_(parameter, self.cfg.target_rate)
         return {"critic": loss.detach() / len(values), "q": values.detach().mean(), "target": targets.mean()}
 
-    def update_actor(self, batch: Transitions) -> dict[str, Tensor]:
-        """Take a gradient step of the actor, on the mean of all critics, and of the temperature."""
+    def update_actor(self, batch: Transitions, noise: Tensor) -> dict[str, Tensor]:
+        """Take a gradient step of the actor, on the mean of all critics, and of the temperature.
+
+        The outputs are sampled with ``noise`` (B, A).
+        """
         obs, alpha = batch.observations, self.log_alpha.detach().exp()
-        outputs, log_prob = self._sample(obs)
+        outputs, log_prob = self._sample(obs, noise)
         with frozen(self.critic):
             values = self.critic(obs, self.critic_action(obs, outputs))
         loss = (alpha * log_prob - values.mean(dim=0)).mean()
@@ -234,9 +292,9 @@ class SAC:
         self.alpha_optimizer.step()
         return {"actor": loss.detach(), "entropy": -log_prob.detach().mean(), "alpha": alpha}
 
-    def _sample(self, obs: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
+    def _sample(self, obs: Mapping[str, Tensor], noise: Tensor) -> tuple[Tensor, Tensor]:
         self.distribution.update(self.actor.mlp(self.actor.get_latent(obs)))  # type: ignore[arg-type]
-        return self.distribution.sample_with_log_prob()
+        return self.distribution.sample_with_log_prob(noise)
 
     # -- rsl_rl's contract
 
@@ -274,6 +332,8 @@ class SAC:
         self.actor_optimizer.load_state_dict(loaded_dict["actor_optimizer_state_dict"])
         self.critic_optimizer.load_state_dict(loaded_dict["critic_optimizer_state_dict"])
         self.alpha_optimizer.load_state_dict(loaded_dict["alpha_optimizer_state_dict"])
+        if self.native is not None:
+            self.native.adopt()
         self.num_updates = loaded_dict["num_updates"]
         self.replay.load_state_dict(loaded_dict["replay"])
         return True
@@ -286,8 +346,7 @@ class SAC:
     def construct_algorithm(obs: TensorDict, env: VecEnv, cfg: dict[str, Any], device: str) -> SAC:
         """Make the learner of rsl_rl's configuration.
 
-        If the environment has ``critic_action``, the critic is told what that returns of an output, and
-        ``critic_features`` names what it reads.
+        If the environment has ``critic_action``, the critic is told what that returns of an output.
 
         Raises:
             ZprlError: If it is to learn in several processes.
@@ -298,12 +357,12 @@ class SAC:
         actor_class, actor_cfg = resolve_class(cfg["actor"])
         critic_class, critic_cfg = resolve_class(cfg["critic"])
         groups = cfg["obs_groups"] = resolve_obs_groups(obs, cfg["obs_groups"], ["actor", "critic"])
-        critic_action = getattr(env, "critic_action", lambda seen, outputs: outputs)
+        critic_action: CriticAction = getattr(env, "critic_action", CriticAction())
         width = critic_action(obs, torch.zeros(obs.batch_size[0], env.num_actions, device=obs.device)).shape[-1]
         actor = actor_class(obs, groups, "actor", env.num_actions, **actor_cfg)
         critic = critic_class(obs, groups, "critic", width, **critic_cfg)
-        read = [*groups["actor"], *groups["critic"], *getattr(env, "critic_features", ())]
-        stored = {name: obs[name] for name in dict.fromkeys(read)}
+        told = () if critic_action.feature is None else (critic_action.feature,)
+        stored = {name: obs[name] for name in dict.fromkeys([*groups["actor"], *groups["critic"], *told])}
         replay = ReplayBuffer(settings["replay_capacity"], env.num_envs, stored, env.num_actions, device)
         return algorithm_class(
             actor, critic, replay, critic_action, cfg["num_steps_per_env"], device=device, **settings

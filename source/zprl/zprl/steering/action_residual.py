@@ -5,13 +5,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import torch
 from torch import Tensor
 
 from zprl.policies.base import BasePolicy, Plan
-from zprl.steering.steering import BoundedSteering, SteeringCfg
+from zprl.steering.steering import BoundedSteering, CriticAction, SteeringCfg
 from zprl.utils.configclass import configclass
 from zprl.utils.constraints import Name, NonNegativeFloat, NonNegativeInt
 
@@ -38,13 +36,13 @@ class ActionResidual(BoundedSteering):
     """
 
     knob = "actions"
-    critic_features = ("chunk",)
 
     def __init__(self, cfg: ActionResidualCfg, base: BasePolicy) -> None:
         super().__init__(cfg, base)
         self.progressive_steps = cfg.progressive_steps
         self.num_actions = base.execute_steps
         self.num_dims = self.num_actions * base.action_dim
+        self.critic_action = CriticAction("chunk", self.residual_scale)
 
     def features(self, plan: Plan) -> dict[str, Tensor]:
         """Return ``chunk``, the base policy's actions that would be executed (N, num_dims)."""
@@ -61,10 +59,6 @@ class ActionResidual(BoundedSteering):
         if share >= 1.0:
             return u
         return torch.where(torch.rand(u.shape[0], 1, device=u.device) < share, u, 0.0)
-
-    def critic_action(self, seen: Mapping[str, Tensor], u: Tensor) -> Tensor:
-        """Return the executed actions, shape (N, num_dims)."""
-        return seen["chunk"] + self.residual(u)
 
     def describe(self) -> str:
         """See :meth:`Steering.describe`."""

@@ -30,7 +30,6 @@ class EmbeddingResidual(KnobResidual):
     """
 
     knob = "embedding"
-    critic_features = ("embedding",)
 
     def act(self, plan: Plan, u: Tensor | None = None) -> Tensor:
         """See :meth:`Steering.act`; the policy itself acts without its bottleneck too."""

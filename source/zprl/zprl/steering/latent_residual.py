@@ -30,7 +30,6 @@ class LatentResidual(KnobResidual):
     """
 
     knob = "latent"
-    critic_features = ("latent",)
 
     def describe(self) -> str:
         """See :meth:`Steering.describe`."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
-from dataclasses import MISSING
+from dataclasses import MISSING, dataclass
 from typing import Any
 
 from tensordict import TensorDict
@@ -26,6 +26,34 @@ class SteeringCfg:
 
     class_type: Name = MISSING  # type: ignore[assignment]
     """Subclass of :class:`Steering` that is made of these settings, as "module:Class"."""
+
+
+@dataclass(frozen=True)
+class CriticAction:
+    """What a critic of state and action is told of an output u: ``(seen[feature] + gain * clamp(u, -1, 1)) / unit``.
+
+    It is what ``u`` changes, after the change: the perturbed latent, not the residual, since the sum is what the
+    outcome depends on (arXiv 2412.13630 found the same of action residuals).
+    """
+
+    feature: str | None = None
+    """Feature (N, num_dims) of a steering that ``u`` is added to, or None for zero."""
+
+    gain: float = 1.0
+    """What ``u`` is a multiple of."""
+
+    unit: float = 1.0
+    """What makes the sum numbers of the order of one."""
+
+    def __call__(self, seen: Mapping[str, Tensor], u: Tensor) -> Tensor:
+        """Return it (N, num_dims); gradients reach ``u``.
+
+        Args:
+            seen: What the learner saw; see :meth:`Steering.observe`.
+            u: The learner's outputs (N, num_dims).
+        """
+        change = self.gain * u.clamp(-1.0, 1.0)
+        return (change if self.feature is None else seen[self.feature] + change) / self.unit
 
 
 class Steering(ABC):
@@ -54,8 +82,8 @@ class Steering(ABC):
     closed_loop: bool = False
     """Whether the learner acts in every environment step, in chunks of one action, instead of once per chunk."""
 
-    critic_features: tuple[str, ...] = ()
-    """Names of the :meth:`features` that :meth:`critic_action` reads."""
+    critic_action: CriticAction = CriticAction()
+    """What a critic of state and action is told of an output."""
 
     def __init__(self, cfg: Any, base: BasePolicy) -> None:
         self.cfg = cfg
@@ -101,21 +129,6 @@ class Steering(ABC):
         seen = {name: plan.obs[name] for name in groups if name not in features}
         device = next(iter(plan.obs.values())).device
         return TensorDict({**seen, **features}, batch_size=[plan.batch_size], device=device)
-
-    def critic_action(self, seen: Mapping[str, Tensor], u: Tensor) -> Tensor:
-        """What a critic of state and action is told of an output; gradients reach ``u``.
-
-        It is what ``u`` changes, after the change: the perturbed latent, not the residual, since the sum is what the
-        outcome depends on (arXiv 2412.13630 found the same of action residuals).
-
-        Args:
-            seen: What the learner saw; see :meth:`observe`.
-            u: The learner's outputs (N, num_dims).
-
-        Returns:
-            Numbers of the order of one (N, ...).
-        """
-        return u.clamp(-1.0, 1.0)
 
     def explored(self, u: Tensor, env_steps: int) -> Tensor:
         """Return what is executed of the outputs while learning; an evaluation executes all of them.
@@ -190,6 +203,7 @@ class KnobResidual(BoundedSteering):
         self.num_dims = knob.width
         self.rms = knob.rms
         """RMS(x) over the demonstrations [dimensionless]."""
+        self.critic_action = CriticAction(self.knob, self.residual_scale, self.rms)
 
     def features(self, plan: Plan) -> dict[str, Tensor]:
         """Return the knob's value x (N, num_dims) by its name."""
@@ -199,10 +213,6 @@ class KnobResidual(BoundedSteering):
         """See :meth:`Steering.apply`; ``u`` is clipped to [-1, 1]."""
         x: Tensor = getattr(plan, self.knob)
         return {self.knob: x + self.residual(u).to(x.dtype)}
-
-    def critic_action(self, seen: Mapping[str, Tensor], u: Tensor) -> Tensor:
-        """Return x' in units of RMS(x), shape (N, num_dims)."""
-        return (seen[self.knob] + self.residual(u)) / self.rms
 
     def sizes(self) -> dict[str, float]:
         """Return lambda and RMS(x)."""
