@@ -107,7 +107,7 @@ class NativePpo:
             value_weight=ppo.value_loss_coef,
             entropy_weight=ppo.entropy_coef,
             max_grad_norm=ppo.max_grad_norm,
-            threads=processes.num_cores(),
+            threads=processes.num_threads(),
         )
         learned.count_steps([*(actor_parameters if learns_actor else ()), *critic_parameters], steps)
         self.actor.update_normalization(observations)  # type: ignore[arg-type]

@@ -119,7 +119,7 @@ class NativeSac:
             target_rate=cfg.target_rate,
             target_entropy=sac.target_entropy,
             max_grad_norm=cfg.max_grad_norm,
-            threads=processes.num_cores(),
+            threads=processes.num_threads(),
         )
         steps, actor_steps = len(draws.rows), len(draws.noise)
         self.actor.count_steps(self.actor.parameters, actor_steps)
