@@ -11,18 +11,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import torch
+import warp as wp
 
 from isaaclab.managers import SceneEntityCfg
-from isaaclab.utils.math import combine_frame_transforms, matrix_from_quat, subtract_frame_transforms
+from isaaclab.utils.math import subtract_frame_transforms
+
+from . import kernels
 
 if TYPE_CHECKING:
     from isaaclab.envs import ManagerBasedEnv
-
-
-def _pose_9d(pos: torch.Tensor, quat: torch.Tensor) -> torch.Tensor:
-    """Concatenate a position (N, 3) [m] and a quaternion (N, 4) as position and 6D rotation, shape (N, 9)."""
-    columns = matrix_from_quat(quat)[:, :, :2]
-    return torch.cat([pos, columns.transpose(1, 2).reshape(len(pos), 6)], dim=1)
 
 
 def pose_in_root_frame(robot: Any, other: Any) -> tuple[torch.Tensor, torch.Tensor]:
@@ -37,25 +34,13 @@ def pose_in_root_frame(robot: Any, other: Any) -> tuple[torch.Tensor, torch.Tens
     )
 
 
-def _end_effector_pose(
-    env: ManagerBasedEnv, asset_cfg: SceneEntityCfg, offset: tuple[float, float, float]
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return position [m] and quaternion of a point fixed to the asset's only body, in the asset's root frame."""
-    data = env.scene[asset_cfg.name].data
-    pos, quat = subtract_frame_transforms(
-        data.root_pos_w.torch,
-        data.root_quat_w.torch,
-        data.body_pos_w.torch[:, asset_cfg.body_ids][:, 0],
-        data.body_quat_w.torch[:, asset_cfg.body_ids][:, 0],
-    )
-    return combine_frame_transforms(pos, quat, torch.tensor(offset, device=env.device).expand_as(pos))
-
-
 def body_pose_in_root_frame(
     env: ManagerBasedEnv, asset_cfg: SceneEntityCfg, offset: tuple[float, float, float] = (0.0, 0.0, 0.0)
 ) -> torch.Tensor:
     """Pose of a body (plus offset [m]) in the robot's root frame, shape (num_envs, 9)."""
-    return _pose_9d(*_end_effector_pose(env, asset_cfg, offset))
+    data, (body,) = env.scene[asset_cfg.name].data, asset_cfg.body_ids  # type: ignore[misc]
+    poses = [data.root_link_pose_w.warp, data.body_link_pose_w.warp]
+    return _launched(env, kernels.body_pose, [*poses, body, offset], 9)
 
 
 def object_pose_in_root_frame(
@@ -64,7 +49,8 @@ def object_pose_in_root_frame(
     object_cfg: SceneEntityCfg = SceneEntityCfg("object"),
 ) -> torch.Tensor:
     """Pose of the object in the robot's root frame, shape (num_envs, 9)."""
-    return _pose_9d(*pose_in_root_frame(env.scene[robot_cfg.name].data, env.scene[object_cfg.name].data))
+    roots = [env.scene[cfg.name].data.root_link_pose_w.warp for cfg in (robot_cfg, object_cfg)]
+    return _launched(env, kernels.root_pose, roots, 9)
 
 
 def object_position_in_body_frame(
@@ -74,6 +60,14 @@ def object_position_in_body_frame(
     object_cfg: SceneEntityCfg = SceneEntityCfg("object"),
 ) -> torch.Tensor:
     """Position of the object seen from a body (plus offset), in that body's frame [m], shape (num_envs, 3)."""
-    pos, quat = _end_effector_pose(env, asset_cfg, offset)
-    object_pos, _ = pose_in_root_frame(env.scene[asset_cfg.name].data, env.scene[object_cfg.name].data)
-    return subtract_frame_transforms(pos, quat, object_pos)[0]
+    data, (body,) = env.scene[asset_cfg.name].data, asset_cfg.body_ids  # type: ignore[misc]
+    object_pose = env.scene[object_cfg.name].data.root_link_pose_w.warp
+    arguments = [data.body_link_pose_w.warp, body, offset, object_pose]
+    return _launched(env, kernels.position_in_body_frame, arguments, 3)
+
+
+def _launched(env: ManagerBasedEnv, kernel: Any, inputs: list[Any], size: int) -> torch.Tensor:
+    """Return what a kernel says of each world, shape (num_envs, size)."""
+    out = torch.empty(env.num_envs, size, device=env.device)
+    wp.launch(kernel, env.num_envs, inputs=inputs, outputs=[out], device=env.device)
+    return out

@@ -8,9 +8,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import torch
+import warp as wp
 
-from isaaclab.assets import Articulation, RigidObject
+from isaaclab.assets import Articulation
 from isaaclab.managers import SceneEntityCfg
+
+from . import kernels
 
 if TYPE_CHECKING:
     from isaaclab.envs import ManagerBasedRLEnv
@@ -19,7 +22,7 @@ if TYPE_CHECKING:
 def non_finite_state(env: ManagerBasedRLEnv, max_speed: float = 100.0) -> torch.Tensor:
     """Whether a world's state holds a NaN, an infinity or a speed that no robot has.
 
-    A diverged world is reset alone: the comparison below is written so that NaN fails it, since NaN compares false.
+    A diverged world is reset alone.
 
     Args:
         env: The environment.
@@ -28,16 +31,16 @@ def non_finite_state(env: ManagerBasedRLEnv, max_speed: float = 100.0) -> torch.
     Returns:
         Boolean tensor, shape (num_envs,).
     """
-    healthy = torch.ones(env.num_envs, dtype=torch.bool, device=env.device)
+    diverged = torch.zeros(env.num_envs, dtype=torch.bool, device=env.device)
     for asset in [*env.scene.articulations.values(), *env.scene.rigid_objects.values()]:
-        healthy &= torch.isfinite(asset.data.root_pos_w.torch).all(dim=1)
-        healthy &= torch.isfinite(asset.data.root_quat_w.torch).all(dim=1)
+        data = asset.data
         if isinstance(asset, Articulation):
-            healthy &= torch.isfinite(asset.data.joint_pos.torch).all(dim=1)
-            healthy &= (asset.data.joint_vel.torch.abs() < max_speed).all(dim=1)
-        elif isinstance(asset, RigidObject):
-            healthy &= (asset.data.root_lin_vel_w.torch.abs() < max_speed).all(dim=1)
-    return ~healthy
+            kernel, state = kernels.mark_diverged_articulation, [data.joint_pos.warp, data.joint_vel.warp]
+        else:
+            kernel, state = kernels.mark_diverged_object, [data.root_lin_vel_w.warp]
+        inputs = [data.root_link_pose_w.warp, *state, max_speed]
+        wp.launch(kernel, env.num_envs, inputs=inputs, outputs=[diverged], device=env.device)
+    return diverged
 
 
 def object_lifted(

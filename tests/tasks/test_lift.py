@@ -93,8 +93,8 @@ def test_observed_values(fresh_env):
 def test_inverse_kinematics_runs_once_per_control_step(fresh_env, monkeypatch):
     term = fresh_env.action_manager.get_term("arm_action")
     calls = []
-    solve = term._ik_controller.compute
-    monkeypatch.setattr(term._ik_controller, "compute", lambda *args: calls.append(None) or solve(*args))
+    columns = term._jacobian.columns
+    monkeypatch.setattr(term._jacobian, "columns", lambda: calls.append(None) or columns())
     for _ in range(3):
         fresh_env.step(idle(fresh_env))
     assert len(calls) == 3
@@ -117,6 +117,21 @@ def test_jacobian_is_the_engines(fresh_env):
     torch.testing.assert_close(  # the robot's root stands upright in the world's frame
         term._compute_frame_jacobian(), torch.cat([linear, hand[:, 3:]], dim=1), atol=2e-5, rtol=0
     )
+
+
+def test_joint_targets_are_those_of_isaac_labs_controller(fresh_env, monkeypatch):
+    """Which other methods than damped least squares still go through."""
+    action = 2 * torch.rand(fresh_env.num_envs, 6, generator=torch.Generator().manual_seed(0)) - 1
+    for _ in range(5):
+        fresh_env.step(idle(fresh_env))
+    term = fresh_env.action_manager.get_term("arm_action")
+    term.process_actions(action)
+    targets, processed = term._joint_pos_target.clone(), term.processed_actions.clone()
+    monkeypatch.setattr(term, "_damping", None)
+    term.process_actions(action)
+    torch.testing.assert_close(term.processed_actions, processed)
+    torch.testing.assert_close(targets, term._joint_pos_target, atol=2e-5, rtol=0)
+    assert (targets - fresh_env.scene["robot"].data.joint_pos.torch[:, :7]).abs().max() > 0.05
 
 
 @pytest.mark.parametrize("axis", [0, 1, 2])
