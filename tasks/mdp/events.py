@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from isaaclab.managers import SceneEntityCfg
-from isaaclab.utils.math import quat_from_euler_xyz, sample_uniform
+from isaaclab.utils.math import sample_uniform
 
 if TYPE_CHECKING:
     from isaaclab.envs import ManagerBasedEnv
@@ -37,8 +37,10 @@ def reset_joints_around_default(
     drawn = position[:, asset_cfg.joint_ids]
     position[:, asset_cfg.joint_ids] = drawn + sample_uniform(-spread, spread, drawn.shape, device=str(env.device))
     limits = asset.data.soft_joint_pos_limits.torch[env_ids]
+    # What follows from the state is marked as outdated once, with the position.
+    velocity = torch.zeros_like(position)
+    asset.write_joint_velocity_to_sim_index(velocity=velocity, env_ids=env_ids, skip_forward=True)
     asset.write_joint_position_to_sim_index(position=position.clamp(limits[..., 0], limits[..., 1]), env_ids=env_ids)
-    asset.write_joint_velocity_to_sim_index(velocity=torch.zeros_like(position), env_ids=env_ids)
 
 
 def reset_object_pose_uniform(
@@ -62,13 +64,15 @@ def reset_object_pose_uniform(
         asset_cfg: The object.
     """
     asset = env.scene[asset_cfg.name]
-    low, high = (torch.tensor(v, device=env.device) for v in zip(x_range, y_range, yaw_range, strict=True))
+    low, high = torch.tensor([x_range, y_range, yaw_range], device=env.device).unbind(dim=1)
     origins = env.scene.env_origins[env_ids]
     sample = sample_uniform(low, high, (len(origins), 3), device=str(env.device))
-    position = torch.stack([sample[:, 0], sample[:, 1], torch.full_like(sample[:, 0], height)], dim=1)
-    zero = torch.zeros_like(sample[:, 0])
-    pose = torch.cat([position + origins, quat_from_euler_xyz(zero, zero, sample[:, 2])], dim=1)
+    pose = torch.zeros(len(origins), 7, device=env.device)
+    pose[:, :2], pose[:, 2] = sample[:, :2], height
+    pose[:, :3] += origins
+    half_yaw = 0.5 * sample[:, 2]
+    pose[:, 5], pose[:, 6] = half_yaw.sin(), half_yaw.cos()
+    # What follows from the state is marked as outdated once, with the pose.
+    velocity = torch.zeros(len(origins), 6, device=env.device)
+    asset.write_root_velocity_to_sim_index(root_velocity=velocity, env_ids=env_ids, skip_forward=True)
     asset.write_root_pose_to_sim_index(root_pose=pose, env_ids=env_ids)
-    asset.write_root_velocity_to_sim_index(
-        root_velocity=torch.zeros(len(origins), 6, device=env.device), env_ids=env_ids
-    )

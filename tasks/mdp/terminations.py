@@ -5,12 +5,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 import warp as wp
 
-from isaaclab.assets import Articulation
 from isaaclab.managers import SceneEntityCfg
 
 from . import kernels
@@ -32,14 +31,15 @@ def non_finite_state(env: ManagerBasedRLEnv, max_speed: float = 100.0) -> torch.
         Boolean tensor, shape (num_envs,).
     """
     diverged = torch.zeros(env.num_envs, dtype=torch.bool, device=env.device)
-    for asset in [*env.scene.articulations.values(), *env.scene.rigid_objects.values()]:
-        data = asset.data
-        if isinstance(asset, Articulation):
-            kernel, state = kernels.mark_diverged_articulation, [data.joint_pos.warp, data.joint_vel.warp]
-        else:
-            kernel, state = kernels.mark_diverged_object, [data.root_lin_vel_w.warp]
-        inputs = [data.root_link_pose_w.warp, *state, max_speed]
+
+    def mark(kernel: Any, *state: Any) -> None:
+        inputs = [*(values.warp for values in state), max_speed]
         wp.launch(kernel, env.num_envs, inputs=inputs, outputs=[diverged], device=env.device)
+
+    for robot in (asset.data for asset in env.scene.articulations.values()):
+        mark(kernels.mark_diverged_articulation, robot.root_link_pose_w, robot.joint_pos, robot.joint_vel)
+    for thing in (asset.data for asset in env.scene.rigid_objects.values()):
+        mark(kernels.mark_diverged_object, thing.root_link_pose_w, thing.root_lin_vel_w)
     return diverged
 
 

@@ -260,6 +260,16 @@ def test_a_diverged_world_is_reset_alone(lift_env, fault):
     assert torch.isfinite(faulty).all()
 
 
+def test_a_joint_that_is_too_fast_has_diverged(fresh_env):
+    """By its own state, before the physics carries it on to the others."""
+    term = fresh_env.termination_manager.get_term_cfg("non_finite_state")
+    assert not term.func(fresh_env, **term.params).any()
+    velocity, ids = torch.zeros(1, 9), torch.tensor([7])
+    velocity[0, 3] = 101.0
+    fresh_env.scene["robot"].write_joint_velocity_to_sim_index(velocity=velocity, env_ids=ids)
+    assert term.func(fresh_env, **term.params).nonzero().flatten().tolist() == [7]
+
+
 @pytest.mark.parametrize("slippery", [False, True])
 def test_expert_succeeds(fresh_env, slippery):
     """Also with a third of the pads' friction, which still holds seven times the cube's weight."""
