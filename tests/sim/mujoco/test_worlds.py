@@ -18,13 +18,13 @@ FULL_STATE = int(mujoco.mjtState.mjSTATE_FULLPHYSICS)
 
 
 def recorded(solver, monkeypatch):
-    """Return a list that fills with (initial state, control, states) of all worlds, call by call."""
+    """Return a list that fills with (initial state, control, states, spec of the control) of all worlds by call."""
     calls = []
     original = solver._call
 
-    def call(models, initial, control, states):
-        original(models, initial, control, states)
-        calls.append((initial.copy(), control.copy(), states.copy()))
+    def call(models, initial, control, states, spec):
+        original(models, initial, control, states, spec)
+        calls.append((initial.copy(), control.copy(), states.copy(), spec))
 
     monkeypatch.setattr(solver, "_call", call)
     return calls
@@ -51,10 +51,11 @@ def simulated(model, solver, calls, world):
     data = mujoco.MjData(model)
     mujoco.mj_setState(model, data, calls[0][0][world], FULL_STATE)
     states = []
-    for _, control, _ in calls:
-        data.qacc_warmstart[:] = 0.0
+    for _, control, _, spec in calls:
+        data.qacc_warmstart[:] = data.qfrc_applied[:] = 0.0
+        data.xfrc_applied[:] = 0.0
         for command in control[world]:
-            mujoco.mj_setState(model, data, command, solver._layout.control_spec)
+            mujoco.mj_setState(model, data, command, spec)
             mujoco.mj_step(model, data)
         state = np.empty(calls[0][0].shape[1])
         mujoco.mj_getState(model, data, state, FULL_STATE)
@@ -88,7 +89,7 @@ def test_heavier_cube_falls_and_lifts_as_in_a_simulation_of_its_own(tmp_path, mo
     assert height[0] < 0.047 and min(height) == pytest.approx(0.0275, abs=1e-3), "it did not fall onto the table"
     assert len(calls) == len(height) < 60, "it was not lifted"
 
-    engine = np.stack([states[world, -1] for _, _, states in calls])
+    engine = np.stack([states[world, -1] for _, _, states, _ in calls])
     alone = simulated(compiled(scene, solver, mass), solver, calls, world)
     light = simulated(compiled(scene, solver), solver, calls, world)
     cube_z = 1 + solver.mj_model.nq - 7 + 2
@@ -127,10 +128,38 @@ def test_thrown_cube_turns_as_one_compiled_with_its_inertia(tmp_path, monkeypatc
     body = spec.bodies[-1]
     body.mass, body.ipos, body.iquat, body.inertia = mass, com, (1, 0, 0, 0), np.diag(inertia)
     alone = simulated(_like(spec.compile(), model), solver, calls, world)
-    engine = np.stack([states[world, -1] for _, _, states in calls])
+    engine = np.stack([states[world, -1] for _, _, states, _ in calls])
     np.testing.assert_allclose(engine[:, 1:], alone[:, 1:], atol=2e-4)  # without the time, which always starts at 0
     unchanged = simulated(model, solver, calls, world)
     assert np.abs(unchanged - alone)[:, -6:].max() > 0.1, "the inertia makes no difference"
+
+
+def test_a_push_ends_with_its_step(monkeypatch):
+    """Forces are handed to the engine only while there are some; without them it has to forget the last ones."""
+
+    def never_ends(env_cfg):
+        env_cfg.terminations.success = None
+
+    with lift_environment(num_envs=2, overrides=["env.sim.physics.solver_cfg.threads=1"], configure=never_ends) as env:
+        env.reset(seed=0)
+        cube = env.scene["object"]
+        pose = cube.data.root_pose_w.torch.clone()
+        pose[:, 2] = 3.0
+        cube.write_root_pose_to_sim_index(root_pose=pose)
+        calls = recorded(solver_of(env), monkeypatch)
+        cube.instantaneous_wrench_composer.set_forces_and_torques_index(
+            forces=torch.tensor([[[2.0, 0.0, 0.0]]]),
+            torques=torch.zeros(1, 1, 3),
+            env_ids=torch.tensor([1], dtype=torch.int32),
+            is_global=True,
+        )
+        speeds = []
+        for _ in range(4):
+            env.step(torch.zeros(2, 7))
+            speeds.append(cube.data.root_lin_vel_w.torch[:, 0].clone())
+    torch.testing.assert_close(torch.stack(speeds), torch.tensor([[0.0, 1.0]] * 4), atol=1e-3, rtol=0)  # F t / m
+    sizes = [control.shape[-1] for _, control, _, _ in calls]
+    assert sizes[0] > sizes[1] == sizes[2] == sizes[3]
 
 
 def _like(model, other):
@@ -166,10 +195,10 @@ def test_a_full_buffer_does_not_stop_a_world(monkeypatch):
         original = solver._call
         calls = []
 
-        def stop_early(models, initial, control, states):
+        def stop_early(models, initial, control, states, spec):
             """Do as the engine does when a warning comes up in the third of five steps, in world 1."""
             calls.append(len(initial))
-            original(models, initial, control, states)
+            original(models, initial, control, states, spec)
             if len(initial) == 2:
                 states[1, 3:] = states[1, 2]
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import inspect
 import logging
+from collections.abc import Iterable
 from importlib.metadata import version
 
 import mujoco
@@ -73,7 +74,7 @@ class MujocoSolver(SolverMuJoCo):
         self._update_models()
         self._data = [mujoco.MjData(template) for _ in range(self.num_threads)]
         self._rollout = Rollout(nthread=self.num_threads if self.num_threads > 1 else 0)
-        self._buffers: tuple[np.ndarray, np.ndarray, np.ndarray] | None = None
+        self._buffers: dict[tuple[int, int], tuple[np.ndarray, np.ndarray, np.ndarray]] = {}
         # Otherwise MuJoCo appends each warning to a file in the working directory.
         mujoco.set_mju_user_warning(logger.debug)
 
@@ -136,63 +137,66 @@ class MujocoSolver(SolverMuJoCo):
         """Take steps from the state in MuJoCo-Warp's arrays, and leave the new state there."""
         data, layout, origins = self.mjw_data, self._layout, self._models.origins
         coordinates = {name: getattr(data, name).numpy() for name in ("qpos", "qvel", "act")}
-        initial, control, states = self._buffers_for(steps)
+        inputs = layout.inputs if any(getattr(data, name).numpy().any() for name in _FORCES) else layout.forceless
+        initial, control, states = self._buffers_for(steps, inputs)
         initial[:, layout.time] = 0.0
         for name, values in coordinates.items():
             initial[:, layout.state[name]] = values
-        for name, part in layout.control.items():
+        for name, part in inputs.parts.items():
             control[:, :, part] = getattr(data, name).numpy().reshape(len(initial), 1, -1)
         if origins is not None:
-            layout.move(initial, control, -origins)
+            layout.move(initial, -origins)
+            inputs.move(control, -origins)
 
         healthy = _healthy(initial) & _healthy(control[:, 0])
         if not healthy.all():
             initial[~healthy] = layout.rest_state
-            control[~healthy] = layout.rest_control
-        final = self._roll_out(initial, control, states, dt)
+            control[~healthy] = inputs.rest
+        final = self._roll_out(initial, control, states, inputs.spec, dt)
         healthy &= _healthy(final)
         if not healthy.all():
             self._report_diverged(~healthy & np.isfinite(coordinates["qpos"]).all(axis=1))
             final[~healthy] = np.nan
         if origins is not None:
-            layout.move(final, None, origins)
+            layout.move(final, origins)
         for name, values in coordinates.items():
             values[:] = final[:, layout.state[name]]
 
-    def _buffers_for(self, steps: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def _buffers_for(self, steps: int, inputs: _Inputs) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Return the initial states, the controls of all steps and the states after them, all of all worlds."""
-        if self._buffers is None or self._buffers[1].shape[1] != steps:
-            worlds, layout = self.mjw_data.nworld, self._layout
-            self._buffers = (
-                np.zeros((worlds, layout.state_size)),
-                np.zeros((worlds, steps, layout.control_size)),
-                np.zeros((worlds, steps, layout.state_size)),
-            )
-        return self._buffers
+        key = (steps, inputs.spec)
+        if key not in self._buffers:
+            worlds, size = self.mjw_data.nworld, self._layout.state_size
+            shapes = ((worlds, size), (worlds, steps, inputs.size), (worlds, steps, size))
+            self._buffers[key] = (np.zeros(shapes[0]), np.zeros(shapes[1]), np.zeros(shapes[2]))
+        return self._buffers[key]
 
-    def _roll_out(self, initial: np.ndarray, control: np.ndarray, states: np.ndarray, dt: float) -> np.ndarray:
+    def _roll_out(
+        self, initial: np.ndarray, control: np.ndarray, states: np.ndarray, spec: int, dt: float
+    ) -> np.ndarray:
         """Return the worlds' states after the steps, shape (worlds, state_size)."""
         steps = control.shape[1]
         models = self._models.of_worlds(dt)
-        self._call(models, initial, control, states)
+        self._call(models, initial, control, states, spec)
         final = states[:, -1]
         # The engine holds a world still from its first warning on. Of a world that has not diverged, it means that a
         # buffer was full or an inertia singular, where MuJoCo-Warp goes on, so this does too.
         late = np.rint(steps - final[:, self._layout.time] / dt).astype(int)
-        for world in np.flatnonzero((late > 0) & _healthy(final)):
-            for step in range(steps - late[world], steps):
-                now, after = final[world : world + 1].copy(), states[world : world + 1, :1]
-                self._call([models[world]], now, control[world : world + 1, step : step + 1].copy(), after)
-                final[world] = after[0, 0]
+        if late.any():
+            for world in np.flatnonzero((late > 0) & _healthy(final)):
+                for step in range(steps - late[world], steps):
+                    now, after = final[world : world + 1].copy(), states[world : world + 1, :1]
+                    self._call([models[world]], now, control[world : world + 1, step : step + 1].copy(), after, spec)
+                    final[world] = after[0, 0]
         return final
 
-    def _call(self, models: list, initial: np.ndarray, control: np.ndarray, states: np.ndarray) -> None:
+    def _call(self, models: list, initial: np.ndarray, control: np.ndarray, states: np.ndarray, spec: int) -> None:
         self._rollout.rollout(
             models,
             self._data,
             initial,
             control,
-            control_spec=self._layout.control_spec,
+            control_spec=spec,
             skip_checks=True,
             nstep=control.shape[1],
             state=states,
@@ -209,17 +213,25 @@ class MujocoSolver(SolverMuJoCo):
             )
 
 
-class _Layout:
-    """Where each quantity lies in the engine's state and control vectors, which are MuJoCo's mjtState in bit order."""
+_FORCES = ("qfrc_applied", "xfrc_applied")
+"""Inputs that the engine takes for zero where they are not given."""
 
-    _CONTROLS = {
-        "ctrl": _State.mjSTATE_CTRL,
-        "qfrc_applied": _State.mjSTATE_QFRC_APPLIED,
-        "xfrc_applied": _State.mjSTATE_XFRC_APPLIED,
-        "eq_active": _State.mjSTATE_EQ_ACTIVE,
-        "mocap_pos": _State.mjSTATE_MOCAP_POS,
-        "mocap_quat": _State.mjSTATE_MOCAP_QUAT,
-    }
+_INPUTS = {
+    "ctrl": _State.mjSTATE_CTRL,
+    "qfrc_applied": _State.mjSTATE_QFRC_APPLIED,
+    "xfrc_applied": _State.mjSTATE_XFRC_APPLIED,
+    "eq_active": _State.mjSTATE_EQ_ACTIVE,
+    "mocap_pos": _State.mjSTATE_MOCAP_POS,
+    "mocap_quat": _State.mjSTATE_MOCAP_QUAT,
+}
+
+
+class _Layout:
+    """Where each quantity lies in the engine's vectors, which are MuJoCo's mjtState in bit order.
+
+    Most of the inputs of a scene are the forces on its bodies, which hardly anybody applies, so there are two layouts
+    of the inputs: of all, and of those that are not forces.
+    """
 
     def __init__(self, model: mujoco.MjModel) -> None:
         self.time = 0
@@ -233,34 +245,52 @@ class _Layout:
             raise ZprlError(
                 "physics=mujoco supports no MuJoCo plugins and no actuator delays; choose physics=newton_mjwarp."
             )
-        self.control: dict[str, slice] = {}
-        self.control_spec, self.control_size = 0, 0
-        for name, bit in self._CONTROLS.items():
-            size = mujoco.mj_stateSize(model, int(bit))
-            if size:
-                self.control[name] = slice(self.control_size, self.control_size + size)
-                self.control_spec |= int(bit)
-                self.control_size += size
-
-        data = mujoco.MjData(model)
-        self.rest_state, self.rest_control = np.empty(self.state_size), np.empty(self.control_size)
-        mujoco.mj_getState(model, data, self.rest_state, int(_State.mjSTATE_FULLPHYSICS))
-        mujoco.mj_getState(model, data, self.rest_control, self.control_spec)
-
+        self.rest_state = np.empty(self.state_size)
+        mujoco.mj_getState(model, mujoco.MjData(model), self.rest_state, int(_State.mjSTATE_FULLPHYSICS))
+        self.inputs = _Inputs(model, _INPUTS)
+        self.forceless = _Inputs(model, [name for name in _INPUTS if name not in _FORCES])
         self._free_positions = ends[0] + free_positions(model)
 
-    def move(self, state: np.ndarray, control: np.ndarray | None, offset: np.ndarray) -> None:
+    def move(self, state: np.ndarray, offset: np.ndarray) -> None:
         """Move all positions that are given in world coordinates.
 
         Args:
             state: State vectors, shape (worlds, state_size), changed in place.
-            control: Control vectors, shape (worlds, steps, control_size), changed in place.
             offset: Offset of each world [m], shape (worlds, 3).
         """
         for columns in self._free_positions:
             state[:, columns] += offset
-        if control is not None and "mocap_pos" in self.control:
-            part = control[:, :, self.control["mocap_pos"]]
+
+
+class _Inputs:
+    """Where each of some inputs lies in vectors of them.
+
+    Args:
+        model: The model.
+        names: The inputs, of which the model may lack some.
+    """
+
+    def __init__(self, model: mujoco.MjModel, names: Iterable[str]) -> None:
+        self.parts: dict[str, slice] = {}
+        self.spec, self.size = 0, 0
+        for name in names:
+            size = mujoco.mj_stateSize(model, int(_INPUTS[name]))
+            if size:
+                self.parts[name] = slice(self.size, self.size + size)
+                self.spec |= int(_INPUTS[name])
+                self.size += size
+        self.rest = np.empty(self.size)
+        mujoco.mj_getState(model, mujoco.MjData(model), self.rest, self.spec)
+
+    def move(self, control: np.ndarray, offset: np.ndarray) -> None:
+        """Move all positions that are given in world coordinates.
+
+        Args:
+            control: Vectors of inputs, shape (worlds, steps, size), changed in place.
+            offset: Offset of each world [m], shape (worlds, 3).
+        """
+        if "mocap_pos" in self.parts:
+            part = control[:, :, self.parts["mocap_pos"]]
             part += np.tile(offset, part.shape[-1] // 3)[:, None]
 
 
