@@ -124,6 +124,8 @@ def launched(env_cfg: ManagerBasedRLEnvCfg, device: str, viz: str | None = None)
     """
     from isaaclab.app import launch_simulation
 
+    from zprl.sim.isaaclab.kernel_launches import repeated_launches
+
     env_cfg.sim.device = device
     args = argparse.Namespace(device=device, headless=viz is None, enable_cameras=False, visualizer=viz or "none")
     simulation = launch_simulation(env_cfg, args)
@@ -133,7 +135,8 @@ def launched(env_cfg: ManagerBasedRLEnvCfg, device: str, viz: str | None = None)
         except (ImportError, ValueError, RuntimeError) as error:
             raise ZprlError(f"the simulator cannot start: {one_sentence(error)}") from error
     try:
-        yield
+        with repeated_launches() if device == "cpu" else contextlib.nullcontext():
+            yield
     except BaseException as error:
         close_env()
         # Isaac Lab prints the traceback of every exception here, also of those that are mere messages to the user, and

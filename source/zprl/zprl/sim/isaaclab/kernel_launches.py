@@ -1,0 +1,153 @@
+# Copyright (c) 2026, The ZPRL Project Developers.
+# SPDX-License-Identifier: BSD-3-Clause
+
+"""Launch Warp's kernels on the CPU without packing the arguments that are the same as last time.
+
+A step of the simulator launches two dozen kernels over a few hundred worlds. On the CPU, Warp takes longer to check and
+pack their arguments than the kernels take to run, although nearly all of them are the arrays of the step before.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import inspect
+import logging
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+import warp as wp
+
+logger = logging.getLogger(__name__)
+
+_IMMUTABLE = frozenset((bool, int, float, type(None)))
+
+
+@contextlib.contextmanager
+def repeated_launches() -> Iterator[None]:
+    """Make :func:`warp.launch` keep each kernel's last launch on the CPU, and pack only what has changed since.
+
+    Isaac Lab and Newton have no seam for that, hence the function itself is replaced within the context. It falls back
+    on Warp's own for whatever is not a plain launch on the CPU: other devices and threads, generic kernels, kernels
+    with a gradient, which a tape may have to record, and commands to be recorded. What a kernel got last stays alive
+    until its next launch, or until the context ends.
+    """
+    original = wp.launch
+    if not _fits_installed_warp():
+        logger.warning("Warp %s launches kernels in another way than expected, so a step takes longer.", wp.__version__)
+        yield
+        return
+    wp.launch = functools.update_wrapper(_Launcher(original), original)
+    try:
+        yield
+    finally:
+        wp.launch = original
+
+
+def _fits_installed_warp() -> bool:
+    """Return whether Warp's launches and its records of them are what is relied on here."""
+    relied_on = {
+        wp.launch: ["kernel", "dim", "inputs", "outputs"],
+        wp.Launch.__init__: ["self", "kernel", "device", "hooks", "params"],
+        wp.Launch.set_dim: ["self", "dim"],
+        wp.Launch.set_param_at_index: ["self", "index", "value"],
+    }
+    return all(list(inspect.signature(f).parameters)[: len(names)] == names for f, names in relied_on.items())
+
+
+class _Launcher:
+    """Stands in for Warp's function that launches kernels.
+
+    Args:
+        original: Warp's function.
+    """
+
+    def __init__(self, original: Any) -> None:
+        self._original = original
+        self._cpu = wp.get_device("cpu")
+        self._thread = threading.get_ident()
+        self._commands: dict[wp.Kernel, _Command | None] = {}
+
+    def __call__(
+        self,
+        kernel: wp.Kernel,
+        dim: Any,
+        inputs: Any = (),
+        outputs: Any = (),
+        *more: Any,
+        device: Any = None,
+        **options: Any,
+    ) -> Any:
+        if more or options or threading.get_ident() != self._thread or not self._is_cpu(device):
+            return self._original(kernel, dim, inputs, outputs, *more, device=device, **options)
+        arguments = [*inputs, *outputs]
+        command = self._commands.get(kernel)
+        if command is not None and command.takes(arguments):
+            command.launch(dim, arguments)
+            return None
+        self._original(kernel, dim, inputs, outputs, device=device)
+        if kernel not in self._commands:
+            self._commands[kernel] = self._recorded(kernel, dim, arguments)
+        return None
+
+    def _is_cpu(self, device: Any) -> bool:
+        return device == "cpu" if type(device) is str else wp.get_device(device) is self._cpu
+
+    def _recorded(self, kernel: wp.Kernel, dim: Any, arguments: list[Any]) -> _Command | None:
+        if kernel.is_generic:
+            return None
+        command = self._original(kernel, dim, arguments, device=self._cpu, record_cmd=True)
+        if command is None or command.hooks.backward is not None:  # nothing to launch, or something to differentiate
+            return None
+        command.fwd_args = arguments  # one list of them, which Warp keeps up to date too
+        return _Command(command, dim, arguments)
+
+
+class _Command:
+    """A launch of a kernel, whose dimensions and arguments can be exchanged.
+
+    Args:
+        command: Warp's record of the launch.
+        dim: Its dimensions.
+        arguments: Its arguments.
+    """
+
+    def __init__(self, command: wp.Launch, dim: Any, arguments: list[Any]) -> None:
+        self._command, self._dim, self._arguments = command, dim, arguments
+        self._layouts: dict[int, Any] = {}
+
+    def takes(self, arguments: list[Any]) -> bool:
+        """Return whether there are as many arguments as the kernel has."""
+        return len(arguments) == len(self._arguments)
+
+    def launch(self, dim: Any, arguments: list[Any]) -> None:
+        """Launch with other dimensions and arguments."""
+        command, packed = self._command, self._command.params
+        if dim != self._dim:
+            command.set_dim(dim)
+            self._dim = dim
+        for index, value in enumerate(arguments):
+            kind = type(value)
+            # An array that was changed has another descriptor. All else could have been changed without a trace.
+            if value is self._arguments[index] and (
+                value.ctype is packed[index + 1] if kind is wp.array else kind in _IMMUTABLE
+            ):
+                continue
+            if kind is torch.Tensor:
+                self._set_tensor(index, value)
+            else:
+                self._layouts.pop(index, None)
+                command.set_param_at_index(index, value)
+            self._arguments[index] = value
+        command.launch()
+
+    def _set_tensor(self, index: int, value: torch.Tensor) -> None:
+        """Set an argument to a tensor; usually it is like the last one but for where it lies."""
+        layout = (value.dtype, value.device, value.requires_grad, value.shape, value.stride())
+        if layout == self._layouts.get(index):
+            self._command.params[index + 1].data = value.data_ptr()
+        else:
+            self._command.set_param_at_index(index, value)
+            self._layouts[index] = layout
