@@ -63,16 +63,16 @@ def reset_object_pose_uniform(
         height: z of the object's centre [m].
         asset_cfg: The object.
     """
-    asset = env.scene[asset_cfg.name]
-    low, high = torch.tensor([x_range, y_range, yaw_range], device=env.device).unbind(dim=1)
+    asset, device = env.scene[asset_cfg.name], env.device
+    low, high = torch.tensor([x_range, y_range, yaw_range], device=device).unbind(dim=1)
     origins = env.scene.env_origins[env_ids]
-    sample = sample_uniform(low, high, (len(origins), 3), device=str(env.device))
-    pose = torch.zeros(len(origins), 7, device=env.device)
+    sample = sample_uniform(low, high, (len(origins), 3), device=str(device))
+    pose = torch.zeros(len(origins), 7, device=device)
     pose[:, :2], pose[:, 2] = sample[:, :2], height
     pose[:, :3] += origins
     half_yaw = 0.5 * sample[:, 2]
     pose[:, 5], pose[:, 6] = half_yaw.sin(), half_yaw.cos()
     # What follows from the state is marked as outdated once, with the pose.
-    velocity = torch.zeros(len(origins), 6, device=env.device)
+    velocity = torch.zeros(len(origins), 6, device=device)
     asset.write_root_velocity_to_sim_index(root_velocity=velocity, env_ids=env_ids, skip_forward=True)
     asset.write_root_pose_to_sim_index(root_pose=pose, env_ids=env_ids)

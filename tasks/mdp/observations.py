@@ -68,6 +68,7 @@ def object_position_in_body_frame(
 
 def _launched(env: ManagerBasedEnv, kernel: Any, inputs: list[Any], size: int) -> torch.Tensor:
     """Return what a kernel says of each world, shape (num_envs, size)."""
-    out = torch.empty(env.num_envs, size, device=env.device)
-    wp.launch(kernel, env.num_envs, inputs=inputs, outputs=[out], device=env.device)
+    worlds, device = env.num_envs, env.device
+    out = torch.empty(worlds, size, device=device)
+    wp.launch(kernel, worlds, inputs=inputs, outputs=[out], device=device)
     return out

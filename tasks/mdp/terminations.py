@@ -30,11 +30,12 @@ def non_finite_state(env: ManagerBasedRLEnv, max_speed: float = 100.0) -> torch.
     Returns:
         Boolean tensor, shape (num_envs,).
     """
-    diverged = torch.zeros(env.num_envs, dtype=torch.bool, device=env.device)
+    worlds, device = env.num_envs, env.device
+    diverged = torch.zeros(worlds, dtype=torch.bool, device=device)
 
     def mark(kernel: Any, *state: Any) -> None:
         inputs = [*(values.warp for values in state), max_speed]
-        wp.launch(kernel, env.num_envs, inputs=inputs, outputs=[diverged], device=env.device)
+        wp.launch(kernel, worlds, inputs=inputs, outputs=[diverged], device=device)
 
     for robot in (asset.data for asset in env.scene.articulations.values()):
         mark(kernels.mark_diverged_articulation, robot.root_link_pose_w, robot.joint_pos, robot.joint_vel)

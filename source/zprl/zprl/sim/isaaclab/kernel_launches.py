@@ -20,9 +20,14 @@ from typing import Any
 import torch
 import warp as wp
 
+from isaaclab.utils.warp import ProxyArray
+
 logger = logging.getLogger(__name__)
 
 _IMMUTABLE = frozenset((bool, int, float, type(None)))
+
+_MOST_DESCRIPTORS = 256
+"""Number of tensors' layouts that are kept for a kernel; worlds are reset in ever other numbers."""
 
 
 @contextlib.contextmanager
@@ -116,7 +121,8 @@ class _Command:
 
     def __init__(self, command: wp.Launch, dim: Any, arguments: list[Any]) -> None:
         self._command, self._dim, self._arguments = command, dim, arguments
-        self._layouts: dict[int, Any] = {}
+        self._packed: Any = command.params  # the dimensions, then the arguments
+        self._descriptors: dict[tuple, Any] = {}
 
     def takes(self, arguments: list[Any]) -> bool:
         """Return whether there are as many arguments as the kernel has."""
@@ -124,12 +130,14 @@ class _Command:
 
     def launch(self, dim: Any, arguments: list[Any]) -> None:
         """Launch with other dimensions and arguments."""
-        command, packed = self._command, self._command.params
+        command, packed = self._command, self._packed
         if dim != self._dim:
             command.set_dim(dim)
             self._dim = dim
         for index, value in enumerate(arguments):
             kind = type(value)
+            if kind is ProxyArray:
+                value, kind = value.warp, wp.array
             # An array that was changed has another descriptor. All else could have been changed without a trace.
             if value is self._arguments[index] and (
                 value.ctype is packed[index + 1] if kind is wp.array else kind in _IMMUTABLE
@@ -138,16 +146,20 @@ class _Command:
             if kind is torch.Tensor:
                 self._set_tensor(index, value)
             else:
-                self._layouts.pop(index, None)
                 command.set_param_at_index(index, value)
             self._arguments[index] = value
         command.launch()
 
     def _set_tensor(self, index: int, value: torch.Tensor) -> None:
-        """Set an argument to a tensor; usually it is like the last one but for where it lies."""
-        layout = (value.dtype, value.device, value.requires_grad, value.shape, value.stride())
-        if layout == self._layouts.get(index):
-            self._command.params[index + 1].data = value.data_ptr()
-        else:
+        """Set an argument to a tensor; usually it is like an earlier one but for where it lies."""
+        layout = (index, value.dtype, value.device, value.requires_grad, value.shape, value.stride())
+        descriptor = self._descriptors.get(layout)
+        if descriptor is None:
+            if len(self._descriptors) >= _MOST_DESCRIPTORS:
+                self._descriptors.clear()
             self._command.set_param_at_index(index, value)
-            self._layouts[index] = layout
+            descriptor = self._descriptors[layout] = self._packed[index + 1]
+            descriptor._ref = None  # or the tensor would live as long as its descriptor
+        else:
+            descriptor.data = value.data_ptr()
+            self._packed[index + 1] = descriptor
