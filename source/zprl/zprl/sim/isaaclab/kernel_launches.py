@@ -10,8 +10,8 @@ pack their arguments than the kernels take to run, although nearly all of them a
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import functools
-import inspect
 import logging
 import threading
 from collections.abc import Iterator
@@ -23,6 +23,9 @@ import warp as wp
 from isaaclab.utils.warp import ProxyArray
 
 logger = logging.getLogger(__name__)
+
+_WARP = "1.17."
+"""The version whose compiled kernels are known to be called as :meth:`_Command.launch` does (its ``invoke``)."""
 
 _IMMUTABLE = frozenset((bool, int, float, type(None)))
 
@@ -36,12 +39,14 @@ def repeated_launches() -> Iterator[None]:
 
     Isaac Lab and Newton have no seam for that, hence the function itself is replaced within the context. It falls back
     on Warp's own for whatever is not a plain launch on the CPU: other devices and threads, generic kernels, kernels
-    with a gradient, which a tape may have to record, and commands to be recorded. What a kernel got last stays alive
-    until its next launch, or until the context ends.
+    with a gradient, which a tape may have to record, captures, and commands to be recorded. What a kernel got last
+    stays alive until its next launch, or until the context ends.
+
+    With another version of Warp than was read for this, the function stays Warp's own and a step takes longer.
     """
     original = wp.launch
-    if not _fits_installed_warp():
-        logger.warning("Warp %s launches kernels in another way than expected, so a step takes longer.", wp.__version__)
+    if not wp.__version__.startswith(_WARP):
+        logger.warning("Warp %s is another version than %sx; the simulation takes longer.", wp.__version__, _WARP)
         yield
         return
     wp.launch = functools.update_wrapper(_Launcher(original), original)
@@ -49,17 +54,6 @@ def repeated_launches() -> Iterator[None]:
         yield
     finally:
         wp.launch = original
-
-
-def _fits_installed_warp() -> bool:
-    """Return whether Warp's launches and its records of them are what is relied on here."""
-    relied_on = {
-        wp.launch: ["kernel", "dim", "inputs", "outputs"],
-        wp.Launch.__init__: ["self", "kernel", "device", "hooks", "params"],
-        wp.Launch.set_dim: ["self", "dim"],
-        wp.Launch.set_param_at_index: ["self", "index", "value"],
-    }
-    return all(list(inspect.signature(f).parameters)[: len(names)] == names for f, names in relied_on.items())
 
 
 class _Launcher:
@@ -85,7 +79,7 @@ class _Launcher:
         device: Any = None,
         **options: Any,
     ) -> Any:
-        if more or options or threading.get_ident() != self._thread or not self._is_cpu(device):
+        if more or options or not self._is_ours(device):
             return self._original(kernel, dim, inputs, outputs, *more, device=device, **options)
         arguments = [*inputs, *outputs]
         command = self._commands.get(kernel)
@@ -97,16 +91,16 @@ class _Launcher:
             self._commands[kernel] = self._recorded(kernel, dim, arguments)
         return None
 
-    def _is_cpu(self, device: Any) -> bool:
-        return device == "cpu" if type(device) is str else wp.get_device(device) is self._cpu
+    def _is_ours(self, device: Any) -> bool:
+        cpu = device == "cpu" if type(device) is str else wp.get_device(device) is self._cpu
+        return cpu and threading.get_ident() == self._thread and not self._cpu.is_capturing
 
     def _recorded(self, kernel: wp.Kernel, dim: Any, arguments: list[Any]) -> _Command | None:
         if kernel.is_generic:
             return None
-        command = self._original(kernel, dim, arguments, device=self._cpu, record_cmd=True)
+        command: Any = self._original(kernel, dim, arguments, device=self._cpu, record_cmd=True)
         if command is None or command.hooks.backward is not None:  # nothing to launch, or something to differentiate
             return None
-        command.fwd_args = arguments  # one list of them, which Warp keeps up to date too
         return _Command(command, dim, arguments)
 
 
@@ -114,15 +108,20 @@ class _Command:
     """A launch of a kernel, whose dimensions and arguments can be exchanged.
 
     Args:
-        command: Warp's record of the launch.
+        command: Warp's record of the launch, a :class:`warp.Launch`.
         dim: Its dimensions.
         arguments: Its arguments.
     """
 
-    def __init__(self, command: wp.Launch, dim: Any, arguments: list[Any]) -> None:
+    def __init__(self, command: Any, dim: Any, arguments: list[Any]) -> None:
         self._command, self._dim, self._arguments = command, dim, arguments
-        self._packed: Any = command.params  # the dimensions, then the arguments
+        self._packed = command.params  # the dimensions, then the arguments
         self._descriptors: dict[tuple, Any] = {}
+        # What the compiled kernel is called with, as Warp does.
+        self._names = [argument.label for argument in command.kernel.adj.args]
+        fields = [(name, type(value)) for name, value in zip(self._names, self._packed[1:], strict=True)]
+        self._struct = type("Arguments", (ctypes.Structure,), {"_fields_": fields})(*self._packed[1:])
+        self._forward = command.hooks.forward
 
     def takes(self, arguments: list[Any]) -> bool:
         """Return whether there are as many arguments as the kernel has."""
@@ -130,9 +129,8 @@ class _Command:
 
     def launch(self, dim: Any, arguments: list[Any]) -> None:
         """Launch with other dimensions and arguments."""
-        command, packed = self._command, self._packed
         if dim != self._dim:
-            command.set_dim(dim)
+            self._command.set_dim(dim)
             self._dim = dim
         for index, value in enumerate(arguments):
             kind = type(value)
@@ -140,18 +138,19 @@ class _Command:
                 value, kind = value.warp, wp.array
             # An array that was changed has another descriptor. All else could have been changed without a trace.
             if value is self._arguments[index] and (
-                value.ctype is packed[index + 1] if kind is wp.array else kind in _IMMUTABLE
+                value.ctype is self._packed[index + 1] if kind is wp.array else kind in _IMMUTABLE
             ):
                 continue
             if kind is torch.Tensor:
-                self._set_tensor(index, value)
+                self._pack_tensor(index, value)
             else:
-                command.set_param_at_index(index, value)
+                self._command.set_param_at_index(index, value)
+            setattr(self._struct, self._names[index], self._packed[index + 1])
             self._arguments[index] = value
-        command.launch()
+        self._forward(ctypes.byref(self._packed[0]), ctypes.byref(self._struct))
 
-    def _set_tensor(self, index: int, value: torch.Tensor) -> None:
-        """Set an argument to a tensor; usually it is like an earlier one but for where it lies."""
+    def _pack_tensor(self, index: int, value: torch.Tensor) -> None:
+        """Pack a tensor, which usually is like an earlier one but for where it lies."""
         layout = (index, value.dtype, value.device, value.requires_grad, value.shape, value.stride())
         descriptor = self._descriptors.get(layout)
         if descriptor is None:
