@@ -369,7 +369,7 @@ def test_trace_events_by_hand():
         ),
         (("--threads", "0"), "the number of threads is 0"),
         (("--budget", "-1"), "the budget is -1.0 s"),
-        (("--steps", "0"), "num_flow_steps must be an integer of at least 1, not 0"),
+        (("--steps", "0"), "num_flow_steps must be an integer of at least 1 and of at most 1000, not 0"),
         (("--steps", "2.5"), "the number of steps '2.5' is no whole number"),
         (("--solver", "rk4,rk4"), "a solver is listed twice"),
         (("--solver", "adams"), "solver must be one of euler, midpoint, heun, rk4, not 'adams'"),
