@@ -76,6 +76,25 @@ def test_every_instruction_set_is_exact(level):
     assert independent, "a row's result depends on the batch"
 
 
+LEARNING = """
+import json, torch
+from tests.rl.test_native import LEARNERS, NETWORKS, TOLERANCE, assert_learns_alike
+from zprl import _core
+for dtype in TOLERANCE:
+    torch.set_default_dtype(dtype)
+    for make, learn in LEARNERS.values():
+        for network in NETWORKS:
+            assert_learns_alike(make, learn, dtype, 1, network=network)
+print(json.dumps(_core.cpu_level()))
+"""
+
+
+# The best one runs in tests/rl/test_native.py.
+@pytest.mark.parametrize("level", [level for level in _core.cpu_levels()[:-1] if level in ("portable", "avx2")])
+def test_learners_learn_as_by_autograd_on_every_instruction_set(level):
+    assert in_process(LEARNING, level) == level
+
+
 def test_unknown_instruction_set():
     message = in_process("from zprl.policies.native.library import cpu_level; cpu_level()", "avx1024")
     assert "ZPRL_CPU is 'avx1024'; this processor has portable" in message

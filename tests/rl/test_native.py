@@ -184,7 +184,7 @@ LEARNERS = {"ppo": (make_ppo, learn_ppo), "sac": (make_sac, learn_sac)}
 def test_the_number_of_threads_changes_no_bit(make, learn, monkeypatch):
     learners = []
     for threads in (1, 2, 5):
-        monkeypatch.setattr(processes, "num_cores", lambda threads=threads: threads)
+        monkeypatch.setattr(processes, "num_threads", lambda threads=threads: threads)
         learners.append(make("native"))
         learn(learners[-1], 3)
     for other in learners[1:]:

@@ -38,6 +38,7 @@ CFG = {
         "num_mini_batches": 1,
         "learning_rate": 1e-3,
         "schedule": "fixed",
+        "backend": "torch",  # as several processes have it in any case; its gradients can be looked at
         "gamma": 0.9,
         "rnd_cfg": None,
     },

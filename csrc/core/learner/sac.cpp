@@ -19,10 +19,15 @@ int Seen<T>::width() const {
 
 template <typename T>
 void Seen<T>::gather(int64_t row, T* to) const {
-    int at = 0;
+    const T *group_mean = mean, *group_divisor = divisor;
     for (const Group& group : groups) {
-        const T* from = group.rows + row * group.width;
-        for (int i = 0; i < group.width; ++i, ++at) to[at] = (from[i] - mean[at]) / divisor[at];
+        // Without the promise that `to` is elsewhere, the compiler would not make vectors of it.
+        const T *from = group.rows + row * group.width, *less = group_mean, *over = group_divisor;
+        T* __restrict result = to;
+        for (int i = 0; i < group.width; ++i) result[i] = (from[i] - less[i]) / over[i];
+        to += group.width;
+        group_mean += group.width;
+        group_divisor += group.width;
     }
 }
 
@@ -250,11 +255,14 @@ double SacProgram<T>::sample_row(const T* output, const T* noise, Scratch& s, in
 
 template <typename T>
 void SacProgram<T>::tell(const T* outputs, const T* feature, int64_t row, T* to) const {
-    const CriticAction<T>& action = u_.critic_action;
-    for (int j = 0; j < outputs_; ++j) {
-        const T clamped = std::min(std::max(outputs[j], T(-1)), T(1));
-        const T start = feature == nullptr ? T(0) : feature[row * outputs_ + j];
-        to[j] = (start + action.gain * clamped) / action.unit;
+    const T gain = u_.critic_action.gain, unit = u_.critic_action.unit;
+    T* __restrict told = to;
+    const auto clamped = [](T x) { return std::min(std::max(x, T(-1)), T(1)); };
+    if (feature == nullptr) {
+        for (int j = 0; j < outputs_; ++j) told[j] = gain * clamped(outputs[j]) / unit;
+    } else {
+        const T* start = feature + row * outputs_;
+        for (int j = 0; j < outputs_; ++j) told[j] = (start[j] + gain * clamped(outputs[j])) / unit;
     }
 }
 

@@ -194,7 +194,8 @@ def _train(
                 print(f"continuing {source.path} at {trainer.runner.env_steps:,} env steps")
             print(
                 f"{session.agent_cfg.algo.upper()} learns {trainer.steering.describe()}; policy step on "
-                f"{base_policy.backend}, initial noise {base_policy.initial_noise}"
+                f"{base_policy.backend}, initial noise {base_policy.initial_noise}; gradient steps on "
+                f"{trainer.learner_backend}"
             )
             result = trainer.result(trainer.train())
             try:

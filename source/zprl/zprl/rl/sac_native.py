@@ -127,7 +127,7 @@ class NativeSac:
         self.log_alpha.count_steps(self.log_alpha.parameters, actor_steps)
         learns = [(sac.num_updates + step + 1) % cfg.actor_interval == 0 for step in range(steps)]
         sac.num_updates += steps
-        by_name = dict(zip(FIGURES[:3], figures[:, :3].unbind(1), strict=True))
+        by_name: dict[str, Tensor] = dict(zip(FIGURES[:3], figures[:, :3].unbind(1), strict=True))
         if actor_steps:
             by_name |= dict(zip(FIGURES[3:], figures[torch.tensor(learns), 3:].unbind(1), strict=True))
         return by_name

@@ -168,6 +168,11 @@ class SteeringTrainer:
         return self.runner.logger.history
 
     @property
+    def learner_backend(self) -> str:
+        """What takes the gradient steps, "native" or "torch"."""
+        return "torch" if self.runner.alg.native is None else "native"  # type: ignore[union-attr]
+
+    @property
     def learning_seconds(self) -> float:
         """Wall-clock of reinforcement learning so far, without evaluations [s]."""
         return self.runner.logger.collection_seconds + self.runner.logger.update_seconds
