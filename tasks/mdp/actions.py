@@ -36,7 +36,8 @@ class DeltaPoseIKAction(DifferentialInverseKinematicsAction):
     def __init__(self, cfg: DeltaPoseIKActionCfg, env: ManagerBasedEnv) -> None:
         super().__init__(cfg, env)
         self._joint_pos_target = torch.zeros(self.num_envs, self._num_joints, device=self.device)
-        self._joints = torch.arange(self._asset.num_joints, dtype=torch.int32, device=self.device)[self._joint_ids]  # type: ignore[index]
+        joints = torch.arange(self._asset.num_joints, dtype=torch.int32, device=self.device)
+        self._joints = wp.from_torch(joints[self._joint_ids])  # type: ignore[index]
         offset = cfg.body_offset.pos if cfg.body_offset is not None else (0.0, 0.0, 0.0)
         self._jacobian = ChainJacobian(self._asset, self._jacobi_joint_ids, self._body_idx, offset)  # type: ignore[arg-type]
         self._damping = _plain_damping(cfg)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import torch
+import warp as wp
 
 from isaaclab.managers import SceneEntityCfg
 from isaaclab.utils.math import sample_uniform
@@ -38,9 +39,9 @@ def reset_joints_around_default(
     position[:, asset_cfg.joint_ids] = drawn + sample_uniform(-spread, spread, drawn.shape, device=str(env.device))
     limits = asset.data.soft_joint_pos_limits.torch[env_ids]
     # What follows from the state is marked as outdated once, with the position.
-    velocity = torch.zeros_like(position)
-    asset.write_joint_velocity_to_sim_index(velocity=velocity, env_ids=env_ids, skip_forward=True)
-    asset.write_joint_position_to_sim_index(position=position.clamp(limits[..., 0], limits[..., 1]), env_ids=env_ids)
+    rows, velocity = _rows(env_ids), torch.zeros_like(position)
+    asset.write_joint_velocity_to_sim_index(velocity=velocity, env_ids=rows, skip_forward=True)
+    asset.write_joint_position_to_sim_index(position=position.clamp(limits[..., 0], limits[..., 1]), env_ids=rows)
 
 
 def reset_object_pose_uniform(
@@ -73,6 +74,11 @@ def reset_object_pose_uniform(
     half_yaw = 0.5 * sample[:, 2]
     pose[:, 5], pose[:, 6] = half_yaw.sin(), half_yaw.cos()
     # What follows from the state is marked as outdated once, with the pose.
-    velocity = torch.zeros(len(origins), 6, device=device)
-    asset.write_root_velocity_to_sim_index(root_velocity=velocity, env_ids=env_ids, skip_forward=True)
-    asset.write_root_pose_to_sim_index(root_pose=pose, env_ids=env_ids)
+    rows, velocity = _rows(env_ids), torch.zeros(len(origins), 6, device=device)
+    asset.write_root_velocity_to_sim_index(root_velocity=velocity, env_ids=rows, skip_forward=True)
+    asset.write_root_pose_to_sim_index(root_pose=pose, env_ids=rows)
+
+
+def _rows(env_ids: torch.Tensor | slice) -> wp.array | slice:
+    """Return indices as Warp's, since Isaac Lab's assets compare them with a slice, over which tensors raise inside."""
+    return env_ids if isinstance(env_ids, slice) else wp.from_torch(env_ids)
