@@ -27,6 +27,7 @@ REQUIRED = {
     "export": {"task": TASK, "output": Path("bundle")},
     "list_tasks": {},
     "profile_kernels": {},
+    "profile_learner": {},
     "sim2real": {"task": TASK, "bundle": Path("bundle")},
     "summarize": {"runs": (Path("a"), Path("b"))},
 }

@@ -80,9 +80,9 @@ def make_sac(backend, network=NETWORKS[1], action=LATENT, members=3, **settings)
     actor = MLPModel(obs, GROUPS, "actor", DIMS, obs_normalization=True, distribution_cfg=squashed, **network)
     critic = EnsembleCritic(obs, GROUPS, "critic", DIMS, num_members=members, **network)
     replay = ReplayBuffer(200, WORLDS, dict(obs), DIMS, "cpu")
-    settings = {"batch_size": 37, "updates_per_step": 3, "warmup_transitions": 8, "init_alpha": 0.1} | settings
-    settings = {"learning_rate": 3e-3, "critic_learning_rate": 3e-3} | settings
-    return SAC(actor, critic, replay, action, num_steps=3, backend=backend, **settings)
+    sizes = {"batch_size": 37, "updates_per_step": 3, "warmup_transitions": 8}
+    rates = {"learning_rate": 3e-3, "critic_learning_rate": 3e-3, "init_alpha": 0.1}
+    return SAC(actor, critic, replay, action, num_steps=3, **{"backend": backend, **sizes, **rates, **settings})
 
 
 def learn_sac(sac, seed):
