@@ -8,8 +8,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from isaaclab_newton.physics import NewtonManager
-
 from zprl.utils.spans import Part
 
 if TYPE_CHECKING:
@@ -63,6 +61,8 @@ def _terms(env: ManagerBasedRLEnv) -> Iterator[Part]:
 
 
 def _solver_parts() -> Iterator[Part]:
+    from isaaclab_newton.physics import NewtonManager  # not before the runtime is configured
+
     solver = NewtonManager._solver
     for attribute, name in _SOLVER_PARTS.items():
         if hasattr(solver, attribute):
