@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import torch
+from rsl_rl.models import MLPModel
 from rsl_rl.modules.distribution import GaussianDistribution
 from torch import Tensor
 
@@ -27,17 +28,20 @@ def ppo_obstacle(ppo: PPO) -> str | None:
         (ppo.use_mixed_precision, "it has use_mixed_precision"),
         (ppo.schedule == "adaptive", "its schedule is adaptive"),
         (type(ppo.optimizer) is not torch.optim.Adam, f"its optimizer is {type(ppo.optimizer).__name__}"),
-        (ppo.critic.distribution is not None, "the critic's output is a distribution"),
     ):
         if there:
             return obstacle
-    # What it computes must be the Gaussian's; how a subclass begins does not matter.
-    kind = type(ppo.actor.distribution)
-    if not issubclass(kind, GaussianDistribution) or any(
-        getattr(kind, name) is not getattr(GaussianDistribution, name) for name in ("update", "log_prob", "entropy")
-    ):
-        return f"the actor's distribution is a {kind.__name__}"
-    return model_obstacle(ppo.actor, "actor") or model_obstacle(ppo.critic, "critic")
+    if isinstance(ppo.actor, MLPModel):  # other models need not have a distribution
+        # What it computes must be the Gaussian's; how a subclass begins does not matter.
+        kind = type(ppo.actor.distribution)
+        if not issubclass(kind, GaussianDistribution) or any(
+            getattr(kind, name) is not getattr(GaussianDistribution, name) for name in ("update", "log_prob", "entropy")
+        ):
+            return f"the actor's distribution is a {kind.__name__}"
+    obstacle = model_obstacle(ppo.actor, "actor") or model_obstacle(ppo.critic, "critic")
+    if obstacle is None and ppo.critic.distribution is not None:
+        return "the critic's output is a distribution"
+    return obstacle
 
 
 class NativePpo:
