@@ -120,10 +120,18 @@ def normalizer_rows(normalizer: nn.Module, like: Tensor, width: int) -> Tensor:
 
 def flattened(parameters: Sequence[Tensor]) -> Tensor:
     """Let parameters become views of one new buffer, and return that, of shape (P,)."""
-    flat = torch.cat([parameter.detach().reshape(-1) for parameter in parameters])
-    for parameter, part in zip(parameters, _parts(flat, parameters), strict=True):
-        parameter.data = part
+    first = parameters[0]
+    flat = torch.empty(sum(parameter.numel() for parameter in parameters), dtype=first.dtype, device=first.device)
+    _become_views(parameters, flat)
     return flat
+
+
+@torch.no_grad()
+def _become_views(parameters: Sequence[Tensor], flat: Tensor) -> None:
+    """Move parameters into a buffer (P,), of which they are views from now on."""
+    for parameter, part in zip(parameters, _parts(flat, parameters), strict=True):
+        part.copy_(parameter)
+        parameter.data = part
 
 
 def _parts(flat: Tensor, parameters: Sequence[Tensor]) -> list[Tensor]:
@@ -147,10 +155,7 @@ class LearnedNumbers:
         first = self.parameters[0]
         self.state = torch.zeros(3, sum(p.numel() for p in self.parameters), dtype=first.dtype)
         """Parameters, and averages of their gradients and of the squares of these (3, P)."""
-        with torch.no_grad():
-            for parameter, part in zip(self.parameters, _parts(self.state[0], self.parameters), strict=True):
-                part.copy_(parameter)
-                parameter.data = part
+        _become_views(self.parameters, self.state[0])
         self.adopt()
 
     @torch.no_grad()
