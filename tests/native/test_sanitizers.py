@@ -1,9 +1,9 @@
 # Copyright (c) 2026, The ZPRL Project Developers.
 # SPDX-License-Identifier: BSD-3-Clause
 
-"""The core's own checks, under AddressSanitizer and UndefinedBehaviorSanitizer where they run.
+"""The checks of core and learner, under AddressSanitizer and UndefinedBehaviorSanitizer where they run.
 
-See csrc/tests/core_check.cpp.
+See csrc/tests/core_check.cpp and csrc/tests/learner_check.cpp.
 """
 
 import pytest
@@ -47,3 +47,11 @@ def test_an_unknown_instruction_set_ends_in_a_sentence(core_check):
     assert result.returncode == 1
     assert len(result.stderr.splitlines()) == 1
     assert "ZPRL_CPU is 'abacus'" in result.stderr
+
+
+@pytest.mark.parametrize("level", [level for level in _core.cpu_levels() if level in ("portable", "avx2", "avx512")])
+def test_gradient_steps(tmp_path_factory, level):
+    """Bounds, finite results, and the same bits on any number of threads; tests/rl/test_native.py has the numbers."""
+    result = run(build_check(tmp_path_factory, "learner_check"), ZPRL_CPU=level)
+    assert_clean(result)
+    assert result.stdout.startswith(f"learner_check: {level}: ")

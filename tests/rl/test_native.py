@@ -180,6 +180,33 @@ def test_critics_that_are_not_bounded_learn_as_by_autograd(dtype):
 LEARNERS = {"ppo": (make_ppo, learn_ppo), "sac": (make_sac, learn_sac)}
 
 
+def gradients(learner):
+    """What a learner's first gradient step went by: Adam keeps a tenth of it."""
+    return {name: 10 * value for name, value in flat(learner.save()).items() if name.endswith("exp_avg.")}
+
+
+@pytest.mark.parametrize("network", NETWORKS, ids=lambda network: network["activation"])
+@pytest.mark.parametrize(
+    ("make", "learn", "once"),
+    [
+        (make_ppo, learn_ppo, {"num_learning_epochs": 1, "num_mini_batches": 1}),
+        (make_sac, learn_sac, {"updates_per_step": 1, "actor_interval": 1}),
+    ],
+    ids=LEARNERS,
+)
+def test_gradients_are_those_of_autograd(make, learn, once, network, dtype):
+    native, reference = make("native", network=network, **once), make("torch", network=network, **once)
+    for learner in (native, reference):
+        learn(learner, 0)
+    found, expected = gradients(native), gradients(reference)
+    assert found.keys() == expected.keys()
+    assert len(found) >= 2 * len(network["hidden_dims"]) + 2
+    for name, gradient in expected.items():
+        assert gradient.norm() > 0, name
+        error = (found[name] - gradient).norm() / gradient.norm()
+        assert error < {torch.float64: 1e-10, torch.float32: 1e-4}[dtype], f"{name}: {error}"
+
+
 @pytest.mark.parametrize(("make", "learn"), LEARNERS.values(), ids=LEARNERS)
 def test_the_number_of_threads_changes_no_bit(make, learn, monkeypatch):
     learners = []
