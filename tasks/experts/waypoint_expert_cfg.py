@@ -1,0 +1,178 @@
+# Copyright (c) 2026, The ZPRL Project Developers.
+# SPDX-License-Identifier: BSD-3-Clause
+
+"""What a waypoint expert is told: where each arm goes, and how it errs."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import MISSING
+
+from isaaclab.utils import configclass
+
+from zprl.tasks.experts.expert import Expert, ExpertCfg
+from zprl.utils.errors import ZprlError
+
+
+@configclass
+class WaypointCfg:
+    """Where an arm goes next, and with which gripper."""
+
+    frame: str | None = None
+    """Scene entity that the waypoint is given in (its place and yaw), or None for the place where the last waypoint
+    was reached and the axes of the robot's root. The waypoint moves with the entity."""
+
+    pos: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    """Position in that frame [m]."""
+
+    yaw: float | None = 0.0
+    """Yaw in that frame [rad]; None, or no frame, for whatever it is."""
+
+    tilt: tuple[float, float] = (0.0, 0.0)
+    """Roll and pitch by which the gripper deviates from pointing straight down [rad]."""
+
+    carried: str | None = None
+    """Scene entity whose root is brought to the waypoint, in place and yaw, by the gripper that holds it; None for the
+    end effector itself."""
+
+    gripper_open: bool = True
+    """Whether the gripper is commanded open."""
+
+    tolerance: float = 0.015
+    """Distance at which the waypoint counts as reached [m]."""
+
+    yaw_tolerance: float | None = None
+    """Yaw error at which it does [rad], or None if the yaw may be wrong."""
+
+    hold_steps: int = 0
+    """Control steps to stay once it is reached."""
+
+    max_steps: int | None = None
+    """Control steps after which it counts as reached wherever the arm is, or None for as many as it takes."""
+
+    max_speed: float = 1.0
+    """Largest commanded translation, as a share of the action's range."""
+
+    max_turn: float = 0.5
+    """Largest commanded rotation about each axis, as a share of the action's range."""
+
+    yaw_symmetry: float | None = None
+    """Yaw angle after which what is turned looks the same [rad]; None for the expert's."""
+
+    biased: bool = True
+    """Whether the episode's grasp bias shifts and turns this waypoint."""
+
+    grasped: str | None = None
+    """Scene entity that the gripper holds on the way. If it slips away, the arm goes back to :attr:`retry_from`."""
+
+    retry_from: int = 0
+    """Index of the waypoint that the arm begins anew from when it has lost what it held."""
+
+    barrier: str | None = None
+    """Name of a meeting: the arm leaves the waypoint once every arm that has a waypoint of this name is there."""
+
+
+@configclass
+class ArmWaypointsCfg:
+    """What one arm does."""
+
+    waypoints: list[WaypointCfg] = MISSING  # type: ignore[assignment]
+    """Waypoints in order; the last one is held until the episode ends."""
+
+    arm_action_name: str = "arm_action"
+    """The action term that moves the end effector, a :class:`zprl.tasks.mdp.DeltaPoseIKAction`."""
+
+    gripper_action_name: str = "gripper_action"
+    """The action term of the gripper; its upper limit opens, its lower limit closes."""
+
+
+@configclass
+class ExpertNoiseCfg:
+    """How the expert errs; all zero is the noiseless expert."""
+
+    action_std: float = 0.0
+    """Stationary standard deviation of the AR(1) noise on the arm's actions, as a share of the action's range."""
+
+    action_correlation: float = 0.8
+    """Correlation of that noise between successive steps."""
+
+    position_bias: float = 0.0
+    """Standard deviation of the episode's grasp bias in x and y [m]."""
+
+    yaw_bias: float = 0.0
+    """Standard deviation of the episode's yaw bias [rad]."""
+
+    speed_range: tuple[float, float] = (1.0, 1.0)
+    """Range of the episode's speed factor."""
+
+    def scaled(self, factor: float) -> ExpertNoiseCfg:
+        """Return this noise, so many times as large; a speed stays above a tenth."""
+        low, high = (max(1.0 + factor * (speed - 1.0), 0.1) for speed in self.speed_range)
+        return ExpertNoiseCfg(
+            action_std=factor * self.action_std,
+            action_correlation=self.action_correlation,
+            position_bias=factor * self.position_bias,
+            yaw_bias=factor * self.yaw_bias,
+            speed_range=(low, high),
+        )
+
+
+@configclass
+class WaypointExpertCfg(ExpertCfg):
+    """A task's expert: its waypoints and its two qualities."""
+
+    class_type: type[Expert] | str = "{DIR}.waypoint_expert:WaypointExpert"
+
+    arms: list[ArmWaypointsCfg] = MISSING  # type: ignore[assignment]
+    """What each arm does; an arm that is not listed idles."""
+
+    mixed: ExpertNoiseCfg = ExpertNoiseCfg()
+    """The noise of quality "mixed"; "expert" has none."""
+
+    noise_scale: float = 1.0
+    """How many times as large that noise is: the one number that sets how often a demonstration succeeds."""
+
+    yaw_symmetry: float = math.pi / 2
+    """Yaw angle after which the grasped object looks the same [rad]."""
+
+    gain: float = 0.8
+    """Share of the remaining way that one action commands."""
+
+    slip_distance: float = 0.06
+    """Distance between the end effector and what it holds beyond which that has slipped away [m]."""
+
+    def noise(self, quality: str) -> ExpertNoiseCfg:
+        """Return the noise of a quality.
+
+        Raises:
+            ValueError: If the quality is unknown.
+        """
+        if quality == "expert":
+            return ExpertNoiseCfg()
+        if quality == "mixed":
+            return self.mixed.scaled(self.noise_scale)
+        raise ValueError(f"Unknown quality '{quality}'; choose 'mixed' or 'expert'.")
+
+    def barriers(self) -> list[str]:
+        """Return the names of all meetings.
+
+        Raises:
+            ZprlError: If a waypoint goes back to one that does not exist, or an arm comes to a meeting twice.
+        """
+        names: list[str] = []
+        for arm in self.arms:
+            own = [point.barrier for point in arm.waypoints if point.barrier is not None]
+            twice = [name for name in own if own.count(name) > 1]
+            if twice:
+                raise ZprlError(
+                    f"the waypoints of {arm.arm_action_name} have the barrier '{twice[0]}' twice; an arm can meet the"
+                    " others there once."
+                )
+            for point in arm.waypoints:
+                if not 0 <= point.retry_from < len(arm.waypoints):
+                    raise ZprlError(
+                        f"a waypoint of {arm.arm_action_name} goes back to number {point.retry_from}, and there are"
+                        f" {len(arm.waypoints)}, from 0 on."
+                    )
+            names += [name for name in own if name not in names]
+        return names
