@@ -3,10 +3,15 @@
 
 """What the task families share: engines, success, robots in an environment, and a table with an object on it."""
 
+from zprl.tasks.common.compound import CompoundCfg as CompoundCfg
+from zprl.tasks.common.compound import CompoundPartCfg as CompoundPartCfg
 from zprl.tasks.common.env_cfg import DisturbanceTargetsCfg as DisturbanceTargetsCfg
 from zprl.tasks.common.env_cfg import TaskEnvCfg as TaskEnvCfg
 from zprl.tasks.common.env_cfg import TaskSceneCfg as TaskSceneCfg
 from zprl.tasks.common.env_cfg import camera_group as camera_group
+from zprl.tasks.common.shapes import box as box
+from zprl.tasks.common.shapes import open_bin as open_bin
+from zprl.tasks.common.shapes import prism as prism
 from zprl.tasks.common.tabletop import TabletopEnvCfg as TabletopEnvCfg
 from zprl.tasks.common.tabletop import TabletopEventCfg as TabletopEventCfg
 from zprl.tasks.common.tabletop import TabletopSceneCfg as TabletopSceneCfg

@@ -81,7 +81,11 @@ class TabletopEventCfg:
 
 @configclass
 class TabletopEnvCfg(TaskEnvCfg):
-    """An environment whose family says what the object is, how it is reset, and what is success."""
+    """An environment whose family says what the object is, how it is reset, and what is success.
+
+    A success term that looks at the end effector as well has its parameters ``asset_cfg`` and ``offset``, which
+    :meth:`use_robot` completes.
+    """
 
     scene: TabletopSceneCfg = TabletopSceneCfg()
     observations: TabletopObservationsCfg = TabletopObservationsCfg()
@@ -99,7 +103,9 @@ class TabletopEnvCfg(TaskEnvCfg):
         """See :meth:`TaskEnvCfg.use_robot`; the robot has one arm."""
         super().use_robot(robot)
         arm = robot.only_arm()
-        for term in (self.observations.policy.ee_pose, self.observations.policy.object_in_ee_frame):
+        observed = (self.observations.policy.ee_pose, self.observations.policy.object_in_ee_frame)
+        successes = (self.rewards.success, self.terminations.success)
+        for term in (*observed, *(term for term in successes if "asset_cfg" in term.params)):
             term.params.update(arm.end_effector())
         joints: dict[str, Any] = {"joint_names": robot.arm_joints()[arm.asset_name]}
         fingers: dict[str, Any] = {"body_names": robot.fingers()[arm.asset_name]}

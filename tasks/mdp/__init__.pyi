@@ -11,5 +11,6 @@ from .observations import object_pose_in_root_frame as object_pose_in_root_frame
 from .observations import object_position_in_body_frame as object_position_in_body_frame
 from .terminations import non_finite_state as non_finite_state
 from .terminations import object_lifted as object_lifted
+from .terminations import object_placed as object_placed
 
 from isaaclab.envs.mdp import *  # noqa: F403

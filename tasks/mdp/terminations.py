@@ -11,6 +11,7 @@ import torch
 import warp as wp
 
 from isaaclab.managers import SceneEntityCfg
+from isaaclab.utils.math import quat_apply, quat_apply_inverse
 
 from . import kernels
 
@@ -59,3 +60,47 @@ def object_lifted(
     """
     height = env.scene[object_cfg.name].data.root_pos_w.torch[:, 2] - env.scene.env_origins[:, 2]
     return height > minimal_height
+
+
+def object_placed(
+    env: ManagerBasedRLEnv,
+    low: tuple[float, float, float],
+    high: tuple[float, float, float],
+    release_distance: float,
+    max_speed: float,
+    asset_cfg: SceneEntityCfg,
+    offset: tuple[float, float, float] = (0.0, 0.0, 0.0),
+    object_cfg: SceneEntityCfg = SceneEntityCfg("object"),
+    frame_cfg: SceneEntityCfg | None = None,
+) -> torch.Tensor:
+    """Whether the object lies at rest where it belongs, and the hand is away from it.
+
+    Args:
+        env: The environment.
+        low: Lower corner of the box that the object's centre must be in [m].
+        high: Upper corner of that box [m].
+        release_distance: Least distance between end effector and object [m].
+        max_speed: Largest speed of the object [m/s].
+        asset_cfg: The body that the end effector is fixed to.
+        offset: The end effector in that body's frame [m].
+        object_cfg: The object.
+        frame_cfg: The scene entity in whose frame the box is, or None for the environment's frame.
+
+    Returns:
+        Boolean tensor, shape (num_envs,).
+    """
+    thing = env.scene[object_cfg.name].data
+    position = thing.root_pos_w.torch
+    if frame_cfg is None:
+        there = position - env.scene.env_origins
+    else:
+        frame = env.scene[frame_cfg.name].data
+        there = quat_apply_inverse(frame.root_quat_w.torch, position - frame.root_pos_w.torch)
+    corners = torch.tensor([low, high], device=env.device)
+    inside = ((there > corners[0]) & (there < corners[1])).all(dim=1)
+    data, (body,) = env.scene[asset_cfg.name].data, asset_cfg.body_ids  # type: ignore[misc]
+    hand = data.body_link_pos_w.torch[:, body] + quat_apply(
+        data.body_link_quat_w.torch[:, body], torch.tensor(offset, device=env.device).expand(env.num_envs, 3)
+    )
+    away = (hand - position).norm(dim=1) > release_distance
+    return inside & away & (thing.root_lin_vel_w.torch.norm(dim=1) < max_speed)

@@ -1,0 +1,12 @@
+# Copyright (c) 2026, The ZPRL Project Developers.
+# SPDX-License-Identifier: BSD-3-Clause
+
+"""The Franka Panda moves a can."""
+
+from zprl.tasks.registration import register_task
+
+register_task(
+    "Zprl-Can-Franka",
+    env_cfg_entry_point=f"{__name__}.env_cfg:FrankaCanEnvCfg",
+    expert_entry_point=f"{__name__}.expert:CanExpertCfg",
+)

@@ -1,0 +1,58 @@
+# Copyright (c) 2026, The ZPRL Project Developers.
+# SPDX-License-Identifier: BSD-3-Clause
+
+"""The tasks with one arm and a scripted expert: it succeeds, and nothing else does."""
+
+import pytest
+import torch
+
+pytestmark = pytest.mark.sim
+
+WORLDS = 32
+
+
+@pytest.fixture(params=["Zprl-Can-Franka"], scope="module")
+def env(request):
+    """Give noiseless worlds of a task on the CPU."""
+    from zprl.sim.isaaclab import configure_runtime, launched, make_env, quiet_simulator, resolve_task
+
+    configure_runtime("cpu")
+    overrides = [f"env.scene.num_envs={WORLDS}", "env.observations.policy.enable_corruption=False"]
+    with quiet_simulator():
+        env_cfg, _ = resolve_task(request.param, None, overrides)
+        env_cfg.seed = 0
+        with launched(env_cfg, "cpu"):
+            env = make_env(request.param, env_cfg)
+            env.task = request.param  # type: ignore[attr-defined]
+            yield env
+            env.close()
+
+
+def test_the_expert_succeeds(env):
+    from zprl.tasks.experts import make_expert
+
+    env.reset(seed=0)
+    expert = make_expert(env.task, env)
+    ended = torch.zeros(WORLDS, dtype=torch.bool)
+    succeeded = torch.zeros(WORLDS, dtype=torch.bool)
+    for _ in range(env.max_episode_length):
+        _, _, terminated, truncated, _ = env.step(expert.act())
+        done = terminated | truncated
+        succeeded |= env.termination_manager.get_term("success") & ~ended
+        assert not env.termination_manager.get_term("non_finite_state").any()
+        ended |= done
+        expert.reset(done.nonzero()[:, 0])
+        if ended.all():
+            break
+    assert succeeded.float().mean() >= 0.9
+
+
+def test_nobody_succeeds_by_doing_nothing(env):
+    env.reset(seed=1)
+    idle = torch.tensor([number for part in env.cfg.idle_action.values() for number in part]).repeat(WORLDS, 1)
+    start = env.scene["object"].data.root_pos_w.torch.clone()
+    for _ in range(20):
+        env.step(idle)
+        assert not env.termination_manager.get_term("success").any()
+    # What nobody touches stays where it is: it neither sinks in nor creeps away.
+    assert (env.scene["object"].data.root_pos_w.torch - start).norm(dim=1).max() < 2e-3

@@ -1,0 +1,78 @@
+# Copyright (c) 2026, The ZPRL Project Developers.
+# SPDX-License-Identifier: BSD-3-Clause
+
+"""What counts as success, in states that are placed by hand; no simulator runs."""
+
+import math
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from zprl.tasks import mdp
+
+DOWN = [1.0, 0.0, 0.0, 0.0]
+
+
+def placed(pos, hand, velocity=(0.0, 0.0, 0.0), **params):
+    """Return whether an object counts as placed; the hand's finger tips are 0.1 m below it."""
+
+    def data(**fields):
+        return SimpleNamespace(
+            data=SimpleNamespace(**{k: SimpleNamespace(torch=torch.tensor(v)) for k, v in fields.items()})
+        )
+
+    above = [hand[0], hand[1], hand[2] + 0.1]
+    cup = [0.0, 0.0, math.sin(0.5), math.cos(0.5)]  # 1 rad about the z axis
+    scene = {
+        "object": data(root_pos_w=[list(pos)], root_lin_vel_w=[list(velocity)]),
+        "robot": data(body_link_pos_w=[[above]], body_link_quat_w=[[DOWN]]),
+        "cup": data(root_pos_w=[[0.5, 0.2, 0.1]], root_quat_w=[cup]),
+    }
+
+    class Scene(dict):
+        env_origins = torch.tensor([[0.0, 0.0, 0.0]])
+
+    env = SimpleNamespace(scene=Scene(scene), device="cpu", num_envs=1)
+    result = mdp.object_placed(
+        env,  # type: ignore[arg-type]
+        low=(0.6, 0.38, -0.112),
+        high=(0.795, 0.625, -0.012),
+        release_distance=0.0424,
+        max_speed=0.05,
+        asset_cfg=SimpleNamespace(name="robot", body_ids=[0]),  # type: ignore[arg-type]
+        offset=(0.0, 0.0, 0.1),
+        **params,
+    )
+    return result.item()
+
+
+@pytest.mark.parametrize(
+    ("pos", "hand", "velocity", "expected"),
+    [
+        ((0.66, 0.45, -0.052), (0.66, 0.45, 0.1), (0.0, 0.0, 0.0), True),
+        ((0.601, 0.381, -0.1119), (0.66, 0.45, 0.1), (0.02, 0.0, -0.04), True),
+        ((0.599, 0.45, -0.052), (0.66, 0.45, 0.1), (0.0, 0.0, 0.0), False),  # just short, at each face
+        ((0.66, 0.379, -0.052), (0.66, 0.45, 0.1), (0.0, 0.0, 0.0), False),
+        ((0.66, 0.45, -0.011), (0.66, 0.45, 0.1), (0.0, 0.0, 0.0), False),
+        ((0.796, 0.45, -0.052), (0.66, 0.45, 0.1), (0.0, 0.0, 0.0), False),
+        ((0.66, 0.45, -0.052), (0.66, 0.45, -0.052), (0.0, 0.0, 0.0), False),  # still in the hand
+        ((0.66, 0.45, -0.052), (0.66, 0.45, -0.01), (0.0, 0.0, 0.0), False),
+        ((0.66, 0.45, -0.052), (0.66, 0.45, -0.009), (0.0, 0.0, 0.0), True),
+        ((0.66, 0.45, -0.052), (0.66, 0.45, 0.1), (0.0, 0.06, 0.0), False),  # thrown through
+        ((0.66, 0.45, -0.052), (0.66, 0.45, 0.1), (0.0, 0.04, -0.04), False),
+        ((float("nan"), 0.45, -0.052), (0.66, 0.45, 0.1), (0.0, 0.0, 0.0), False),
+    ],
+)
+def test_an_object_is_placed(pos, hand, velocity, expected):
+    assert placed(pos, hand, velocity) is expected
+
+
+def test_an_object_is_placed_in_the_frame_of_a_fixture():
+    # (0.7, 0.5, -0.05) in the frame of the cup, which stands at (0.5, 0.2, 0.1) and is turned by 1 rad.
+    x = 0.5 + 0.7 * math.cos(1) - 0.5 * math.sin(1)
+    y = 0.2 + 0.7 * math.sin(1) + 0.5 * math.cos(1)
+    cup = SimpleNamespace(name="cup")
+    assert placed((x, y, 0.05), (x, y, 0.5), frame_cfg=cup)
+    assert not placed((x - 0.2, y, 0.05), (x, y, 0.5), frame_cfg=cup)
+    assert not placed((0.7, 0.5, -0.05), (x, y, 0.5), frame_cfg=cup)
