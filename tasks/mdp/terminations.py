@@ -72,6 +72,7 @@ def object_placed(
     offset: tuple[float, float, float] = (0.0, 0.0, 0.0),
     object_cfg: SceneEntityCfg = SceneEntityCfg("object"),
     frame_cfg: SceneEntityCfg | None = None,
+    grasp_point: tuple[float, float, float] = (0.0, 0.0, 0.0),
 ) -> torch.Tensor:
     """Whether the object lies at rest where it belongs, and the hand is away from it.
 
@@ -79,12 +80,13 @@ def object_placed(
         env: The environment.
         low: Lower corner of the box that the object's centre must be in [m].
         high: Upper corner of that box [m].
-        release_distance: Least distance between end effector and object [m].
+        release_distance: Least distance between end effector and grasp point [m].
         max_speed: Largest speed of the object [m/s].
         asset_cfg: The body that the end effector is fixed to.
         offset: The end effector in that body's frame [m].
         object_cfg: The object.
         frame_cfg: The scene entity in whose frame the box is, or None for the environment's frame.
+        grasp_point: Where the object is held, in its own frame [m].
 
     Returns:
         Boolean tensor, shape (num_envs,).
@@ -99,8 +101,12 @@ def object_placed(
     corners = torch.tensor([low, high], device=env.device)
     inside = ((there > corners[0]) & (there < corners[1])).all(dim=1)
     data, (body,) = env.scene[asset_cfg.name].data, asset_cfg.body_ids  # type: ignore[misc]
-    hand = data.body_link_pos_w.torch[:, body] + quat_apply(
-        data.body_link_quat_w.torch[:, body], torch.tensor(offset, device=env.device).expand(env.num_envs, 3)
-    )
-    away = (hand - position).norm(dim=1) > release_distance
+    hand = _point(data.body_link_pos_w.torch[:, body], data.body_link_quat_w.torch[:, body], offset)
+    held = _point(position, thing.root_quat_w.torch, grasp_point)
+    away = (hand - held).norm(dim=1) > release_distance
     return inside & away & (thing.root_lin_vel_w.torch.norm(dim=1) < max_speed)
+
+
+def _point(pos: torch.Tensor, quat: torch.Tensor, offset: tuple[float, float, float]) -> torch.Tensor:
+    """Return a point fixed to bodies at positions (n, 3) and orientations (n, 4), shape (n, 3) [m]."""
+    return pos + quat_apply(quat, torch.tensor(offset, device=pos.device).expand(len(pos), 3))

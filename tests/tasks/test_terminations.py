@@ -25,7 +25,7 @@ def placed(pos, hand, velocity=(0.0, 0.0, 0.0), **params):
     above = [hand[0], hand[1], hand[2] + 0.1]
     cup = [0.0, 0.0, math.sin(0.5), math.cos(0.5)]  # 1 rad about the z axis
     scene = {
-        "object": data(root_pos_w=[list(pos)], root_lin_vel_w=[list(velocity)]),
+        "object": data(root_pos_w=[list(pos)], root_lin_vel_w=[list(velocity)], root_quat_w=[DOWN]),
         "robot": data(body_link_pos_w=[[above]], body_link_quat_w=[[DOWN]]),
         "cup": data(root_pos_w=[[0.5, 0.2, 0.1]], root_quat_w=[cup]),
     }
@@ -76,3 +76,9 @@ def test_an_object_is_placed_in_the_frame_of_a_fixture():
     assert placed((x, y, 0.05), (x, y, 0.5), frame_cfg=cup)
     assert not placed((x - 0.2, y, 0.05), (x, y, 0.5), frame_cfg=cup)
     assert not placed((0.7, 0.5, -0.05), (x, y, 0.5), frame_cfg=cup)
+
+
+def test_an_object_may_be_held_elsewhere_than_at_its_centre():
+    handle = (0.66 + 0.06, 0.45, -0.052)
+    assert placed((0.66, 0.45, -0.052), handle)
+    assert not placed((0.66, 0.45, -0.052), handle, grasp_point=(0.06, 0.0, 0.0))

@@ -1,0 +1,12 @@
+# Copyright (c) 2026, The ZPRL Project Developers.
+# SPDX-License-Identifier: BSD-3-Clause
+
+"""The Franka Panda puts a nut over a peg."""
+
+from zprl.tasks.registration import register_task
+
+register_task(
+    "Zprl-Square-Franka",
+    env_cfg_entry_point=f"{__name__}.env_cfg:FrankaSquareEnvCfg",
+    expert_entry_point=f"{__name__}.expert:SquareExpertCfg",
+)

@@ -1,0 +1,140 @@
+# Copyright (c) 2026, The ZPRL Project Developers.
+# SPDX-License-Identifier: BSD-3-Clause
+
+"""The square task, without a robot: a square nut with a handle, and the peg that it belongs on.
+
+Geometry, mass, friction and ranges are those of robosuite's NutAssemblySquare, seen from the robot's base, which stands
+0.092 m above the table and, so that a gripper that points down reaches the peg, 0.08 m nearer to it. Success asks for
+more: the nut has come to rest, and the hand has left its handle.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import MISSING
+from typing import Any
+
+import isaaclab.sim as sim_utils
+from isaaclab.assets import AssetBaseCfg, RigidObjectCfg
+from isaaclab.managers import EventTermCfg, SceneEntityCfg
+from isaaclab.utils import configclass
+from isaaclab_tasks.utils import preset
+
+from zprl.sim.isaaclab.randomization import randomized_friction, randomized_gains, randomized_mass
+from zprl.tasks import mdp
+from zprl.tasks.common import CompoundCfg, TabletopEnvCfg, TabletopEventCfg, TabletopSceneCfg, box
+
+TABLE = -0.092
+"""Height of the table's top [m]."""
+
+PEG, PEG_TOP = (0.71, 0.10), 0.038
+"""Place of the peg's axis, and height of its upper end [m]."""
+
+OUTER, INNER, THICKNESS = 0.0875, 0.0455, 0.02
+"""Edge lengths of the nut's outside and of its hole, and its thickness [m]; the peg's edge is 0.032 m."""
+
+HANDLE = (0.06, 0.0, 0.0)
+"""Where the nut is held, in its frame [m]."""
+
+CONTROL_PERIOD = 0.05
+"""Time between two actions [s]: 20 Hz."""
+
+SUBSTEP = 0.01
+"""Physics time step [s]."""
+
+
+def _nut() -> CompoundCfg:
+    """Return four bars around a square hole, and a handle."""
+    bar, middle = (OUTER - INNER) / 2, (OUTER + INNER) / 4
+    look: dict[str, Any] = {"color": (0.85, 0.65, 0.15), "friction": 0.95}
+    parts = [
+        *(box((OUTER, bar, THICKNESS), (0.0, side * middle, 0.0), **look) for side in (-1, 1)),
+        *(box((bar, INNER, THICKNESS), (side * middle, 0.0, 0.0), **look) for side in (-1, 1)),
+        box((0.05, 0.0318, THICKNESS), (0.054, 0.0, 0.0), **look),
+    ]
+    return CompoundCfg(
+        parts=parts, rigid_props=sim_utils.UsdPhysicsRigidBodyCfg(), mass_props=sim_utils.MassCfg(mass=0.0158)
+    )
+
+
+def _table() -> CompoundCfg:
+    peg = box((0.032, 0.032, 0.2), (*PEG, PEG_TOP - 0.1), color=(0.2, 0.35, 0.6))
+    return CompoundCfg(parts=[box((0.8, 0.8, 0.05), (0.48, 0.0, TABLE - 0.025)), peg])
+
+
+@configclass
+class SquareSceneCfg(TabletopSceneCfg):
+    """Robot, table with the peg, and nut."""
+
+    table: AssetBaseCfg = AssetBaseCfg(prim_path="{ENV_REGEX_NS}/Table", spawn=_table())
+    object: RigidObjectCfg = RigidObjectCfg(
+        prim_path="{ENV_REGEX_NS}/Object",
+        init_state=RigidObjectCfg.InitialStateCfg(pos=(0.3675, 0.17, TABLE + THICKNESS / 2)),
+        spawn=_nut(),
+    )
+
+
+@configclass
+class EventCfg(TabletopEventCfg):
+    """Initial states, drawn at every reset."""
+
+    reset_object = EventTermCfg(
+        func=mdp.reset_object_pose_uniform,
+        mode="reset",
+        params={
+            "x_range": (0.365, 0.37),
+            "y_range": (0.11, 0.225),
+            "yaw_range": (-math.pi, math.pi),
+            "height": TABLE + THICKNESS / 2,
+        },
+    )
+
+
+@configclass
+class RandomizedEventCfg(EventCfg):
+    """Physics drawn anew at every reset, over what a real nut and a real arm may be; after the initial state."""
+
+    nut_mass = randomized_mass(SceneEntityCfg("object"), (0.5, 3.0))
+    nut_friction = randomized_friction(SceneEntityCfg("object"), (0.5, 1.5))
+    finger_friction = randomized_friction(MISSING, (0.5, 1.8))
+    arm_gains = randomized_gains(MISSING, (0.67, 1.5))
+
+
+@configclass
+class HeavilyRandomizedEventCfg(RandomizedEventCfg):
+    """Physics beyond what a robot should meet."""
+
+    nut_mass = randomized_mass(SceneEntityCfg("object"), (0.33, 6.0))
+    nut_friction = randomized_friction(SceneEntityCfg("object"), (0.3, 2.0))
+    finger_friction = randomized_friction(MISSING, (0.3, 2.0))
+    arm_gains = randomized_gains(MISSING, (0.55, 1.8))
+
+
+@configclass
+class SquareEnvCfg(TabletopEnvCfg):
+    """Put a nut over a peg, within 20 s."""
+
+    scene: SquareSceneCfg = SquareSceneCfg()
+    events: Any = preset(
+        default=EventCfg(),
+        randomize_none=EventCfg(),
+        randomize_train=RandomizedEventCfg(),
+        randomize_heavy=HeavilyRandomizedEventCfg(),
+    )
+    """Randomisation, chosen by ``presets=randomize_train``; by default only initial states are drawn."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.use_physics(CONTROL_PERIOD, SUBSTEP, njmax=200, nconmax=50)
+        self.use_success(
+            CONTROL_PERIOD,
+            mdp.object_placed,
+            low=(PEG[0] - 0.03, PEG[1] - 0.03, TABLE),
+            high=(PEG[0] + 0.03, PEG[1] + 0.03, TABLE + 0.05),
+            release_distance=0.0424,
+            max_speed=0.05,
+            grasp_point=HANDLE,
+            asset_cfg=MISSING,
+            offset=MISSING,
+        )
+        self.episode_length_s = 20.0
