@@ -87,18 +87,19 @@ def variants(words: list[str]) -> Iterator[list[str]]:
 
 
 @functools.cache
-def session(overrides: tuple[str, ...] = (), method: str = "zprl", algorithm: str = "ppo"):
-    """Resolve the task with Hydra overrides, which refuses unknown ones and values that do not fit."""
+def session(overrides: tuple[str, ...] = (), method: str = "zprl", algorithm: str = "ppo", task: str = TASK):
+    """Resolve a task with Hydra overrides, which refuses unknown ones and values that do not fit."""
     from zprl.runs.session import TaskSession
 
-    return TaskSession(TASK, "cpu", overrides, method=method, algorithm=algorithm)
+    return TaskSession(task, "cpu", overrides, method=method, algorithm=algorithm)
 
 
 def check_command(name: str, argv: list[str]) -> None:
     """Parse a command's arguments, and hand on what its own modules check before anything is started."""
     options, overrides = cli.find_command(name).parse(argv)
-    if getattr(options, "task", TASK) != TASK:
-        raise ZprlError(f"there is no task {options.task}.")
+    task = getattr(options, "task", TASK)
+    if task != TASK:
+        session(task=task)  # which refuses one that does not exist
     if name == "study":
         made = (
             ablation_variants(options.ablation, options.values, options.algos or ["sac"])
@@ -118,7 +119,7 @@ def check_command(name: str, argv: list[str]) -> None:
         check_format(options.video)
     if overrides or name == "train":
         method, algorithm = getattr(options, "method", None), getattr(options, "algo", None)
-        session(tuple(overrides), method or "zprl", algorithm or "ppo")
+        session(tuple(overrides), method or "zprl", algorithm or "ppo", task)
 
 
 def check(line: str) -> None:

@@ -75,7 +75,9 @@ def expert_cfg_of(task: str) -> Any:
     return string_to_callable(entry_point)()
 
 
-def make_expert(task: str, env: ManagerBasedRLEnv, quality: str = "expert", seed: int = 0) -> Expert:
+def make_expert(
+    task: str, env: ManagerBasedRLEnv, quality: str = "expert", seed: int = 0, cfg: Any = None
+) -> Expert:
     """Make the expert that a task registers.
 
     Args:
@@ -83,11 +85,12 @@ def make_expert(task: str, env: ManagerBasedRLEnv, quality: str = "expert", seed
         env: The task's environment.
         quality: "expert" or "mixed".
         seed: Seed of the expert's own noise.
+        cfg: The expert's configuration, or None for the one that the task registers.
 
     Raises:
         ZprlError: If the task is not registered or has no expert, or the expert's class does not exist.
     """
-    cfg = expert_cfg_of(task)
+    cfg = expert_cfg_of(task) if cfg is None else cfg
     name = cfg.class_type
     try:
         expert = string_to_callable(str(name)) if isinstance(name, str) else name

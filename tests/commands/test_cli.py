@@ -120,7 +120,7 @@ def test_without_a_command_it_lists_all_with_a_line_each(argv, capsys, monkeypat
     ("name", "ending"),
     [
         ("trian", " (did you mean train or pretrain?)."),
-        ("list_taks", " (did you mean list-tasks?)."),
+        ("list_taks", " (did you mean list-tasks or calibrate-task?)."),
         ("cli", "; `zprl --help` lists all."),
     ],
 )

@@ -55,8 +55,14 @@ def dataset_path(session: TaskSession) -> Path:
     return paths.demonstrations_path(session.task, session.agent_cfg.demonstrations, session.env_cfg, expert_cfg)
 
 
-def collect(session: TaskSession, path: Path) -> dict[str, Any]:
+def collect(session: TaskSession, path: Path, expert_cfg: Any = None, num_demos: int | None = None) -> dict[str, Any]:
     """Collect the demonstrations of a session's settings into a file, inside :meth:`TaskSession.launched`.
+
+    Args:
+        session: The task.
+        path: File to write.
+        expert_cfg: The expert, or None for the task's own.
+        num_demos: Number of episodes, or None for that of the settings.
 
     Returns:
         What :func:`zprl.sim.isaaclab.recording.collect_demonstrations` does.
@@ -65,19 +71,20 @@ def collect(session: TaskSession, path: Path) -> dict[str, Any]:
     from zprl.tasks.experts import make_expert
 
     demos, start = session.agent_cfg.demonstrations, time.perf_counter()
+    count = num_demos or demos.num_demos
 
     def configure(cfg: Any) -> None:
         cfg.seed = demos.seed
         record_into_memory(cfg, session.task)
 
     with (
-        session.environment(worlds_for(demos.num_demos), configure) as env,
-        Progress(demos.num_demos, f"collecting {demos.quality} demonstrations", "episode") as progress,
+        session.environment(worlds_for(count), configure) as env,
+        Progress(count, f"collecting {demos.quality} demonstrations", "episode") as progress,
     ):
-        expert = make_expert(session.task, env.unwrapped, demos.quality, demos.seed)
-        result = collect_demonstrations(env, expert, path, demos.num_demos, demos.quality, demos.seed, progress.advance)
+        expert = make_expert(session.task, env.unwrapped, demos.quality, demos.seed, expert_cfg)
+        result = collect_demonstrations(env, expert, path, count, demos.quality, demos.seed, progress.advance)
     print(
-        f"demonstrations: {result['successes']} of {demos.num_demos} succeed, {result['env_steps']:,} env steps in "
+        f"demonstrations: {result['successes']} of {count} succeed, {result['env_steps']:,} env steps in "
         f"{time.perf_counter() - start:.0f} s, written to {path}"
     )
     return result

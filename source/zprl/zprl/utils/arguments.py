@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from zprl.utils import processes
-from zprl.utils.constraints import NUM_SEEDS, PositiveInt, Seed, describe, fits
+from zprl.utils.constraints import NUM_SEEDS, PositiveInt, Seed, Share, describe, fits
 
 Written = Literal["file", "folder", "whole folder"]
 """What an option names that its command writes; a whole folder is replaced with all that is in it."""
@@ -78,6 +78,11 @@ def positive_int(text: str) -> int:
     return _within(PositiveInt, int(text))
 
 
+def share(text: str) -> float:
+    """Parse a number from 0 to 1, for argparse."""
+    return _within(Share, float(text))
+
+
 def seed_int(text: str) -> int:
     """Parse a seed that all random generators accept, for argparse."""
     return _within(Seed, int(text))
@@ -98,7 +103,7 @@ def seed_or_random(text: str) -> int:
     return seed
 
 
-def _within(kind: Any, value: int) -> int:
+def _within[T: (int, float)](kind: Any, value: T) -> T:
     """Return a value of the type of a setting."""
     if not fits(kind, value):
         raise argparse.ArgumentTypeError(f"{value} is not {describe(kind)}")

@@ -1,0 +1,103 @@
+# Copyright (c) 2026, The ZPRL Project Developers.
+# SPDX-License-Identifier: BSD-3-Clause
+
+"""The search for the scale of an expert's noise, on curves of success that are known."""
+
+import math
+
+import gymnasium
+import pytest
+
+from zprl.evaluation.statistics import SuccessRate, success_rate
+from zprl.runs import calibration
+from zprl.runs.calibration import bisect_scale, calibrate, closest, noisy_expert
+from zprl.utils.errors import ZprlError
+
+
+def rate(share: float) -> SuccessRate:
+    return SuccessRate(round(200 * share), 200, share, share, share)
+
+
+def falling(half):
+    """Return a curve that falls from 1 and is at one half where the scale is ``half``."""
+    return lambda scale: rate(1.0 / (1.0 + (scale / half) ** 3))
+
+
+@pytest.mark.parametrize("half", [0.07, 0.4, 1.0, 1.7, 5.0])
+@pytest.mark.parametrize("target", [0.3, 0.5, 0.8])
+def test_the_scale_is_found(half, target):
+    trials = bisect_scale(falling(half), target, 0.02, 1.0, 12)
+    assert abs(trials[-1].success.rate - target) <= 0.02
+    expected = half * (1 / target - 1) ** (1 / 3)
+    assert trials[-1].scale == pytest.approx(expected, rel=0.1)
+    assert all(abs(trial.success.rate - target) > 0.02 for trial in trials[:-1])  # it stops at once
+
+
+@pytest.mark.parametrize(("curve", "scale"), [(lambda s: rate(0.9), 8.0), (lambda s: rate(0.2), 0.0)])
+def test_a_share_out_of_reach_ends_at_the_end_of_the_range(curve, scale):
+    trials = bisect_scale(curve, 0.5, 0.05, 1.0, 20)
+    assert trials[-1].scale == scale
+    assert len(trials) <= 5
+
+
+def test_no_more_scales_are_tried_than_asked_for():
+    trials = bisect_scale(falling(0.3), 0.5, 1e-9, 1.0, 4)
+    assert len(trials) == 4
+    assert closest(trials, 0.5).scale == pytest.approx(0.25)
+
+
+@pytest.fixture
+def curves(monkeypatch):
+    """Give the scales that are tried, where half of the demonstrations succeed at 0.8 and of base policies at 0.5."""
+    tried = {"demonstrations": [], "base": []}
+
+    def collect(session, scale, episodes, path):
+        tried["demonstrations"].append((scale, episodes))
+        return falling(0.8)(scale)
+
+    def train(session, scale, episodes, folder):
+        assert folder.is_dir()
+        tried["base"].append(scale)
+        return falling(0.5)(scale)
+
+    monkeypatch.setattr(calibration, "_collect", collect)
+    monkeypatch.setattr(calibration, "_train_base", train)
+    return tried
+
+
+class Session:
+    task = "Zprl-Lift-Franka"
+
+
+def test_base_policies_are_trained_from_where_demonstrations_succeed_as_often(curves, capsys):
+    found = calibrate(Session(), 0.5, 0.05)  # type: ignore[arg-type]
+    assert abs(found.success.rate - 0.5) <= 0.05
+    first = curves["base"][0]
+    assert first == pytest.approx(0.8, rel=0.05)
+    assert found.scale == curves["base"][-1] == pytest.approx(0.5, rel=0.1)
+    assert {episodes for _, episodes in curves["demonstrations"]} == {200}
+    assert capsys.readouterr().out.count("\n") == len(curves["demonstrations"]) + len(curves["base"])
+
+
+def test_a_target_out_of_reach_is_refused_with_the_closest(curves, monkeypatch):
+    monkeypatch.setattr(calibration, "_train_base", lambda *arguments: rate(0.1))
+    with pytest.raises(ZprlError, match=r"within 5 points; the closest is 10.0% .* at noise_scale 0") as error:
+        calibrate(Session(), 0.5, 0.05)  # type: ignore[arg-type]
+    assert "\n" not in str(error.value)
+
+
+def test_an_expert_whose_noise_has_no_scale_is_refused():
+    gymnasium.register(
+        "Zprl-Test-Scale", entry_point="no:thing", kwargs={"expert_entry_point": "zprl.tasks.experts:ExpertCfg"}
+    )
+    try:
+        with pytest.raises(ZprlError, match="the expert of task Zprl-Test-Scale has no noise_scale"):
+            noisy_expert("Zprl-Test-Scale")
+    finally:
+        del gymnasium.registry["Zprl-Test-Scale"]
+
+
+def test_the_interval_is_that_of_the_episodes():
+    found = success_rate([True] * 100 + [False] * 100)
+    text = calibration.Trial(0.5, found).describe()
+    assert text == "50.0% [43.1, 56.9] at noise_scale 0.500" and not math.isnan(found.low)
