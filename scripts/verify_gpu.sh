@@ -9,7 +9,7 @@
 # and, for a machine that has a GPU, torch, NumPy and pytest but neither this repository's packages nor a network, a
 # folder to carry there, built here without a GPU; DIR/scripts/verify_gpu.sh is then called there:
 #
-#   scripts/verify_gpu.sh --pack DIR
+#   [TORCH_CUDA_ARCH_LIST=9.0a] scripts/verify_gpu.sh --pack DIR   (for fewer GPUs it is smaller)
 #
 # Each check runs in a process of its own under a time limit, and none stops the others. The table at the end, which is
 # also in summary.txt, says of each whether it passed, failed, was cut off or skipped, and why. log.txt has all that was

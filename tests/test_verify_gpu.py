@@ -15,7 +15,6 @@ from typing import NamedTuple
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-SCRIPT = ROOT / "scripts" / "verify_gpu.sh"
 DRIVER_CHECKS = ["device", "run-cluster", "run-mma", "run-wgmma"]
 DRIVER_CHECKS += [f"goal-{shape}-{batch}" for shape in "AB" for batch in (1, 64, 1024, 8192)]
 SANITIZERS = [
@@ -23,7 +22,8 @@ SANITIZERS = [
     for tool in ("memcheck", "racecheck", "synccheck", "initcheck")
     for kernel in ("cluster", "mma", "wgmma")
 ]
-CHECKS = ["machine", *DRIVER_CHECKS, "tests", "cells-A", "cells-B", "ncu", "speed-mma", "speed-wgmma"]
+CHECKS = ["machine", *DRIVER_CHECKS, "tests", "cells-A", "cells-B", "ncu"]
+CHECKS += ["speed-mma-A", "speed-wgmma-A", "speed-mma-B", "speed-wgmma-B"]
 CHECKS += ["rivals-A", "rivals-B", "training", "trace", *SANITIZERS, "rivals-compile"]
 
 # What it runs itself it runs; the questions of the checks are answered as on a machine with a GPU and nothing else.
@@ -36,8 +36,10 @@ case "$*" in
     *build_info*) exit "${{FAKE_KERNELS:-0}}" ;;
     *platform*) ;;
     *-m\\ pytest*) eval "${{FAKE_TESTS:-echo '7 passed in 0.1s'}}" ;;
-    *--json*) while [ "$1" != --json ]; do shift; done; echo '{{}}' >"$2" ;;
-    *profile_kernels*) echo "a profile" ;;
+    *profile_kernels*)
+        echo "A float32 batch 1: native 0.2 ms"; echo "A bfloat16 batch 1: native 0.1 ms"; echo legend
+        while [ "$1" ] && [ "$1" != --json ]; do shift; done
+        [ -z "$2" ] || echo '{{}}' >"$2" ;;
     *) echo "unexpected: $*"; exit 9 ;;
 esac
 """
@@ -52,7 +54,7 @@ esac
 """
 CMAKE = """
 case "$*" in
-    --build*) cp "$FAKE_BIN/gpu_driver" "$2" && exit "${FAKE_BUILD:-0}" ;;
+    --build*) eval "$FAKE_COMPILER"; cp "$FAKE_BIN/gpu_driver" "$2" && exit "${FAKE_BUILD:-0}" ;;
     --install*) mkdir -p "$4/zprl" && truncate -s "${FAKE_SIZE:-1}" "$4/zprl/libzprl_torch.so" ;;
 esac
 """
@@ -63,7 +65,7 @@ PROGRAMS = {
     "nvcc": "exit 0",
     "c++": "exit 0",
     "nvidia-smi": "echo 'Fake H100, 580.1, 1980 MHz'",
-    "ncu": 'while [ "$1" != --log-file ]; do shift; done; echo counters >"$2"',
+    "ncu": 'while [ "$1" != --log-file ]; do shift; done; echo "${FAKE_COUNTERS:-Duration}" >"$2"',
     "compute-sanitizer": 'case "$2" in racecheck) exit "${FAKE_SANITIZER:-0}" ;; esac; echo "0 errors"',
 }
 
@@ -88,8 +90,8 @@ def programs(tmp_path_factory):
     return folder
 
 
-def call(programs, script, *arguments, without=(), **variables):
-    """Call a script where only the fake programs are found, but for some of them, and what these call."""
+def environment(programs, without=()):
+    """One where only the fake programs are found, but for some of them, and what these call."""
     path = programs.parent / "_".join(["path", *without])
     if not path.exists():
         path.mkdir()
@@ -97,9 +99,12 @@ def call(programs, script, *arguments, without=(), **variables):
             (path / program).symlink_to(programs / program)
         for program in SYSTEM:
             (path / program).symlink_to(shutil.which(program))
-    env = {"PATH": str(path), "CUDA_HOME": "/nowhere", "PYTHON": str(path / "python"), "FAKE_BIN": str(programs)}
-    command = [script, *arguments]
-    return subprocess.run(command, capture_output=True, text=True, env=env | variables, timeout=120, check=False)
+    return {"PATH": str(path), "CUDA_HOME": "/nowhere", "PYTHON": str(path / "python"), "FAKE_BIN": str(programs)}
+
+
+def call(programs, script, *arguments, without=(), **variables):
+    env = environment(programs, without) | variables
+    return subprocess.run([script, *arguments], capture_output=True, text=True, env=env, timeout=120, check=False)
 
 
 def outcomes_of(report, printed):
@@ -116,9 +121,23 @@ def outcomes_of(report, printed):
     }
 
 
+def make_repository(folder):
+    """A copy of what the script reads of this repository, so that nothing is written into that or found built."""
+    (folder / "scripts").mkdir(parents=True)
+    for name in ("source", "tests"):
+        (folder / name).symlink_to(ROOT / name)
+    for name in ("verify_gpu.sh", "profile_kernels.py"):
+        shutil.copy(ROOT / "scripts" / name, folder / "scripts")
+    return folder
+
+
+def script_of(root):
+    return root / "scripts" / "verify_gpu.sh"
+
+
 def verify(programs, root, report, *arguments, **variables):
     """Run the checks of a repository or a pack and return the status, the outcomes and all that was printed."""
-    result = call(programs, root / "scripts" / "verify_gpu.sh", *arguments, report, **variables)
+    result = call(programs, script_of(root), *arguments, report, **variables)
     assert "Traceback" not in result.stderr, result.stderr
     assert len(list(report.iterdir())) <= 8
     return result.returncode, outcomes_of(report, result.stdout), result.stdout
@@ -128,7 +147,7 @@ def verify(programs, root, report, *arguments, **variables):
 
 
 def test_without_a_gpu_it_says_so_in_one_sentence(programs, tmp_path):
-    status, outcomes, _ = verify(programs, ROOT, tmp_path / "report", FAKE_GPU="no GPU")
+    status, outcomes, _ = verify(programs, make_repository(tmp_path / "home"), tmp_path / "report", FAKE_GPU="no GPU")
     assert status == 2
     assert list(outcomes) == ["machine"]
     assert outcomes["machine"].result == "failed"
@@ -139,7 +158,9 @@ def test_without_torch_it_says_so(tmp_path):
     (tmp_path / "torch.py").write_text("raise ImportError('no torch here')\n")
     env = os.environ | {"PYTHON": sys.executable, "PYTHONPATH": str(tmp_path)}
     report = tmp_path / "report"
-    result = subprocess.run([SCRIPT, report], capture_output=True, text=True, env=env, timeout=120, check=False)
+    result = subprocess.run(
+        [script_of(ROOT), report], capture_output=True, text=True, env=env, timeout=120, check=False
+    )
     assert result.returncode == 2
     reason = outcomes_of(report, result.stdout)["machine"].reason
     assert reason.endswith("cannot import torch or ask its GPU: ImportError: no torch here")
@@ -148,7 +169,9 @@ def test_without_torch_it_says_so(tmp_path):
 def test_each_check_says_what_it_lacks_and_none_stops_the_others(programs, tmp_path):
     missing = "pybind11 pytest prettytable isaaclab triton"
     lacking = ("nvidia-smi", "ncu", "compute-sanitizer")
-    status, outcomes, _ = verify(programs, ROOT, tmp_path / "report", without=lacking, FAKE_MISSING=missing)
+    status, outcomes, _ = verify(
+        programs, make_repository(tmp_path / "home"), tmp_path / "report", without=lacking, FAKE_MISSING=missing
+    )
     assert status == 0
     assert list(outcomes) == ["machine", "build", *CHECKS[1:]]
     assert {outcome.result for outcome in outcomes.values()} == {"skipped"}
@@ -168,7 +191,7 @@ def test_each_check_says_what_it_lacks_and_none_stops_the_others(programs, tmp_p
     ],
 )
 def test_wrong_arguments_end_in_a_sentence(programs, tmp_path, arguments, variables, sentence):
-    result = call(programs, SCRIPT, *arguments, OUT=str(tmp_path / "report"), **variables)
+    result = call(programs, script_of(ROOT), *arguments, OUT=str(tmp_path / "report"), **variables)
     assert result.returncode == 2
     assert result.stderr.startswith(f"error: {sentence}") and len(result.stderr.splitlines()) == 1
 
@@ -179,21 +202,9 @@ def test_wrong_arguments_end_in_a_sentence(programs, tmp_path, arguments, variab
 @pytest.fixture(scope="module")
 def pack(programs, tmp_path_factory):
     folder = tmp_path_factory.mktemp("away") / "pack"
-    result = call(programs, make_repository(tmp_path_factory.mktemp("home")), "--pack", folder)
+    result = call(programs, script_of(make_repository(tmp_path_factory.mktemp("home") / "home")), "--pack", folder)
     assert result.returncode == 0, result.stderr
     return folder
-
-
-def make_repository(folder):
-    """A copy of what the script reads of this repository, so that no test writes into that; returns its script."""
-    for name in ("scripts", "source", "tests"):
-        (folder / name).symlink_to(ROOT / name)
-    (folder / "scripts").unlink()
-    (folder / "scripts").mkdir()
-    for name in ("verify_gpu.sh", "profile_kernels.py"):
-        (folder / "scripts" / name).write_bytes((ROOT / "scripts" / name).read_bytes())
-    (folder / "scripts" / "verify_gpu.sh").chmod(0o755)
-    return folder / "scripts" / "verify_gpu.sh"
 
 
 def test_a_pack_carries_what_the_checks_run(pack):
@@ -228,11 +239,24 @@ def test_a_pack_is_complete_or_absent(programs, tmp_path, where, variables, sent
     away = tmp_path / "away"
     (away / "taken").mkdir(parents=True)
     (away / "file").touch()
-    (tmp_path / "home").mkdir()
-    result = call(programs, make_repository(tmp_path / "home"), "--pack", away / where, **variables)
+    result = call(programs, script_of(make_repository(tmp_path / "home")), "--pack", away / where, **variables)
     assert result.returncode == 2
     assert result.stderr.startswith("error: ") and sentence in result.stderr and len(result.stderr.splitlines()) == 1
     assert sorted(path.name for path in away.rglob("*")) == ["file", "taken"]
+
+
+def test_a_pack_that_is_stopped_leaves_nothing(programs, tmp_path):
+    away, started = tmp_path / "away", tmp_path / "started"
+    script = script_of(make_repository(tmp_path / "home"))
+    env = environment(programs) | {"FAKE_COMPILER": f"echo >{started}; sleep 100"}
+    process = subprocess.Popen([script, "--pack", away / "pack"], env=env, stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 60.0
+    while not started.exists() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert list(away.iterdir()) != []
+    process.terminate()
+    assert "Traceback" not in process.communicate(timeout=60)[1]
+    assert process.returncode == 143 and list(away.iterdir()) == []
 
 
 def test_a_packs_checks_come_in_order_and_leave_eight_files_at_most(programs, pack, tmp_path):
@@ -248,12 +272,13 @@ def test_a_packs_checks_come_in_order_and_leave_eight_files_at_most(programs, pa
     assert outcomes["device"].reason == "Fake, 132 SMs, active clusters: 66 of 2, 6 of 16"
     assert outcomes["goal-A-1"].reason == "A bfloat16 1: 36.5 us (goal 35, missed)"
     assert outcomes["tests"].reason == "7 passed in 0.1s"
+    assert outcomes["rivals-B"].reason == "last of 2: A bfloat16 batch 1: native 0.1 ms"
     names = ["log.txt", "ncu.csv", "profile_A.json", "profile_B.json", "results.jsonl", "summary.txt"]
     assert sorted(path.name for path in (tmp_path / "report").iterdir()) == names
     log = (tmp_path / "report" / "log.txt").read_text()
     assert "== run-mma: ZPRL_CUDA_KERNEL=mma " in log and "0 errors" in log
     lines = [json.loads(line) for line in (tmp_path / "report" / "results.jsonl").read_text().splitlines()]
-    assert lines[0]["gpu"] == "Fake" and len(lines) == 1 + 8 + 2 + 2
+    assert lines[0]["gpu"] == "Fake" and len(lines) == 1 + 8 + 2 + 4
 
 
 def test_what_fails_is_cut_off_or_missing_fails_the_run(programs, pack, tmp_path):
@@ -285,6 +310,7 @@ def test_what_fails_is_cut_off_or_missing_fails_the_run(programs, pack, tmp_path
     ("variables", "check", "result", "reason"),
     [
         ({"FAKE_TESTS": "echo 7 skipped"}, "tests", "failed", "nothing was verified: 7 skipped"),
+        ({"FAKE_COUNTERS": "ERR_NVGPUCTRPERM"}, "ncu", "failed", "nothing was verified: "),
         ({"FAKE_KERNELS": "1"}, "tests", "failed", "the native library is missing or has no CUDA kernels"),
         ({"FAKE_SANITIZER": "3"}, "racecheck-wgmma", "failed", "exit status 3: "),
         ({"FAKE_MISSING": "safetensors"}, "rivals-A", "failed", "the pack lacks the module 'safetensors'"),
@@ -343,7 +369,25 @@ def test_a_pack_for_another_python_is_refused(programs, pack, tmp_path):
     before = manifest.read_text()
     manifest.write_text(before.replace(VERSION, "3.99"))
     try:
-        result = call(programs, pack / "scripts" / "verify_gpu.sh", tmp_path / "report")
+        result = call(programs, script_of(pack), tmp_path / "report")
     finally:
         manifest.write_text(before)
     assert result.returncode == 2 and result.stderr.startswith("error: the pack is for Python 3.99, and ")
+
+
+@pytest.mark.parametrize("fault", [False, True])
+def test_a_worker_whose_gpu_has_faulted_is_given_up(monkeypatch, fault):
+    import torch
+    from tests.gpu import conftest
+
+    def synchronize():
+        if fault:
+            raise torch.AcceleratorError("CUDA error: an illegal memory access was encountered", 700)
+
+    ended = []
+    monkeypatch.setattr(torch.cuda, "is_initialized", lambda: True)
+    monkeypatch.setattr(torch.cuda, "synchronize", synchronize)
+    monkeypatch.setattr(os, "_exit", ended.append)
+    monkeypatch.setenv("PYTEST_XDIST_WORKER", "gw0")
+    conftest.pytest_runtest_logfinish()
+    assert ended == ([3] if fault else [])

@@ -134,14 +134,20 @@ std::string number(double value) {
     return buffer;
 }
 
-// Run the policy step as the options say, and print what was measured. Whether it keeps the rules.
-bool measure(const Source& source, int64_t rows, const Options& options) {
+// What identifies a cell, as the beginning of a line of JSON.
+std::string line_of(const Source& source, int64_t rows) {
+    const char* const kernel = std::getenv("ZPRL_CUDA_KERNEL");
+    return "{\"shape\": " + quoted(source.name) + ", \"type\": " + quoted(cuda::name(source.policy.precision)) +
+           ", \"batch\": " + std::to_string(rows) + ", \"kernel\": " + quoted(kernel == nullptr ? "" : kernel);
+}
+
+// Run the policy step by a plan as the options say, and print what was measured. Whether it keeps the rules.
+bool measure(const Source& source, const cuda::Plan& plan, int64_t rows, const Options& options) {
     const cuda::DevicePolicy& policy = source.policy;
     const std::vector<float> obs = numbers(rows * policy.obs_dim, 1), residual = numbers(rows * policy.latent_dim, 2);
     const std::vector<float> noise = numbers(rows * policy.chunk_dim(), 3);
     const Buffer obs_there(obs), residual_there(residual), noise_there(noise);
     const Buffer chunk(sizeof(float) * rows * policy.chunk_dim());
-    const cuda::Plan plan = cuda::current_plan(policy, rows);
     const Buffer workspace(static_cast<size_t>(plan.workspace_bytes));
     cudaStream_t stream = nullptr;
     check(cudaStreamCreate(&stream), "making a stream");
@@ -155,11 +161,7 @@ bool measure(const Source& source, int64_t rows, const Options& options) {
     check(cudaStreamSynchronize(stream), "policy step");
     const std::vector<float> result = chunk.read();
 
-    const char* const kernel = std::getenv("ZPRL_CUDA_KERNEL");
-    std::string line = "{\"shape\": " + quoted(source.name) + ", \"type\": " + quoted(cuda::name(policy.precision)) +
-                       ", \"batch\": " + std::to_string(rows) +
-                       ", \"kernel\": " + quoted(kernel == nullptr ? "" : kernel) +
-                       ", \"plan\": " + quoted(cuda::describe(plan));
+    std::string line = line_of(source, rows) + ", \"plan\": " + quoted(cuda::describe(plan));
     bool right = true;
     if (options.check) {
         const std::vector<float> truth = gpu_driver::step_on_cpu(source.on_cpu, obs, residual, noise, rows);
@@ -181,6 +183,19 @@ bool measure(const Source& source, int64_t rows, const Options& options) {
     std::printf("%s}\n", line.c_str());
     std::fflush(stdout);
     return right;
+}
+
+// The same by the plan that a caller gets. A refusal is told like a wrong result, and does not stop other cells.
+bool plan_and_measure(const Source& source, int64_t rows, const Options& options) {
+    cuda::Plan plan;
+    try {
+        plan = cuda::current_plan(source.policy, rows);
+    } catch (const std::invalid_argument& error) {
+        std::printf("%s, \"refused\": %s}\n", line_of(source, rows).c_str(), quoted(error.what()).c_str());
+        std::fflush(stdout);
+        return false;
+    }
+    return measure(source, plan, rows, options);
 }
 
 bool run_file(const std::string& path, const Options& options) {
@@ -209,7 +224,7 @@ bool run_file(const std::string& path, const Options& options) {
         const Source source{name, on_cpu, policy, blob};
         for (const int64_t rows : options.batches) {
             if (options.check || options.time || options.once) {
-                right = measure(source, rows, options) && right;
+                right = plan_and_measure(source, rows, options) && right;
             } else {
                 run_all_functions(source, rows);
             }
@@ -333,6 +348,6 @@ int main(int count, char** arguments) {
         std::fprintf(stderr, "%s: %s\n", what.c_str(), error.what());
         return 1;
     }
-    if (!right) std::fprintf(stderr, "gpu_driver: a result is wrong beyond the rules of its precision.\n");
+    if (!right) std::fprintf(stderr, "gpu_driver: a cell is refused, or wrong beyond the rules of its precision.\n");
     return right ? 0 : 1;
 }

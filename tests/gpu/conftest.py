@@ -4,6 +4,7 @@
 """Tests that need a CUDA device. Elsewhere they are collected and skipped, all for one reason."""
 
 import functools
+import os
 from pathlib import Path
 
 import pytest
@@ -41,3 +42,15 @@ def finished_work():
     """Let a kernel's failure show in the test that launched it."""
     yield
     torch.cuda.synchronize()
+
+
+def pytest_runtest_logfinish():
+    """End a worker of pytest-xdist whose GPU has faulted, which puts a new one in its place.
+
+    A fault spoils the whole process: every test after it would fail as well.
+    """
+    if "PYTEST_XDIST_WORKER" in os.environ and torch.cuda.is_initialized():
+        try:
+            torch.cuda.synchronize()
+        except RuntimeError:
+            os._exit(3)

@@ -77,7 +77,7 @@ def test_the_rules_are_those_of_the_profiler(driver, dtype, factor):
     assert cell["errors"]["max"] == pytest.approx(error, rel=0.03)
     assert cell["errors"]["rms"] == pytest.approx(error / (64 * 16) ** 0.5, rel=0.03)
     assert cell["within_rules"] is (factor < 1.0) and result.returncode == (factor > 1.0)
-    assert ("a result is wrong beyond the rules" in result.stderr) == (factor > 1.0)
+    assert ("wrong beyond the rules" in result.stderr) == (factor > 1.0)
     assert "microseconds" not in cell
 
 
@@ -87,6 +87,14 @@ def test_a_wrong_cell_does_not_stop_the_others_and_nan_is_wrong(driver):
     cells = cells_of(result)
     assert len(cells) == 6 and {cell["within_rules"] for cell in cells} == {False}
     assert cells[0]["errors"] == {"max": None, "rms": None, "cosine": None}
+
+
+def test_a_refused_cell_does_not_stop_the_others(driver):
+    result = driver(*MEASURE, FAKE_REFUSAL="1")
+    assert result.returncode == 1
+    cells = cells_of(result)
+    assert [(cell["batch"], cell.get("refused")) for cell in cells] == [(1, "too wide."), (7, None)] * 3
+    assert all(cell["within_rules"] for cell in cells[1::2])
 
 
 @pytest.mark.parametrize(

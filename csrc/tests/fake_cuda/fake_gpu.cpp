@@ -7,11 +7,13 @@
 //
 //   FAKE_ERROR   of the GPU's last number, in units of the chunks' root mean square
 //   FAKE_REPLAY  the same, only in the replay of a graph
+//   FAKE_REFUSAL a batch size that has no plan
 //   FAKE_FAULT   set: whoever waits for the GPU learns of a fault
 
 #include <cmath>
 #include <cstdlib>
 #include <functional>
+#include <stdexcept>
 
 #include "cuda/policy_step.h"
 #include "cuda_runtime.h"
@@ -85,6 +87,7 @@ void policy_step(const Policy& policy, const float* obs, const float* residual, 
 namespace cuda {
 
 Plan current_plan(const DevicePolicy&, int64_t rows) {
+    if (static_cast<double>(rows) == from_environment("FAKE_REFUSAL")) throw std::invalid_argument("too wide.");
     Plan plan{};
     plan.tile_rows = plan.cluster_size = 1;
     plan.blocks = rows;

@@ -96,7 +96,7 @@ class Check:
     need: Path | None = None
     """File or folder that an earlier check leaves."""
     expects: str = ""
-    """Regular expression that its output must match somewhere."""
+    """Regular expression that its output, or a file that it leaves, must match somewhere."""
 
 
 def json_lines(output: str) -> list[dict[str, Any]]:
@@ -112,11 +112,9 @@ def json_lines(output: str) -> list[dict[str, Any]]:
 
 
 def cells_in_words(output: str) -> str:
-    """Return the times and errors of the test program's cells in a few words; what is no cell is its last line."""
+    """Return the times and errors of the test program's cells in a few words, or its last line if it timed none."""
     cells = [cell for cell in json_lines(output) if "microseconds" in cell]
-    if not cells or json_lines(last_line(output)) != cells[-1:]:
-        return last_line(output)
-    return "; ".join(_cell_in_words(cell) for cell in cells)
+    return "; ".join(_cell_in_words(cell) for cell in cells) or last_line(output)
 
 
 def _cell_in_words(cell: dict[str, Any]) -> str:
@@ -137,6 +135,12 @@ def machine_in_words(output: str) -> str:
             clusters = ", ".join(f"{count} of {size}" for size, count in machine["active_clusters"].items())
             return f"{machine['gpu']}, {machine['multiprocessors']} SMs, active clusters: {clusters}"
     return last_line(output)
+
+
+def profile_in_words(output: str) -> str:
+    """Return how many cells a profile has, and its last one, or its last line if it has none."""
+    cells = [line for line in output.splitlines() if " batch " in line and ": native " in line]
+    return f"last of {len(cells)}: {cells[-1]}" if cells else last_line(output)
 
 
 def make_checks(place: Place, packed: bool) -> list[Check]:
@@ -184,12 +188,13 @@ def build_commands(root: Path, build: Path, python: str, prefix: Path) -> tuple[
         python: Interpreter, of which torch and pybind11 are taken.
         prefix: Folder that the package ``zprl`` lies in; its libraries are put there.
     """
+    jobs = str(len(os.sched_getaffinity(0)))
     generator = ("-G", "Ninja") if shutil.which("ninja") else ()
     # Line numbers cost nothing at run time; ncu and the sanitizers show them.
     options = ("-DZPRL_CUDA=ON", "-DZPRL_TESTS=ON", "-DCMAKE_CUDA_FLAGS=-lineinfo", f"-DPython_EXECUTABLE={python}")
     return (
         ("cmake", "-S", str(root), "-B", str(build), *generator, *options),
-        ("cmake", "--build", str(build), "--parallel", str(len(os.sched_getaffinity(0)))),
+        ("cmake", "--build", str(build), "--target", "gpu_driver", "zprl_torch", "_core", "--parallel", jobs),
         ("cmake", "--install", str(build), "--prefix", str(prefix)),
         (python, "-m", "zprl.profiling.gpu_check.blobs", str(build)),
     )
@@ -224,17 +229,19 @@ def _driver_checks(place: Place) -> Iterator[Check]:
         programs=("ncu",),
         files=("ncu.csv",),
         rehearsal=rehearsal,
+        expects="Duration",  # without the right to read counters it lists none
     )
     # What wgmma, the rule on Hopper at large batches, is worth.
-    for kernel in ("mma", "wgmma"):
-        blobs = (place.blob("A"), place.blob("B"))
-        yield call(f"speed-{kernel}", 40, *measure, "bfloat16,tf32", "--batch", "8192", *blobs, kernel=kernel)
+    for shape in GOALS:
+        for kernel in ("mma", "wgmma"):
+            what = (*measure, "bfloat16,tf32", "--batch", "8192", place.blob(shape))
+            yield call(f"speed-{kernel}-{shape}", 40, *what, kernel=kernel)
 
 
 def _ncu(log: Path) -> tuple[str, ...]:
     sections = ("SpeedOfLight", "LaunchStats", "Occupancy", "WarpStateStats", "MemoryWorkloadAnalysis")
     chosen = [word for section in sections for word in ("--section", section)]
-    return ("ncu", "--clock-control", "none", *chosen, "--csv", "--log-file", str(log), "--force-overwrite")
+    return ("ncu", "--clock-control", "none", *chosen, "--csv", "--log-file", str(log))
 
 
 def _tests(place: Place) -> Check:
@@ -277,6 +284,7 @@ def _others(place: Place) -> Iterator[Check]:
         modules=("triton", "prettytable", "safetensors"),
         programs=("c++",),
         kernels=True,
+        words=profile_in_words,
     )
 
 
@@ -287,7 +295,7 @@ def _profile(place: Place, *arguments: str, device: str = "cuda", budget: str = 
 
 def _rivals(place: Place) -> Iterator[Check]:
     # On a CPU the same modules are imported.
-    rehearsal = ("--shapes", "A", "--batch", "1", "--dtype", "float32", "--rivals", "eager")
+    rehearsal = ("--batch", "1", "--dtype", "float32", "--rivals", "eager", "--shapes")
     for shape, goals in GOALS.items():
         file = f"profile_{shape}.json"
         cells = ("--shapes", shape, "--batch", ",".join(map(str, goals)), "--dtype", "float32,tf32,bfloat16")
@@ -298,7 +306,8 @@ def _rivals(place: Place) -> Iterator[Check]:
             modules=("prettytable", "safetensors"),
             kernels=True,
             files=(file,),
-            rehearsal=_profile(place, *rehearsal, device="cpu", budget="0.01"),
+            words=profile_in_words,
+            rehearsal=_profile(place, *rehearsal, shape, device="cpu", budget="0.01"),
         )
 
 

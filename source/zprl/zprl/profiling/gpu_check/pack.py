@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from zprl.profiling.gpu_check.checks import build_commands
+from zprl.profiling.gpu_check.runner import run_limited
 from zprl.utils.errors import ZprlError
 from zprl.utils.files import load_json
 
@@ -40,6 +41,7 @@ _SOURCES = (
     "tests/gpu",
     "tests/native/test_policy_step.py",
 )
+_BUILD_SECONDS = 3600.0
 _IGNORED = shutil.ignore_patterns("__pycache__", "*.so", "*.pyc", "tasks")  # tasks need the simulator
 
 
@@ -121,11 +123,10 @@ def _new_folder(target: Path) -> Iterator[Path]:
 def _build(root: Path, build: Path, python: str, prefix: Path) -> None:
     build.mkdir(parents=True, exist_ok=True)
     log = build / "pack.log"
-    env = {**os.environ, "CUDA_VISIBLE_DEVICES": ""}
     with log.open("wb") as file:
         for command in build_commands(root, build, python, prefix):
-            print(f"{command[0]} {command[1]} ...", flush=True)
-            if subprocess.run(command, stdout=file, stderr=file, cwd=root, env=env, check=False).returncode != 0:
+            print(" ".join(command[:2]), "...", flush=True)
+            if run_limited(command, _BUILD_SECONDS, file, os.environ, root) != 0:
                 raise ZprlError(f"the build for the pack has failed at `{' '.join(command[:2])}`; {log} says why.")
 
 
