@@ -196,6 +196,12 @@ def test_wrong_arguments_end_in_a_sentence(programs, tmp_path, arguments, variab
     assert result.stderr.startswith(f"error: {sentence}") and len(result.stderr.splitlines()) == 1
 
 
+def test_a_pack_goes_with_no_choice_of_checks(programs, tmp_path):
+    result = call(programs, script_of(ROOT), "--pack", tmp_path / "pack", "--only", "tests")
+    assert result.returncode == 2 and "it goes with neither --only nor --dry-run" in result.stderr.splitlines()[-1]
+    assert list(tmp_path.iterdir()) == []
+
+
 # -- packs -------------------------------------------------------------------------------------------------------------
 
 

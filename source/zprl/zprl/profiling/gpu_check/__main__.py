@@ -60,7 +60,10 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument(
         "--dry-run", action="store_true", help="run, without a GPU, what shows whether the checks have what they need"
     )
-    return parser.parse_args(argv)
+    options = parser.parse_args(argv)
+    if options.pack is not None and (options.only is not None or options.dry_run):
+        parser.error("--pack runs no check: it goes with neither --only nor --dry-run")
+    return options
 
 
 def _seconds() -> float:

@@ -158,7 +158,7 @@ def _copy_packages(python: str, site: Path) -> dict[str, str]:
     command = [python, "-c", _LIST_FILES, *PACKAGES]
     answer = subprocess.run(command, capture_output=True, text=True, check=False)
     if answer.returncode != 0:
-        raise ZprlError(f"{python} has no package '{last_word(answer.stderr)}' for the pack; install it there first.")
+        raise ZprlError(f"{python} has no package '{_last_word(answer.stderr)}' for the pack; install it there first.")
     versions = {}
     for name, (version, folder, files) in json.loads(answer.stdout).items():
         versions[name] = version
@@ -169,7 +169,7 @@ def _copy_packages(python: str, site: Path) -> dict[str, str]:
     return versions
 
 
-def last_word(text: str) -> str:
+def _last_word(text: str) -> str:
     """Return the last word of a text."""
     return (text.split() or ["?"])[-1]
 
