@@ -209,7 +209,7 @@ def test_a_full_buffer_does_not_stop_a_world(monkeypatch):
     torch.testing.assert_close(stopped, expected, atol=1e-5, rtol=0)
 
 
-def test_a_kinematic_body_does_not_count_as_inertia():
+def test_a_kinematic_body_is_where_it_is_put_and_does_not_count_as_inertia():
     """Newton locks it by an armature, which must not reach the mean inertia that scales the solver's tolerance."""
 
     def fixed_cube(env_cfg):
@@ -217,7 +217,14 @@ def test_a_kinematic_body_does_not_count_as_inertia():
 
     with lift_environment(num_envs=2, configure=fixed_cube) as env:
         env.reset(seed=0)
-        env.step(torch.zeros(2, 7))
+        cube = env.scene["object"]
+        pose = cube.data.root_pose_w.torch.clone()
+        pose[1] = torch.tensor([0.5, 0.1, 0.02, 0.0, 0.0, 0.6, 0.8])  # within the table
+        cube.write_root_pose_to_sim_index(root_pose=pose[[1]], env_ids=torch.tensor([1], dtype=torch.int32))
+        for _ in range(3):
+            env.step(torch.zeros(2, 7))
+        assert torch.equal(cube.data.root_pose_w.torch, pose)
+        assert not cube.data.root_vel_w.torch.any()
         solver = solver_of(env)
         expected = solver.mjw_model.stat.meaninertia.numpy()
         ours = [model.stat.meaninertia for model in solver._models.of_worlds(0.01)]

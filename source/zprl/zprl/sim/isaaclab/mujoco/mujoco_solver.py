@@ -20,6 +20,7 @@ from mujoco.rollout import Rollout
 from newton import BodyFlags, Contacts, Control, JointType, Model, ModelFlags, State
 from newton.solvers import SolverMuJoCo
 
+from zprl.sim.isaaclab.mujoco.kinematic_bodies import KinematicBodies
 from zprl.sim.isaaclab.mujoco.world_models import WorldModels, free_positions
 from zprl.utils.errors import ZprlError
 from zprl.utils.processes import num_cores
@@ -61,11 +62,11 @@ class MujocoSolver(SolverMuJoCo):
         template.opt.disableflags |= int(mujoco.mjtDisableBit.mjDSBL_AUTORESET)
         self._layout = _Layout(template)
         self._changes = 0
-        # Newton locks kinematic bodies by an armature that the solver's mean inertia must not see.
-        self._has_kinematic_bodies = bool((self.model.body_flags.numpy() & int(BodyFlags.KINEMATIC)).any())  # type: ignore
+        bodies, flags = self.mjc_body_to_newton.numpy()[0], self.model.body_flags.numpy()  # type: ignore[union-attr]
+        self._kinematic = KinematicBodies(template, (bodies >= 0) & (flags[bodies] & int(BodyFlags.KINEMATIC) != 0))
         # Nothing that MuJoCo-Warp would derive into fields which also hold what a user sets.
         self._derives_alike = (
-            not self._has_kinematic_bodies
+            not self._kinematic
             and template.neq == template.ntendon == 0
             and not (self.mjw_model.actuator_biasprm.numpy()[..., 2] > 0.0).any()  # a damping ratio
             and len(self.mjw_model.dof_invweight0) == self.mjw_data.nworld
@@ -120,7 +121,7 @@ class MujocoSolver(SolverMuJoCo):
 
     def _update_models(self) -> None:
         self._models.update(self.mjw_model)
-        if self._has_kinematic_bodies:
+        if self._kinematic:  # the mean inertia must not see their lock
             self._models.take_mean_inertia(self.mjw_model)
 
     def _set_const_0_with_physical_meaninertia(self) -> None:
@@ -175,8 +176,25 @@ class MujocoSolver(SolverMuJoCo):
         self, initial: np.ndarray, control: np.ndarray, states: np.ndarray, spec: int, dt: float
     ) -> np.ndarray:
         """Return the worlds' states after the steps, shape (worlds, state_size)."""
+        steps, models = control.shape[1], self._models.of_worlds(dt)
+        moving = self._kinematic.moving(initial)
+        if not moving.any():
+            return self._take_steps(models, initial, control, states, spec, dt)
+        now = initial.copy()
+        for worlds, stride in ((np.flatnonzero(~moving), steps), (np.flatnonzero(moving), 1)):
+            for start in range(0, steps if len(worlds) else 0, stride):
+                part, after = control[worlds, start : start + stride], np.empty_like(states[worlds, :stride])
+                theirs = [models[world] for world in worlds]
+                now[worlds] = self._take_steps(theirs, now[worlds], part, after, spec, dt)
+                now[:, self._layout.time] = 0.0
+                self._kinematic.hold(now, initial)
+        return now
+
+    def _take_steps(
+        self, models: list, initial: np.ndarray, control: np.ndarray, states: np.ndarray, spec: int, dt: float
+    ) -> np.ndarray:
+        """Return the states of worlds after the steps, shape (worlds, state_size)."""
         steps = control.shape[1]
-        models = self._models.of_worlds(dt)
         self._call(models, initial, control, states, spec)
         final = states[:, -1]
         # The engine holds a world still from its first warning on. Of a world that has not diverged, it means that a
