@@ -188,3 +188,33 @@ def test_too_many_groups_for_kinematic_bodies_are_refused():
     model = spec.compile()
     with pytest.raises(ZprlError, match="cannot tell kinematic bodies from others in a scene with 32 groups"):
         separate_immovable(model, model.geom_bodyid == 0)
+
+
+def light_on_heavy(builder):
+    """A block of 16 g on one of 1 t, whose inertia scales the tolerance of both."""
+    builder.add_shape_plane(width=0.0, length=0.0)
+    box(builder, builder.add_body(xform=at(z=0.0995)), (0.5, 0.5, 0.1), density=5000.0)
+    box(builder, builder.add_body(xform=at(z=0.2094)), (0.02, 0.02, 0.01), density=500.0)
+
+
+def test_tolerance_is_the_one_that_is_configured(tmp_path):
+    """MuJoCo-Warp, which computes in float32, takes at least 1e-6."""
+    path, tolerances = tmp_path / "scene.xml", (1e-6, 1e-9)
+    exact = {"ls_tolerance": 0.01, "ccd_tolerance": 1e-8, "iterations": 70, "ls_iterations": 40}
+    engine, alone = [], []
+    for tolerance in tolerances:
+        scene = Scene(light_on_heavy, tolerance=tolerance, cone="elliptic", save_to_mjcf=str(path), **exact)
+        (model,) = scene.solver._models.of_worlds(DT)
+        assert {name: getattr(model.opt, name) for name in exact} == exact
+        assert model.opt.tolerance == tolerance
+        scene.per_world(scene.state.joint_qd)[0, 6:8] = 0.5, 0.3
+        engine.append(scene.step(10)[0].reshape(2, 7)[:, :3])
+
+        model = mujoco.MjModel.from_xml_path(str(path))
+        model.opt.timestep, model.opt.tolerance = DT, tolerance
+        data = mujoco.MjData(model)
+        data.qvel[6:8] = 0.5, 0.3
+        mujoco.mj_step(model, data, 10)
+        alone.append(data.qpos.reshape(2, 7)[:, :3])
+    np.testing.assert_allclose(engine, alone, atol=1e-7, rtol=0)
+    assert np.abs(alone[1] - alone[0]).max() > 1e-4, "the tolerance makes no difference"

@@ -31,9 +31,12 @@ _FIELDS = """
     pair_solref pair_solreffriction pair_solimp pair_margin pair_gap pair_friction
     tendon_solref_lim tendon_solimp_lim tendon_solref_fri tendon_solimp_fri tendon_range tendon_actfrcrange
     tendon_margin tendon_stiffness tendon_damping tendon_armature tendon_frictionloss tendon_lengthspring
-    opt.gravity opt.wind opt.magnetic opt.density opt.viscosity opt.tolerance opt.ls_tolerance opt.ccd_tolerance
+    opt.gravity opt.wind opt.magnetic opt.density opt.viscosity
 """
-"""What Newton keeps per world in MuJoCo-Warp's model, and MuJoCo's own model holds under the same name."""
+"""What Newton keeps per world in MuJoCo-Warp's model, and MuJoCo's own model holds under the same name.
+
+Without the solvers' tolerances: MuJoCo-Warp rounds them to what float32 can reach, while the template has them exact.
+"""
 
 _DERIVED = """
     body_subtreemass body_invweight0 dof_invweight0 actuator_acc0 tendon_length0 tendon_invweight0 stat.meaninertia
