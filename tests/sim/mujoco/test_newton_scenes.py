@@ -218,3 +218,46 @@ def test_tolerance_is_the_one_that_is_configured(tmp_path):
         alone.append(data.qpos.reshape(2, 7)[:, :3])
     np.testing.assert_allclose(engine, alone, atol=1e-7, rtol=0)
     assert np.abs(alone[1] - alone[0]).max() > 1e-4, "the tolerance makes no difference"
+
+
+def fixture_and_ball(builder):
+    """A cup that stands on a fixed root and has a lid on a hinge, and a ball above it."""
+    root, lid = (builder.add_link(xform=at(0.0, 0.0, 0.1), label=label) for label in ("cup", "lid"))
+    box(builder, root, (0.05, 0.05, 0.01))
+    box(builder, lid, (0.05, 0.02, 0.005), (0.0, 0.05, 0.0))
+    fixed = builder.add_joint_fixed(-1, root, parent_xform=at(0.0, 0.0, 0.1))
+    hinge = builder.add_joint_revolute(root, lid, parent_xform=at(0.0, 0.05, 0.02), axis=(1.0, 0.0, 0.0))
+    builder.add_articulation([fixed, hinge])
+    ball = builder.add_body(xform=at(0.01, 0.0, 0.2))
+    builder.add_shape_sphere(ball, radius=0.02)
+
+
+PLACES = ((0.0, 0.0, 0.1), (0.03, -0.01, 0.12), (-0.2, 0.1, 0.05), (0.01, 0.02, 0.15))
+
+
+def test_worlds_with_fixtures_in_different_places_are_each_as_alone():
+    def run(places):
+        scene = Scene(fixture_and_ball, num_worlds=len(places))
+        path = []
+        for moved in range(3):
+            scene.per_world(scene.model.joint_X_p)[:, 0, :3] = np.add(places, (0.0, 0.0, 0.01 * moved))
+            scene.solver.notify_model_changed(newton.ModelFlags.JOINT_PROPERTIES)
+            path += [scene.step(5)[0] for _ in range(8)]
+        assert scene.solver._models.num_models == 1
+        return np.stack(path)
+
+    together = run(PLACES)
+    for world, place in enumerate(PLACES):
+        np.testing.assert_array_equal(together[:, world], run([place])[:, 0])
+        assert world == 0 or not np.array_equal(together[:, world], together[:, 0]), "the place makes no difference"
+
+
+def test_a_joint_that_lies_elsewhere_is_a_model_of_its_own():
+    """It is told of in the same way as a fixture that is placed elsewhere."""
+    scene = Scene(fixture_and_ball, num_worlds=3)
+    scene.per_world(scene.model.joint_X_p)[1, 1, 1] = 0.04
+    scene.solver.notify_model_changed(newton.ModelFlags.JOINT_PROPERTIES)
+    scene.step()
+    places = [model.body_pos[2] for model in scene.solver._models.of_worlds(DT)]
+    np.testing.assert_allclose(places, [(0.0, 0.05, 0.02), (0.0, 0.04, 0.02), (0.0, 0.05, 0.02)], rtol=1e-6)
+    assert scene.solver._models.num_models == 2

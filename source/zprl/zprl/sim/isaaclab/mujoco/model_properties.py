@@ -38,6 +38,9 @@ _FIELDS = """
 Without the solvers' tolerances: MuJoCo-Warp rounds them to what float32 can reach, while the template has them exact.
 """
 
+_JOINT_FIELDS = "body_pos body_quat jnt_pos jnt_axis"
+"""Which of these Newton writes when it is told of changed joints (``ModelFlags.JOINT_PROPERTIES``)."""
+
 _DERIVED = """
     body_subtreemass body_invweight0 dof_invweight0 actuator_acc0 tendon_length0 tendon_invweight0 stat.meaninertia
 """
@@ -66,6 +69,11 @@ def read_properties(mjw_model: Any, template: mujoco.MjModel) -> Properties:
                 " versions in constraints.txt or choose physics=newton_mjwarp."
             ) from error
     return properties
+
+
+def read_joint_places(mjw_model: Any) -> list[np.ndarray]:
+    """Return copies of where the joints of all worlds lie, which is all that a change of joints can change."""
+    return [getattr(mjw_model, name).numpy().copy() for name in _JOINT_FIELDS.split()]
 
 
 def read_derived(model: mujoco.MjModel) -> Properties:

@@ -21,6 +21,7 @@ from newton import BodyFlags, Contacts, Control, JointType, Model, ModelFlags, S
 from newton.solvers import SolverMuJoCo
 
 from zprl.sim.isaaclab.mujoco.kinematic_bodies import KinematicBodies
+from zprl.sim.isaaclab.mujoco.model_properties import read_joint_places
 from zprl.sim.isaaclab.mujoco.world_models import WorldModels, free_positions
 from zprl.utils.errors import ZprlError
 from zprl.utils.processes import num_cores
@@ -116,8 +117,12 @@ class MujocoSolver(SolverMuJoCo):
     def _take_over_changes(self) -> None:
         if self._changes:
             changes, self._changes = self._changes, 0
+            # Moving the root of a fixture reads as a change of joints, but ends in a mocap pose, which is an input.
+            only_joints = changes == int(ModelFlags.JOINT_PROPERTIES)
+            before = read_joint_places(self.mjw_model) if only_joints else []
             super().notify_model_changed(changes)
-            self._update_models()
+            if not only_joints or not _same(before, read_joint_places(self.mjw_model)):
+                self._update_models()
 
     def _update_models(self) -> None:
         self._models.update(self.mjw_model)
@@ -337,6 +342,10 @@ _SEAM = {
     "step": "self state_in state_out control contacts dt",
 }
 """Private functions of Newton's solver, and their arguments."""
+
+
+def _same(before: list[np.ndarray], after: list[np.ndarray]) -> bool:
+    return all(map(np.array_equal, before, after))
 
 
 def _healthy(vectors: np.ndarray) -> np.ndarray:
