@@ -3,6 +3,8 @@
 
 """Training from demonstrations."""
 
+import math
+import threading
 from typing import Any
 
 import pytest
@@ -16,6 +18,7 @@ from zprl.policies import (
     save_policy,
     train_policy,
 )
+from zprl.policies.flow import training
 from zprl.policies.flow.encoders import ImageEmbedding
 from zprl.policies.flow.policy import STATE
 from zprl.policies.flow.training import ChunkDataset
@@ -61,6 +64,72 @@ def test_training_repeats_for_a_seed_and_leaves_the_global_generator_alone():
         assert torch.equal(value, second.policy.state_dict()[name]), name
     assert first.history == second.history
     assert first.history != other.history
+
+
+def trained_step_by_step(num_steps):
+    """What :func:`train` does, in one thread and by one optimiser on the sum of both paths: weights and last loss."""
+    obs, actions = make_data()
+    cfg = PretrainCfg(num_steps=num_steps, batch_size=32, warmup_steps=5, log_interval=10)
+    data = ChunkDataset(named(obs), actions, FlowPolicyCfg(**SMALL), {}, torch.device("cpu"))
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(cfg.seed)
+        policy = FlowPolicy(FlowPolicyCfg(**SMALL), 4, 2)
+    policy.set_normalizers(data.state, data.actions)
+    optimizer = torch.optim.AdamW(policy.parameters(), betas=cfg.betas, weight_decay=cfg.weight_decay, fused=True)
+    averages = {name: parameter.detach().clone() for name, parameter in policy.named_parameters()}
+    generator = torch.Generator().manual_seed(cfg.seed)
+    losses = []
+    for step in range(num_steps):
+        warm = (step + 1) / 5 if step < 5 else 0.5 + 0.5 * math.cos(math.pi * (step - 5) / (num_steps - 5))
+        optimizer.param_groups[0]["lr"] = cfg.learning_rate * warm
+        rows = torch.randint(len(data), (32,), generator=generator)
+        loss, _ = policy.loss(data.inputs(rows), data.chunks[rows], generator, cfg.vib_beta, cfg.vib_recon)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+        decay = min(cfg.ema_max_decay, 1.0 - (1.0 + step) ** -cfg.ema_power)
+        for name, parameter in policy.named_parameters():
+            averages[name].lerp_(parameter.detach(), 1.0 - decay)
+    return averages, sum(losses[-10:]) / 10
+
+
+@pytest.mark.parametrize(("threads", "threads_of_torch"), [(1, 1), (2, 1), (2, 2)])
+def test_both_paths_side_by_side_are_both_in_one_thread_bit_for_bit(threads, threads_of_torch, monkeypatch):
+    before, ran_in = torch.get_num_threads(), set()
+    bottleneck_loss = FlowPolicy.bottleneck_loss
+
+    def spy(*args):
+        ran_in.add((threading.current_thread() is threading.main_thread(), torch.get_num_threads()))
+        return bottleneck_loss(*args)
+
+    monkeypatch.setattr(training, "num_threads", lambda: threads)
+    monkeypatch.setattr(FlowPolicy, "bottleneck_loss", spy)
+    torch.set_num_threads(threads_of_torch)
+    try:
+        result = train(num_steps=30)
+        assert torch.get_num_threads() == threads_of_torch
+    finally:
+        torch.set_num_threads(before)
+    assert ran_in == {(threads == 1, 1)}
+    weights, loss = trained_step_by_step(30)
+    for name, value in result.policy.named_parameters():
+        assert torch.equal(value, weights[name]), name
+    assert result.history[-1]["loss"] == pytest.approx(loss, rel=1e-6)
+
+
+@pytest.mark.parametrize("place", ["second thread", "first thread"])
+def test_an_error_ends_training_in_both_threads(place, monkeypatch):
+    def fail(*_):
+        raise KeyboardInterrupt
+
+    before = torch.get_num_threads(), threading.active_count()
+    monkeypatch.setattr(training, "num_threads", lambda: 2)
+    if place == "second thread":
+        monkeypatch.setattr(FlowPolicy, "bottleneck_loss", fail)
+    with pytest.raises(KeyboardInterrupt):
+        train(on_progress=fail)
+    assert (torch.get_num_threads(), threading.active_count()) == before
 
 
 def test_training_learns_the_controller_through_both_paths():

@@ -63,10 +63,17 @@ def all_threads() -> Iterator[None]:
 
     It pays where one call takes milliseconds; small operators are several times slower on two threads than on one.
     """
+    with torch_threads(num_threads()):
+        yield
+
+
+@contextlib.contextmanager
+def torch_threads(number: int) -> Iterator[None]:
+    """Let each of torch's operators run on a number of threads while the block lasts."""
     import torch
 
     before = torch.get_num_threads()
-    torch.set_num_threads(num_threads())
+    torch.set_num_threads(number)
     try:
         yield
     finally:

@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -39,6 +40,26 @@ Inputs = Tensor | dict[str, Tensor]
 named :data:`STATE`, and the images by their groups' names."""
 
 STATE = "state"
+
+
+class Regression(NamedTuple):
+    """What both paths of :meth:`FlowPolicy.loss` need of a batch."""
+
+    x: Tensor
+    """Points (N, H, A) on the straight lines from the normalised chunks to noise."""
+
+    target: Tensor
+    """Velocities (N, H, A) of the lines, per unit of flow time."""
+
+    time_rows: Tensor
+    """Rows (N, ...) of :meth:`VelocityField.time_tables`."""
+
+    e: Tensor
+    """Embeddings (N, embed_dim)."""
+
+    def detach(self) -> Regression:
+        """Return the same tensors for a path whose gradients end at them."""
+        return Regression(*(value.detach() for value in self))
 
 
 class FlowPolicy(nn.Module):
@@ -264,39 +285,53 @@ class FlowPolicy(nn.Module):
         Returns:
             The total loss, of shape (), and its terms and the RMS values of the signals on the way, by name.
         """
+        batch = self.regression(obs, chunk, generator)
+        flow = self.plain_loss(batch)
+        with frozen(self.velocity_field):
+            bottleneck, diagnostics = self.bottleneck_loss(batch.detach(), generator, vib_beta, vib_recon)
+        total = flow + bottleneck
+        return total, {"loss": total.detach(), "flow": flow.detach(), **diagnostics}
+
+    def regression(self, obs: Inputs, chunk: Tensor, generator: torch.Generator | None = None) -> Regression:
+        """Draw the points that :meth:`loss` regresses at, and compute what both of its paths need; see there."""
         chunk = self.action_normalizer(chunk)
         options = {"generator": generator, "device": chunk.device, "dtype": chunk.dtype}
         t = torch.rand(chunk.shape[0], **options)
         x, target = flow_matching.interpolate(chunk, torch.randn(chunk.shape, **options), t)
+        return Regression(x, target, self.velocity_field.time_tables(t), self.embed(obs))
 
-        # Plain path: trains the embedding and the velocity field.
-        field = self.velocity_field
-        e = self.embed(obs)
-        time_rows = field.time_tables(t)
-        flow = functional.mse_loss(field.velocity(x, field.modulation(e), time_rows), target)
+    def plain_loss(self, batch: Regression) -> Tensor:
+        """First path of :meth:`loss`, of shape (): it trains the embedding and the velocity field."""
+        velocity = self.velocity_field.velocity(batch.x, self.velocity_field.modulation(batch.e), batch.time_rows)
+        return functional.mse_loss(velocity, batch.target)
 
-        # Bottleneck path: trains the bottleneck.
-        e = e.detach()
-        mean, logvar = self.bottleneck.encode(e)
+    def bottleneck_loss(
+        self, batch: Regression, generator: torch.Generator | None, vib_beta: float, vib_recon: float
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """Second path of :meth:`loss`, of shape (), with its diagnostics: it is to train the bottleneck alone.
+
+        Args:
+            batch: What :meth:`regression` returned, detached.
+            generator: See :meth:`loss`.
+            vib_beta: See :meth:`loss`.
+            vib_recon: See :meth:`loss`.
+        """
+        mean, logvar = self.bottleneck.encode(batch.e)
         z = sample_latent(mean, logvar, generator)
         condition = self.bottleneck.decode(z)
-        with frozen(field):
-            velocity = field.velocity(x, field.modulation(condition), time_rows.detach())
-        flow_bottleneck = functional.mse_loss(velocity, target)
+        velocity = self.velocity_field.velocity(batch.x, self.velocity_field.modulation(condition), batch.time_rows)
+        flow = functional.mse_loss(velocity, batch.target)
         kl = kl_to_standard_normal(mean, logvar)
-        recon = functional.mse_loss(condition, e)
-
-        total = flow + flow_bottleneck + vib_beta * kl + vib_recon * recon
-        diagnostics = {
-            "loss": total,
-            "flow": flow,
-            "flow_bottleneck": flow_bottleneck,
-            "kl": kl,
-            "recon": recon,
-            "embedding_rms": rms(e),
-            "recon_error_rms": recon.sqrt(),
-            "latent_mean_rms": rms(mean),
-            "latent_std_rms": rms((0.5 * logvar).exp()),
-            "latent_rms": rms(z),
-        }
-        return total, {name: value.detach() for name, value in diagnostics.items()}
+        recon = functional.mse_loss(condition, batch.e)
+        with torch.no_grad():
+            diagnostics = {
+                "flow_bottleneck": flow.detach(),
+                "kl": kl.detach(),
+                "recon": recon.detach(),
+                "embedding_rms": rms(batch.e),
+                "recon_error_rms": recon.sqrt(),
+                "latent_mean_rms": rms(mean),
+                "latent_std_rms": rms((0.5 * logvar).exp()),
+                "latent_rms": rms(z),
+            }
+        return flow + vib_beta * kl + vib_recon * recon, diagnostics

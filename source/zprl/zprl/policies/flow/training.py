@@ -5,19 +5,23 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from typing import Any, NamedTuple
 
 import torch
 from numpy.typing import ArrayLike
-from torch import Tensor
+from torch import Tensor, nn
+from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from zprl.policies.flow.cfg import FlowPolicyCfg, PretrainCfg
-from zprl.policies.flow.policy import STATE, FlowPolicy, Inputs
+from zprl.policies.flow.policy import STATE, FlowPolicy, Inputs, Regression
 from zprl.utils.constraints import check_values
 from zprl.utils.modules import rms
+from zprl.utils.processes import num_threads, torch_threads
 
 ProgressCallback = Callable[[int, int, dict[str, float]], None]
 """Called as ``(steps done, steps in total, metrics averaged since the call before)``."""
@@ -115,6 +119,8 @@ def train_policy(
 ) -> PretrainResult:
     """Train a base policy. The result depends on the data, the configurations and the machine, not on global state.
 
+    On a CPU, the two paths of :meth:`FlowPolicy.loss` are computed side by side, with the same bits as in one thread.
+
     Args:
         obs_list: Observations by group of each trajectory, (T_i, ...) each, in their own units.
         action_list: Actions (T_i, A) of each trajectory, in their own units.
@@ -148,49 +154,111 @@ def train_policy(
     policy.to(device)
 
     average = copy.deepcopy(policy).eval().requires_grad_(False)
-    parameters, averages = list(policy.parameters()), list(average.parameters())
-    optimizer = torch.optim.AdamW(
-        parameters,
-        lr=pretrain_cfg.learning_rate,
-        betas=(pretrain_cfg.betas[0], pretrain_cfg.betas[1]),
-        weight_decay=pretrain_cfg.weight_decay,
-        fused=True,
-    )
+    bottleneck = _Trainee(policy.bottleneck.parameters(), average.bottleneck.parameters(), pretrain_cfg)
+    base = _Trainee(_without_bottleneck(policy), _without_bottleneck(average), pretrain_cfg)
     generator = torch.Generator(device).manual_seed(pretrain_cfg.seed)
+
+    def train_bottleneck(step: int, batch: Regression) -> tuple[Tensor, dict[str, Tensor]]:
+        loss, diagnostics = policy.bottleneck_loss(batch, generator, pretrain_cfg.vib_beta, pretrain_cfg.vib_recon)
+        bottleneck.backward(loss)
+        bottleneck.update(step)
+        return loss.detach(), diagnostics
 
     history: list[dict[str, float]] = []
     sums: dict[str, Tensor] = {}
     steps_in_sums = 0
-    for step in range(pretrain_cfg.num_steps):
-        learning_rate = _learning_rate(step, pretrain_cfg)
-        for group in optimizer.param_groups:
-            group["lr"] = learning_rate
-        rows = torch.randint(len(data), (pretrain_cfg.batch_size,), generator=generator, device=device)
-        loss, diagnostics = policy.loss(
-            data.inputs(rows), data.chunks[rows], generator, pretrain_cfg.vib_beta, pretrain_cfg.vib_recon
-        )
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
+    with _second_thread(device) as second_thread:
+        for step in range(pretrain_cfg.num_steps):
+            rows = torch.randint(len(data), (pretrain_cfg.batch_size,), generator=generator, device=device)
+            batch = policy.regression(data.inputs(rows), data.chunks[rows], generator)
+            # The two paths share no parameter that they train. The second one reads the velocity field's, which
+            # therefore change after it.
+            path = second_thread.submit(train_bottleneck, step, batch.detach())
+            flow = policy.plain_loss(batch)
+            base.backward(flow)
+            bottleneck_loss, diagnostics = path.result()
+            base.update(step)
+            diagnostics |= {"loss": flow.detach() + bottleneck_loss, "flow": flow.detach()}
 
-        decay = min(pretrain_cfg.ema_max_decay, 1.0 - (1.0 + step) ** -pretrain_cfg.ema_power)
-        with torch.no_grad():
-            for averaged, parameter in zip(averages, parameters, strict=True):
-                averaged.lerp_(parameter, 1.0 - decay)
-
-        # Sums stay on the device: reading a value at each step would make the CPU wait for the accelerator.
-        sums = {name: value + sums.get(name, 0.0) for name, value in diagnostics.items()}
-        steps_in_sums += 1
-        if (step + 1) % pretrain_cfg.log_interval == 0 or step + 1 == pretrain_cfg.num_steps:
-            metrics = {name: value.item() / steps_in_sums for name, value in sums.items()}
-            if not math.isfinite(metrics["loss"]):
-                raise ValueError(f"training diverged before step {step + 1}; lower PretrainCfg.learning_rate.")
-            sums, steps_in_sums = {}, 0
-            history.append({"step": step + 1, "learning_rate": learning_rate, **metrics})
-            if on_progress is not None:
-                on_progress(step + 1, pretrain_cfg.num_steps, metrics)
+            # Sums stay on the device: reading a value at each step would make the CPU wait for the accelerator.
+            sums = {name: value + sums.get(name, 0.0) for name, value in diagnostics.items()}
+            steps_in_sums += 1
+            if (step + 1) % pretrain_cfg.log_interval == 0 or step + 1 == pretrain_cfg.num_steps:
+                metrics = {name: value.item() / steps_in_sums for name, value in sums.items()}
+                if not math.isfinite(metrics["loss"]):
+                    raise ValueError(f"training diverged before step {step + 1}; lower PretrainCfg.learning_rate.")
+                sums, steps_in_sums = {}, 0
+                history.append({"step": step + 1, "learning_rate": _learning_rate(step, pretrain_cfg), **metrics})
+                if on_progress is not None:
+                    on_progress(step + 1, pretrain_cfg.num_steps, metrics)
 
     return PretrainResult(average, history, latent_statistics(average, data))
+
+
+class _Trainee:
+    """Parameters that are trained together, with their optimiser and their average.
+
+    Args:
+        parameters: The parameters.
+        averages: Their averages, in the same order.
+        cfg: Configuration of the training.
+    """
+
+    def __init__(self, parameters: Iterable[nn.Parameter], averages: Iterable[nn.Parameter], cfg: PretrainCfg) -> None:
+        self._parameters: list[Tensor] = list(parameters)
+        self._averages: list[Tensor] = list(averages)
+        self._cfg = cfg
+        self._optimizer = torch.optim.AdamW(
+            self._parameters,
+            lr=cfg.learning_rate,
+            betas=(cfg.betas[0], cfg.betas[1]),
+            weight_decay=cfg.weight_decay,
+            fused=True,
+        )
+
+    def backward(self, loss: Tensor) -> None:
+        """Compute the gradients of a loss, those of these parameters alone."""
+        self._optimizer.zero_grad()
+        loss.backward(inputs=self._parameters)
+
+    def update(self, step: int) -> None:
+        """Take an optimiser step, that of a number from 0, and update the average."""
+        for group in self._optimizer.param_groups:
+            group["lr"] = _learning_rate(step, self._cfg)
+        self._optimizer.step()
+        decay = min(self._cfg.ema_max_decay, 1.0 - (1.0 + step) ** -self._cfg.ema_power)
+        get_ema_multi_avg_fn(decay)(self._averages, self._parameters, None)
+
+
+def _without_bottleneck(policy: FlowPolicy) -> list[nn.Parameter]:
+    return [parameter for name, parameter in policy.named_parameters() if not name.startswith("bottleneck.")]
+
+
+class _AtOnce(Executor):
+    """Runs what is submitted at once, in the thread that submits it."""
+
+    def submit[**P, T](self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
+        future: Future[T] = Future()
+        future.set_result(fn(*args, **kwargs))
+        return future
+
+
+@contextlib.contextmanager
+def _second_thread(device: torch.device) -> Iterator[Executor]:
+    """Yield where to run one of two independent computations: on a CPU with a core to spare in a second thread.
+
+    On a CPU, torch's operators run on one thread each while the block lasts. The networks are so small that splitting
+    every operator takes longer, much longer beside other work; and so nothing depends on the number of threads.
+    """
+    if device.type != "cpu":
+        yield _AtOnce()
+        return
+    with torch_threads(1):
+        if num_threads() == 1:
+            yield _AtOnce()
+            return
+        with ThreadPoolExecutor(1, "zprl-pretrain", torch.set_num_threads, (1,)) as second_thread:
+            yield second_thread
 
 
 @torch.no_grad()
