@@ -15,11 +15,9 @@ from typing import Any
 
 import isaaclab.sim as sim_utils
 from isaaclab.assets import AssetBaseCfg, RigidObjectCfg
-from isaaclab.managers import EventTermCfg, SceneEntityCfg
+from isaaclab.managers import EventTermCfg
 from isaaclab.utils import configclass
-from isaaclab_tasks.utils import preset
 
-from zprl.sim.isaaclab.randomization import randomized_friction, randomized_gains, randomized_mass
 from zprl.tasks import mdp
 from zprl.tasks.common import (
     CompoundCfg,
@@ -29,6 +27,7 @@ from zprl.tasks.common import (
     box,
     open_bin,
     prism,
+    randomized,
 )
 
 FLOOR = -0.092
@@ -92,37 +91,11 @@ class EventCfg(TabletopEventCfg):
 
 
 @configclass
-class RandomizedEventCfg(EventCfg):
-    """Physics drawn anew at every reset, over what a real can and a real arm may be; after the initial state."""
-
-    can_mass = randomized_mass(SceneEntityCfg("object"), (0.5, 3.0))
-    can_friction = randomized_friction(SceneEntityCfg("object"), (0.5, 1.5))
-    finger_friction = randomized_friction(MISSING, (0.5, 1.8))
-    arm_gains = randomized_gains(MISSING, (0.67, 1.5))
-
-
-@configclass
-class HeavilyRandomizedEventCfg(RandomizedEventCfg):
-    """Physics beyond what a robot should meet."""
-
-    can_mass = randomized_mass(SceneEntityCfg("object"), (0.33, 6.0))
-    can_friction = randomized_friction(SceneEntityCfg("object"), (0.3, 2.0))
-    finger_friction = randomized_friction(MISSING, (0.3, 2.0))
-    arm_gains = randomized_gains(MISSING, (0.55, 1.8))
-
-
-@configclass
 class CanEnvCfg(TabletopEnvCfg):
     """Put a can into the far left quarter of the other bin, within 20 s."""
 
     scene: CanSceneCfg = CanSceneCfg()
-    events: Any = preset(
-        default=EventCfg(),
-        randomize_none=EventCfg(),
-        randomize_train=RandomizedEventCfg(),
-        randomize_heavy=HeavilyRandomizedEventCfg(),
-    )
-    """Randomisation, chosen by ``presets=randomize_train``; by default only initial states are drawn."""
+    events: Any = randomized(EventCfg())
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -8,8 +8,9 @@ from __future__ import annotations
 import math
 
 import isaaclab.sim as sim_utils
+from isaaclab.assets import RigidObjectCfg
 
-from zprl.tasks.common.compound import CompoundPartCfg, Vec3
+from zprl.tasks.common.compound import CompoundCfg, CompoundPartCfg, Vec3
 
 TABLE_COLOR: Vec3 = (0.46, 0.38, 0.30)
 
@@ -72,3 +73,42 @@ def prism(radius: float, height: float, boxes: int, *, color: Vec3, friction: fl
     turn = math.pi / boxes
     size = (2 * radius, 2 * radius * math.tan(turn / 2), height)
     return [box(size, (0.0, 0.0, 0.0), yaw=turn * i, color=color, friction=friction) for i in range(boxes)]
+
+
+def ring(radius: float, height: float, wall: float, boxes: int, z: float, *, color: Vec3) -> list[CompoundPartCfg]:
+    """Return an upright ring of boxes: a cup's wall or a dish's rim.
+
+    Args:
+        radius: Distance of the inner sides from the axis [m].
+        height: Height [m].
+        wall: Thickness [m].
+        boxes: Number of boxes.
+        z: Height of the lower side [m].
+        color: Linear RGB.
+    """
+    turn = 2 * math.pi / boxes
+    middle = radius + wall / 2
+    size = (wall, 2 * (radius + wall) * math.tan(turn / 2), height)
+    return [
+        box(size, (middle * math.cos(turn * i), middle * math.sin(turn * i), z + height / 2), yaw=turn * i, color=color)
+        for i in range(boxes)
+    ]
+
+
+def fixture(name: str, parts: list[CompoundPartCfg], pos: Vec3) -> RigidObjectCfg:
+    """Return a thing that an episode's beginning puts somewhere and that nothing moves then.
+
+    Args:
+        name: Name of its prim.
+        parts: Its shapes.
+        pos: Where it is first [m].
+    """
+    return RigidObjectCfg(
+        prim_path=f"{{ENV_REGEX_NS}}/{name}",
+        init_state=RigidObjectCfg.InitialStateCfg(pos=pos),
+        spawn=CompoundCfg(
+            parts=parts,
+            rigid_props=sim_utils.UsdPhysicsRigidBodyCfg(kinematic_enabled=True),
+            mass_props=sim_utils.MassCfg(mass=1.0),
+        ),
+    )

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from dataclasses import MISSING
 from typing import Any
@@ -17,8 +18,9 @@ from isaaclab.managers import EventTermCfg, ObservationGroupCfg, ObservationTerm
 from isaaclab.utils import configclass
 from isaaclab.utils.noise import UniformNoiseCfg
 from isaaclab.visualizers import VisualizerCfg
-from isaaclab_tasks.utils import PresetCfg
+from isaaclab_tasks.utils import PresetCfg, preset
 
+from zprl.sim.isaaclab.randomization import randomized_friction, randomized_gains, randomized_mass
 from zprl.tasks import mdp
 from zprl.tasks.common.env_cfg import DisturbanceTargetsCfg, TaskEnvCfg, TaskSceneCfg
 from zprl.tasks.robots import RobotCfg
@@ -44,9 +46,9 @@ class TabletopSceneCfg(TaskSceneCfg):
     )
 
 
-def measured(func: Callable[..., torch.Tensor], error: float) -> ObservationTermCfg:
+def measured(func: Callable[..., torch.Tensor], error: float, **params: Any) -> ObservationTermCfg:
     """Return an observation term whose every number is off by up to ``error``, uniformly, if the group is corrupted."""
-    return ObservationTermCfg(func=func, noise=UniformNoiseCfg(n_min=-error, n_max=error))
+    return ObservationTermCfg(func=func, params=params, noise=UniformNoiseCfg(n_min=-error, n_max=error))
 
 
 @configclass
@@ -68,15 +70,40 @@ class TabletopObservationsCfg:
 
 @configclass
 class TabletopEventCfg:
-    """Initial states, drawn at every reset.
-
-    A family may add ``arm_gains`` and ``finger_friction``, which :meth:`TabletopEnvCfg.use_robot` completes as well.
-    """
+    """Initial states, drawn at every reset; a family adds where its things are."""
 
     reset_robot = EventTermCfg(
         func=mdp.reset_joints_around_default, mode="reset", params={"spread": 0.05, "asset_cfg": MISSING}
     )
-    reset_object: EventTermCfg = MISSING  # type: ignore[assignment]
+
+
+def randomized(events: TabletopEventCfg) -> Any:
+    """Return events as presets, chosen by ``presets=randomize_train``; by default only initial states are drawn.
+
+    ``randomize_train`` draws physics anew at every reset, after the initial state, over what a real object and a real
+    arm may be, and ``randomize_heavy`` beyond what a robot should meet.
+    """
+
+    def drawing(
+        mass: tuple[float, float],
+        friction: tuple[float, float],
+        fingers: tuple[float, float],
+        gains: tuple[float, float],
+    ) -> TabletopEventCfg:
+        cfg: Any = copy.deepcopy(events)
+        cfg.object_mass = randomized_mass(SceneEntityCfg("object"), mass)
+        # The pads' parameters rule their contacts with the object, and the object's those with the table.
+        cfg.object_friction = randomized_friction(SceneEntityCfg("object"), friction)
+        cfg.finger_friction = randomized_friction(MISSING, fingers)
+        cfg.arm_gains = randomized_gains(MISSING, gains)
+        return cfg
+
+    return preset(
+        default=events,
+        randomize_none=copy.deepcopy(events),
+        randomize_train=drawing((0.33, 3.0), (0.5, 1.5), (0.5, 1.8), (0.67, 1.5)),
+        randomize_heavy=drawing((0.25, 4.0), (0.3, 2.0), (0.3, 2.0), (0.55, 1.8)),
+    )
 
 
 @configclass

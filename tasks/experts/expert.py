@@ -75,9 +75,7 @@ def expert_cfg_of(task: str) -> Any:
     return string_to_callable(entry_point)()
 
 
-def make_expert(
-    task: str, env: ManagerBasedRLEnv, quality: str = "expert", seed: int = 0, cfg: Any = None
-) -> Expert:
+def make_expert(task: str, env: ManagerBasedRLEnv, quality: str = "expert", seed: int = 0, cfg: Any = None) -> Expert:
     """Make the expert that a task registers.
 
     Args:

@@ -5,18 +5,15 @@
 
 from __future__ import annotations
 
-from dataclasses import MISSING
 from typing import Any
 
 import isaaclab.sim as sim_utils
 from isaaclab.assets import RigidObjectCfg
-from isaaclab.managers import EventTermCfg, SceneEntityCfg
+from isaaclab.managers import EventTermCfg
 from isaaclab.utils import configclass
-from isaaclab_tasks.utils import preset
 
-from zprl.sim.isaaclab.randomization import randomized_friction, randomized_gains, randomized_mass
 from zprl.tasks import mdp
-from zprl.tasks.common import TabletopEnvCfg, TabletopEventCfg, TabletopSceneCfg
+from zprl.tasks.common import TabletopEnvCfg, TabletopEventCfg, TabletopSceneCfg, randomized
 
 CUBE_SIZE = 0.055
 """Edge length of the cube [m]."""
@@ -63,38 +60,11 @@ class EventCfg(TabletopEventCfg):
 
 
 @configclass
-class RandomizedEventCfg(EventCfg):
-    """Physics drawn anew at every reset, over what a real cube and a real arm may be; after the initial state."""
-
-    cube_mass = randomized_mass(SceneEntityCfg("object"), (0.33, 3.0))
-    # The pads' parameters rule their contacts with the cube, and the cube's those with the table.
-    cube_friction = randomized_friction(SceneEntityCfg("object"), (0.5, 1.5))
-    finger_friction = randomized_friction(MISSING, (0.5, 1.8))
-    arm_gains = randomized_gains(MISSING, (0.67, 1.5))
-
-
-@configclass
-class HeavilyRandomizedEventCfg(RandomizedEventCfg):
-    """Physics beyond what a robot should meet."""
-
-    cube_mass = randomized_mass(SceneEntityCfg("object"), (0.25, 4.0))
-    cube_friction = randomized_friction(SceneEntityCfg("object"), (0.3, 2.0))
-    finger_friction = randomized_friction(MISSING, (0.3, 2.0))
-    arm_gains = randomized_gains(MISSING, (0.55, 1.8))
-
-
-@configclass
 class LiftEnvCfg(TabletopEnvCfg):
     """Lift a cube off the table, by its centre to 0.15 m, within 4 s."""
 
     scene: LiftSceneCfg = LiftSceneCfg()
-    events: Any = preset(
-        default=EventCfg(),
-        randomize_none=EventCfg(),
-        randomize_train=RandomizedEventCfg(),
-        randomize_heavy=HeavilyRandomizedEventCfg(),
-    )
-    """Randomisation, chosen by ``presets=randomize_train``; by default only initial states are drawn."""
+    events: Any = randomized(EventCfg())
 
     def __post_init__(self) -> None:
         super().__post_init__()

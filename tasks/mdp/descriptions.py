@@ -14,7 +14,12 @@ from zprl.envs.description import TermDescription
 from zprl.sim.isaaclab.descriptions import describes, joint_units
 
 from .actions_cfg import DeltaPoseIKActionCfg
-from .observations import body_pose_in_root_frame, object_pose_in_root_frame, object_position_in_body_frame
+from .observations import (
+    body_pose_in_root_frame,
+    object_pose_in_root_frame,
+    object_position_in_body_frame,
+    object_position_in_root_frame,
+)
 
 if TYPE_CHECKING:
     from isaaclab.envs import ManagerBasedEnv
@@ -52,6 +57,12 @@ def _body_pose(env: ManagerBasedEnv, params: dict[str, Any]) -> TermDescription:
 @describes(object_pose_in_root_frame)
 def _object_pose(env: ManagerBasedEnv, params: dict[str, Any]) -> TermDescription:
     return TermDescription(POSE_ELEMENTS, POSE_UNITS, "root of the robot", "pose of the object's centre")
+
+
+@describes(object_position_in_root_frame)
+def _root_position(env: ManagerBasedEnv, params: dict[str, Any]) -> TermDescription:
+    name = params["object_cfg"].name if "object_cfg" in params else "object"
+    return TermDescription(POSE_ELEMENTS[:3], POSE_UNITS[:3], "root of the robot", f"position of the {name}'s centre")
 
 
 @describes(object_position_in_body_frame)

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 import warp as wp
@@ -15,6 +15,9 @@ from isaaclab.utils.math import sample_uniform
 
 if TYPE_CHECKING:
     from isaaclab.envs import ManagerBasedEnv
+
+DRAWS = 32
+"""How often a place is drawn that is to keep a distance; the first that does is taken, or else the farthest."""
 
 
 def reset_joints_around_default(
@@ -52,6 +55,8 @@ def reset_object_pose_uniform(
     yaw_range: tuple[float, float],
     height: float,
     asset_cfg: SceneEntityCfg = SceneEntityCfg("object"),
+    apart_from: SceneEntityCfg | None = None,
+    least_distance: float = 0.0,
 ) -> None:
     """Put the object at rest on the table at a uniformly drawn place and yaw.
 
@@ -63,18 +68,56 @@ def reset_object_pose_uniform(
         yaw_range: Range of the yaw angle [rad].
         height: z of the object's centre [m].
         asset_cfg: The object.
+        apart_from: What the place keeps a distance from, or None. It must have been put to its own place before.
+        least_distance: That distance of the centres in x and y [m].
     """
     asset, device = env.scene[asset_cfg.name], env.device
     low, high = torch.tensor([x_range, y_range, yaw_range], device=device).unbind(dim=1)
     origins = env.scene.env_origins[env_ids]
-    sample = sample_uniform(low, high, (len(origins), 3), device=str(device))
+    if apart_from is None:
+        sample = sample_uniform(low, high, (len(origins), 3), device=str(device))
+    else:
+        # As many draws whatever comes of them, so that what is drawn next does not depend on it.
+        draws = sample_uniform(low, high, (len(origins), DRAWS, 3), device=str(device))
+        other = env.scene[apart_from.name].data.root_pos_w.torch[env_ids] - origins
+        distance = (draws[..., :2] - other[:, None, :2]).norm(dim=-1)
+        chosen = distance.clamp(max=least_distance).argmax(dim=1)  # the first of the largest
+        sample = draws[torch.arange(len(origins), device=device), chosen]
     pose = torch.zeros(len(origins), 7, device=device)
     pose[:, :2], pose[:, 2] = sample[:, :2], height
     pose[:, :3] += origins
     half_yaw = 0.5 * sample[:, 2]
     pose[:, 5], pose[:, 6] = half_yaw.sin(), half_yaw.cos()
+    _put_at_rest(asset, pose, env_ids)
+
+
+def reset_object_beside(
+    env: ManagerBasedEnv,
+    env_ids: torch.Tensor | slice,
+    offset: tuple[float, float, float],
+    frame_cfg: SceneEntityCfg,
+    asset_cfg: SceneEntityCfg = SceneEntityCfg("object"),
+) -> None:
+    """Put the object at rest at a fixed place beside another one, which was put to its own place before.
+
+    Args:
+        env: The environment.
+        env_ids: Environments to reset: indices, shape (n,), or a slice.
+        offset: From the other object's centre to this one's, in the environment's axes [m].
+        frame_cfg: The other object.
+        asset_cfg: The object.
+    """
+    place = env.scene[frame_cfg.name].data.root_pos_w.torch[env_ids]
+    pose = torch.zeros(len(place), 7, device=env.device)
+    pose[:, :3] = place + torch.tensor(offset, device=env.device)
+    pose[:, 6] = 1.0
+    _put_at_rest(env.scene[asset_cfg.name], pose, env_ids)
+
+
+def _put_at_rest(asset: Any, pose: torch.Tensor, env_ids: torch.Tensor | slice) -> None:
+    """Give an object poses (n, 7) and no velocity."""
     # What follows from the state is marked as outdated once, with the pose.
-    rows, velocity = _rows(env_ids), torch.zeros(len(origins), 6, device=device)
+    rows, velocity = _rows(env_ids), torch.zeros(len(pose), 6, device=pose.device)
     asset.write_root_velocity_to_sim_index(root_velocity=velocity, env_ids=rows, skip_forward=True)
     asset.write_root_pose_to_sim_index(root_pose=pose, env_ids=rows)
 

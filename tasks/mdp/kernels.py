@@ -56,6 +56,16 @@ def root_pose(
 
 
 @wp.kernel
+def root_position(
+    root_pose: wp.array(dtype=wp.transformf), other_pose: wp.array(dtype=wp.transformf), out: wp.array(dtype=wp.vec3f)
+) -> None:
+    """Position of another root in the root's frame."""
+    world = wp.tid()
+    position = wp.transform_get_translation(other_pose[world])
+    out[world] = wp.transform_point(wp.transform_inverse(root_pose[world]), position)
+
+
+@wp.kernel
 def position_in_body_frame(
     body_pose: wp.array2d(dtype=wp.transformf),
     body: int,

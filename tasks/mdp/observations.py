@@ -53,6 +53,16 @@ def object_pose_in_root_frame(
     return _launched(env, kernels.root_pose, roots, 9)
 
 
+def object_position_in_root_frame(
+    env: ManagerBasedEnv,
+    robot_cfg: SceneEntityCfg = SceneEntityCfg("robot"),
+    object_cfg: SceneEntityCfg = SceneEntityCfg("object"),
+) -> torch.Tensor:
+    """Position of the object in the robot's root frame [m], shape (num_envs, 3)."""
+    roots = [env.scene[cfg.name].data.root_link_pose_w.warp for cfg in (robot_cfg, object_cfg)]
+    return _launched(env, kernels.root_position, roots, 3)
+
+
 def object_position_in_body_frame(
     env: ManagerBasedEnv,
     asset_cfg: SceneEntityCfg,

@@ -73,6 +73,7 @@ def object_placed(
     object_cfg: SceneEntityCfg = SceneEntityCfg("object"),
     frame_cfg: SceneEntityCfg | None = None,
     grasp_point: tuple[float, float, float] = (0.0, 0.0, 0.0),
+    least_upright: float = -1.0,
 ) -> torch.Tensor:
     """Whether the object lies at rest where it belongs, and the hand is away from it.
 
@@ -87,6 +88,7 @@ def object_placed(
         object_cfg: The object.
         frame_cfg: The scene entity in whose frame the box is, or None for the environment's frame.
         grasp_point: Where the object is held, in its own frame [m].
+        least_upright: Least cosine of the angle between the object's z axis and the vertical.
 
     Returns:
         Boolean tensor, shape (num_envs,).
@@ -100,13 +102,53 @@ def object_placed(
         there = quat_apply_inverse(frame.root_quat_w.torch, position - frame.root_pos_w.torch)
     corners = torch.tensor([low, high], device=env.device)
     inside = ((there > corners[0]) & (there < corners[1])).all(dim=1)
-    data, (body,) = env.scene[asset_cfg.name].data, asset_cfg.body_ids  # type: ignore[misc]
-    hand = _point(data.body_link_pos_w.torch[:, body], data.body_link_quat_w.torch[:, body], offset)
     held = _point(position, thing.root_quat_w.torch, grasp_point)
-    away = (hand - held).norm(dim=1) > release_distance
-    return inside & away & (thing.root_lin_vel_w.torch.norm(dim=1) < max_speed)
+    away = (_end_effector(env, asset_cfg, offset) - held).norm(dim=1) > release_distance
+    x, y = thing.root_quat_w.torch[:, :2].unbind(dim=1)
+    upright = 1.0 - 2.0 * (x * x + y * y) >= least_upright
+    return inside & away & upright & (thing.root_lin_vel_w.torch.norm(dim=1) < max_speed)
 
 
 def _point(pos: torch.Tensor, quat: torch.Tensor, offset: tuple[float, float, float]) -> torch.Tensor:
     """Return a point fixed to bodies at positions (n, 3) and orientations (n, 4), shape (n, 3) [m]."""
     return pos + quat_apply(quat, torch.tensor(offset, device=pos.device).expand(len(pos), 3))
+
+
+def object_within(
+    env: ManagerBasedRLEnv,
+    distance: float,
+    target_cfg: SceneEntityCfg,
+    release_distance: float,
+    max_speed: float,
+    asset_cfg: SceneEntityCfg,
+    offset: tuple[float, float, float] = (0.0, 0.0, 0.0),
+    object_cfg: SceneEntityCfg = SceneEntityCfg("object"),
+) -> torch.Tensor:
+    """Whether the object lies at rest near a target, in x and y, and the hand is away from it.
+
+    Args:
+        env: The environment.
+        distance: Largest distance from the target [m].
+        target_cfg: The target.
+        release_distance: Least distance between end effector and object's centre [m].
+        max_speed: Largest speed of the object [m/s].
+        asset_cfg: The body that the end effector is fixed to.
+        offset: The end effector in that body's frame [m].
+        object_cfg: The object.
+
+    Returns:
+        Boolean tensor, shape (num_envs,).
+    """
+    thing, target = env.scene[object_cfg.name].data, env.scene[target_cfg.name].data
+    position = thing.root_pos_w.torch
+    near = (position - target.root_pos_w.torch)[:, :2].norm(dim=1) <= distance
+    away = (_end_effector(env, asset_cfg, offset) - position).norm(dim=1) > release_distance
+    return near & away & (thing.root_lin_vel_w.torch.norm(dim=1) < max_speed)
+
+
+def _end_effector(
+    env: ManagerBasedRLEnv, asset_cfg: SceneEntityCfg, offset: tuple[float, float, float]
+) -> torch.Tensor:
+    """Return a point fixed to a body, shape (num_envs, 3) [m]."""
+    data, (body,) = env.scene[asset_cfg.name].data, asset_cfg.body_ids  # type: ignore[misc]
+    return _point(data.body_link_pos_w.torch[:, body], data.body_link_quat_w.torch[:, body], offset)

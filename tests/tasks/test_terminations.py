@@ -14,7 +14,7 @@ from zprl.tasks import mdp
 DOWN = [1.0, 0.0, 0.0, 0.0]
 
 
-def placed(pos, hand, velocity=(0.0, 0.0, 0.0), **params):
+def placed(pos, hand, velocity=(0.0, 0.0, 0.0), quat=DOWN, **params):
     """Return whether an object counts as placed; the hand's finger tips are 0.1 m below it."""
 
     def data(**fields):
@@ -25,7 +25,7 @@ def placed(pos, hand, velocity=(0.0, 0.0, 0.0), **params):
     above = [hand[0], hand[1], hand[2] + 0.1]
     cup = [0.0, 0.0, math.sin(0.5), math.cos(0.5)]  # 1 rad about the z axis
     scene = {
-        "object": data(root_pos_w=[list(pos)], root_lin_vel_w=[list(velocity)], root_quat_w=[DOWN]),
+        "object": data(root_pos_w=[list(pos)], root_lin_vel_w=[list(velocity)], root_quat_w=[quat]),
         "robot": data(body_link_pos_w=[[above]], body_link_quat_w=[[DOWN]]),
         "cup": data(root_pos_w=[[0.5, 0.2, 0.1]], root_quat_w=[cup]),
     }
@@ -82,3 +82,11 @@ def test_an_object_may_be_held_elsewhere_than_at_its_centre():
     handle = (0.66 + 0.06, 0.45, -0.052)
     assert placed((0.66, 0.45, -0.052), handle)
     assert not placed((0.66, 0.45, -0.052), handle, grasp_point=(0.06, 0.0, 0.0))
+
+
+def test_an_object_that_has_toppled_is_not_placed():
+    pos, hand = (0.66, 0.45, -0.052), (0.66, 0.45, 0.1)
+    for angle, expected in ((0.0, True), (0.19, True), (0.21, False), (math.pi / 2, False), (math.pi, False)):
+        tilted = [math.sin(angle / 2) * 0.6, math.sin(angle / 2) * 0.8, 0.0, math.cos(angle / 2)]
+        assert placed(pos, hand, quat=tilted, least_upright=0.98) is expected  # acos(0.98) = 0.2003
+        assert placed(pos, hand, quat=tilted)

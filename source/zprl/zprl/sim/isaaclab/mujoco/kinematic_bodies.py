@@ -65,7 +65,7 @@ def separate_immovable(model: mujoco.MjModel, immovable: np.ndarray) -> None:
     """Let geoms that cannot move touch only those that can, since the engine would push them apart all the same.
 
     Geoms touch if a bit of the ``contype`` of either is in the ``conaffinity`` of the other. Here those that cannot
-    move give up their ``contype``; for each bit of it, those that can move get another bit of theirs instead.
+    move get no ``contype``, and all of them that touch the same of those that can move share one bit for it.
 
     Args:
         model: The model, changed in place.
@@ -75,20 +75,26 @@ def separate_immovable(model: mujoco.MjModel, immovable: np.ndarray) -> None:
         ZprlError: If there are not bits enough.
     """
     contype, conaffinity = (np.array(mask).view(np.uint32) for mask in (model.geom_contype, model.geom_conaffinity))
-    used = np.bitwise_or.reduce(contype)
-    conaffinity &= used
+    touches = ((contype[:, None] & conaffinity) | (conaffinity[:, None] & contype)) != 0
+    sets, set_of = np.unique(touches[immovable][:, ~immovable], axis=0, return_inverse=True)
+    # Bits that those that can move need among themselves; what they have of others says nothing any more.
+    kept = np.bitwise_or.reduce(contype[~immovable], initial=0) & np.bitwise_or.reduce(
+        conaffinity[~immovable], initial=0
+    )
     bits = np.uint32(1) << np.arange(32, dtype=np.uint32)
-    across = np.bitwise_or.reduce(contype[immovable]) & np.bitwise_or.reduce(conaffinity[~immovable])
-    given_up, spare = bits[across & bits != 0], bits[used & bits == 0]
-    if len(given_up) > len(spare):
+    spare = bits[kept & bits == 0]
+    if len(sets) > len(spare):
         raise ZprlError(
-            f"physics=mujoco cannot tell kinematic bodies from others in a scene with {32 - len(spare)} groups of"
-            " colliders; make the bodies fixed-root articulations or choose physics=newton_mjwarp."
+            f"physics=mujoco cannot tell kinematic bodies from others in a scene with {len(sets)} ways of touching"
+            f" besides {32 - len(spare)} groups of colliders; make the bodies fixed-root articulations or choose"
+            " physics=newton_mjwarp."
         )
-    for old, new in zip(given_up, spare, strict=False):
-        conaffinity[immovable & (contype & old != 0)] |= new
-        contype[~immovable & (conaffinity & old != 0)] |= new
+    contype &= kept
+    conaffinity &= kept
     contype[immovable] = 0
+    conaffinity[immovable] = spare[set_of]
+    for bit, touched in zip(spare, sets, strict=False):
+        contype[np.flatnonzero(~immovable)[touched]] |= bit
     for name, masks in (("contype", contype), ("conaffinity", conaffinity)):
         getattr(model, f"geom_{name}")[:] = masks.view(np.int32)
         of_bodies = np.zeros(model.nbody, np.uint32)

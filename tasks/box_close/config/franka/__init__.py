@@ -1,0 +1,12 @@
+# Copyright (c) 2026, The ZPRL Project Developers.
+# SPDX-License-Identifier: BSD-3-Clause
+
+"""A Franka Panda puts the lid on a box."""
+
+from zprl.tasks.registration import register_task
+
+register_task(
+    "Zprl-BoxClose-Franka",
+    env_cfg_entry_point=f"{__name__}.env_cfg:FrankaBoxCloseEnvCfg",
+    expert_entry_point=f"{__name__}.expert:BoxCloseExpertCfg",
+)

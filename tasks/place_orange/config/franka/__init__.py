@@ -1,0 +1,12 @@
+# Copyright (c) 2026, The ZPRL Project Developers.
+# SPDX-License-Identifier: BSD-3-Clause
+
+"""A Franka Panda puts an orange into a juicer."""
+
+from zprl.tasks.registration import register_task
+
+register_task(
+    "Zprl-PlaceOrange-Franka",
+    env_cfg_entry_point=f"{__name__}.env_cfg:FrankaPlaceOrangeEnvCfg",
+    expert_entry_point=f"{__name__}.expert:PlaceOrangeExpertCfg",
+)

@@ -1,0 +1,12 @@
+# Copyright (c) 2026, The ZPRL Project Developers.
+# SPDX-License-Identifier: BSD-3-Clause
+
+"""A Franka Panda brings a puck around a wall."""
+
+from zprl.tasks.registration import register_task
+
+register_task(
+    "Zprl-PushWall-Franka",
+    env_cfg_entry_point=f"{__name__}.env_cfg:FrankaPushWallEnvCfg",
+    expert_entry_point=f"{__name__}.expert:PushWallExpertCfg",
+)

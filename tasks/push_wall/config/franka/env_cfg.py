@@ -1,0 +1,20 @@
+# Copyright (c) 2026, The ZPRL Project Developers.
+# SPDX-License-Identifier: BSD-3-Clause
+
+"""The push-wall task with a Franka Panda."""
+
+from __future__ import annotations
+
+from isaaclab.utils import configclass
+
+from zprl.tasks.push_wall.push_wall_env_cfg import PushWallEnvCfg
+from zprl.tasks.robots.franka_panda import FRANKA_PANDA
+
+
+@configclass
+class FrankaPushWallEnvCfg(PushWallEnvCfg):
+    """A Franka Panda brings a puck around a wall."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.use_robot(FRANKA_PANDA)
