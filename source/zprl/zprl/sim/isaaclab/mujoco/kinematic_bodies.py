@@ -29,8 +29,8 @@ class KinematicBodies:
 
     def __init__(self, model: mujoco.MjModel, is_kinematic: np.ndarray) -> None:
         dofs = np.flatnonzero(is_kinematic[model.dof_bodyid])
-        coordinates_of_joints = np.diff(np.append(model.jnt_qposadr, model.nq))
-        coordinates = np.flatnonzero(np.repeat(is_kinematic[model.jnt_bodyid], coordinates_of_joints))
+        joints = np.searchsorted(model.jnt_qposadr, np.arange(model.nq), side="right") - 1
+        coordinates = np.flatnonzero(is_kinematic[model.jnt_bodyid[joints]])
         # Of the engine's state vectors, which begin with the time, the positions and the velocities.
         self._velocities = 1 + model.nq + dofs
         self._columns = np.concatenate([1 + coordinates, self._velocities])
