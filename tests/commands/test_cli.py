@@ -17,6 +17,7 @@ from zprl.commands.profile_kernels import ProfileKernelsOptions
 from zprl.commands.sim2real import Sim2RealOptions
 from zprl.study.options import StudyOptions
 from zprl.study.scheduler import ZPRL
+from zprl.utils import processes
 from zprl.utils.provenance import command_line
 
 from .conftest import SCRIPTS, TASK, call
@@ -248,6 +249,16 @@ def test_of_several_processes_the_first_alone_refuses_a_training():
     assert (first.returncode, second.returncode) == (2, 2)
     assert first.stderr.startswith("usage: zprl train ")
     assert second.stdout == second.stderr == ""
+
+
+def test_idle_threads_sleep_unless_the_user_wants_them_to_spin(monkeypatch):
+    monkeypatch.setenv("OMP_WAIT_POLICY", "ACTIVE")
+    processes.let_idle_threads_sleep()
+    assert os.environ["OMP_WAIT_POLICY"] == "ACTIVE"
+    monkeypatch.delenv("OMP_WAIT_POLICY")
+    done = run_zprl("convert", "missing.pt", OMP_DISPLAY_ENV="TRUE")
+    assert done.returncode == 2 and "missing.pt" in done.stderr
+    assert "OMP_WAIT_POLICY = 'PASSIVE'" in done.stderr, "what OpenMP had read when torch was loaded"
 
 
 # -- without the repository --------------------------------------------------------------------------------------------

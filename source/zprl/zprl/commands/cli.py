@@ -55,6 +55,7 @@ def run_command(name: str, argv: Sequence[str] | None = None, program: str | Non
         from zprl.utils.home import provide_home
 
         provide_home()
+        processes.let_idle_threads_sleep()
         with processes.only_first_process_prints() if command.in_several_processes else contextlib.nullcontext():
             command(argv, program)
 

@@ -57,6 +57,15 @@ def num_threads() -> int:
     return min(num_cores(), int(asked)) if asked.isdigit() and int(asked) > 0 else num_cores()
 
 
+def let_idle_threads_sleep() -> None:
+    """Let the threads of :func:`all_threads` sleep as soon as a call is over, unless the user has chosen otherwise.
+
+    OpenMP lets them spin for milliseconds instead, in case there is more to do, on the cores on which the physics' own
+    threads run next. It reads its settings when torch is loaded, so this comes before.
+    """
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+
 @contextlib.contextmanager
 def all_threads() -> Iterator[None]:
     """Let torch's operators run on :func:`num_threads` threads while the block lasts.
