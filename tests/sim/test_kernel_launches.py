@@ -11,6 +11,7 @@ import pytest
 import torch
 import warp as wp
 
+from zprl.sim.isaaclab import kernel_launches
 from zprl.sim.isaaclab.kernel_launches import repeated_launches
 
 # pyright: reportArgumentType=false, reportCallIssue=false, reportInvalidTypeForm=false, reportIndexIssue=false, reportOperatorIssue=false
@@ -87,11 +88,25 @@ def test_an_argument_that_changes_where_it_is(originals):
         np.testing.assert_array_equal(out.numpy(), original + np.array([first, 1.0]))
 
 
-def test_dimensions_may_change(originals):
+def test_a_tuple_whose_item_changes(originals):
+    first, values, out = np.array(1.0), vectors(3, "array"), vectors(3, "array")
+    more, original = (first, 1.0), out.numpy().copy()
+    for number in (1.0, 5.0):
+        first[...] = number
+        wp.launch(shift, 3, inputs=[values, 0.0, more], outputs=[out], device="cpu")
+        np.testing.assert_array_equal(out.numpy(), original + np.array([number, 1.0]))
+
+
+def test_dimensions_may_change(originals, monkeypatch):
+    monkeypatch.setattr(kernel_launches, "_MOST_KEPT", 2)
     worlds, out = torch.tensor([1, 3, 3, 0], dtype=torch.int32), torch.zeros(4, dtype=torch.int32)
-    for dim in (4, (2,), 0, 3, torch.Size([1])):
+    listed = [2]
+    for dim in (4, (2,), 0, 3, torch.Size([1]), (2,), 3, listed):
         wp.launch(count, dim, inputs=[worlds], outputs=[out], device="cpu")
-    assert out.tolist() == [1, 4, 0, 5]
+    assert out.tolist() == [1, 7, 0, 9]
+    listed[0] = 4
+    wp.launch(count, listed, inputs=[worlds], outputs=[out], device="cpu")
+    assert out.tolist() == [2, 8, 0, 11]
 
 
 def test_mistakes_are_warps_own_and_do_no_harm(originals):
@@ -102,6 +117,12 @@ def test_mistakes_are_warps_own_and_do_no_harm(originals):
             wp.launch(shift, 3, inputs=[values, 1.0], outputs=[out], device="cpu")
         with pytest.raises(RuntimeError, match="argument 'out'"):
             wp.launch(shift, 3, inputs=[values, 2.0, (0.0, 0.0)], outputs=["text"], device="cpu")
+        with pytest.raises(RuntimeError, match="argument 'out' expects an array with dtype"):
+            floats = wp.zeros(3, dtype=float, device="cpu")
+            wp.launch(shift, 3, inputs=[values, 2.0, (0.0, 0.0)], outputs=[floats], device="cpu")
+        with pytest.raises(RuntimeError, match="argument 'out' expects an array with 1 dimension"):
+            table = wp.zeros((3, 3), dtype=wp.vec2f, device="cpu")
+            wp.launch(shift, 3, inputs=[values, 2.0, (0.0, 0.0)], outputs=[table], device="cpu")
         wp.launch(shift, 3, inputs=[values, 1.0, (0.0, 0.0)], outputs=[out], device="cpu")
         np.testing.assert_array_equal(out.numpy(), values.numpy() + 1.0)
 

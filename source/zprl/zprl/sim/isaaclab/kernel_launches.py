@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import enum
 import functools
 import logging
 import threading
@@ -29,8 +30,8 @@ _WARP = "1.17."
 
 _IMMUTABLE = frozenset((bool, int, float, type(None)))
 
-_MOST_DESCRIPTORS = 256
-"""Number of tensors' layouts that are kept for a kernel; worlds are reset in ever other numbers."""
+_MOST_KEPT = 256
+"""Number of tensors' layouts, and of dimensions, that are kept for a kernel; worlds are reset in ever other numbers."""
 
 
 @contextlib.contextmanager
@@ -92,7 +93,7 @@ class _Launcher:
         return None
 
     def _is_ours(self, device: Any) -> bool:
-        cpu = device == "cpu" if type(device) is str else wp.get_device(device) is self._cpu
+        cpu = device == "cpu" if type(device) is str else device is self._cpu or wp.get_device(device) is self._cpu
         return cpu and threading.get_ident() == self._thread and not self._cpu.is_capturing
 
     def _recorded(self, kernel: wp.Kernel, dim: Any, arguments: list[Any]) -> _Command | None:
@@ -117,6 +118,9 @@ class _Command:
         self._command, self._dim, self._arguments = command, dim, arguments
         self._packed = command.params  # the dimensions, then the arguments
         self._descriptors: dict[tuple, Any] = {}
+        self._bounds: dict[Any, Any] = {}
+        self._types = [argument.type for argument in command.kernel.adj.args]
+        self._immutable = [_is_immutable(value) for value in arguments]
         # What the compiled kernel is called with, as Warp does.
         self._names = [argument.label for argument in command.kernel.adj.args]
         fields = [(name, type(value)) for name, value in zip(self._names, self._packed[1:], strict=True)]
@@ -130,31 +134,49 @@ class _Command:
     def launch(self, dim: Any, arguments: list[Any]) -> None:
         """Launch with other dimensions and arguments."""
         if dim != self._dim:
-            self._command.set_dim(dim)
-            self._dim = dim
+            self._set_dim(dim)
         for index, value in enumerate(arguments):
             kind = type(value)
             if kind is ProxyArray:
                 value, kind = value.warp, wp.array
             # An array that was changed has another descriptor. All else could have been changed without a trace.
             if value is self._arguments[index] and (
-                value.ctype is self._packed[index + 1] if kind is wp.array else kind in _IMMUTABLE
+                value.ctype is self._packed[index + 1] if kind is wp.array else self._immutable[index]
             ):
                 continue
             if kind is torch.Tensor:
                 self._pack_tensor(index, value)
+            elif kind is wp.array and self._is_of_type(index, value):
+                self._packed[index + 1] = value.__ctype__()
             else:
                 self._command.set_param_at_index(index, value)
             setattr(self._struct, self._names[index], self._packed[index + 1])
-            self._arguments[index] = value
+            self._arguments[index], self._immutable[index] = value, _is_immutable(value)
         self._forward(ctypes.byref(self._packed[0]), ctypes.byref(self._struct))
+
+    def _set_dim(self, dim: Any) -> None:
+        key = tuple(dim) if isinstance(dim, list) else dim
+        bounds = self._bounds.get(key)
+        if bounds is None:
+            if len(self._bounds) >= _MOST_KEPT:
+                self._bounds.clear()
+            self._command.set_dim(dim)
+            self._bounds[key] = self._packed[0]
+        else:
+            self._packed[0] = bounds
+        self._dim = key
+
+    def _is_of_type(self, index: int, value: wp.array) -> bool:
+        """Return whether an array is of the very type that the kernel declares, so that Warp would just describe it."""
+        wanted = self._types[index]
+        return type(wanted) is wp.array and wanted.dtype is value.dtype and wanted.ndim == value.ndim
 
     def _pack_tensor(self, index: int, value: torch.Tensor) -> None:
         """Pack a tensor, which usually is like an earlier one but for where it lies."""
         layout = (index, value.dtype, value.device, value.requires_grad, value.shape, value.stride())
         descriptor = self._descriptors.get(layout)
         if descriptor is None:
-            if len(self._descriptors) >= _MOST_DESCRIPTORS:
+            if len(self._descriptors) >= _MOST_KEPT:
                 self._descriptors.clear()
             self._command.set_param_at_index(index, value)
             descriptor = self._descriptors[layout] = self._packed[index + 1]
@@ -162,3 +184,10 @@ class _Command:
         else:
             descriptor.data = value.data_ptr()
             self._packed[index + 1] = descriptor
+
+
+def _is_immutable(value: Any) -> bool:
+    """Return whether an argument that is the same object as last time is the same value."""
+    if type(value) is tuple:
+        return all(_is_immutable(item) for item in value)
+    return type(value) in _IMMUTABLE or isinstance(value, enum.Enum)
