@@ -75,7 +75,6 @@ class NewtonMujocoManager(NewtonMJWarpManager):
         if cls._adapter is not None or cls._post_actuator_callbacks or not cls._steps_together():
             super()._simulate_full()
             return
-        cls._stage_body_forces()
         cls._advance(cls._decimation * cls._num_substeps)
         for callback in cls._post_step_callbacks:
             callback()
@@ -98,7 +97,7 @@ class NewtonMujocoManager(NewtonMJWarpManager):
         solver, backend = cls._solver, cls.backend
         assert isinstance(solver, MujocoSolver) and backend is not None
         assert backend.state_0 is not None and backend.control is not None
-        cls._apply_staged_body_forces(backend.state_0)
+        # The forces on bodies are where they were written: one call takes all steps, so none is lost in between.
         solver.advance(backend.state_0, backend.control, cls._solver_dt, steps)
         backend.state_0.clear_forces()
 
