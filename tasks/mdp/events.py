@@ -39,12 +39,11 @@ def reset_joints_around_default(
     asset = env.scene[asset_cfg.name]
     position = asset.data.default_joint_pos.torch[env_ids].clone()
     drawn = position[:, asset_cfg.joint_ids]
-    position[:, asset_cfg.joint_ids] = drawn + sample_uniform(-spread, spread, drawn.shape, device=str(env.device))
+    position[:, asset_cfg.joint_ids] = drawn + sample_uniform(-spread, spread, drawn.shape, device=asset.device)
     limits = asset.data.soft_joint_pos_limits.torch[env_ids]
-    # What follows from the state is marked as outdated once, with the position.
-    rows, velocity = _rows(env_ids), torch.zeros_like(position)
-    asset.write_joint_velocity_to_sim_index(velocity=velocity, env_ids=rows, skip_forward=True)
-    asset.write_joint_position_to_sim_index(position=position.clamp(limits[..., 0], limits[..., 1]), env_ids=rows)
+    position = position.clamp(limits[..., 0], limits[..., 1])
+    velocity = torch.zeros_like(position)
+    asset.write_joint_state_to_sim_index(position=position, velocity=velocity, env_ids=_rows(env_ids))
 
 
 def reset_object_pose_uniform(
@@ -71,14 +70,15 @@ def reset_object_pose_uniform(
         apart_from: What the place keeps a distance from, or None. It must have been put to its own place before.
         least_distance: That distance of the centres in x and y [m].
     """
-    asset, device = env.scene[asset_cfg.name], env.device
+    asset = env.scene[asset_cfg.name]
+    device = asset.device
     low, high = torch.tensor([x_range, y_range, yaw_range], device=device).unbind(dim=1)
     origins = env.scene.env_origins[env_ids]
     if apart_from is None:
-        sample = sample_uniform(low, high, (len(origins), 3), device=str(device))
+        sample = sample_uniform(low, high, (len(origins), 3), device=device)
     else:
         # As many draws whatever comes of them, so that what is drawn next does not depend on it.
-        draws = sample_uniform(low, high, (len(origins), DRAWS, 3), device=str(device))
+        draws = sample_uniform(low, high, (len(origins), DRAWS, 3), device=device)
         other = env.scene[apart_from.name].data.root_pos_w.torch[env_ids] - origins
         distance = (draws[..., :2] - other[:, None, :2]).norm(dim=-1)
         chosen = distance.clamp(max=least_distance).argmax(dim=1)  # the first of the largest

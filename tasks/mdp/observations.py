@@ -38,9 +38,9 @@ def body_pose_in_root_frame(
     env: ManagerBasedEnv, asset_cfg: SceneEntityCfg, offset: tuple[float, float, float] = (0.0, 0.0, 0.0)
 ) -> torch.Tensor:
     """Pose of a body (plus offset [m]) in the robot's root frame, shape (num_envs, 9)."""
-    data, (body,) = env.scene[asset_cfg.name].data, asset_cfg.body_ids  # type: ignore[misc]
+    data = env.scene[asset_cfg.name].data
     poses = [data.root_link_pose_w.warp, data.body_link_pose_w.warp]
-    return _launched(env, kernels.body_pose, [*poses, body, offset], 9)
+    return _launched(data, kernels.body_pose, [*poses, _only_body(asset_cfg), offset], 9)
 
 
 def object_pose_in_root_frame(
@@ -49,8 +49,8 @@ def object_pose_in_root_frame(
     object_cfg: SceneEntityCfg = SceneEntityCfg("object"),
 ) -> torch.Tensor:
     """Pose of the object in the robot's root frame, shape (num_envs, 9)."""
-    roots = [env.scene[cfg.name].data.root_link_pose_w.warp for cfg in (robot_cfg, object_cfg)]
-    return _launched(env, kernels.root_pose, roots, 9)
+    robot, other = (env.scene[cfg.name].data for cfg in (robot_cfg, object_cfg))
+    return _launched(robot, kernels.root_pose, [robot.root_link_pose_w.warp, other.root_link_pose_w.warp], 9)
 
 
 def object_position_in_root_frame(
@@ -70,15 +70,28 @@ def object_position_in_body_frame(
     object_cfg: SceneEntityCfg = SceneEntityCfg("object"),
 ) -> torch.Tensor:
     """Position of the object seen from a body (plus offset), in that body's frame [m], shape (num_envs, 3)."""
-    data, (body,) = env.scene[asset_cfg.name].data, asset_cfg.body_ids  # type: ignore[misc]
+    data = env.scene[asset_cfg.name].data
     object_pose = env.scene[object_cfg.name].data.root_link_pose_w.warp
-    arguments = [data.body_link_pose_w.warp, body, offset, object_pose]
-    return _launched(env, kernels.position_in_body_frame, arguments, 3)
+    arguments = [data.body_link_pose_w.warp, _only_body(asset_cfg), offset, object_pose]
+    return _launched(data, kernels.position_in_body_frame, arguments, 3)
 
 
-def _launched(env: ManagerBasedEnv, kernel: Any, inputs: list[Any], size: int) -> torch.Tensor:
-    """Return what a kernel says of each world, shape (num_envs, size)."""
-    worlds, device = env.num_envs, env.device
-    out = torch.empty(worlds, size, device=device)
-    wp.launch(kernel, worlds, inputs=inputs, outputs=[out], device=device)
+def _only_body(asset_cfg: SceneEntityCfg) -> int:
+    """Return the one body that is chosen, as a number of Python's, which Warp need not convert."""
+    (body,) = asset_cfg.body_ids  # type: ignore[misc]
+    return int(body)
+
+
+def _launched(data: Any, kernel: Any, inputs: list[Any], size: int) -> torch.Tensor:
+    """Return what a kernel says of each world, shape (num_envs, size).
+
+    Args:
+        data: Data of an asset, which knows the device at once; the environment looks it up in four places.
+        kernel: The kernel.
+        inputs: Its inputs, of which the first has one row per world.
+        size: Numbers that it says of a world.
+    """
+    worlds = inputs[0].shape[0]
+    out = torch.empty(worlds, size, device=data.device)
+    wp.launch(kernel, worlds, inputs=inputs, outputs=[out], device=data.device)
     return out
