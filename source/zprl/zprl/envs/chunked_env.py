@@ -88,7 +88,7 @@ class ChunkedVecEnv(VecEnv):
         """Time spent in the policy."""
         self.env_steps = 0
         """Environment steps of the training so far, over all worlds; the runner sets it when a training continues."""
-        # Episodes, successes, diverged worlds, and unusable observed values and rewards.
+        # Episodes, successes, diverged worlds, and unusable rewards and observed values.
         self._counts = torch.zeros(5, dtype=torch.long, device=self.device)
         # In closed loop the policy remembers the step before, and a look at an episode that is over would disturb it.
         told = env.tells_final_observations and not steering.closed_loop
@@ -156,20 +156,18 @@ class ChunkedVecEnv(VecEnv):
         with self.simulation_time.running():
             for k, step, ended in loop.execute(chunk[:, : self.execute_steps]):
                 usable = _usable(step.reward)
-                # A diverged world's reward is no reward.
-                self._counts[4] += (~usable & ~step.diverged & loop.running).sum()
-                rewards += self.step_discount**k * torch.where(usable, step.reward, 0.0) * loop.running
+                rewards += self.step_discount**k * torch.where(usable & loop.running, step.reward, 0.0)
+                self._count(step, ended, usable)
                 ran_out = ended & ~step.terminated
                 time_outs |= ran_out
                 last = step.final_observations if self._keeps_final_observations else None
                 if last is not None:
                     final_obs = _where(ran_out, last, final_obs) if final_obs else own(last)
-                self._count_episodes(step, ended)
         ended = ~loop.running
         self.steering.policy.begin_episodes(ended)
         for value in loop.obs.values():
             if value.is_floating_point():
-                self._counts[3] += (~_usable(value)).sum()
+                self._counts[4] += (~_usable(value)).sum()
         if torch.device(self.device).type == "cpu":
             self._require_usable(*self._counts[3:].tolist())  # at once, as it does not wait for anything
         self._plan = self.steering.policy.encode(loop.obs)
@@ -187,13 +185,13 @@ class ChunkedVecEnv(VecEnv):
                 diverge was no number or larger than :data:`LARGEST`.
         """
         counts = processes.gather(self._counts.tolist())
-        episodes, successes, diverged, observed, rewards = (sum(column) for column in zip(*counts, strict=True))
+        episodes, successes, diverged, rewards, observed = (sum(column) for column in zip(*counts, strict=True))
         self._counts.zero_()
-        self._require_usable(observed, rewards)
+        self._require_usable(rewards, observed)
         return episodes, successes, diverged
 
-    def _require_usable(self, observed: int, rewards: int) -> None:
-        """Refuse to learn from an environment that returned so many unusable observed values and rewards."""
+    def _require_usable(self, rewards: int, observed: int) -> None:
+        """Refuse to learn from an environment that returned so many unusable rewards and observed values."""
         if observed or rewards:
             raise ZprlError(
                 f"the environment returned {observed} observed values and {rewards} rewards that are NaN, infinite or "
@@ -222,15 +220,15 @@ class ChunkedVecEnv(VecEnv):
             seen = TensorDict(merged, batch_size=seen.batch_size)
         return seen
 
-    def _count_episodes(self, step: Step, ended: Tensor) -> None:
+    def _count(self, step: Step, ended: Tensor, usable: Tensor) -> None:
         self._steps_since_restart += 1
-        self._counts[2] += (step.diverged & ended).sum()
         # Just after a restart only short episodes end, which are the successful ones, and some have begun with used-up
         # time; both would bias the success rate.
-        if self._steps_since_restart <= self.max_episode_length:
-            return
-        self._counts[0] += ended.sum()
-        self._counts[1] += (step.success & ended).sum()
+        episodes = ended if self._steps_since_restart > self.max_episode_length else torch.zeros_like(ended)
+        # A diverged world's reward is no reward.
+        unusable = self._loop.running & ~(usable | step.diverged)
+        worlds = torch.stack([episodes, step.success & episodes, step.diverged & ended, unusable])
+        self._counts[:4] += worlds.sum(dim=1)
 
 
 def _usable(values: Tensor) -> Tensor:
