@@ -17,6 +17,7 @@ from zprl.sim.isaaclab.mujoco.mujoco_solver import MujocoSolver, check_installed
 from zprl.utils.errors import ZprlError
 
 if TYPE_CHECKING:
+    import warp as wp
     from newton import Model
 
     from zprl.sim.isaaclab.mujoco.mujoco_cfg import MujocoSolverCfg
@@ -86,6 +87,13 @@ class NewtonMujocoManager(NewtonMJWarpManager):
         cfg = NewtonManager._cfg
         held = cfg is not None and cfg.solver_cfg.constant_command and cls._adapter is None
         return held or super()._is_all_graphable()
+
+    @classmethod
+    def _reset_solver_internals(cls, world_mask: wp.array | None) -> None:
+        """Clear what a world's next step would take over from its last one; here those are activations alone."""
+        solver = cls._solver
+        if not isinstance(solver, MujocoSolver) or solver.has_activations:
+            super()._reset_solver_internals(world_mask)
 
     @classmethod
     def _steps_together(cls) -> bool:

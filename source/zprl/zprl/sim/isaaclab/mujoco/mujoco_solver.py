@@ -62,6 +62,8 @@ class MujocoSolver(SolverMuJoCo):
         template = self.mj_model
         template.opt.disableflags |= int(mujoco.mjtDisableBit.mjDSBL_AUTORESET)
         self._layout = _Layout(template)
+        # Beside positions and velocities, nothing else of a world goes on from one step to the next.
+        self.has_activations = template.na > 0
         self._changes = 0
         bodies, flags = self.mjc_body_to_newton.numpy()[0], self.model.body_flags.numpy()  # type: ignore[union-attr]
         self._kinematic = KinematicBodies(template, (bodies >= 0) & (flags[bodies] & int(BodyFlags.KINEMATIC) != 0))
