@@ -16,7 +16,7 @@ from isaaclab.utils.math import sample_uniform
 if TYPE_CHECKING:
     from isaaclab.envs import ManagerBasedEnv
 
-DRAWS = 32
+DRAWS = 256
 """How often a place is drawn that is to keep a distance; the first that does is taken, or else the farthest."""
 
 

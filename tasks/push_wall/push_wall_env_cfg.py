@@ -106,7 +106,7 @@ class EventCfg(TabletopEventCfg):
 
 @configclass
 class PushWallEnvCfg(TabletopEnvCfg):
-    """Bring a puck around a wall and leave it within 7 cm of a goal, within 10 s."""
+    """Bring a puck around a wall and leave it within 7 cm of a goal, within 15 s."""
 
     scene: PushWallSceneCfg = PushWallSceneCfg()
     observations: PushWallObservationsCfg = PushWallObservationsCfg()
@@ -125,4 +125,4 @@ class PushWallEnvCfg(TabletopEnvCfg):
             asset_cfg=MISSING,
             offset=MISSING,
         )
-        self.episode_length_s = 10.0
+        self.episode_length_s = 15.0

@@ -101,21 +101,31 @@ class FrankaPandaPresetsCfg(PresetCfg):
     default = FRANKA_PANDA_CFG
 
 
-FRANKA_PANDA = RobotCfg(
-    articulations={"robot": FrankaPandaPresetsCfg()},  # type: ignore[dict-item]
-    parts={
-        "arm_action": ArmCfg(
-            joints=["panda_joint.*"],
-            body="panda_hand",
-            offset=GRASP_CENTER_OFFSET,
-            scale=(0.04, 0.04, 0.04, 0.2, 0.2, 0.2),
-        ),
-        "gripper_action": GripperCfg(
-            joints=["panda_finger_joint.*"],
-            fingers=["panda_.*finger"],
-            open={"panda_finger_joint.*": 0.04},
-            closed={"panda_finger_joint.*": 0.0},
-        ),
-    },
-)
-"""One Panda at the origin of its world."""
+def franka_panda(squeeze: float = 0.0) -> RobotCfg:
+    """Return one Panda at the origin of its world.
+
+    Args:
+        squeeze: How far beyond closed the closing fingers strive [m]; each presses with 400 N/m of that, in addition
+            to what the width of the object in between gives it.
+    """
+    return RobotCfg(
+        articulations={"robot": FrankaPandaPresetsCfg()},  # type: ignore[dict-item]
+        parts={
+            "arm_action": ArmCfg(
+                joints=["panda_joint.*"],
+                body="panda_hand",
+                offset=GRASP_CENTER_OFFSET,
+                scale=(0.04, 0.04, 0.04, 0.2, 0.2, 0.2),
+            ),
+            "gripper_action": GripperCfg(
+                joints=["panda_finger_joint.*"],
+                fingers=["panda_.*finger"],
+                open={"panda_finger_joint.*": 0.04},
+                closed={"panda_finger_joint.*": 0.0 - squeeze},
+            ),
+        },
+    )
+
+
+FRANKA_PANDA = franka_panda()
+"""One Panda that presses with no more than the width of an object gives."""

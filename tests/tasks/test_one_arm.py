@@ -11,7 +11,10 @@ pytestmark = pytest.mark.sim
 WORLDS = 32
 
 
-@pytest.fixture(params=["Zprl-Can-Franka"], scope="module")
+TASKS = ["Can", "Square", "PushWall", "BoxClose", "PlaceOrange"]
+
+
+@pytest.fixture(params=[f"Zprl-{name}-Franka" for name in TASKS], ids=TASKS, scope="module")
 def env(request):
     """Give noiseless worlds of a task on the CPU."""
     from zprl.sim.isaaclab import configure_runtime, launched, make_env, quiet_simulator, resolve_task
@@ -56,3 +59,16 @@ def test_nobody_succeeds_by_doing_nothing(env):
         assert not env.termination_manager.get_term("success").any()
     # What nobody touches stays where it is: it neither sinks in nor creeps away.
     assert (env.scene["object"].data.root_pos_w.torch - start).norm(dim=1).max() < 2e-3
+
+
+def test_things_are_where_the_task_puts_them(env):
+    """A box keeps away from its lid, an orange lies in its dish, and what is placed is not where it was before."""
+    env.reset(seed=2)
+    places = {name: asset.data.root_pos_w.torch.clone() for name, asset in env.scene.rigid_objects.items()}
+    env.reset(seed=3)
+    for name, place in places.items():
+        assert (env.scene[name].data.root_pos_w.torch - place).norm(dim=1).max() > 5e-3
+    if "box" in places:
+        assert (places["box"] - places["object"])[:, :2].norm(dim=1).min() >= 0.25
+    if "dish" in places:
+        assert (places["dish"] - places["object"])[:, :2].norm(dim=1).max() < 1e-6

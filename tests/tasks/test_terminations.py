@@ -14,28 +14,30 @@ from zprl.tasks import mdp
 DOWN = [1.0, 0.0, 0.0, 0.0]
 
 
-def placed(pos, hand, velocity=(0.0, 0.0, 0.0), quat=DOWN, **params):
-    """Return whether an object counts as placed; the hand's finger tips are 0.1 m below it."""
+def world(pos, hand, velocity, quat):
+    """Return a world with an object, a hand whose finger tips are 0.1 m below it, and a cup."""
 
     def data(**fields):
-        return SimpleNamespace(
-            data=SimpleNamespace(**{k: SimpleNamespace(torch=torch.tensor(v)) for k, v in fields.items()})
-        )
-
-    above = [hand[0], hand[1], hand[2] + 0.1]
-    cup = [0.0, 0.0, math.sin(0.5), math.cos(0.5)]  # 1 rad about the z axis
-    scene = {
-        "object": data(root_pos_w=[list(pos)], root_lin_vel_w=[list(velocity)], root_quat_w=[quat]),
-        "robot": data(body_link_pos_w=[[above]], body_link_quat_w=[[DOWN]]),
-        "cup": data(root_pos_w=[[0.5, 0.2, 0.1]], root_quat_w=[cup]),
-    }
+        values = {name: SimpleNamespace(torch=torch.tensor(value)) for name, value in fields.items()}
+        return SimpleNamespace(data=SimpleNamespace(**values))
 
     class Scene(dict):
         env_origins = torch.tensor([[0.0, 0.0, 0.0]])
 
-    env = SimpleNamespace(scene=Scene(scene), device="cpu", num_envs=1)
+    above = [hand[0], hand[1], hand[2] + 0.1]
+    turned = [0.0, 0.0, math.sin(0.5), math.cos(0.5)]  # 1 rad about the z axis
+    scene = Scene(
+        object=data(root_pos_w=[list(pos)], root_lin_vel_w=[list(velocity)], root_quat_w=[quat]),
+        robot=data(body_link_pos_w=[[above]], body_link_quat_w=[[DOWN]]),
+        cup=data(root_pos_w=[[0.5, 0.2, 0.1]], root_quat_w=[turned]),
+    )
+    return SimpleNamespace(scene=scene, device="cpu", num_envs=1)
+
+
+def placed(pos, hand, velocity=(0.0, 0.0, 0.0), quat=DOWN, **params):
+    """Return whether an object counts as placed."""
     result = mdp.object_placed(
-        env,  # type: ignore[arg-type]
+        world(pos, hand, velocity, quat),  # type: ignore[arg-type]
         low=(0.6, 0.38, -0.112),
         high=(0.795, 0.625, -0.012),
         release_distance=0.0424,
@@ -90,3 +92,27 @@ def test_an_object_that_has_toppled_is_not_placed():
         tilted = [math.sin(angle / 2) * 0.6, math.sin(angle / 2) * 0.8, 0.0, math.cos(angle / 2)]
         assert placed(pos, hand, quat=tilted, least_upright=0.98) is expected  # acos(0.98) = 0.2003
         assert placed(pos, hand, quat=tilted)
+
+
+@pytest.mark.parametrize(
+    ("pos", "hand", "velocity", "expected"),
+    [
+        ((0.5, 0.2, 0.02), (0.5, 0.2, 0.1), (0.0, 0.0, 0.0), True),
+        ((0.542, 0.256, 0.02), (0.5, 0.2, 0.1), (0.0, 0.0, 0.0), True),  # 0.07 m away
+        ((0.543, 0.257, 0.02), (0.5, 0.2, 0.1), (0.0, 0.0, 0.0), False),
+        ((0.5, 0.2, 0.02), (0.5, 0.2, 0.06), (0.0, 0.0, 0.0), False),  # in the hand
+        ((0.5, 0.2, 0.02), (0.5, 0.2, 0.1), (0.06, 0.0, 0.0), False),  # pushed past it
+    ],
+)
+def test_an_object_is_near_its_target(pos, hand, velocity, expected):
+    env = world(pos, hand, velocity, DOWN)
+    found = mdp.object_within(
+        env,  # type: ignore[arg-type]
+        distance=0.07001,
+        target_cfg=SimpleNamespace(name="cup"),  # type: ignore[arg-type]
+        release_distance=0.0424,
+        max_speed=0.05,
+        asset_cfg=SimpleNamespace(name="robot", body_ids=[0]),  # type: ignore[arg-type]
+        offset=(0.0, 0.0, 0.1),
+    )
+    assert found.item() is expected

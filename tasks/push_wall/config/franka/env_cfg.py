@@ -8,7 +8,7 @@ from __future__ import annotations
 from isaaclab.utils import configclass
 
 from zprl.tasks.push_wall.push_wall_env_cfg import PushWallEnvCfg
-from zprl.tasks.robots.franka_panda import FRANKA_PANDA
+from zprl.tasks.robots.franka_panda import franka_panda
 
 
 @configclass
@@ -17,4 +17,5 @@ class FrankaPushWallEnvCfg(PushWallEnvCfg):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self.use_robot(FRANKA_PANDA)
+        # The puck is heavy, and the table as rough as the pads.
+        self.use_robot(franka_panda(squeeze=0.03))

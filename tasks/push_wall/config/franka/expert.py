@@ -11,11 +11,11 @@ from isaaclab.utils import configclass
 from zprl.tasks.experts import ArmWaypointsCfg, ExpertNoiseCfg, WaypointCfg, WaypointExpertCfg
 from zprl.tasks.push_wall.push_wall_env_cfg import PUCK_HEIGHT, WALL
 
-HEIGHT = PUCK_HEIGHT / 2 + 0.005
+HEIGHT = PUCK_HEIGHT / 2 + 0.002
 """Height of the hand, whose finger tips stay off the table [m]."""
 
-PASSAGE = 0.09
-"""Where the hand passes the wall, whose end is at y = 0.02 m [m]."""
+PASSAGE = 0.15
+"""Where the hand, which is 0.2 m wide, passes the wall, whose end is at y = 0.02 m [m]."""
 
 
 def _drag(**settings: Any) -> WaypointCfg:
@@ -25,9 +25,9 @@ def _drag(**settings: Any) -> WaypointCfg:
         biased=False,
         yaw=None,
         grasped="object",
-        max_speed=0.5,
+        max_speed=0.45,
         tolerance=0.02,
-        max_steps=60,
+        max_steps=80,
         **settings,
     )
 
@@ -40,7 +40,7 @@ class PushWallExpertCfg(WaypointExpertCfg):
         ArmWaypointsCfg(
             waypoints=[
                 WaypointCfg(frame="object", pos=(0.0, 0.0, 0.10), tolerance=0.02),
-                WaypointCfg(frame="object", pos=(0.0, 0.0, 0.005), tolerance=0.012, max_speed=0.7, max_steps=40),
+                WaypointCfg(frame="object", pos=(0.0, 0.0, 0.002), tolerance=0.005, max_speed=0.7, max_steps=40),
                 WaypointCfg(gripper_open=False, tolerance=0.05, hold_steps=6, biased=False),
                 _drag(frame="robot", pos=(0.45, PASSAGE, HEIGHT)),
                 _drag(frame="robot", pos=(WALL[0] + 0.06, PASSAGE, HEIGHT)),
