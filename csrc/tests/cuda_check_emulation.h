@@ -8,16 +8,22 @@
 #include <functional>
 
 #include "cuda/device.cuh"
+#include "cuda/unit.cuh"
+#include "cuda/weight_ring.cuh"
 #include "cuda/wgmma.cuh"
 
 namespace core_check {
 namespace {
 
-// A kernel with a mistake must be found out, or the checks above say nothing. `mistake` runs as 64 threads.
-void require_found(const char* what, const std::function<void()>& mistake, int threads = 64, int shared_bytes = 1024) {
+using zprl::cuda::Scope;
+
+// A kernel with a mistake must be found out, or the checks above say nothing. `mistake` runs as one cluster, of blocks
+// of 64 threads.
+void require_found(const char* what, const std::function<void()>& mistake, int threads = 64, int shared_bytes = 1024,
+                   int blocks = 1) {
     for (uint64_t seed = 1; seed < 20; ++seed) {
         try {
-            zprl::cuda::emulation::machine().run(1, 1, threads, shared_bytes, seed, mistake);
+            zprl::cuda::emulation::machine().run(blocks, blocks, threads, shared_bytes, seed, mistake);
         } catch (const std::exception&) {
             return;
         }
@@ -95,6 +101,84 @@ void check_emulated_wgmma() {
     zprl::cuda::emulation::machine().run(1, 1, 128, kBytes, 1, [] { multiply_a_slab({}); });
 }
 
+// Two blocks add one to what the other one stored last, in turns, as the layers of the cluster kernel do.
+template <Scope kArrival, Scope kWait>
+void exchange_with_peer() {
+    namespace device = zprl::cuda::device;
+    char* const shared = device::shared_memory();
+    float* const values[] = {reinterpret_cast<float*>(shared), reinterpret_cast<float*>(shared) + 64};
+    uint64_t* const barriers = reinterpret_cast<uint64_t*>(shared + 512);
+    const int thread = device::thread_index(), peer = 1 - device::cluster_rank();
+    if (thread == 0) {
+        for (int i = 0; i < 2; ++i) device::init_arrivals(barriers + i, 2);
+    }
+    values[0][thread] = 0.0f;
+    device::sync_cluster();
+    for (int i = 0; i < 6; ++i) {
+        uint64_t* const barrier = barriers + i % 2;
+        const float next = values[i % 2][thread] + 1.0f;
+        device::sync_block();
+        if (thread == 0) {
+            device::expect_tx(barrier, 64 * sizeof(float));
+            device::arrive_at_peer<kArrival>(barrier, peer);
+        }
+        device::store_async(values[1 - i % 2] + thread, peer, zprl::cuda::emulation::as_bits(next), barrier);
+        device::wait_for_phase<kWait>(barrier, i / 2 % 2);
+        if (values[1 - i % 2][thread] != next) zprl::cuda::emulation::machine().fail("a wrong number");
+    }
+    device::sync_cluster();
+}
+
+void check_emulated_scopes() {
+    const auto found = [](const char* what, void (*mistake)()) { require_found(what, mistake, 64, 1024, 2); };
+    found("a wait at too small a scope", &exchange_with_peer<Scope::kCluster, Scope::kCta>);
+    found("an arrival at too small a scope", &exchange_with_peer<Scope::kCta, Scope::kCluster>);
+    zprl::cuda::emulation::machine().run(2, 2, 64, 1024, 1, &exchange_with_peer<Scope::kCluster, Scope::kCluster>);
+}
+
+// Two blocks read a layer's slabs, of which slab i is all i, from the ring that the tile kernel has.
+void read_slabs(const std::vector<float>& weights, bool early_release, bool unwaited) {
+    namespace device = zprl::cuda::device;
+    constexpr int kStages = 3, kOutputs = 64, kSlabNumbers = kOutputs * zprl::cuda::kSlabBytes / 4;
+    zprl::cuda::KernelArguments arguments{};
+    const int slabs = static_cast<int>(weights.size()) / kSlabNumbers;
+    arguments.policy.num_embedding = 1;
+    arguments.policy.once[0] = {0, 0, 32 * slabs, kOutputs};
+    arguments.memory.stages = kStages;
+    arguments.memory.tile_outputs = kOutputs;
+    arguments.memory.barrier = kStages * kSlabNumbers * 4;
+    arguments.call.blob = reinterpret_cast<const char*>(weights.data());
+    zprl::cuda::MulticastRing<zprl::cuda::Fp32Unit> ring(arguments, 0, 1, 2);
+    const char* ahead = device::shared_memory();
+    for (int i = 0; i < slabs; ++i) {
+        const char* const slab = unwaited ? ahead + i % kStages * kSlabNumbers * 4 : ring.take();
+        if (early_release) ring.release(0);
+        for (int at = device::thread_index() % 32; at < kSlabNumbers; at += 64) {
+            if (reinterpret_cast<const float*>(slab)[at] != static_cast<float>(i)) {
+                zprl::cuda::emulation::machine().fail("a wrong slab");
+            }
+        }
+        if (unwaited) ring.take();
+        ring.release(0);
+    }
+    ring.close();
+}
+
+void check_emulated_ring() {
+    constexpr int kSlabs = 12, kSlabNumbers = 64 * zprl::cuda::kSlabBytes / 4;
+    constexpr int kBytes = 3 * kSlabNumbers * 4 + 64;
+    std::vector<float> weights(kSlabs * kSlabNumbers);
+    for (size_t i = 0; i < weights.size(); ++i) weights[i] = static_cast<float>(i / kSlabNumbers);
+    const auto read = [&](bool early_release, bool unwaited) {
+        return [&, early_release, unwaited] { read_slabs(weights, early_release, unwaited); };
+    };
+    require_found("a slab that is released before it is read", read(true, false), zprl::cuda::kThreads, kBytes, 2);
+    require_found("a slab that nobody waits for", read(false, true), zprl::cuda::kThreads, kBytes, 2);
+    for (uint64_t seed = 1; seed < 4; ++seed) {
+        zprl::cuda::emulation::machine().run(2, 2, zprl::cuda::kThreads, kBytes, seed, read(false, false));
+    }
+}
+
 void check_emulation() {
     namespace device = zprl::cuda::device;
     auto& machine = zprl::cuda::emulation::machine();
@@ -145,13 +229,13 @@ void check_emulation() {
     require_found("a bulk copy that is read too early", [&] {
         uint64_t* const barrier = copy_in_bulk(1);
         require_number(device::thread_index());
-        device::wait_for_phase(barrier, 0);
+        device::wait_for_phase<Scope::kCta>(barrier, 0);
     });
-    require_found("more bytes than announced", [&] { device::wait_for_phase(copy_in_bulk(1, 2), 0); });
-    require_found("bytes that never come", [&] { device::wait_for_phase(copy_in_bulk(1, 0), 0); });
-    require_found("an arrival that is missing", [&] { device::wait_for_phase(copy_in_bulk(2), 0); });
+    require_found("more bytes than announced", [&] { device::wait_for_phase<Scope::kCta>(copy_in_bulk(1, 2), 0); });
+    require_found("bytes that never come", [&] { device::wait_for_phase<Scope::kCta>(copy_in_bulk(1, 0), 0); });
+    require_found("an arrival that is missing", [&] { device::wait_for_phase<Scope::kCta>(copy_in_bulk(2), 0); });
     machine.run(1, 1, 64, 1024, 1, [&] {
-        device::wait_for_phase(copy_in_bulk(1), 0);
+        device::wait_for_phase<Scope::kCta>(copy_in_bulk(1), 0);
         require_number(device::thread_index());
     });
     // And the same without mistakes is not.
@@ -164,6 +248,8 @@ void check_emulation() {
         require_number(4 * ((thread + 33) % 64));
     });
     check_emulated_wgmma();
+    check_emulated_scopes();
+    check_emulated_ring();
     std::printf("cuda_check: the emulation notices mistakes\n");
 }
 

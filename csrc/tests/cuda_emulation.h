@@ -10,6 +10,7 @@
 // * threads run in an order drawn from a seed, so that a missing barrier shows;
 // * a warp instruction that not all lanes reach, or reach at different instructions, and a barrier that not all threads
 //   reach, end in an error, as does a barrier that waits for ever;
+// * an mbarrier that hands over what another block stored, or lets it store, must do so at the scope of the cluster;
 // * addresses of shared memory are checked, and bytes after its end are guarded.
 
 #pragma once
@@ -131,8 +132,12 @@ inline void init_arrivals(uint64_t* barrier, int arrivals) {
 }
 
 inline void expect_tx(uint64_t* barrier, uint32_t bytes) { machine().arrive(machine().arrivals(barrier), bytes); }
+template <Scope kScope>
 inline void arrive_at_peer(uint64_t* barrier, int rank) {
-    machine().arrive(machine().arrivals(of_peer(barrier, rank)), 0);
+    emulation::Arrivals& arrivals = machine().arrivals(of_peer(barrier, rank));
+    arrivals.peers_arrive_at_cta_scope |= kScope == Scope::kCta && rank != cluster_rank();
+    machine().check_scope_of_arrivals(arrivals);
+    machine().arrive(arrivals, 0);
 }
 
 inline void check_bulk_copy(void* shared, const void* global, uint32_t bytes) {
@@ -158,11 +163,20 @@ inline void store_async(void* at, int rank, T value, uint64_t* barrier) {
     machine().require_shared(at, sizeof(T), sizeof(T));
     emulation::Copy copy{of_peer(static_cast<char*>(at), rank), nullptr, sizeof(T), {}};
     std::memcpy(copy.value, &value, sizeof(T));
-    machine().request(machine().arrivals(of_peer(barrier, rank)), copy);
+    emulation::Arrivals& arrivals = machine().arrivals(of_peer(barrier, rank));
+    arrivals.peers_stored |= rank != cluster_rank();
+    arrivals.peers_store |= rank != cluster_rank();
+    machine().check_scope_of_arrivals(arrivals);
+    machine().request(arrivals, copy);
 }
 
+template <Scope kScope>
 inline void wait_for_phase(uint64_t* barrier, uint32_t parity) {
-    machine().wait_for_phase(machine().arrivals(barrier), parity);
+    emulation::Arrivals& arrivals = machine().arrivals(barrier);
+    machine().wait_for_phase(arrivals, parity);
+    if (kScope == Scope::kCta && arrivals.peers_stored_last) {
+        machine().fail("a wait at the scope of the block for what another block stored");
+    }
 }
 
 // ---- The interface of wgmma.cuh -------------------------------------------------------------------------------------

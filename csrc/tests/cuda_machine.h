@@ -92,6 +92,10 @@ struct Arrivals {
     std::vector<Copy> copies;
     uint32_t phase = 0;
     std::vector<int> waiting;  // fibers
+
+    // Scopes: whether other blocks stored in this phase and in the last one, whether they ever do, and whether they
+    // arrive at a scope that does not order their reads before such stores.
+    bool peers_stored = false, peers_stored_last = false, peers_store = false, peers_arrive_at_cta_scope = false;
 };
 
 struct Fiber {
@@ -175,6 +179,12 @@ class Machine {
         }
     }
 
+    void check_scope_of_arrivals(const Arrivals& arrivals) {
+        if (arrivals.peers_store && arrivals.peers_arrive_at_cta_scope) {
+            fail("an arrival at the scope of the block that lets another block store");
+        }
+    }
+
     void execute(WarpInstruction instruction, void* argument) {
         Warp& warp = fiber().block->warps[fiber().thread / 32];
         if (warp.barrier.arrived == 0) warp.instruction = instruction;
@@ -244,6 +254,8 @@ class Machine {
         arrivals.copies.clear();
         arrivals.announced = arrivals.requested = 0;
         arrivals.missing = arrivals.count;
+        arrivals.peers_stored_last = arrivals.peers_stored;
+        arrivals.peers_stored = false;
         ++arrivals.phase;
         for (int id : arrivals.waiting) {
             if (id != current_) ready_.push_back(id);

@@ -84,7 +84,7 @@ class ClusterEngine {
         const int mine = left < 0 ? 0 : (left < share ? left : share);
         const char* const resident = place_of_resident(index);
         if (resident != nullptr) {
-            device::wait_for_phase(resident_full(), 0);
+            device::wait_for_phase<Scope::kCta>(resident_full(), 0);
             device::sync_warp();
         }
         bytes *= outputs / 2 * kClusterRows;
@@ -147,11 +147,11 @@ class ClusterEngine {
         if (thread == rank_) {
             device::expect_tx(exchanged(number_), bytes);
         } else {
-            device::arrive_at_peer(exchanged(number_), thread);
+            device::arrive_at_peer<Scope::kCluster>(exchanged(number_), thread);
         }
     }
     ZPRL_DEVICE void wait() {
-        device::wait_for_phase(exchanged(number_), number_ / 2 % 2);
+        device::wait_for_phase<Scope::kCluster>(exchanged(number_), number_ / 2 % 2);
         device::sync_warp();  // matrix instructions follow, which want the warp together
         ++number_;
     }

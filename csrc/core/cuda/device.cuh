@@ -20,6 +20,12 @@ struct alignas(16) Float4 {
     float x, y, z, w;
 };
 
+// Of the order that an mbarrier gives to memory. kCta orders what this block's threads and bulk copies did, and costs
+// nothing. What another block reads or has stored (st.async) needs kCluster. That one is written as a relaxed operation
+// with a fence that is restricted to shared memory: `.release.cluster` and `.acquire.cluster` order global memory as
+// well, by a barrier across the GPU (MEMBAR.ALL.GPU) and by dropping the whole level-1 cache (CCTL.IVALL).
+enum class Scope { kCta, kCluster };
+
 }  // namespace cuda
 }  // namespace zprl
 
@@ -165,16 +171,31 @@ ZPRL_DEVICE void expect_tx(uint64_t* barrier, uint32_t bytes) {
                  : "memory");
 }
 
-// Arrives at the same barrier of the cluster's block `rank`.
+// Arrives at the same barrier of the cluster's block `rank`. With kCluster, what this thread, and those that it has
+// met, read of this block's shared memory may be overwritten by the peer's stores; kCta is enough before bulk copies,
+// which do not begin before the values that were read have been used.
+template <Scope kScope>
 ZPRL_DEVICE void arrive_at_peer(uint64_t* barrier, int rank) {
-    asm volatile(
-        "{\n"
-        ".reg .b32 peer;\n"
-        "mapa.shared::cluster.u32 peer, %0, %1;\n"
-        "mbarrier.arrive.release.cluster.shared::cluster.b64 _, [peer];\n"
-        "}\n" ::"r"(shared_address(barrier)),
-        "r"(rank)
-        : "memory");
+    if constexpr (kScope == Scope::kCta) {
+        asm volatile(
+            "{\n"
+            ".reg .b32 peer;\n"
+            "mapa.shared::cluster.u32 peer, %0, %1;\n"
+            "mbarrier.arrive.shared::cluster.b64 _, [peer];\n"
+            "}\n" ::"r"(shared_address(barrier)),
+            "r"(rank)
+            : "memory");
+    } else {
+        asm volatile(
+            "{\n"
+            ".reg .b32 peer;\n"
+            "mapa.shared::cluster.u32 peer, %0, %1;\n"
+            "fence.release.sync_restrict::shared::cta.cluster;\n"
+            "mbarrier.arrive.relaxed.cluster.shared::cluster.b64 _, [peer];\n"
+            "}\n" ::"r"(shared_address(barrier)),
+            "r"(rank)
+            : "memory");
+    }
 }
 
 // Copies a multiple of 16 bytes and counts them at `barrier` when they have arrived.
@@ -220,17 +241,31 @@ ZPRL_DEVICE void store_async(void* at, int rank, Float2 value, uint64_t* barrier
         : "memory");
 }
 
-// Waits for the end of a phase, by its number's parity: 0, 1, 0, ...
+// Waits for the end of a phase, by its number's parity: 0, 1, 0, ... With kCluster, what peers stored is seen after.
+template <Scope kScope>
 ZPRL_DEVICE void wait_for_phase(uint64_t* barrier, uint32_t parity) {
-    asm volatile(
-        "{\n"
-        ".reg .pred done;\n"
-        "again:\n"
-        "mbarrier.try_wait.parity.acquire.cluster.shared::cta.b64 done, [%0], %1;\n"
-        "@!done bra again;\n"
-        "}\n" ::"r"(shared_address(barrier)),
-        "r"(parity)
-        : "memory");
+    if constexpr (kScope == Scope::kCta) {
+        asm volatile(
+            "{\n"
+            ".reg .pred done;\n"
+            "again:\n"
+            "mbarrier.try_wait.parity.shared::cta.b64 done, [%0], %1;\n"
+            "@!done bra again;\n"
+            "}\n" ::"r"(shared_address(barrier)),
+            "r"(parity)
+            : "memory");
+    } else {
+        asm volatile(
+            "{\n"
+            ".reg .pred done;\n"
+            "again:\n"
+            "mbarrier.try_wait.parity.relaxed.cluster.shared::cta.b64 done, [%0], %1;\n"
+            "@!done bra again;\n"
+            "fence.acquire.sync_restrict::shared::cluster.cluster;\n"
+            "}\n" ::"r"(shared_address(barrier)),
+            "r"(parity)
+            : "memory");
+    }
 }
 
 #endif

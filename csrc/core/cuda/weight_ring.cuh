@@ -156,7 +156,7 @@ class MulticastRing {
 
     // The next slab, for this warp, which keeps those that it has.
     ZPRL_DEVICE const char* take() {
-        device::wait_for_phase(full_ + taking_.stage, taking_.round % 2);
+        device::wait_for_phase<Scope::kCta>(full_ + taking_.stage, taking_.round % 2);
         device::sync_warp();  // matrix instructions follow, which want the warp together
         const char* const slab = ring_ + taking_.stage * stage_bytes_;
         taking_.advance(stages_);
@@ -169,7 +169,7 @@ class MulticastRing {
         const int lane = device::thread_index() % 32;
         for (; kept_ > keep; --kept_) {
             device::sync_warp();  // all lanes have read it
-            if (lane < size_) device::arrive_at_peer(empty_ + releasing_.stage, lane);
+            if (lane < size_) device::arrive_at_peer<Scope::kCta>(empty_ + releasing_.stage, lane);
             releasing_.advance(stages_);
             if (++released_ > kSlack) request();
             device::sync_warp();
@@ -195,7 +195,7 @@ class MulticastRing {
     ZPRL_DEVICE void request() {
         if (device::thread_index() != 0 || cursor_.done()) return;
         const int stage = asking_.stage;
-        if (asking_.round > 0) device::wait_for_phase(empty_ + stage, (asking_.round - 1) % 2);
+        if (asking_.round > 0) device::wait_for_phase<Scope::kCta>(empty_ + stage, (asking_.round - 1) % 2);
         const int bytes = cursor_.bytes(), part = bytes / size_, first = rank_ * part;
         device::expect_tx(full_ + stage, bytes);
         char* const to = ring_ + stage * stage_bytes_ + first;
