@@ -148,18 +148,19 @@ void read_slabs(const std::vector<float>& weights, bool early_release, bool unwa
     arguments.memory.tile_outputs = kOutputs;
     arguments.memory.barrier = kStages * kSlabNumbers * 4;
     arguments.call.blob = reinterpret_cast<const char*>(weights.data());
-    zprl::cuda::MulticastRing<zprl::cuda::Fp32Unit> ring(arguments, 0, 1, 2);
+    arguments.call.operation = zprl::cuda::Operation::kEncode;
+    zprl::cuda::MulticastRing<zprl::cuda::Fp32Unit> ring(arguments, 2);
     const char* ahead = device::shared_memory();
     for (int i = 0; i < slabs; ++i) {
-        const char* const slab = unwaited ? ahead + i % kStages * kSlabNumbers * 4 : ring.take();
-        if (early_release) ring.release(0);
+        const char* const slab = unwaited ? ahead + i % kStages * kSlabNumbers * 4 : ring.consumer_wait();
+        if (early_release) ring.consumer_release(0);
         for (int at = device::thread_index() % 32; at < kSlabNumbers; at += 64) {
             if (reinterpret_cast<const float*>(slab)[at] != static_cast<float>(i)) {
                 zprl::cuda::emulation::machine().fail("a wrong slab");
             }
         }
-        if (unwaited) ring.take();
-        ring.release(0);
+        if (unwaited) ring.consumer_wait();
+        ring.consumer_release(0);
     }
     ring.close();
 }
@@ -231,7 +232,7 @@ void check_emulation() {
         require_number(device::thread_index());
         device::wait_for_phase<Scope::kCta>(barrier, 0);
     });
-    require_found("more bytes than announced", [&] { device::wait_for_phase<Scope::kCta>(copy_in_bulk(1, 2), 0); });
+    require_found("more bytes than expected", [&] { device::wait_for_phase<Scope::kCta>(copy_in_bulk(1, 2), 0); });
     require_found("bytes that never come", [&] { device::wait_for_phase<Scope::kCta>(copy_in_bulk(1, 0), 0); });
     require_found("an arrival that is missing", [&] { device::wait_for_phase<Scope::kCta>(copy_in_bulk(2), 0); });
     machine.run(1, 1, 64, 1024, 1, [&] {

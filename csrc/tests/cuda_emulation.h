@@ -21,6 +21,7 @@
 
 #define ZPRL_DEVICE inline
 #define ZPRL_UNROLL
+#define ZPRL_NO_UNROLL
 
 #include "cuda_machine.h"
 #include "cuda_matrices.h"
@@ -90,7 +91,7 @@ inline float expm1(float x) { return std::expm1(x); }
 inline float tanh(float x) { return std::tanh(x); }
 inline float erf(float x) { return std::erf(x); }
 inline float inverse_sqrt(float x) { return 1.0f / std::sqrt(x); }
-inline float divide_fast(float x, float y) { return x / y; }
+inline float reciprocal(float x) { return 1.0f / x; }
 
 inline uint32_t to_bf16(float value) {
     const uint32_t bits = emulation::as_bits(value);

@@ -84,11 +84,11 @@ struct Block {
     std::vector<std::vector<GroupProduct>> issued;
 };
 
-// An mbarrier in shared memory: its phase ends when all arrivals have come, and the bytes that they announced. Bytes
+// An mbarrier in shared memory: its phase ends when all arrivals have come, and the bytes that they expect. Bytes
 // that are on their way arrive as late as may be: when somebody waits and nothing else is missing.
 struct Arrivals {
     int count = 0, missing = 0;
-    int64_t announced = 0, requested = 0;  // bytes
+    int64_t expected = 0, requested = 0;  // bytes
     std::vector<Copy> copies;
     uint32_t phase = 0;
     std::vector<int> waiting;  // fibers
@@ -162,7 +162,7 @@ class Machine {
     void arrive(Arrivals& arrivals, int64_t bytes) {
         if (arrivals.missing == 0) fail("an mbarrier's phase with too many arrivals");
         --arrivals.missing;
-        arrivals.announced += bytes;
+        arrivals.expected += bytes;
         end_phase_if_complete(arrivals);
     }
     void request(Arrivals& arrivals, const Copy& copy) {
@@ -247,12 +247,12 @@ class Machine {
     // Whether it ended.
     bool end_phase_if_complete(Arrivals& arrivals) {
         if (arrivals.missing > 0) return false;
-        if (arrivals.requested > arrivals.announced) fail("more bytes than were announced");
-        if (arrivals.requested < arrivals.announced) return false;
+        if (arrivals.requested > arrivals.expected) fail("more bytes than were expected");
+        if (arrivals.requested < arrivals.expected) return false;
         if (!arrivals.copies.empty() && arrivals.waiting.empty()) return false;
         for (const Copy& copy : arrivals.copies) copy.arrive();
         arrivals.copies.clear();
-        arrivals.announced = arrivals.requested = 0;
+        arrivals.expected = arrivals.requested = 0;
         arrivals.missing = arrivals.count;
         arrivals.peers_stored_last = arrivals.peers_stored;
         arrivals.peers_stored = false;

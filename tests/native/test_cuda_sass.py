@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from tests import sass
 
+MAX_KERNEL_BYTES = 128 * 1024
+
 # As nvdisasm prints it. Outer loop from .L_x_0, inner one from .L_x_1 with products; a wait's retry out of line.
 LISTING = """
 .text._ZN4zprl4cuda17wgmma_tile_kernelINS0_8Bf16UnitEEEvNS0_15KernelArgumentsEi:
@@ -91,3 +93,12 @@ def test_products_run_on_the_matrix_units_from_shared_memory(kernels):
             for loop in kernel.product_loops:
                 assert sass.generic_accesses(loop) == 0, (arch, name)
                 assert products == "HGMMA" or sass.count(loop, "LDSM.*"), (arch, name)
+
+
+def test_kernels_fit_the_instruction_cache_and_use_no_local_memory(kernels):
+    """Local memory would be an array with a run-time index, or a library's slow path; spills are ptxas' to report."""
+    for arch, every in kernels.items():
+        for kernel in every:
+            assert kernel.bytes <= MAX_KERNEL_BYTES, (arch, sass.short_name(kernel.name), kernel.bytes)
+            assert sass.count(kernel.instructions, r"(LDL|STL).*") == 0, (arch, sass.short_name(kernel.name))
+            assert "cluster" not in kernel.name or sass.generic_accesses(kernel.instructions) == 0, arch

@@ -62,5 +62,55 @@ ZPRL_DEVICE DeviceLayer field_layer(const DevicePolicy& p, int index) {
     return layer;
 }
 
+// Outputs that a slab of the tile kernels has, of a layer from which so many are left: the most of 256, 128 and 64, so
+// that the products need no other sizes.
+ZPRL_DEVICE int outputs_of_slab(int left, int tile_outputs) {
+    ZPRL_NO_UNROLL
+    while (tile_outputs > left) tile_outputs >>= 1;
+    return tile_outputs;
+}
+
+// Runs through the layers of an operation in their order. The velocity field's come again for each evaluation.
+class LayerCursor {
+ public:
+    ZPRL_DEVICE LayerCursor(const DevicePolicy& policy, Operation operation)
+        : p_(policy),
+          index_(first_layer(policy, operation)),
+          end_(operation == Operation::kEncode ? layers_to_moments(policy)
+                                               : layers_once(policy) + 1 + layers_per_evaluation(policy)),
+          evaluations_(operation == Operation::kEncode ? 1 : policy.num_steps * policy.solver.stages) {}
+
+    ZPRL_DEVICE bool done() const { return index_ >= end_; }
+    ZPRL_DEVICE bool runs_once() const { return index_ < layers_once(p_); }
+    // Of the velocity field; negative in the layers before it.
+    ZPRL_DEVICE int field_index() const { return index_ - layers_once(p_) - 1; }
+    ZPRL_DEVICE DeviceLayer layer() const {
+        return runs_once() ? p_.once[index_] : field_index() < 0 ? p_.modulation : field_layer(p_, field_index());
+    }
+    ZPRL_DEVICE void advance() {
+        if (++index_ == end_ && --evaluations_ > 0) index_ = layers_once(p_) + 1;
+    }
+
+ private:
+    const DevicePolicy& p_;
+    int index_;
+    const int end_;
+    int evaluations_;  // that are left, with this one
+};
+
+// Of a power of two: shifts instead of divisions by numbers that are known only at run time.
+ZPRL_DEVICE int log2_of(int power) {
+    int result = 0;
+    ZPRL_NO_UNROLL
+    while (1 << result < power) ++result;
+    return result;
+}
+
+// Rows of the batch among the `rows` that a block or cluster takes from `first` on.
+ZPRL_DEVICE int live_rows(const Call& call, int64_t first, int rows) {
+    const int64_t left = call.rows - first;
+    return left < 0 ? 0 : left < rows ? static_cast<int>(left) : rows;
+}
+
 }  // namespace cuda
 }  // namespace zprl

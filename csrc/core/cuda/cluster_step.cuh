@@ -6,15 +6,20 @@
 // A step of one row is a chain of some hundred layers, each far too small for a GPU: what counts is the way from one
 // layer to the next. Every block keeps its share of each layer's outputs (groups of 16) in its shared memory for the
 // whole launch, multiplies them with all rows, and sends its results into the shared memory of every block of the
-// cluster. What is needed of whole rows, the layer norm, is done by every block for itself, a warp per row: cheaper
-// than another exchange.
+// cluster, those of live rows alone. What is needed of whole rows, the layer norm, is done by every block for itself, a
+// warp per row: cheaper than another exchange.
 //
 // Within a block, warps share the groups of outputs, and what is left over splits the sum over inputs; their partial
 // sums meet in shared memory in a fixed order. Weights are the 16-row operand of mma.sync and the batch its 8 columns,
 // so that no row is computed in vain: 8 rows cost what one costs.
 //
-// Weights that stay arrive by bulk copies, all requested at the start, while the layers that run once work. Weights
-// that do not fit (layers from `resident` on), or are used once, pass through three slabs of each warp's own.
+// Resident weights arrive by bulk copies, all requested at the start, while the layers that run once work. Weights that
+// do not fit (layers from `resident` on), or are used once, are streamed through three stages of each warp's own. The
+// first slabs of the next layer are requested as soon as a warp is done with the products of the one before: while
+// results are on their way.
+//
+// Memory: as memory.h says; of a block's 227 KiB, resident weights have what activations of 8 rows, partial sums (4
+// KiB) and the stages of streamed weights (48 KiB) leave.
 //
 // How layers are kept apart. Each block has a barrier for the layers with even numbers and one for the others. A phase
 // ends when every block of the cluster has arrived, and when all bytes of the layer's results are there, which are
@@ -46,25 +51,36 @@ namespace cuda {
 template <typename Unit>
 class ClusterEngine {
  public:
-    ZPRL_DEVICE ClusterEngine(const KernelArguments& arguments, int size)
+    static constexpr int kRows = kClusterRows;
+
+    ZPRL_DEVICE ClusterEngine(const KernelArguments& arguments, int size, int64_t first_row)
         : p_(arguments.policy),
           m_(arguments.memory),
           blob_(arguments.call.blob),
           shared_(device::shared_memory()),
           size_(size),
-          rank_(device::cluster_rank()) {
+          size_log2_(log2_of(size)),
+          rank_(device::cluster_rank()),
+          rows_(live_rows(arguments.call, first_row, kRows)),
+          next_(arguments.policy, arguments.call.operation) {
         if (device::thread_index() == 0) {
             for (int i = 0; i < 2; ++i) device::init_arrivals(exchanged(i), size_);
             if (arguments.call.operation != Operation::kEncode) request_resident();
         }
         device::sync_cluster();  // nobody sends to a block that has not begun, or to a barrier that is not set up
+        prefetch();
     }
 
     template <typename T>
     ZPRL_DEVICE void put(void* at, T value) const {
+        ZPRL_NO_UNROLL
         for (int rank = 0; rank < size_; ++rank) device::store_async(at, rank, value, exchanged(number_));
     }
     ZPRL_DEVICE bool writes() const { return rank_ == 0; }
+    ZPRL_DEVICE bool computes(const DeviceLayer& layer, int column) const {
+        const Share share = share_of(layer);
+        return column / kGroupOutputs >= share.first && column / kGroupOutputs < share.first + share.groups;
+    }
     ZPRL_DEVICE void sync() const { device::sync_block(); }
     ZPRL_DEVICE void exchange() {
         device::sync_block();
@@ -75,67 +91,129 @@ class ClusterEngine {
     // A block must not end while others may send to it.
     ZPRL_DEVICE void close() const { device::sync_cluster(); }
 
-    template <typename LayerUnit, typename Finisher>
-    ZPRL_DEVICE void linear(const DeviceLayer& layer, int index, const char* input, int bytes, const Finisher& finish) {
-        const int thread = device::thread_index(), warp = thread / 32, lane = thread % 32;
-        const int outputs = padded_width(layer.out), slabs = slabs_of(layer.in, LayerUnit::kElementBytes);
-        const int share = groups_per_block(layer.out, size_), first = rank_ * share;
-        const int left = outputs / kGroupOutputs - first;
-        const int mine = left < 0 ? 0 : (left < share ? left : share);
-        const char* const resident = place_of_resident(index);
-        if (resident != nullptr) {
+    template <typename LayerUnit, typename Epilogue>
+    ZPRL_DEVICE void linear(const DeviceLayer& layer, const char* input, const Epilogue& epilogue) {
+        const int thread = device::thread_index(), lane = thread % 32;
+        const Share share = share_of(layer);
+        const char* const resident = place_of_resident(next_.field_index());
+        next_.advance();
+        if (resident != nullptr && !has_resident_) {
             device::wait_for_phase<Scope::kCta>(resident_full(), 0);
             device::sync_warp();
+            has_resident_ = true;
         }
-        bytes *= outputs / 2 * kClusterRows;
+        const int bytes = epilogue.pair_bytes * (padded_width(layer.out) / 2) * rows_;
+        const float* const layer_bias = reinterpret_cast<const float*>(blob_ + layer.bias);
 
         float* const partial = reinterpret_cast<float*>(shared_ + m_.partial);
-        for (int base = 0; base < mine; base += kWarps) {
-            const int groups = mine - base < kWarps ? mine - base : kWarps;
-            const int splits = kWarps / groups < slabs ? kWarps / groups : slabs;
-            const int group = warp % groups, split = warp / groups;
-            if (split < splits) {
+        // Once at least: without sums, too, all threads must have seen the exchange before, or a phase could pass them
+        // by.
+        for (int base = 0, is_last = 0; !is_last; base += kWarps) {
+            is_last = base + kWarps >= share.groups;
+            const int groups = is_last ? share.groups - base : kWarps;
+            // Sums of this thread: pairs of outputs of row thread % 8. What the epilogue needs is loaded before the
+            // products, so that nobody waits for it after them.
+            const int row = thread % kRows;
+            const auto column_of = [&](int i) {
+                return (share.first + base) * kGroupOutputs + 2 * ((thread + i * kThreads) / kRows);
+            };
+            const auto has_pair = [&](int i) {
+                return row < rows_ && thread + i * kThreads < groups * (kGroupOutputs / 2 * kRows);
+            };
+            Float2 bias[kPairs], time[kPairs];
+            ZPRL_UNROLL
+            for (int i = 0; i < kPairs; ++i) {
+                bias[i] = time[i] = {0.0f, 0.0f};
+                if (!has_pair(i)) continue;
+                bias[i] = load_pair(layer_bias + column_of(i));
+                if (epilogue.time != nullptr) time[i] = load_pair(epilogue.time + column_of(i));
+            }
+
+            const Split split = split_of(groups, slabs_of(layer.in, LayerUnit::kElementBytes));
+            if (split.group < groups) {
                 float sum[1][1][4] = {};
-                const int begin = slabs * split / splits, end = slabs * (split + 1) / splits;
                 if (resident != nullptr) {
-                    for (int slab = begin; slab < end; ++slab) {
-                        multiply<LayerUnit>(sum, resident + (slab * mine + base + group) * kGroupBytes, input, slab);
+                    for (int slab = split.begin; slab < split.end; ++slab) {
+                        multiply<LayerUnit>(sum, resident + (slab * share.groups + base + split.group) * kGroupBytes,
+                                            input, slab);
                     }
                 } else {
-                    const char* const weights = blob_ + layer.weight + (first + base + group) * kGroupBytes;
-                    multiply_streamed<LayerUnit>(sum, weights, outputs * kSlabBytes, input, begin, end);
+                    const Stream stream = stream_of(layer, share.first + base, split);
+                    if (base > 0) start(stream);
+                    multiply_streamed<LayerUnit>(sum, stream, input);
                 }
-                // [split][group][output][row]
-                float* const to = partial + (split * groups + group) * (kGroupOutputs * kClusterRows);
-                const int at = lane / 4 * kClusterRows + lane % 4 * 2;
+                // [part of the inputs][group][output][row]
+                float* const to = partial + (split.part * groups + split.group) * (kGroupOutputs * kRows);
+                const int at = lane / 4 * kRows + lane % 4 * 2;
                 *reinterpret_cast<Float2*>(to + at) = {sum[0][0][0], sum[0][0][1]};
-                *reinterpret_cast<Float2*>(to + at + 8 * kClusterRows) = {sum[0][0][2], sum[0][0][3]};
+                *reinterpret_cast<Float2*>(to + at + 8 * kRows) = {sum[0][0][2], sum[0][0][3]};
             }
+            if (is_last) prefetch();
             device::sync_block();
-            if (base + kWarps >= mine) arrive(bytes);
-            for (int i = thread; i < groups * kGroupOutputs / 2 * kClusterRows; i += kThreads) {
-                const int row = i % kClusterRows, pair = i / kClusterRows;  // of outputs, of all groups
-                float x = 0.0f, y = 0.0f;
-                for (int s = 0; s < splits; ++s) {
-                    const float* const from = partial + (s * groups * kGroupOutputs + 2 * pair) * kClusterRows + row;
-                    x += from[0];
-                    y += from[kClusterRows];
+            if (is_last) arrive(bytes);
+            Float2 sums[kPairs];
+            ZPRL_UNROLL
+            for (int i = 0; i < kPairs; ++i) {
+                sums[i] = {0.0f, 0.0f};
+                if (!has_pair(i)) continue;
+                const float* from = partial + 2 * ((thread + i * kThreads) / kRows) * kRows + row;
+                for (int part = 0; part < split.parts; ++part, from += groups * kGroupOutputs * kRows) {
+                    sums[i].x += from[0];
+                    sums[i].y += from[kRows];
                 }
-                const int column = (first + base) * kGroupOutputs + 2 * pair;
-                const float* const bias = reinterpret_cast<const float*>(blob_ + layer.bias) + column;
-                finish(row, column, x + bias[0], y + bias[1]);
             }
-            if (base + kWarps < mine) device::sync_block();
-        }
-        if (mine == 0) {  // no sums, but all threads must have seen the exchange before, or a phase could pass them by
-            device::sync_block();
-            arrive(bytes);
+            epilogue.choose([&](auto kind) {
+                ZPRL_UNROLL
+                for (int i = 0; i < kPairs; ++i) {
+                    if (!has_pair(i)) continue;
+                    epilogue.finish(kind, epilogue.place(row, column_of(i)), 0, sums[i].x + bias[i].x,
+                                    sums[i].y + bias[i].y, time[i]);
+                }
+            });
+            if (!is_last) device::sync_block();
         }
         wait();
     }
 
  private:
     static_assert(kClusterRows == 8, "the rows are the 8 columns of mma.sync");
+
+    // Of a thread, in the sums of all warps.
+    static constexpr int kPairs = kWarps * kGroupOutputs / 2 * kClusterRows / kThreads;
+
+    // This block's groups of a layer's outputs.
+    struct Share {
+        int first, groups;
+    };
+    ZPRL_DEVICE Share share_of(const DeviceLayer& layer) const {
+        const int all = padded_width(layer.out) / kGroupOutputs;
+        const int most = (all + size_ - 1) >> size_log2_, first = rank_ * most, left = all - first;
+        return {first, left < 0 ? 0 : left < most ? left : most};
+    }
+
+    // What a warp multiplies of up to kWarps groups: one of them, or none, and of the inputs one of so many parts,
+    // slabs [begin, end).
+    struct Split {
+        int group, part, parts, begin, end;
+    };
+    ZPRL_DEVICE static Split split_of(int groups, int slabs) {
+        static_assert(kWarps == 8, "the cases below");
+        const int parts_log2 = groups > 4 ? 0 : groups > 2 ? 1 : groups > 1 ? 2 : 3;
+        const int warp = device::thread_index() / 32, part = warp & ((1 << parts_log2) - 1);
+        return {warp >> parts_log2, part, 1 << parts_log2, (slabs * part) >> parts_log2,
+                (slabs * (part + 1)) >> parts_log2};
+    }
+
+    // Weights that a warp streams: slabs [begin, end) of a group.
+    struct Stream {
+        const char* weights;
+        int stride;  // [bytes] from one slab to the next
+        int begin, end;
+    };
+    ZPRL_DEVICE Stream stream_of(const DeviceLayer& layer, int first_group, const Split& split) const {
+        return {blob_ + layer.weight + (first_group + split.group) * kGroupBytes, padded_width(layer.out) * kSlabBytes,
+                split.begin, split.end};
+    }
 
     ZPRL_DEVICE uint64_t* resident_full() const { return reinterpret_cast<uint64_t*>(shared_ + m_.barrier); }
     ZPRL_DEVICE uint64_t* exchanged(int number) const { return resident_full() + 1 + number % 2; }
@@ -162,31 +240,50 @@ class ClusterEngine {
         LayerUnit::template add_products<1, 1>(sum, weights, input + slab * (kClusterRows * kSlabBytes), 0, 1);
     }
 
-    // The same for slabs [begin, end) of weights that are in global memory, `stride` bytes apart.
-    template <typename LayerUnit>
-    ZPRL_DEVICE void multiply_streamed(float (&sum)[1][1][4], const char* weights, int stride, const char* input,
-                                       int begin, int end) const {
-        const int warp = device::thread_index() / 32, lane = device::thread_index() % 32;
-        char* const streamed = shared_ + m_.streamed_weights + warp * (kGroupStages * kGroupBytes);
-        const auto request = [&](int slab) {
-            if (slab < end) {
-                const char* const from = weights + static_cast<int64_t>(slab) * stride;
-                char* const to = streamed + (slab - begin) % kGroupStages * kGroupBytes;
-                ZPRL_UNROLL
-                for (int i = 0; i < kGroupBytes / (32 * kPieceBytes); ++i) {
-                    const int at = (i * 32 + lane) * kPieceBytes;
-                    device::copy_async(to + at, from + at);
-                }
+    // Request a slab of the stream, in a group of copies of its own; an empty one past the stream's end.
+    ZPRL_DEVICE void request(const Stream& stream, int slab) const {
+        if (slab < stream.end) {
+            const int lane = device::thread_index() % 32;
+            const char* const from = stream.weights + static_cast<int64_t>(slab) * stream.stride;
+            char* const to = stage_of(stream, slab);
+            ZPRL_UNROLL
+            for (int i = 0; i < kGroupBytes / (32 * kPieceBytes); ++i) {
+                const int at = (i * 32 + lane) * kPieceBytes;
+                device::copy_async(to + at, from + at);
             }
-            device::commit_copies();
-        };
-        device::sync_warp();  // nobody reads what passed before
-        for (int i = 0; i + 1 < kGroupStages; ++i) request(begin + i);
-        for (int slab = begin; slab < end; ++slab) {
+        }
+        device::commit_copies();
+    }
+    ZPRL_DEVICE char* stage_of(const Stream& stream, int slab) const {
+        const int warp = device::thread_index() / 32, stage = (slab - stream.begin) % kGroupStages;
+        return shared_ + m_.streamed_weights + (warp * kGroupStages + stage) * kGroupBytes;
+    }
+
+    // Request the first slabs of a stream: all stages but one.
+    ZPRL_DEVICE void start(const Stream& stream) const {
+        device::sync_warp();  // nobody reads what the stages held
+        for (int i = 0; i + 1 < kGroupStages; ++i) request(stream, stream.begin + i);
+    }
+
+    // The same of the next layer, if this warp streams any of it.
+    ZPRL_DEVICE void prefetch() const {
+        if (next_.done() || place_of_resident(next_.field_index()) != nullptr) return;
+        const DeviceLayer layer = next_.layer();
+        const Share share = share_of(layer);
+        const int groups = share.groups < kWarps ? share.groups : kWarps;
+        const Split split =
+            split_of(groups, slabs_of(layer.in, next_.runs_once() ? Fp32Unit::kElementBytes : Unit::kElementBytes));
+        if (split.group < groups) start(stream_of(layer, share.first, split));
+    }
+
+    // A stream that has been started.
+    template <typename LayerUnit>
+    ZPRL_DEVICE void multiply_streamed(float (&sum)[1][1][4], const Stream& stream, const char* input) const {
+        for (int slab = stream.begin; slab < stream.end; ++slab) {
             device::wait_for_copies<kGroupStages - 2>();
             device::sync_warp();
-            request(slab + kGroupStages - 1);
-            multiply<LayerUnit>(sum, streamed + (slab - begin) % kGroupStages * kGroupBytes, input, slab);
+            request(stream, slab + kGroupStages - 1);
+            multiply<LayerUnit>(sum, stage_of(stream, slab), input, slab);
         }
         device::wait_for_copies<0>();
     }
@@ -196,40 +293,34 @@ class ClusterEngine {
         return slabs_of(layer.in, Unit::kElementBytes) * groups_per_block(layer.out, size_) * kGroupBytes;
     }
 
-    // Where the layer that is number `index` of the step stays, or null if it does not.
-    ZPRL_DEVICE const char* place_of_resident(int index) const {
-        const int first = layers_once(p_) + 1;
-        if (index < first) return nullptr;
-        const int layer = (index - first) % layers_per_evaluation(p_);
-        if (layer >= m_.resident) return nullptr;
+    // Where a layer of the velocity field is resident, or null if it is not, or is none.
+    ZPRL_DEVICE const char* place_of_resident(int field_index) const {
+        if (field_index < 0 || field_index >= m_.resident) return nullptr;
         const char* const start = shared_ + m_.resident_weights;
-        if (layer == 0) return start;
-        return start + share_bytes(p_.input) + (layer - 1) * share_bytes(p_.first_block_layer);
+        if (field_index == 0) return start;
+        return start + share_bytes(p_.input) + (field_index - 1) * share_bytes(p_.first_block_layer);
     }
 
     // By one thread.
     ZPRL_DEVICE void request_resident() const {
         device::init_arrivals(resident_full(), 1);
         uint32_t bytes = 0;
-        for (int pass = 0; pass < 2; ++pass) {  // count, announce, request
+        for (int pass = 0; pass < 2; ++pass) {  // count and expect, then request
             if (pass == 1) device::expect_tx(resident_full(), bytes);
             for (int i = 0; i < m_.resident; ++i) {
                 const DeviceLayer layer = field_layer(p_, i);
-                const int outputs = padded_width(layer.out), share = groups_per_block(layer.out, size_);
-                const int left = outputs / kGroupOutputs - rank_ * share;
-                const int mine = left < 0 ? 0 : (left < share ? left : share);
-                const int slabs = slabs_of(layer.in, Unit::kElementBytes);
-                if (mine == 0) continue;
-                if (pass == 0) {
-                    bytes += slabs * mine * kGroupBytes;
+                const Share share = share_of(layer);
+                const int slabs = slabs_of(layer.in, Unit::kElementBytes), part = share.groups * kGroupBytes;
+                if (pass == 0 || part == 0) {
+                    bytes += slabs * part;
                     continue;
                 }
-                char* to = const_cast<char*>(place_of_resident(layers_once(p_) + 1 + i));
-                const char* from = blob_ + layer.weight + rank_ * share * kGroupBytes;
+                char* to = const_cast<char*>(place_of_resident(i));
+                const char* from = blob_ + layer.weight + share.first * kGroupBytes;
                 for (int slab = 0; slab < slabs; ++slab) {
-                    device::copy_bulk(to, from, mine * kGroupBytes, resident_full());
-                    to += mine * kGroupBytes;
-                    from += static_cast<int64_t>(outputs) * kSlabBytes;
+                    device::copy_bulk(to, from, part, resident_full());
+                    to += part;
+                    from += static_cast<int64_t>(padded_width(layer.out)) * kSlabBytes;
                 }
             }
         }
@@ -239,15 +330,18 @@ class ClusterEngine {
     const Memory& m_;
     const char* const blob_;
     char* const shared_;
-    const int size_, rank_;
-    int number_ = 0;  // of the exchange
+    const int size_, size_log2_, rank_;
+    const int rows_;    // live ones
+    LayerCursor next_;  // layer
+    int number_ = 0;    // of the exchange
+    bool has_resident_ = false;
 };
 
 template <typename Unit>
 ZPRL_DEVICE void run_cluster(const KernelArguments& arguments, int cluster_size) {
-    ClusterEngine<Unit> engine(arguments, cluster_size);
-    const int64_t cluster = device::block_index() / cluster_size;
-    Step<Unit, ClusterEngine<Unit>> step(arguments, engine, cluster * kClusterRows, nullptr);
+    const int64_t first_row = device::block_index() / cluster_size * kClusterRows;
+    ClusterEngine<Unit> engine(arguments, cluster_size, first_row);
+    Step<Unit, ClusterEngine<Unit>> step(arguments, engine, first_row, nullptr);
     step.run();
     engine.close();
 }

@@ -35,6 +35,7 @@ enum class Scope { kCta, kCluster };
 
 #define ZPRL_DEVICE __device__ __forceinline__
 #define ZPRL_UNROLL _Pragma("unroll")
+#define ZPRL_NO_UNROLL _Pragma("unroll 1")
 
 namespace zprl {
 namespace cuda {
@@ -112,7 +113,12 @@ ZPRL_DEVICE float expm1(float x) { return expm1f(x); }
 ZPRL_DEVICE float tanh(float x) { return tanhf(x); }
 ZPRL_DEVICE float erf(float x) { return erff(x); }
 ZPRL_DEVICE float inverse_sqrt(float x) { return rsqrtf(x); }
-ZPRL_DEVICE float divide_fast(float x, float y) { return __fdividef(x, y); }
+// To a unit in the last place; of huge numbers, zero.
+ZPRL_DEVICE float reciprocal(float x) {
+    float result;
+    asm("rcp.approx.ftz.f32 %0, %1;" : "=f"(result) : "f"(x));
+    return result;
+}
 
 // Two bf16 numbers, rounded to nearest, the first one in the low half.
 ZPRL_DEVICE uint32_t to_bf16x2(float low, float high) {
@@ -158,14 +164,14 @@ ZPRL_DEVICE void sync_cluster() {
 }
 
 // A barrier in shared memory (an mbarrier) whose phase ends when `arrivals` have come, and the bytes that they
-// announced. To be called by one thread; a barrier of all threads that use it must follow.
+// expect. To be called by one thread; a barrier of all threads that use it must follow.
 ZPRL_DEVICE void init_arrivals(uint64_t* barrier, int arrivals) {
     asm volatile("mbarrier.init.shared::cta.b64 [%0], %1;" ::"r"(shared_address(barrier)), "r"(arrivals) : "memory");
     asm volatile("fence.mbarrier_init.release.cluster;" ::: "memory");
     asm volatile("fence.proxy.async.shared::cta;" ::: "memory");
 }
 
-// Arrives and announces bytes.
+// Arrives and expects bytes.
 ZPRL_DEVICE void expect_tx(uint64_t* barrier, uint32_t bytes) {
     asm volatile("mbarrier.arrive.expect_tx.shared::cta.b64 _, [%0], %1;" ::"r"(shared_address(barrier)), "r"(bytes)
                  : "memory");

@@ -48,17 +48,20 @@ constexpr int kSlabBytes = 128;
 constexpr int kPieceBytes = 16;
 constexpr size_t kSectionAlignment = 1024;
 
-// Width padded to whole panels: constexpr functions may be called on the device only if they say so.
-ZPRL_HOST_DEVICE constexpr int padded_width(int width) { return (width + kPanel - 1) / kPanel * kPanel; }
+// Width padded to whole panels: constexpr functions may be called on the device only if they say so. Unsigned, here and
+// below, since divisions of signed numbers are more than a shift.
+ZPRL_HOST_DEVICE constexpr int padded_width(int width) {
+    return static_cast<int>((static_cast<unsigned>(width) + kPanel - 1) / kPanel * kPanel);
+}
 
 ZPRL_HOST_DEVICE constexpr int slabs_of(int inputs, int element_bytes) {
-    return (inputs * element_bytes + kSlabBytes - 1) / kSlabBytes;
+    return static_cast<int>((static_cast<unsigned>(inputs * element_bytes) + kSlabBytes - 1) / kSlabBytes);
 }
 
 // Byte at which byte `k` of row `row` lies, in slabs of `rows` rows.
-ZPRL_HOST_DEVICE constexpr uint32_t swizzled(int rows, int row, int k) {
-    return static_cast<uint32_t>(k / kSlabBytes) * rows * kSlabBytes + row * kSlabBytes +
-           ((k % kSlabBytes / kPieceBytes) ^ (row % 8)) * kPieceBytes + k % kPieceBytes;
+ZPRL_HOST_DEVICE constexpr uint32_t swizzled(int rows, int row, uint32_t k) {
+    return k / kSlabBytes * (rows * kSlabBytes) + row * kSlabBytes +
+           ((k % kSlabBytes / kPieceBytes) ^ (static_cast<uint32_t>(row) % 8)) * kPieceBytes + k % kPieceBytes;
 }
 
 }  // namespace cuda

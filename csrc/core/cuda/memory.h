@@ -43,7 +43,7 @@ constexpr int kGroupStages = 3;
 constexpr int kGroupBytes = kGroupOutputs * kSlabBytes;
 constexpr int kPartialBytes = kWarps * kGroupOutputs * kClusterRows * 4;
 
-// Barriers of the cluster kernel: for the weights that stay, and for every other exchange.
+// Barriers of the cluster kernel: for resident weights, and for every other exchange.
 constexpr int kClusterBarriers = 3;
 
 static_assert(kMaxTileOutputs * kSlabBytes == 32 * 1024 && kGroupBytes == 2 * 1024 && kPartialBytes == 4 * 1024,

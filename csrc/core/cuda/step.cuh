@@ -5,25 +5,33 @@
 //
 // The two kernels are one program over two engines. An engine says who multiplies what, and who sees what is written:
 //
-//   linear<Unit>(layer, index, input, bytes, finish)
-//       sums of a layer for all rows. finish(row, column, x, y) gets each pair of columns, with its bias, once in the
-//       block or cluster, and always in the same thread for the same row and column. What is read must be in place.
-//       What finish put(), `bytes` for each pair, is seen by all after.
+//   linear<Unit>(layer, input, epilogue)
+//       sums of a layer for all rows. The epilogue (LayerEpilogue) gets each pair of columns, with its bias, once in
+//       the block or cluster, and always in the same thread for the same row and column. What is read must be in
+//       place. What the epilogue put() is seen by all after.
 //   put(at, value)
-//       writes 4 or 8 bytes of a result, by finish alone, into the memory of every block that has these rows
+//       writes 4 or 8 bytes of a result, by an epilogue alone, into the memory of every block that has these rows
 //   sync()
 //       what the block wrote to its own memory before is seen by all of it after
 //   exchange()
 //       the same, and all blocks that have these rows are done with what they read before
 //   writes()
 //       whether this block writes results to global memory that all blocks of a cluster have
+//   computes(layer, column)
+//       whether the block has this column of a layer's results in its epilogues
 //
 // Everything else is done by every block for all its rows.
 //
-// A row's numbers are computed alike wherever the row lies, so they do not depend on the batch. Rows past its end
-// compute on zeros and are not written.
+// Epilogues are chosen once per tile of sums, by template, and not per number: tens of pairs are unrolled in each. What
+// takes many instructions (GELU, the actor's activations, the chunk's units) is therefore no epilogue, but a pass of
+// its own over memory.
+//
+// A row's numbers are computed alike wherever the row lies, so they do not depend on the batch. Rows past its end are
+// neither read, sent nor written: their operands are whatever was there, and their sums reach no other row.
 
 #pragma once
+
+#include <type_traits>
 
 #include "../latent_noise_impl.h"
 #include "arguments.cuh"
@@ -41,25 +49,34 @@ constexpr float kLayerNormEpsilon = 1e-5f;
 
 // Passes NaN on, as torch.clamp does.
 ZPRL_DEVICE float clamp(float x, float low, float high) { return x < low ? low : (x > high ? high : x); }
-ZPRL_DEVICE float silu(float x) { return device::divide_fast(x, 1.0f + device::exp(-x)); }
+ZPRL_DEVICE float silu(float x) { return x * device::reciprocal(1.0f + device::exp(-x)); }
 ZPRL_DEVICE float gelu(float x) { return 0.5f * x * (1.0f + device::erf(x * 0.707106781f)); }
 
-ZPRL_DEVICE float activated(float x, Activation activation) {
-    switch (activation) {
-        case Activation::kElu:
-            return x > 0.0f ? x : device::expm1(x);
-        case Activation::kRelu:
-            return x < 0.0f ? 0.0f : x;
-        case Activation::kTanh:
-            return device::tanh(x);
-        case Activation::kSilu:
-            return silu(x);
-        default:
-            return gelu(x);
-    }
+template <Activation kActivation>
+ZPRL_DEVICE float activated(float x) {
+    if constexpr (kActivation == Activation::kElu) return x > 0.0f ? x : device::expm1(x);
+    if constexpr (kActivation == Activation::kRelu) return x < 0.0f ? 0.0f : x;
+    if constexpr (kActivation == Activation::kTanh) return device::tanh(x);
+    if constexpr (kActivation == Activation::kSilu) return silu(x);
+    return gelu(x);
 }
 
-ZPRL_DEVICE Float2 load_pair(const float* at) { return *reinterpret_cast<const Float2*>(at); }
+// Calls function(constant) for the activation, so that loops have it as a template parameter.
+template <typename Function>
+ZPRL_DEVICE void with_activation(Activation activation, const Function& function) {
+    switch (activation) {
+        case Activation::kElu:
+            return function(std::integral_constant<Activation, Activation::kElu>{});
+        case Activation::kRelu:
+            return function(std::integral_constant<Activation, Activation::kRelu>{});
+        case Activation::kTanh:
+            return function(std::integral_constant<Activation, Activation::kTanh>{});
+        case Activation::kSilu:
+            return function(std::integral_constant<Activation, Activation::kSilu>{});
+        default:
+            return function(std::integral_constant<Activation, Activation::kGelu>{});
+    }
+}
 
 ZPRL_DEVICE float sum_of_warp(float x) {
     ZPRL_UNROLL
@@ -68,13 +85,39 @@ ZPRL_DEVICE float sum_of_warp(float x) {
 }
 
 // What becomes of a layer's sums.
-enum class Finish { kGelu, kPlain, kCondition, kModulation, kInput, kBlockIn, kBlockOut, kOutput };
+enum class EpilogueKind { kPlain, kModulation, kInput, kBlockIn, kBlockOut, kOutput };
+
+// One of `kKinds` for an engine: see linear() above.
+template <typename Step, EpilogueKind... kKinds>
+struct LayerEpilogue {
+    Step& step;
+    const EpilogueKind kind;
+    const int pair_bytes;     // that it puts for each pair
+    const float* const time;  // a number for each column, of which a pair comes along, or null
+
+    // Calls function(constant) for the kind.
+    template <typename Function>
+    ZPRL_DEVICE void choose(const Function& function) const {
+        ((kind == kKinds ? function(std::integral_constant<EpilogueKind, kKinds>{}) : void()), ...);
+    }
+    // Where the sums of a row from `column` on belong, and the pair that lies `offset` columns behind it.
+    ZPRL_DEVICE auto place(int row, int column) const { return step.place(row, column); }
+    template <typename Kind, typename Place>
+    ZPRL_DEVICE void finish(Kind, const Place& place, int offset, float x, float y, Float2 time_pair) const {
+        step.template finish<Kind::value>(place, offset, x, y, time_pair);
+    }
+};
 
 template <typename Unit, typename Engine>
 class Step {
  public:
     ZPRL_DEVICE Step(const KernelArguments& arguments, Engine& engine, int64_t first_row, char* workspace)
-        : p_(arguments.policy), m_(arguments.memory), c_(arguments.call), e_(engine), first_(first_row) {
+        : p_(arguments.policy),
+          m_(arguments.memory),
+          c_(arguments.call),
+          e_(engine),
+          first_(first_row),
+          rows_(live_rows(arguments.call, first_row, Engine::kRows)) {
         char* const shared = device::shared_memory();
         modulation_ = reinterpret_cast<Kept*>((m_.modulation_in_workspace ? workspace : shared) + m_.modulation);
         char* const rest = m_.rest_in_workspace ? workspace : shared;
@@ -103,21 +146,29 @@ class Step {
             write_moments();
             return;
         }
-        field(p_.modulation, layers_once(p_), once_, Finish::kModulation);
-        load_state();
-        e_.sync();
         integrate();
+        e_.sync();
+        write_chunk();
     }
 
  private:
+    template <typename, EpilogueKind...>
+    friend struct LayerEpilogue;
     typedef typename Unit::Kept Kept;
 
     // -- element by element: every thread takes some numbers of all rows
 
-    // function(row, column) for each of the rows' first `width` numbers.
+    // function(row, column) for each of the live rows' first `width` numbers. A thread carries from one row to the
+    // next: a division by a width that is known only at run time would take longer than what is done with most numbers.
     template <typename Function>
     ZPRL_DEVICE void for_each(int width, const Function& function) const {
-        for (int i = device::thread_index(); i < m_.rows * width; i += kThreads) function(i / width, i % width);
+        ZPRL_NO_UNROLL
+        for (int row = 0, column = device::thread_index();; column += kThreads) {
+            ZPRL_NO_UNROLL
+            for (; column >= width; column -= width) ++row;
+            if (row >= rows_) return;
+            function(row, column);
+        }
     }
     // The same, two columns at a time; `width` is even.
     template <typename Function>
@@ -126,16 +177,15 @@ class Step {
     }
 
     ZPRL_DEVICE int chunk_dim() const { return p_.horizon * p_.action_dim; }
-    ZPRL_DEVICE bool exists(int row) const { return first_ + row < c_.rows; }
 
     // Number `column` of a row of the batch, or zero where there is none.
     ZPRL_DEVICE float number(const float* values, int row, int width, int column) const {
-        if (values == nullptr || column >= width || !exists(row)) return 0.0f;
+        if (values == nullptr || column >= width) return 0.0f;
         return values[(first_ + row) * width + column];
     }
 
     ZPRL_DEVICE float* float_at(char* operand, int row, int column) const {
-        return reinterpret_cast<float*>(operand + swizzled(m_.rows, row, column * 4));
+        return reinterpret_cast<float*>(operand + swizzled(Engine::kRows, row, column * 4));
     }
 
     ZPRL_DEVICE const float* floats(uint32_t offset) const { return reinterpret_cast<const float*>(c_.blob + offset); }
@@ -144,11 +194,8 @@ class Step {
     ZPRL_DEVICE void store_operand(char* operand, int row, int column, float x, float y) const {
         device::store_operand(operand_at(operand, row, column), Unit::operand(x, y));
     }
-    ZPRL_DEVICE void put_operand(char* operand, int row, int column, float x, float y) const {
-        e_.put(operand_at(operand, row, column), Unit::operand(x, y));
-    }
     ZPRL_DEVICE char* operand_at(char* operand, int row, int column) const {
-        return operand + swizzled(m_.rows, row, column * Unit::kElementBytes);
+        return operand + swizzled(Engine::kRows, row, column * Unit::kElementBytes);
     }
     static constexpr int kOperandBytes = 2 * Unit::kElementBytes, kPairBytes = sizeof(Float2);
 
@@ -177,8 +224,8 @@ class Step {
 
     ZPRL_DEVICE void write_moments() {
         const int latent = p_.latent_dim;
+        if (!e_.writes()) return;
         for_each(latent, [&](int row, int column) {
-            if (!exists(row) || !e_.writes()) return;
             const int64_t at = (first_ + row) * latent + column;
             c_.mean[at] = *float_at(once_, row, column);
             if (c_.logvar != nullptr)
@@ -195,7 +242,7 @@ class Step {
             float z = 0.0f;
             if (column < latent) {
                 z = *float_at(once_, row, column);
-                if (c_.latent_seed != nullptr && exists(row)) {
+                if (c_.latent_seed != nullptr) {
                     const float logvar = clamp(*float_at(once_, row, latent + column), kLogvarMin, kLogvarMax);
                     z += device::exp(0.5f * logvar) * standard_normal_inline(c_.latent_seed[first_ + row], column);
                 }
@@ -239,11 +286,22 @@ class Step {
         swap_once();
     }
 
-    ZPRL_DEVICE void activate(int width) {
-        for_each(padded_width(width), [&](int row, int column) {
-            float* const x = float_at(once_, row, column);
-            *x = activated(*x, p_.actor_activation);
+    ZPRL_DEVICE void activate(int width, Activation activation) {
+        with_activation(activation, [&](auto chosen) {
+            for_each(padded_width(width), [&](int row, int column) {
+                float* const x = float_at(once_, row, column);
+                *x = activated<decltype(chosen)::value>(*x);
+            });
         });
+    }
+
+    // The modulation's operand: the condition after its SiLU.
+    ZPRL_DEVICE void round_condition() {
+        for_pairs(padded_width(p_.embed_dim), [&](int row, int column) {
+            const Float2 pair = load_pair(float_at(once_, row, column));
+            store_operand(other_, row, column, silu(pair.x), silu(pair.y));
+        });
+        swap_once();
     }
 
     ZPRL_DEVICE void load_state() {
@@ -251,6 +309,7 @@ class Step {
             const float x = number(c_.noise, row, chunk_dim(), column);
             const float y = number(c_.noise, row, chunk_dim(), column + 1);
             *reinterpret_cast<Float2*>(state_ + row * m_.state_stride + column) = {x, y};
+            *reinterpret_cast<Float2*>(end_ + row * m_.state_stride + column) = {x, y};
             store_operand(inner_, row, column, x, y);
         });
     }
@@ -277,67 +336,83 @@ class Step {
                 e_.exchange();
             }
             const bool of_actor = i >= moments && i < latents;
-            const bool plain = i + 1 == p_.num_embedding || i + 1 == moments || of_actor;
-            run_layer_once(i, plain ? Finish::kPlain : i + 1 < end ? Finish::kGelu : Finish::kCondition);
-            if (of_actor && i + 1 < latents) {  // apart from the sums: it may be any of five
-                activate(p_.once[i].out);
-                e_.sync();
+            e_.template linear<Fp32Unit>(
+                p_.once[i], once_,
+                LayerEpilogue<Step, EpilogueKind::kPlain>{*this, EpilogueKind::kPlain, kPairBytes, nullptr});
+            swap_once();
+            if (of_actor ? i + 1 < latents : i + 1 != p_.num_embedding && i + 1 != moments && i + 1 < end) {
+                activate(p_.once[i].out, of_actor ? p_.actor_activation : Activation::kGelu);
+            } else if (!of_actor && i + 1 == end && c_.operation != Operation::kEncode) {
+                round_condition();
             }
+            e_.sync();
         }
-    }
-
-    ZPRL_DEVICE void run_layer_once(int index, Finish kind) {
-        char* const to = other_;
-        const int bytes = kind == Finish::kCondition ? kOperandBytes : kPairBytes;
-        e_.template linear<Fp32Unit>(p_.once[index], index, once_, bytes, [&](int row, int column, float x, float y) {
-            if (kind == Finish::kCondition) {
-                put_operand(to, row, column, silu(x), silu(y));
-            } else {
-                const bool plain = kind == Finish::kPlain;
-                e_.put(float_at(to, row, column), plain ? Float2{x, y} : Float2{gelu(x), gelu(y)});
-            }
-        });
-        swap_once();
     }
 
     // -- the velocity field; see ResidualMLPVelocityField in zprl/policies/flow/velocity_field.py
 
     // One layer of it, or the modulation, from `input` to where its kind says.
-    ZPRL_DEVICE void field(const DeviceLayer& layer, int index, const char* input, Finish kind) {
-        const int hidden = padded_width(p_.hidden_dim);
-        const int bytes = kind == Finish::kModulation ? 2 * static_cast<int>(sizeof(Kept))
-                          : kind == Finish::kBlockIn  ? kOperandBytes
-                          : kind == Finish::kOutput   ? (finished_ ? 0 : kOperandBytes)
-                                                      : kPairBytes;
-        e_.template linear<Unit>(layer, index, input, bytes, [&](int row, int column, float x, float y) {
-            Kept* const modulation = modulation_ + row * m_.modulation_stride + column;
-            float* const stream = stream_ + row * m_.stream_stride + column;
-            switch (kind) {
-                case Finish::kModulation:
-                    e_.put(modulation, Unit::kept(x, y));
-                    break;
-                case Finish::kInput: {
-                    const Float2 bias = Unit::load_kept(modulation);
-                    const Float2 h = {x + (bias.x + time_[column]), y + (bias.y + time_[column + 1])};
-                    e_.put(stream, h);
-                    break;
-                }
-                case Finish::kBlockIn:
-                    put_operand(inner_, row, column, silu(x), silu(y));
-                    break;
-                case Finish::kBlockOut: {
-                    const Float2 gate = Unit::load_kept(modulation + 3 * hidden);
-                    const float* const time_gate = time_ + 2 * hidden + column;
-                    Float2 h = load_pair(stream);
-                    h.x += (gate.x + time_gate[0]) * x;
-                    h.y += (gate.y + time_gate[1]) * y;
-                    e_.put(stream, h);
-                    break;
-                }
-                default:
-                    advance(row, column, x, y);
-            }
-        });
+    ZPRL_DEVICE void field(const DeviceLayer& layer, const char* input, EpilogueKind kind, const float* time) {
+        const int bytes = kind == EpilogueKind::kModulation ? 2 * static_cast<int>(sizeof(Kept))
+                          : kind == EpilogueKind::kInput || kind == EpilogueKind::kBlockOut ? kPairBytes
+                          : kind == EpilogueKind::kBlockIn || !finished_                    ? kOperandBytes
+                                                                                            : 0;
+        e_.template linear<Unit>(
+            layer, input,
+            LayerEpilogue<Step, EpilogueKind::kModulation, EpilogueKind::kInput, EpilogueKind::kBlockIn,
+                          EpilogueKind::kBlockOut, EpilogueKind::kOutput>{*this, kind, bytes, time});
+    }
+
+    // Where things of a row lie from a column on, so that those of columns behind it are at distances that the compiler
+    // knows: every other address would be arithmetic of its own. The column is a multiple of 32, but for the eight
+    // columns of a tile, or columns behind it are asked for in whole slabs.
+    struct Place {
+        Kept *modulation, *gate;
+        float *stream, *state, *end;
+        // Bytes from the start of an operand, and from 64 bytes behind; and the same of float32 numbers.
+        uint32_t operand[2], number[2];
+    };
+    ZPRL_DEVICE Place place(int row, int column) const {
+        const int of_state = row * m_.state_stride + column;
+        const auto swizzle = [&](int byte) { return swizzled(Engine::kRows, row, byte); };
+        const int operand = column * Unit::kElementBytes, number = column * 4;
+        Kept* const modulation = modulation_ + row * m_.modulation_stride + column;
+        return {modulation,
+                modulation + 3 * padded_width(p_.hidden_dim),
+                stream_ + row * m_.stream_stride + column,
+                state_ + of_state,
+                end_ + of_state,
+                {swizzle(operand), swizzle(operand + 64)},
+                {swizzle(number), swizzle(number + 64)}};
+    }
+    // The swizzle is an exclusive or of a slab's bytes, as is adding to bytes that are zero.
+    static ZPRL_DEVICE uint32_t bytes_behind(const uint32_t (&place)[2], int bytes) {
+        return (place[bytes / 64 % 2] + bytes / kSlabBytes * (Engine::kRows * kSlabBytes)) ^ bytes % 64;
+    }
+    ZPRL_DEVICE void put_operand(const Place& place, int offset, float x, float y) const {
+        e_.put(inner_ + bytes_behind(place.operand, offset * Unit::kElementBytes), Unit::operand(x, y));
+    }
+
+    template <EpilogueKind kKind>
+    ZPRL_DEVICE void finish(const Place& place, int offset, float x, float y, Float2 time) {
+        if constexpr (kKind == EpilogueKind::kPlain) {
+            e_.put(other_ + bytes_behind(place.number, offset * 4), Float2{x, y});
+        } else if constexpr (kKind == EpilogueKind::kModulation) {
+            e_.put(place.modulation + offset, Unit::kept(x, y));
+        } else if constexpr (kKind == EpilogueKind::kInput) {
+            const Float2 bias = Unit::load_kept(place.modulation + offset);
+            e_.put(place.stream + offset, Float2{x + (bias.x + time.x), y + (bias.y + time.y)});
+        } else if constexpr (kKind == EpilogueKind::kBlockIn) {
+            put_operand(place, offset, silu(x), silu(y));
+        } else if constexpr (kKind == EpilogueKind::kBlockOut) {
+            const Float2 gate = Unit::load_kept(place.gate + offset);
+            Float2 h = load_pair(place.stream + offset);
+            h.x += (gate.x + time.x) * x;
+            h.y += (gate.y + time.y) * y;
+            e_.put(place.stream + offset, h);
+        } else {
+            advance(place, offset, x, y);
+        }
     }
 
     // LayerNorm without affine parameters, then * (1 + scale + time_scale) + shift + time_shift: a warp per row.
@@ -346,7 +421,7 @@ class Step {
         const int warp = device::thread_index() / 32, lane = device::thread_index() % 32;
         const float *time_shift = time_, *time_scale = time_ + hidden;
         const float inverse_width = 1.0f / static_cast<float>(width);
-        for (int row = warp; row < m_.rows; row += kWarps) {
+        for (int row = warp; row < rows_; row += kWarps) {
             const float* const h = stream_ + row * m_.stream_stride;
             float mean = 0.0f, variance = 0.0f;
             for (int i = 2 * lane; i < hidden; i += 64) {  // numbers past the width are zero
@@ -365,47 +440,44 @@ class Step {
                 const Float2 pair = load_pair(h + i);
                 const Float2 shift = Unit::load_kept(modulation + hidden + i);
                 const Float2 scale = Unit::load_kept(modulation + 2 * hidden + i);
+                const Float2 of_shift = load_pair(time_shift + i), of_scale = load_pair(time_scale + i);
                 float x = (pair.x - mean) * inverse_std, y = (pair.y - mean) * inverse_std;
-                x = x * (scale.x + (1.0f + time_scale[i])) + (shift.x + time_shift[i]);
-                y = y * (scale.y + (1.0f + time_scale[i + 1])) + (shift.y + time_shift[i + 1]);
+                x = x * (scale.x + (1.0f + of_scale.x)) + (shift.x + of_shift.x);
+                y = y * (scale.y + (1.0f + of_scale.y)) + (shift.y + of_shift.y);
                 store_operand(branch_, row, i, i < width ? x : 0.0f, i + 1 < width ? y : 0.0f);
             }
         }
     }
 
     // The solver's part of the output layer: x and y are the velocity. State and end of a row's column belong to the
-    // thread that finishes it.
-    ZPRL_DEVICE void advance(int row, int column, float x, float y) {
-        float* const state = state_ + row * m_.state_stride + column;
-        const Float2 from = load_pair(state);
-        Float2 end = from;
-        if (has_end_) end = load_pair(end_ + row * m_.state_stride + column);
-        end.x -= weight_ * x;
-        end.y -= weight_ * y;
-        Float2 next = end;
-        if (last_stage_) {
-            *reinterpret_cast<Float2*>(state) = end;
-        } else {
-            if (weight_ != 0.0f) *reinterpret_cast<Float2*>(end_ + row * m_.state_stride + column) = end;
-            next = {from.x - next_node_ * x, from.y - next_node_ * y};
-        }
-        if (!finished_) {
-            put_operand(inner_, row, column, next.x, next.y);
-        } else if (exists(row)) {
-            write_action(row, column, end.x);
-            write_action(row, column + 1, end.y);
-        }
+    // thread that finishes it. The end is where the stages so far lead to from the state, and the next state after the
+    // last one; with Euler's method they are one.
+    ZPRL_DEVICE void advance(const Place& place, int offset, float x, float y) {
+        Float2* const state = reinterpret_cast<Float2*>(place.state + offset);
+        Float2* const end = reinterpret_cast<Float2*>(place.end + offset);
+        const Float2 from = *state;
+        const Float2 to = {end->x - weight_ * x, end->y - weight_ * y};
+        *end = to;
+        if (last_stage_) *state = to;
+        if (finished_) return;
+        const Float2 next = {from.x - next_node_ * x, from.y - next_node_ * y};
+        put_operand(place, offset, last_stage_ ? to.x : next.x, last_stage_ ? to.y : next.y);
     }
 
-    ZPRL_DEVICE void write_action(int row, int column, float value) {
+    // Of its columns, the block whose epilogues advanced them has the state.
+    ZPRL_DEVICE void write_chunk() const {
         const int width = chunk_dim();
-        if (column >= width) return;
-        if (c_.operation != Operation::kIntegrate) {
-            const int i = column % p_.action_dim;
-            value = clamp(value * floats(p_.action_std)[i] + floats(p_.action_mean)[i], floats(p_.action_low)[i],
-                          floats(p_.action_high)[i]);
-        }
-        c_.chunk[(first_ + row) * width + column] = value;
+        const bool has_units = c_.operation != Operation::kIntegrate;
+        for_each(width, [&](int row, int column) {
+            if (!e_.computes(p_.output, column)) return;
+            float value = state_[row * m_.state_stride + column];
+            if (has_units) {
+                const int i = column % p_.action_dim;
+                value = clamp(value * floats(p_.action_std)[i] + floats(p_.action_mean)[i], floats(p_.action_low)[i],
+                              floats(p_.action_high)[i]);
+            }
+            c_.chunk[(first_ + row) * width + column] = value;
+        });
     }
 
     // From t = 1 to t = 0; see integrate() in zprl/policies/flow/flow_matching.py.
@@ -413,9 +485,7 @@ class Step {
         const int hidden = padded_width(p_.hidden_dim), layers = layers_per_evaluation(p_);
         const int time_row_size = (3 * p_.num_blocks + 3) * hidden;
         const float step = 1.0f / static_cast<float>(p_.num_steps);
-        int index = layers_once(p_) + 1;
         for (int k = 0; k < p_.num_steps; ++k) {
-            has_end_ = false;
             for (int stage = 0; stage < p_.solver.stages; ++stage) {
                 const int time_row = static_cast<int>(static_cast<float>(p_.solver.rows_per_step) *
                                                       (static_cast<float>(k) + p_.solver.nodes[stage]));
@@ -424,21 +494,28 @@ class Step {
                 next_node_ = last_stage_ ? 0.0f : step * p_.solver.nodes[stage + 1];
                 finished_ = last_stage_ && k + 1 == p_.num_steps;
                 time_ = floats(p_.time_table) + static_cast<int64_t>(time_row) * time_row_size;
-                for (int i = 0; i < layers; ++i, ++index) {
-                    Finish kind = i % 2 == 1 ? Finish::kBlockIn : Finish::kBlockOut;
-                    const char* input = i % 2 == 1 ? branch_ : inner_;
-                    if (i == 0) kind = Finish::kInput;
-                    if (i + 1 == layers) kind = Finish::kOutput;
+                for (int i = k == 0 && stage == 0 ? -1 : 0; i < layers; ++i) {  // once, the modulation before
                     if (i % 2 == 1) {
                         modulated_layer_norm();
                         e_.sync();
                     }
-                    field(field_layer(p_, i), index, input, kind);
+                    EpilogueKind kind = i % 2 == 1 ? EpilogueKind::kBlockIn : EpilogueKind::kBlockOut;
+                    if (i < 0) kind = EpilogueKind::kModulation;
+                    if (i == 0) kind = EpilogueKind::kInput;
+                    if (i + 1 == layers) kind = EpilogueKind::kOutput;
+                    const char* const input = i < 0 ? once_ : i % 2 == 1 ? branch_ : inner_;
+                    const float* const time = kind == EpilogueKind::kInput      ? time_
+                                              : kind == EpilogueKind::kBlockOut ? time_ + 2 * hidden
+                                                                                : nullptr;
+                    field(i < 0 ? p_.modulation : field_layer(p_, i), input, kind, time);
+                    if (i < 0) {
+                        load_state();
+                        e_.sync();
+                    }
                     // Past the input's numbers of time, or past those of a finished block.
                     if (i == 0) time_ += hidden;
-                    if (kind == Finish::kBlockOut) time_ += 3 * hidden;
+                    if (kind == EpilogueKind::kBlockOut) time_ += 3 * hidden;
                 }
-                has_end_ = has_end_ || weight_ != 0.0f;
             }
         }
     }
@@ -448,6 +525,7 @@ class Step {
     const Call& c_;
     Engine& e_;
     const int64_t first_;
+    const int rows_;  // live ones
 
     Kept* modulation_;  // [rows][input bias, shift, scale, gate]
     float *stream_, *state_, *end_, *latent_;
@@ -457,7 +535,7 @@ class Step {
     // Of the evaluation in progress.
     const float* time_ = nullptr;
     float weight_ = 0.0f, next_node_ = 0.0f;
-    bool has_end_ = false, last_stage_ = false, finished_ = false;
+    bool last_stage_ = false, finished_ = false;
 };
 
 }  // namespace cuda

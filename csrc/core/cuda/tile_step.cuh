@@ -5,7 +5,11 @@
 //
 // Activations stay in the block's shared memory (memory.h). Warps share the outputs: warp w takes the tiles w, w + 8,
 // ... of 8 outputs, for all rows, so that a narrow layer still gives every warp something to do, and every row's sums
-// are added in the same order.
+// are added in the same order. A slab's stage is handed over by the ring, multiplied, and released; after the last slab
+// of up to 256 outputs an epilogue takes the sums out of the registers.
+//
+// Memory: shared memory as memory.h says. Of a thread's registers 16 kTilesM hold sums, and 16 the epilogue's vectors,
+// bias and time, which are loaded before the products.
 //
 // Roofline per slab of 256 outputs and 64 rows, bf16: 1 M multiply-adds, 1024 cycles at the dense rate of sm_80 and
 // half of that on sm_90 (of which mma.sync reaches two thirds), against 32 KiB from the level-2 cache: 512 cycles at
@@ -34,25 +38,40 @@ class TileEngine {
         device::store_operand(at, value);
     }
     ZPRL_DEVICE bool writes() const { return true; }
+    ZPRL_DEVICE bool computes(const DeviceLayer&, int) const { return true; }
     ZPRL_DEVICE void sync() const { device::sync_block(); }
     ZPRL_DEVICE void exchange() const { sync(); }
 
-    template <typename LayerUnit, typename Finisher>
-    ZPRL_DEVICE void linear(const DeviceLayer& layer, int, const char* input, int, const Finisher& finish) {
-        add_up<LayerUnit>(layer, input, finish);
+    template <typename LayerUnit, typename Epilogue>
+    ZPRL_DEVICE void linear(const DeviceLayer& layer, const char* input, const Epilogue& epilogue) {
+        add_up<LayerUnit>(layer, input, epilogue);
         sync();
     }
 
  protected:
-    template <typename LayerUnit, typename Finisher>
-    ZPRL_DEVICE void add_up(const DeviceLayer& layer, const char* input, const Finisher& finish) {
-        constexpr int kTilesN = kMaxTileOutputs / 8 / kWarps;
+    // What an epilogue needs of pairs of columns: loaded before the products, so that nobody waits for it after them.
+    template <int kTileStride, int kTilesN, typename Epilogue>
+    static ZPRL_DEVICE void load_vectors(Float2 (&bias)[kTilesN], Float2 (&time)[kTilesN], const float* column_bias,
+                                         const Epilogue& epilogue, int tiles, int column) {
+        ZPRL_UNROLL
+        for (int n = 0; n < kTilesN; ++n) {
+            bias[n] = time[n] = {0.0f, 0.0f};
+            if (n >= tiles) continue;
+            bias[n] = load_pair(column_bias + kTileStride * n);
+            if (epilogue.time != nullptr) time[n] = load_pair(epilogue.time + column + kTileStride * n);
+        }
+    }
+
+    template <typename LayerUnit, typename Epilogue>
+    ZPRL_DEVICE void add_up(const DeviceLayer& layer, const char* input, const Epilogue& epilogue) {
+        constexpr int kTilesN = kMaxTileOutputs / 8 / kWarps, kTileStride = 8 * kWarps;
         const int warp = device::thread_index() / 32, lane = device::thread_index() % 32;
         const int outputs = padded_width(layer.out), slabs = slabs_of(layer.in, LayerUnit::kElementBytes);
-        const float* const bias = reinterpret_cast<const float*>(blob_ + layer.bias);
-        for (int first = 0; first < outputs; first += at_once_) {
-            const int left = outputs - first;
-            const int tiles = (left < at_once_ ? left : at_once_) / 8 / kWarps;  // panels: never a remainder
+        for (int first = 0, tiles = 0; first < outputs; first += tiles * kTileStride) {
+            tiles = outputs_of_slab(outputs - first, at_once_) / kTileStride;
+            const int column = first + warp * 8 + 2 * (lane % 4);
+            Float2 bias[kTilesN], time[kTilesN];
+            load_vectors<kTileStride>(bias, time, bias_of(layer) + column, epilogue, tiles, column);
             float sum[kTilesM][kTilesN][4] = {};
             for (int slab = 0; slab < slabs; ++slab) {
                 const char* const weights = ring_.next();
@@ -60,21 +79,24 @@ class TileEngine {
                                                                    weights + warp * 8 * kSlabBytes,
                                                                    kWarps * 8 * kSlabBytes, tiles);
             }
-            ZPRL_UNROLL
-            for (int n = 0; n < kTilesN; ++n) {
-                if (n >= tiles) continue;
-                const int column = first + (warp + kWarps * n) * 8 + 2 * (lane % 4);
-                const float x = bias[column], y = bias[column + 1];
+            epilogue.choose([&](auto kind) {
                 ZPRL_UNROLL
-                for (int m = 0; m < kTilesM; ++m) {
+                for (int i = 0; i < 2 * kTilesM; ++i) {
+                    const auto place = epilogue.place(8 * i + lane / 4, column);
                     ZPRL_UNROLL
-                    for (int half = 0; half < 2; ++half) {
-                        finish(16 * m + 8 * half + lane / 4, column, sum[m][n][2 * half] + x,
-                               sum[m][n][2 * half + 1] + y);
+                    for (int n = 0; n < kTilesN; ++n) {
+                        if (n >= tiles) continue;
+                        const float* const pair = &sum[i / 2][n][i % 2 * 2];
+                        epilogue.finish(kind, place, kTileStride * n, pair[0] + bias[n].x, pair[1] + bias[n].y,
+                                        time[n]);
                     }
                 }
-            }
+            });
         }
+    }
+
+    ZPRL_DEVICE const float* bias_of(const DeviceLayer& layer) const {
+        return reinterpret_cast<const float*>(blob_ + layer.bias);
     }
 
     static_assert(kPanel % (8 * kWarps) == 0, "a panel has whole tiles for every warp");
@@ -86,14 +108,7 @@ class TileEngine {
 
 template <typename Unit, typename Engine>
 ZPRL_DEVICE void run_tile(const KernelArguments& arguments, int cluster_size) {
-    const DevicePolicy& p = arguments.policy;
-    const Operation operation = arguments.call.operation;
-    const int once = layers_once(p);
-    const int begin = first_layer(p, operation);
-    const int end = operation == Operation::kEncode
-                        ? layers_to_moments(p)
-                        : once + 1 + p.num_steps * p.solver.stages * layers_per_evaluation(p);
-    typename Engine::Ring ring(arguments, begin, end, cluster_size);
+    typename Engine::Ring ring(arguments, cluster_size);
     Engine engine(arguments, ring);
     char* const workspace = arguments.call.workspace + device::block_index() * arguments.memory.workspace_bytes;
     Step<Unit, Engine> step(arguments, engine, device::block_index() * Engine::kRows, workspace);

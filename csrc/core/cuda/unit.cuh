@@ -30,8 +30,10 @@
 namespace zprl {
 namespace cuda {
 
+ZPRL_DEVICE Float2 load_pair(const float* at) { return *reinterpret_cast<const Float2*>(at); }
+
 ZPRL_DEVICE const char* piece_of(const char* slab, int row, int piece) {
-    return slab + row * kSlabBytes + (piece ^ (row % 8)) * kPieceBytes;
+    return slab + row * kSlabBytes + (piece ^ (row & 7)) * kPieceBytes;
 }
 
 // How a unit keeps numbers that are no operands, the modulation: as they are, or, beside bf16 operands, as fp16: half

@@ -20,62 +20,59 @@
 namespace zprl {
 namespace cuda {
 
-// Runs through the slabs of the layers [begin, end), `at_once` outputs at a time.
+// Runs through the slabs of an operation's layers, `tile_outputs` outputs at a time.
 template <typename Unit>
 class WeightCursor {
  public:
-    ZPRL_DEVICE WeightCursor(const DevicePolicy& policy, int begin, int end, int at_once)
-        : p_(policy), layer_(begin), end_(end), at_once_(at_once) {
+    ZPRL_DEVICE explicit WeightCursor(const KernelArguments& arguments)
+        : layers_(arguments.policy, arguments.call.operation), at_once_(arguments.memory.tile_outputs) {
         enter();
     }
-    ZPRL_DEVICE bool done() const { return layer_ >= end_; }
-    ZPRL_DEVICE int bytes() const { return tile_outputs() * kSlabBytes; }
+    ZPRL_DEVICE bool done() const { return layers_.done(); }
+    ZPRL_DEVICE int bytes() const { return tile_ * kSlabBytes; }
     ZPRL_DEVICE uint32_t offset() const {
         return weight_ + (static_cast<uint32_t>(slab_) * outputs_ + first_output_) * kSlabBytes;
     }
     ZPRL_DEVICE void advance() {
         if (++slab_ < slabs_) return;
         slab_ = 0;
-        first_output_ += at_once_;
-        if (first_output_ < outputs_) return;
-        ++layer_;
-        enter();
+        first_output_ += tile_;
+        if (first_output_ == outputs_) {
+            layers_.advance();
+            enter();
+        } else {
+            tile_ = outputs_of_slab(outputs_ - first_output_, at_once_);
+        }
     }
 
  private:
-    ZPRL_DEVICE int tile_outputs() const {
-        return outputs_ - first_output_ < at_once_ ? outputs_ - first_output_ : at_once_;
-    }
     ZPRL_DEVICE void enter() {
         if (done()) return;
-        const int once = layers_once(p_);
-        const bool runs_once = layer_ < once;
-        const DeviceLayer layer = runs_once        ? p_.once[layer_]
-                                  : layer_ == once ? p_.modulation
-                                                   : field_layer(p_, (layer_ - once - 1) % layers_per_evaluation(p_));
+        const DeviceLayer layer = layers_.layer();
         weight_ = layer.weight;
         outputs_ = padded_width(layer.out);
-        slabs_ = slabs_of(layer.in, runs_once ? 4 : Unit::kElementBytes);
+        slabs_ = slabs_of(layer.in, layers_.runs_once() ? 4 : Unit::kElementBytes);
         slab_ = first_output_ = 0;
+        tile_ = outputs_of_slab(outputs_, at_once_);
     }
 
-    const DevicePolicy& p_;
-    int layer_;
-    const int end_, at_once_;
+    LayerCursor layers_;
+    const int at_once_;
     uint32_t weight_ = 0;
-    int outputs_ = 0, slabs_ = 0, first_output_ = 0, slab_ = 0;
+    int outputs_ = 0, slabs_ = 0, first_output_ = 0, slab_ = 0, tile_ = 0;  // outputs at once
 };
 
 template <typename Unit>
 class CopyRing {
  public:
-    ZPRL_DEVICE CopyRing(const KernelArguments& arguments, int begin, int end, int)
+    ZPRL_DEVICE CopyRing(const KernelArguments& arguments, int)
         : blob_(arguments.call.blob),
           ring_(device::shared_memory() + arguments.memory.ring),
           stages_(arguments.memory.stages),
           stage_bytes_(arguments.memory.tile_outputs * kSlabBytes),
-          cursor_(arguments.policy, begin, end, arguments.memory.tile_outputs) {
+          cursor_(arguments) {
         // All stages but one; the last one is free for the slab that is asked for when the first one is handed over.
+        ZPRL_NO_UNROLL
         for (int i = 0; i + 1 < stages_; ++i) request(i);
     }
 
@@ -122,12 +119,12 @@ class CopyRing {
 
 #if !defined(__CUDA_ARCH__) || __CUDA_ARCH__ >= 900
 
-// A slab is asked for `kSlack` releases after its stage has become free, so that the one thread that asks seldom has to
-// wait for the slowest warp of the cluster.
+// Thread 0 is the producer: it refills a stage `kSlack` releases after the stage has become empty, so that it seldom
+// has to wait for the slowest warp of the cluster. All warps are consumers.
 template <typename Unit, int kSlack = 1>
 class MulticastRing {
  public:
-    ZPRL_DEVICE MulticastRing(const KernelArguments& arguments, int begin, int end, int cluster_size)
+    ZPRL_DEVICE MulticastRing(const KernelArguments& arguments, int cluster_size)
         : blob_(arguments.call.blob),
           ring_(device::shared_memory() + arguments.memory.ring),
           full_(reinterpret_cast<uint64_t*>(device::shared_memory() + arguments.memory.barrier)),
@@ -135,45 +132,48 @@ class MulticastRing {
           stages_(arguments.memory.stages),
           stage_bytes_(arguments.memory.tile_outputs * kSlabBytes),
           size_(cluster_size),
+          size_log2_(log2_of(cluster_size)),
           rank_(device::cluster_rank()),
-          cursor_(arguments.policy, begin, end, arguments.memory.tile_outputs) {
+          cursor_(arguments) {
         if (device::thread_index() == 0) {
+            ZPRL_NO_UNROLL
             for (int i = 0; i < stages_; ++i) {
                 device::init_arrivals(full_ + i, 1);
                 device::init_arrivals(empty_ + i, size_ * kWarps);
             }
         }
         device::sync_cluster();  // nobody sends to a barrier that is not set up
-        for (int i = 0; i < stages_; ++i) request();
+        ZPRL_NO_UNROLL
+        for (int i = 0; i < stages_; ++i) produce();
         device::sync_warp();
     }
 
     // The next slab, for this warp, which is done with those before it.
     ZPRL_DEVICE const char* next() {
-        release(0);
-        return take();
+        consumer_release(0);
+        return consumer_wait();
     }
 
     // The next slab, for this warp, which keeps those that it has.
-    ZPRL_DEVICE const char* take() {
-        device::wait_for_phase<Scope::kCta>(full_ + taking_.stage, taking_.round % 2);
+    ZPRL_DEVICE const char* consumer_wait() {
+        device::wait_for_phase<Scope::kCta>(full_ + consumed_.stage, consumed_.round % 2);
         device::sync_warp();  // matrix instructions follow, which want the warp together
-        const char* const slab = ring_ + taking_.stage * stage_bytes_;
-        taking_.advance(stages_);
+        const char* const slab = ring_ + consumed_.stage * stage_bytes_;
+        consumed_.advance(stages_);
         ++kept_;
         return slab;
     }
 
-    // This warp is done with all slabs that it has taken but the last `keep` ones.
-    ZPRL_DEVICE void release(int keep) {
+    // This warp is done with the oldest slab that it has, if it has more than `keep`.
+    ZPRL_DEVICE void consumer_release(int keep) {
+        if (kept_ <= keep) return;
+        --kept_;
         const int lane = device::thread_index() % 32;
-        for (; kept_ > keep; --kept_) {
-            device::sync_warp();  // all lanes have read it
-            if (lane < size_) device::arrive_at_peer<Scope::kCta>(empty_ + releasing_.stage, lane);
-            releasing_.advance(stages_);
-            if (++released_ > kSlack) request();
-            device::sync_warp();
-        }
+        device::sync_warp();  // all lanes have read it
+        if (lane < size_) device::arrive_at_peer<Scope::kCta>(empty_ + released_to_.stage, lane);
+        released_to_.advance(stages_);
+        if (++released_ > kSlack) produce();
+        device::sync_warp();
     }
 
     // A block must not end while others may arrive at its barriers.
@@ -191,12 +191,12 @@ class MulticastRing {
         }
     };
 
-    // Ask for this block's part of the cursor's slab, once the cluster is done with what the stage holds.
-    ZPRL_DEVICE void request() {
+    // Request this block's part of the cursor's slab, once all consumers of the cluster have released the stage.
+    ZPRL_DEVICE void produce() {
         if (device::thread_index() != 0 || cursor_.done()) return;
-        const int stage = asking_.stage;
-        if (asking_.round > 0) device::wait_for_phase<Scope::kCta>(empty_ + stage, (asking_.round - 1) % 2);
-        const int bytes = cursor_.bytes(), part = bytes / size_, first = rank_ * part;
+        const int stage = produced_.stage;
+        if (produced_.round > 0) device::wait_for_phase<Scope::kCta>(empty_ + stage, (produced_.round - 1) % 2);
+        const int bytes = cursor_.bytes(), part = bytes >> size_log2_, first = rank_ * part;
         device::expect_tx(full_ + stage, bytes);
         char* const to = ring_ + stage * stage_bytes_ + first;
         const char* const from = blob_ + cursor_.offset() + first;
@@ -206,15 +206,15 @@ class MulticastRing {
             device::copy_bulk(to, from, part, full_ + stage);
         }
         cursor_.advance();
-        asking_.advance(stages_);
+        produced_.advance(stages_);
     }
 
     const char* const blob_;
     char* const ring_;
     uint64_t *const full_, *const empty_;  // of each stage
-    const int stages_, stage_bytes_, size_, rank_;
-    WeightCursor<Unit> cursor_;  // of thread 0, as is `asking_`
-    Position asking_, taking_, releasing_;
+    const int stages_, stage_bytes_, size_, size_log2_, rank_;
+    WeightCursor<Unit> cursor_;  // of thread 0, as is `produced_`
+    Position produced_, consumed_, released_to_;
     int kept_ = 0, released_ = 0;  // slabs
 };
 
