@@ -48,9 +48,10 @@ class Instruction:
 
 @dataclass
 class Kernel:
-    """A kernel's instructions in their order, and the places that labels name."""
+    """A kernel's instructions in their order, the places that labels name, and its registers per thread."""
 
     name: str
+    registers: int = 0
     instructions: list[Instruction] = field(default_factory=list)
     labels: dict[str, int] = field(default_factory=dict)
 
@@ -146,8 +147,14 @@ def disassemble(library: Path, architecture: str, folder: Path) -> list[Kernel]:
     subprocess.run(extract, cwd=folder, check=True, capture_output=True, timeout=120)
     kernels: list[Kernel] = []
     for cubin in sorted(folder.glob("*.cubin")):
-        result = subprocess.run([nvdisasm, "-c", cubin], check=True, capture_output=True, text=True, timeout=300)
-        kernels += parse(result.stdout)
+        listing, usage = (
+            subprocess.run([*command, cubin], check=True, capture_output=True, text=True, timeout=300).stdout
+            for command in ((nvdisasm, "-c"), (cuobjdump, "-res-usage"))
+        )
+        registers = dict(re.findall(r"Function (\w+):\s+REG:(\d+)", usage))
+        for kernel in parse(listing):
+            kernel.registers = int(registers[kernel.name])
+            kernels.append(kernel)
     return kernels
 
 
@@ -161,7 +168,7 @@ def short_name(kernel: str) -> str:
 
 def table(kernels: list[Kernel]) -> str:
     """A line for each kernel that is not empty."""
-    titles = ("KiB", "stalls", "local", "HGMMA", "HMMA", "shared", "generic")
+    titles = ("KiB", "regs", "stalls", "local", "HGMMA", "HMMA", "shared", "generic")
     lines = ["".join([f"{'kernel':32}", *(f"{title:>8}" for title in titles)])]
     for kernel in kernels:
         if len(kernel.instructions) < 100:
@@ -169,6 +176,7 @@ def table(kernels: list[Kernel]) -> str:
         every = kernel.instructions
         numbers = (
             kernel.bytes // 1024,
+            kernel.registers,
             stalls(kernel),
             count(every, r"(LDL|STL).*"),
             count(every, "HGMMA.*"),

@@ -108,7 +108,8 @@ class ClusterEngine {
         float* const partial = reinterpret_cast<float*>(shared_ + m_.partial);
         // Once at least: without sums, too, all threads must have seen the exchange before, or a phase could pass them
         // by.
-        for (int base = 0, is_last = 0; !is_last; base += kWarps) {
+        bool is_last = false;
+        for (int base = 0; !is_last; base += kWarps) {
             is_last = base + kWarps >= share.groups;
             const int groups = is_last ? share.groups - base : kWarps;
             // Sums of this thread: pairs of outputs of row thread % 8. What the epilogue needs is loaded before the

@@ -363,9 +363,9 @@ class Step {
                           EpilogueKind::kBlockOut, EpilogueKind::kOutput>{*this, kind, bytes, time});
     }
 
-    // Where things of a row lie from a column on, so that those of columns behind it are at distances that the compiler
-    // knows: every other address would be arithmetic of its own. The column is a multiple of 32, but for the eight
-    // columns of a tile, or columns behind it are asked for in whole slabs.
+    // Where things of a row lie from a thread's first column on, so that those of columns behind it are at distances
+    // that the compiler knows: every other address would be arithmetic of its own. A thread's columns are either whole
+    // slabs apart, or 8 of a range that begins at a multiple of 32 columns.
     struct Place {
         Kept *modulation, *gate;
         float *stream, *state, *end;
@@ -385,7 +385,8 @@ class Step {
                 {swizzle(operand), swizzle(operand + 64)},
                 {swizzle(number), swizzle(number + 64)}};
     }
-    // The swizzle is an exclusive or of a slab's bytes, as is adding to bytes that are zero.
+    // The swizzle is an exclusive or with bits of a slab's bytes, and so is adding bits where there are none: they
+    // commute.
     static ZPRL_DEVICE uint32_t bytes_behind(const uint32_t (&place)[2], int bytes) {
         return (place[bytes / 64 % 2] + bytes / kSlabBytes * (Engine::kRows * kSlabBytes)) ^ bytes % 64;
     }
