@@ -21,6 +21,7 @@
 
 #define ZPRL_DEVICE inline
 #define ZPRL_UNROLL
+#define ZPRL_UNROLL_BY(times) static_assert((times) > 0, "a loop runs");
 #define ZPRL_NO_UNROLL
 
 #include "cuda_machine.h"

@@ -35,7 +35,9 @@ enum class Scope { kCta, kCluster };
 
 #define ZPRL_DEVICE __device__ __forceinline__
 #define ZPRL_UNROLL _Pragma("unroll")
-#define ZPRL_NO_UNROLL _Pragma("unroll 1")
+#define ZPRL_PRAGMA(text) _Pragma(#text)
+#define ZPRL_UNROLL_BY(times) ZPRL_PRAGMA(unroll times)
+#define ZPRL_NO_UNROLL ZPRL_UNROLL_BY(1)
 
 namespace zprl {
 namespace cuda {

@@ -78,10 +78,14 @@ ZPRL_DEVICE void with_activation(Activation activation, const Function& function
     }
 }
 
-ZPRL_DEVICE float sum_of_warp(float x) {
+// Sums over the lanes of a warp, several at once: one alone would be five times the latency of a shuffle.
+template <int kSums>
+ZPRL_DEVICE void sum_over_warp(float (&x)[kSums]) {
     ZPRL_UNROLL
-    for (int mask = 16; mask > 0; mask /= 2) x += device::shuffle_xor(x, mask);
-    return x;
+    for (int mask = 16; mask > 0; mask /= 2) {
+        ZPRL_UNROLL
+        for (int i = 0; i < kSums; ++i) x[i] += device::shuffle_xor(x[i], mask);
+    }
 }
 
 // What becomes of a layer's sums.
@@ -416,36 +420,61 @@ class Step {
         }
     }
 
-    // LayerNorm without affine parameters, then * (1 + scale + time_scale) + shift + time_shift: a warp per row.
+    // LayerNorm without affine parameters, then * (1 + scale + time_scale) + shift + time_shift: a warp per row, and
+    // several rows at once where it has as many, since a row alone is a chain of latencies.
     ZPRL_DEVICE void modulated_layer_norm() {
+        constexpr int kRowsOfWarp = Engine::kRows / kWarps, kRowsAtOnce = kRowsOfWarp < 4 ? kRowsOfWarp : 4;
+        constexpr int kColumnsAtOnce = 4 / kRowsAtOnce;
+        static_assert(kRowsOfWarp % kRowsAtOnce == 0, "rows at once end with the block's");
         const int width = p_.hidden_dim, hidden = padded_width(width);
         const int warp = device::thread_index() / 32, lane = device::thread_index() % 32;
         const float *time_shift = time_, *time_scale = time_ + hidden;
         const float inverse_width = 1.0f / static_cast<float>(width);
-        for (int row = warp; row < rows_; row += kWarps) {
-            const float* const h = stream_ + row * m_.stream_stride;
-            float mean = 0.0f, variance = 0.0f;
+        for (int first = warp; first < rows_; first += kRowsAtOnce * kWarps) {
+            const float* const stream = stream_ + first * m_.stream_stride;
+            const Kept* const modulation = modulation_ + first * m_.modulation_stride + hidden;
+            const int stream_step = kWarps * m_.stream_stride, modulation_step = kWarps * m_.modulation_stride;
+            float mean[kRowsAtOnce] = {}, variance[kRowsAtOnce] = {};
+            ZPRL_UNROLL_BY(kColumnsAtOnce)
             for (int i = 2 * lane; i < hidden; i += 64) {  // numbers past the width are zero
-                const Float2 pair = load_pair(h + i);
-                mean += pair.x + pair.y;
+                ZPRL_UNROLL
+                for (int row = 0; row < kRowsAtOnce; ++row) {
+                    const Float2 pair = load_pair(stream + row * stream_step + i);
+                    mean[row] += pair.x + pair.y;
+                }
             }
-            mean = sum_of_warp(mean) * inverse_width;
+            sum_over_warp(mean);
+            ZPRL_UNROLL
+            for (float& each : mean) each *= inverse_width;
+            ZPRL_UNROLL_BY(kColumnsAtOnce)
             for (int i = 2 * lane; i < hidden; i += 64) {
-                const Float2 pair = load_pair(h + i);
-                const float x = i < width ? pair.x - mean : 0.0f, y = i + 1 < width ? pair.y - mean : 0.0f;
-                variance += x * x + y * y;
+                ZPRL_UNROLL
+                for (int row = 0; row < kRowsAtOnce; ++row) {
+                    const Float2 pair = load_pair(stream + row * stream_step + i);
+                    const float x = i < width ? pair.x - mean[row] : 0.0f,
+                                y = i + 1 < width ? pair.y - mean[row] : 0.0f;
+                    variance[row] += x * x + y * y;
+                }
             }
-            const float inverse_std = device::inverse_sqrt(sum_of_warp(variance) * inverse_width + kLayerNormEpsilon);
-            const Kept* const modulation = modulation_ + row * m_.modulation_stride;
+            sum_over_warp(variance);
+            float inverse_std[kRowsAtOnce];
+            ZPRL_UNROLL
+            for (int row = 0; row < kRowsAtOnce; ++row) {
+                inverse_std[row] = device::inverse_sqrt(variance[row] * inverse_width + kLayerNormEpsilon);
+            }
+            ZPRL_UNROLL_BY(kColumnsAtOnce)
             for (int i = 2 * lane; i < hidden; i += 64) {
-                const Float2 pair = load_pair(h + i);
-                const Float2 shift = Unit::load_kept(modulation + hidden + i);
-                const Float2 scale = Unit::load_kept(modulation + 2 * hidden + i);
                 const Float2 of_shift = load_pair(time_shift + i), of_scale = load_pair(time_scale + i);
-                float x = (pair.x - mean) * inverse_std, y = (pair.y - mean) * inverse_std;
-                x = x * (scale.x + (1.0f + of_scale.x)) + (shift.x + of_shift.x);
-                y = y * (scale.y + (1.0f + of_scale.y)) + (shift.y + of_shift.y);
-                store_operand(branch_, row, i, i < width ? x : 0.0f, i + 1 < width ? y : 0.0f);
+                ZPRL_UNROLL
+                for (int row = 0; row < kRowsAtOnce; ++row) {
+                    const Float2 pair = load_pair(stream + row * stream_step + i);
+                    const Float2 shift = Unit::load_kept(modulation + row * modulation_step + i);
+                    const Float2 scale = Unit::load_kept(modulation + row * modulation_step + hidden + i);
+                    float x = (pair.x - mean[row]) * inverse_std[row], y = (pair.y - mean[row]) * inverse_std[row];
+                    x = x * (scale.x + (1.0f + of_scale.x)) + (shift.x + of_shift.x);
+                    y = y * (scale.y + (1.0f + of_scale.y)) + (shift.y + of_shift.y);
+                    store_operand(branch_, first + row * kWarps, i, i < width ? x : 0.0f, i + 1 < width ? y : 0.0f);
+                }
             }
         }
     }
