@@ -23,7 +23,6 @@ from zprl.commands import cli
 from zprl.deploy import verify
 from zprl.deploy.formats import FORMATS, parse_formats
 from zprl.evaluation.video import check_format
-from zprl.profiling.profiler import ProfileSettings
 from zprl.rl.methods import ALGORITHMS, METHODS, configure
 from zprl.rl.runner_cfg import ZprlRunnerCfg
 from zprl.robustness.catalogue import parse_disturbances
@@ -108,9 +107,8 @@ def check_command(name: str, argv: list[str]) -> None:
         )
         expand(made, options.seeds)
     elif name == "profile_kernels":
-        asked = {"shapes": options.shapes, "batches": options.batch, "dtypes": options.dtype, "rivals": options.rivals}
         with mock.patch("torch.cuda.device_count", return_value=1):
-            ProfileSettings(**asked, device=options.device, threads=options.threads, budget=options.budget).check()
+            options.settings().check()
     elif name == "export":
         parse_formats(options.format)
     elif name == "sim2real" and options.disturbances is not None:

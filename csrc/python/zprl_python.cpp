@@ -19,8 +19,10 @@
 #include <utility>
 #include <vector>
 
+#include "blob_argument.h"
 #include "build_info.h"
 #include "controller.h"
+#include "cuda_estimate.h"
 #include "policy_step.h"
 
 namespace py = pybind11;
@@ -64,18 +66,8 @@ SeedArray checked_seeds(const py::array& array, py::ssize_t rows) {
 
 class PyPolicy {
  public:
-    // Copies the blob, so that it stays as it was checked.
-    explicit PyPolicy(const py::buffer& blob) {
-        const py::buffer_info info = blob.request();
-        if (info.ndim != 1 || info.itemsize != 1 || (info.size > 1 && info.strides[0] != 1)) {
-            throw py::type_error("zprl: the blob must be bytes or a contiguous one-dimensional uint8 array.");
-        }
-        const size_t size = static_cast<size_t>(info.size);
-        blob_.resize(size + zprl::kAlignment);
-        const auto address = reinterpret_cast<uintptr_t>(blob_.data());
-        char* aligned = blob_.data() + (zprl::kAlignment - address % zprl::kAlignment) % zprl::kAlignment;
-        if (size > 0) std::memcpy(aligned, info.ptr, size);
-        policy_ = zprl::parse_policy(aligned, size);
+    explicit PyPolicy(const py::buffer& blob) : blob_(blob) {
+        policy_ = zprl::parse_policy(blob_.data(), blob_.size());
         zprl::require_runnable(policy_);
         zprl::require_finite_weights(policy_);
         workspace_.resize(zprl::workspace_floats(policy_));
@@ -225,7 +217,7 @@ class PyPolicy {
         return chunk;
     }
 
-    std::vector<char> blob_;
+    const AlignedBlob blob_;
     zprl::Policy policy_;
     std::vector<float> workspace_;
     std::mutex mutex_;
@@ -246,6 +238,7 @@ py::dict build_info() {
 
 PYBIND11_MODULE(_core, m) {
     bind_controller(m);
+    bind_cuda_estimate(m);
     m.doc() = "ZPRL's policy step over NumPy arrays, without torch.";
     m.def("build_info", &build_info, "What the native libraries were built with, and what runs them here.");
     m.def("cpu_level", &zprl::cpu_level, "Instruction set in use; the environment variable ZPRL_CPU chooses another.");

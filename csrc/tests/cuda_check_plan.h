@@ -5,6 +5,14 @@
 
 #pragma once
 
+#include <atomic>
+#include <ctime>
+#include <functional>
+#include <set>
+#include <thread>
+
+#include "cuda/cost_model.h"
+#include "cuda/plan_cache.h"
 #include "cuda_check_pack.h"
 
 namespace core_check {
@@ -68,15 +76,14 @@ void check_memory(const Shape& s, const DevicePolicy& policy, const Plan& plan) 
     const auto modulation = Piece{"the modulation", m.modulation, rows * (4 * hidden * element + 32)};
     const std::vector<Piece> rest = {{"the stream", m.stream, rows * (hidden + 8) * 4},
                                      {"the state", m.state, rows * (chunk + 8) * 4}};
+    const bool once_in_workspace = plan.placement == Placement::kOnce;
+    const bool rest_in_workspace = plan.placement == Placement::kWorkspace || once_in_workspace;
     (plan.placement == Placement::kShared ? early : workspace).push_back(modulation);
     if (plan.placement == Placement::kShared) late.push_back(modulation);
-    for (const Piece& piece : rest) (plan.placement == Placement::kWorkspace ? workspace : late).push_back(piece);
-    if (s.solver != 0) {
-        (plan.placement == Placement::kWorkspace ? workspace : late)
-            .push_back({"the end", m.end, rows * (chunk + 8) * 4});
-    }
+    for (const Piece& piece : rest) (rest_in_workspace ? workspace : late).push_back(piece);
+    if (s.solver != 0) (rest_in_workspace ? workspace : late).push_back({"the end", m.end, rows * (chunk + 8) * 4});
     early.push_back({"a layer that runs once", m.once[0], once});
-    early.push_back({"another layer that runs once", m.once[1], once});
+    (once_in_workspace ? workspace : early).push_back({"another layer that runs once", m.once[1], once});
     late.push_back({"the branch", m.branch, rows * hidden * element});
     late.push_back({"the inner operand", m.inner, rows * std::max(hidden, chunk) * element});
     for (auto* pieces : {&early, &late}) {
@@ -118,11 +125,10 @@ void check_plan(const Shape& s, const DevicePolicy& policy, const DeviceProperti
         require(device.major >= 9 && plan.cluster_size >= 2 && plan.cluster_size <= device.max_cluster_size &&
                     (plan.cluster_size & (plan.cluster_size - 1)) == 0,
                 "a cluster that the device does not have");
-        require(plan.blocks <= device.multiprocessors, "clusters that do not run at once");
         require(plan.resident >= 0 && plan.resident <= 2 * s.blocks + 2, "more layers than there are");
     } else {
         const bool wgmma = plan.kernel == Kernel::kWgmmaTile;
-        const bool exists = plan.tile_rows == 16 || plan.tile_rows == 32 ||
+        const bool exists = plan.tile_rows == 8 || plan.tile_rows == 16 || plan.tile_rows == 32 ||
                             (plan.tile_rows == 64 && (wgmma || policy.precision == Precision::kBfloat16));
         require(exists, "a tile that no kernel has");
         require(wgmma == (plan.tile_rows == 64 && device.wgmma), "wgmma where it is not, or not where it is");
@@ -139,24 +145,72 @@ void check_plan(const Shape& s, const DevicePolicy& policy, const DeviceProperti
     check_memory(s, policy, plan);
 }
 
-void check_plans() {
-    const DeviceProperties devices[] = {{8, 0, 108, 166912, 1, false},   {8, 6, 84, 101376, 1, false},
-                                        {8, 9, 128, 101376, 1, false},   {9, 0, 132, 232448, 16, true},
-                                        {9, 0, 132, 232448, 8, true},    {9, 0, 78, 232448, 1, true},
-                                        {10, 0, 148, 232448, 16, false}, {12, 0, 170, 101376, 8, false}};
-    int plans = 0, refused = 0, clusters = 0, in_workspace = 0, wgmma = 0, wgmma_tf32 = 0;
+// A device, and its multiprocessors by GPC.
+struct Device {
+    DeviceProperties properties;
+    std::vector<int> split;
+};
+
+// An H200's 132 multiprocessors: 66 pairs in 8 GPCs of 9 pairs, 6 of which are disabled. All ways to do so.
+std::vector<std::vector<int>> splits_of_h200() {
+    std::vector<std::vector<int>> splits;
+    std::vector<int> disabled(8);  // pairs, most first
+    const std::function<void(size_t, int, int)> choose = [&](size_t at, int left, int most) {
+        if (at == disabled.size()) {
+            if (left > 0) return;
+            splits.emplace_back();
+            for (const int pairs : disabled) splits.back().push_back(2 * (9 - pairs));
+            return;
+        }
+        for (int pairs = std::min(left, most); pairs >= 0; --pairs) {
+            disabled[at] = pairs;
+            choose(at + 1, left - pairs, pairs);
+        }
+    };
+    choose(0, 6, 6);
+    return splits;
+}
+
+Plan plan_on(const Device& device, const DevicePolicy& policy, int64_t rows, KernelChoice choice = KernelChoice::kAny) {
+    return zprl::cuda::plan(policy, rows, device.properties, choice, zprl::cuda::split_over(device.split));
+}
+
+Device h200_of(std::vector<int> split) { return {zprl::cuda::h200(), std::move(split)}; }
+
+DevicePolicy shape_a(Precision precision) {
+    return device_policy(shape_of(256, 3, 0, 10, 8, 8, 40, 256, 32, {}, {256}), precision);
+}
+DevicePolicy shape_b(Precision precision) {
+    return device_policy(shape_of(512, 4, 0, 10, 14, 16, 40, 512, 32, {}, {512}), precision);
+}
+
+using zprl::cuda::Cost;
+
+constexpr Precision kPrecisions[] = {Precision::kFloat32, Precision::kTf32, Precision::kBfloat16};
+
+void check_grid() {
+    const Device devices[] = {{{8, 0, 108, 166912, 1, false}, {}},
+                              {{8, 6, 84, 101376, 1, false}, {}},
+                              {{8, 9, 128, 101376, 1, false}, {}},
+                              {{9, 0, 132, 232448, 16, true}, {18, 18, 18, 16, 16, 16, 16, 14}},
+                              {{9, 0, 132, 232448, 8, true}, {16, 16, 16, 16, 16, 16, 18, 18}},
+                              {{9, 0, 78, 232448, 1, true}, {}},
+                              {{9, 0, 78, 232448, 16, true}, {}},  // refuses all clusters
+                              {{10, 0, 148, 232448, 16, false}, {20, 20, 18, 18, 18, 18, 18, 18}},
+                              {{12, 0, 170, 101376, 8, false}, {16, 16, 16, 16, 16, 16, 16, 16, 14, 14, 14}}};
+    int plans = 0, refused = 0, clusters = 0, in_workspace = 0, wgmma = 0, narrow = 0;
     for (const int hidden : {32, 40, 64, 96, 256, 512, 1024, 2048, 4096}) {
         for (const int blocks : {1, 3, 8}) {
             for (const int chunk : {1, 64, 224, 1000}) {
-                for (const Precision precision : {Precision::kFloat32, Precision::kTf32, Precision::kBfloat16}) {
+                for (const Precision precision : kPrecisions) {
                     const Shape s = shape_of(hidden, blocks, chunk % 4, 10, 1, chunk, 40, std::min(hidden, 512), 16, {},
                                              {std::min(hidden, 512)});
                     const DevicePolicy policy = device_policy(s, precision);
-                    for (const DeviceProperties& device : devices) {
+                    for (const Device& device : devices) {
                         for (const int64_t rows : {1, 8, 9, 64, 129, 1024, 8193, 100000}) {
                             Plan plan;
                             try {
-                                plan = zprl::cuda::plan(policy, rows, device);
+                                plan = plan_on(device, policy, rows);
                             } catch (const std::invalid_argument& error) {
                                 require(std::strstr(error.what(), "too wide for this GPU") != nullptr, error.what());
                                 // README's and the kernel's promise: these run everywhere.
@@ -164,11 +218,12 @@ void check_plans() {
                                 ++refused;
                                 continue;
                             }
-                            check_plan(s, policy, device, rows, plan);
+                            check_plan(s, policy, device.properties, rows, plan);
+                            require(plan.cluster_size == 1 || !device.split.empty(), "a cluster that is refused");
                             ++plans;
                             clusters += plan.kernel == Kernel::kCluster;
                             wgmma += plan.kernel == Kernel::kWgmmaTile;
-                            wgmma_tf32 += plan.kernel == Kernel::kWgmmaTile && precision == Precision::kTf32;
+                            narrow += plan.kernel == Kernel::kTile && plan.tile_rows == 8;
                             in_workspace += plan.placement != Placement::kShared;
                         }
                     }
@@ -176,27 +231,177 @@ void check_plans() {
             }
         }
     }
-    const Shape s = shape_of(256, 3, 0, 10, 8, 8, 40, 256, 32, {}, {256});
-    const DevicePolicy a = device_policy(s, Precision::kBfloat16);
-    require_refused("8.0 or more", [&] { zprl::cuda::plan(a, 1, {7, 5, 40, 65536, 1, false}); });
-    const Plan one = zprl::cuda::plan(a, 1, devices[3]);
+    require(clusters > 0 && in_workspace > 0 && refused > 0 && wgmma > 0 && narrow > 0, "the grid misses a case");
+    std::printf("cuda_check: %d plans keep their limits, %d of clusters, %d on wgmma, %d of 8 rows; %d refused\n",
+                plans, clusters, wgmma, narrow, refused);
+}
+
+// Plans for every split of an H200: legal, and with as many waves as the split asks for.
+void check_splits() {
+    const std::vector<std::vector<int>> splits = splits_of_h200();
+    require(splits.size() == 11, "the splits are not all");
+    for (const auto& [name, policy] :
+         {std::pair{"A", shape_a(Precision::kBfloat16)}, {"B", shape_b(Precision::kBfloat16)}}) {
+        const Shape s = name[0] == 'A' ? shape_of(256, 3, 0, 10, 8, 8, 40, 256, 32, {}, {256})
+                                       : shape_of(512, 4, 0, 10, 14, 16, 40, 512, 32, {}, {512});
+        for (const int64_t rows : {1, 64, 128, 1024, 8192}) {
+            std::set<std::string> seen;
+            for (const std::vector<int>& split : splits) {
+                const Device device = h200_of(split);
+                const Plan plan = plan_on(device, policy, rows);
+                check_plan(s, policy, device.properties, rows, plan);
+                int64_t at_once = 0;
+                std::string gpcs;
+                for (const int each : split) {
+                    at_once += each / plan.cluster_size;
+                    gpcs += (gpcs.empty() ? "" : "+") + std::to_string(each);
+                }
+                const int64_t clusters = plan.blocks / plan.cluster_size, waves = (clusters + at_once - 1) / at_once;
+                require(zprl::cuda::cost_of(policy, plan, rows, device.properties, at_once).waves == waves,
+                        "waves are miscounted");
+                // A batch that fits at once on one GPU does so on every other: where clusters of 4 do not, those of 2
+                // do.
+                require(waves == 1 || rows == 8192 || name[0] == 'B',
+                        text("%d rows take another round on %s", static_cast<int>(rows), gpcs.c_str()));
+                const std::string line = zprl::cuda::describe(plan);
+                if (!seen.insert(line).second) continue;
+                std::printf("cuda_check: %s, %d rows, first on %s: %s; waves: %d\n", name, static_cast<int>(rows),
+                            gpcs.c_str(), line.c_str(), static_cast<int>(waves));
+            }
+        }
+    }
+}
+
+void check_choices() {
+    const Device h200 = h200_of({18, 18, 18, 16, 16, 16, 16, 14});
+    const Device blackwell{{10, 0, 148, 232448, 16, false}, {20, 20, 18, 18, 18, 18, 18, 18}};
+    const DevicePolicy a = shape_a(Precision::kBfloat16), b = shape_b(Precision::kBfloat16);
+    require_refused("8.0 or more", [&] { plan_on({{7, 5, 40, 65536, 1, false}, {}}, a, 1); });
+    const Plan one = plan_on(h200, a, 1);
     require(one.kernel == Kernel::kCluster && one.resident == 8, "one row does not get a cluster with all its weights");
-    const Plan many = zprl::cuda::plan(a, 8192, devices[3]);
-    require(many.kernel == Kernel::kWgmmaTile && many.blocks <= 2 * 132, "8192 rows take more than two rounds");
-    const Plan forced = zprl::cuda::plan(a, 8192, devices[3], zprl::cuda::KernelChoice::kMmaTiles);
-    require(forced.kernel == Kernel::kTile && forced.cluster_size > 1,
-            "mma.sync is not to be had, or shares no weights");
-    const Plan on_wgmma = zprl::cuda::plan(a, 1, devices[3], zprl::cuda::KernelChoice::kWgmmaTiles);
+    const Plan many = plan_on(h200, a, 8192);
+    require(many.kernel == Kernel::kWgmmaTile && many.cluster_size > 1, "8192 rows are not on wgmma");
+    const Plan wide = plan_on(h200, b, 8192, KernelChoice::kWgmmaTiles);
+    require(wide.kernel == Kernel::kWgmmaTile, "a policy of width 512 has no wgmma");
+    require(plan_on(h200, shape_a(Precision::kTf32), 8192, KernelChoice::kWgmmaTiles).kernel == Kernel::kWgmmaTile,
+            "a policy of width 256 has no wgmma in tf32");
+    // Two operands of 64 rows and 512 numbers of four bytes are 256 KiB.
+    require_refused(
+        "ZPRL_CUDA_KERNEL=wgmma leaves no kernel for this policy in tf32: its tiles of 64 rows need 287744 bytes",
+        [&] { plan_on(h200, shape_b(Precision::kTf32), 8192, KernelChoice::kWgmmaTiles); });
+    // All multiprocessors have something to do, where tiles of 16 rows would leave half of them idle.
+    const Plan middle = plan_on(h200, a, 1024, KernelChoice::kTiles);
+    require(middle.tile_rows == 8 && middle.blocks == 128, "1024 rows leave multiprocessors idle");
+    require(plan_on(h200, a, 8192, KernelChoice::kMmaTiles).kernel == Kernel::kTile, "mma.sync is not to be had");
+    const Plan on_wgmma = plan_on(h200, a, 1, KernelChoice::kWgmmaTiles);
     require(on_wgmma.kernel == Kernel::kWgmmaTile && on_wgmma.cluster_size == 1, "wgmma is not to be had");
-    const Plan tile = zprl::cuda::plan(a, 65, devices[3], zprl::cuda::KernelChoice::kTiles);
-    require(tile.kernel != Kernel::kCluster && tile.cluster_size > 1, "tiles alone share no weights");
-    require(zprl::cuda::plan(a, 8192, devices[6]).kernel == Kernel::kTile, "wgmma on Blackwell");
-    require(zprl::cuda::plan(a, 1, devices[5]).kernel == Kernel::kTile, "a cluster where there are none");
-    require(clusters > 0 && in_workspace > 0 && refused > 0 && wgmma_tf32 > 0, "the grid misses a case");
-    std::printf("cuda_check: one row: %s\n", zprl::cuda::describe(one).c_str());
-    std::printf("cuda_check: 8192 rows: %s\n", zprl::cuda::describe(many).c_str());
-    std::printf("cuda_check: %d plans keep their limits, %d of clusters, %d on wgmma; %d refused\n", plans, clusters,
-                wgmma, refused);
+    require(plan_on(h200, a, 65, KernelChoice::kTiles).kernel != Kernel::kCluster, "clusters among tiles");
+    require(plan_on(blackwell, a, 8192).kernel == Kernel::kTile, "wgmma on Blackwell");
+    require(plan_on({{9, 0, 78, 232448, 1, true}, {}}, a, 1).kernel == Kernel::kTile, "a cluster where there are none");
+    for (const char* const name : {"tile", "mma", "wgmma", "cluster", ""}) zprl::cuda::parse_choice(name);
+    require_refused("ZPRL_CUDA_KERNEL is 'mna'", [] { zprl::cuda::parse_choice("mna"); });
+}
+
+// The model against numbers worked out by hand, for one step of one block of width 64 and five layers before it: cycles
+// at 1980 a microsecond.
+void check_costs() {
+    const Shape s = shape_of(64, 1, 0, 1, 8, 8, 64, 64, 32, {}, {64});
+    const DevicePolicy policy = device_policy(s, Precision::kBfloat16);
+    const auto near = [](double actual, double cycles, const char* what) {
+        require(std::abs(actual - cycles / 1980.0) < 1e-9 + 1e-12 * cycles,
+                text("%s: %.6f us, not %.6f", what, actual, cycles / 1980.0));
+    };
+    // Weights: 4 x 64 x 64 and 32 x 64 in float32, then 64 x 256 and 4 x 64 x 64 in bf16: 139264 bytes.
+    Plan tile{Kernel::kTile, 16, 1, 256, 4, 256, 0, Placement::kShared, 1, 0, 0};
+    Cost c = zprl::cuda::cost_of(policy, tile, 16, zprl::cuda::h200(), 132);
+    near(c.once, 16.0 * 18432.0 / 51.2, "layers that run once");
+    // The modulation reads (256 + 8 x 16) rows of 128 bytes, at 128 a cycle; four layers wait for a slab: 250 cycles.
+    near(c.products, 384.0 + 4.0 * 250.0, "products");
+    near(c.finishing, 16.0 / 2.0 / 32.0 * 23.0 / 4.0 * (5 * 64 + 256 + 4 * 64), "finishing");
+    near(c.norms, 2.0 * (600.0 + 2.4 * 64.0), "layer norms");  // two rows of a warp at once
+    near(c.latency, 10.0 * 600.0, "latency");
+    near(c.level2, 139264.0 / 64.0, "level-2 cache");
+    near(c.shared_floor, 384.0 + 4.0 * 192.0, "shared memory's floor");
+    near(c.chain_floor, 10.0 * 250.0, "the chain's floor");
+    near(c.tensor_floor, 16.0 * 32768.0 / 132.0 / (2048.0 * 0.738), "the matrix unit's floor");
+    near(c.total - 4.0, 15847.2, "a tile's step");
+    require(c.waves == 1 && c.bound() == std::string("latency"), "another bound");
+    // One tile more than multiprocessors: another wave, and the cache's 2778 bytes a cycle are shared by 132.
+    tile.blocks = 133;
+    c = zprl::cuda::cost_of(policy, tile, 133 * 16, zprl::cuda::h200(), 132);
+    near(c.level2, 139264.0 / (2778.0 / 132.0), "a shared level-2 cache");
+    near(c.total - 4.0, 2 * 15847.2, "two waves");
+    require(c.waves == 2, "one wave");
+
+    const Plan cluster{Kernel::kCluster, 8, 2, 256, 0, 0, 4, Placement::kShared, 2, 0, 0};
+    c = zprl::cuda::cost_of(policy, cluster, 8, zprl::cuda::h200(), 66);
+    near(c.once, 5.0 * 600.0, "layers of a cluster that run once");
+    near(c.products, 256.0 + 4.0 * 190.0, "products of a cluster");
+    near(c.finishing, 9.0 * (92.0 + 6.0) + (184.0 + 24.0), "finishing of a cluster");
+    near(c.norms, 2.0 * (600.0 + 2.4 * 64.0), "layer norms of a cluster");
+    near(c.latency, 4.0 * 147.0 + 6.0 * 118.0 + 10.0 * (180.0 + 20.0 + 58.0) + 20480.0 / 10.1, "exchanges");
+    near(c.chain_floor, 10.0 * (180.0 + 58.0 + 132.0) + 2.0 * (250.0 + 58.0), "the chain's floor of a cluster");
+    near(c.total - 4.0, 1016.0 + 3000.0 + 1090.0 + 1507.2 + 3876.0 + 20480.0 / 10.1, "a cluster's step");
+    // One row is sent alone.
+    c = zprl::cuda::cost_of(policy, cluster, 1, zprl::cuda::h200(), 66);
+    near(c.latency, 3876.0 + 20480.0 / 8.0 / 10.1, "exchanges of one row");
+}
+
+// Kept plans are those that are made, by everything that they depend on, from several threads at once.
+void check_cache() {
+    zprl::cuda::PlanCache cache;
+    const Device device = h200_of({18, 18, 18, 16, 16, 16, 16, 14});
+    const DevicePolicy policies[] = {shape_a(Precision::kBfloat16), shape_a(Precision::kTf32),
+                                     shape_b(Precision::kBfloat16)};
+    std::atomic<int> made{0}, mixed_up{0};
+    const auto use = [&] {
+        for (int round = 0; round < 50; ++round) {
+            for (const DevicePolicy& policy : policies) {
+                for (const int64_t rows : {1, 64, 8192}) {
+                    for (const KernelChoice choice : {KernelChoice::kAny, KernelChoice::kMmaTiles}) {
+                        const auto make = [&] {
+                            ++made;
+                            return plan_on(device, policy, rows, choice);
+                        };
+                        const Plan kept = cache.get(policy, rows, 0, choice, make);
+                        if (round > 0) continue;
+                        const Plan again = plan_on(device, policy, rows, choice);
+                        mixed_up += zprl::cuda::describe(kept) != zprl::cuda::describe(again);
+                    }
+                }
+            }
+        }
+    };
+    std::vector<std::thread> threads;
+    for (int i = 0; i < 4; ++i) threads.emplace_back(use);
+    for (std::thread& thread : threads) thread.join();
+    require(mixed_up == 0, "another plan than the one that was made");
+    require(cache.size() == 18 && made >= 18 && made <= 4 * 18, "plans are made again");
+    bool asked = false;
+    cache.get(policies[0], 1, 1, KernelChoice::kAny, [&] { return asked = true, plan_on(device, policies[0], 1); });
+    require(asked, "another device gets the same plan");
+    for (int64_t rows = 1; rows <= 5000; ++rows)
+        cache.get(policies[0], rows, 0, KernelChoice::kAny, [] { return Plan{}; });
+    require(cache.size() <= zprl::cuda::PlanCache::kMost, "the cache grows without end");
+
+    const auto measure = [&](const char* what, int count, const auto& call) {
+        timespec begin, end;
+        clock_gettime(CLOCK_THREAD_CPUTIME_ID, &begin);
+        for (int i = 0; i < count; ++i) call();
+        clock_gettime(CLOCK_THREAD_CPUTIME_ID, &end);
+        std::printf("cuda_check: %s takes %.2f us of this processor\n", what,
+                    ((end.tv_sec - begin.tv_sec) * 1e9 + (end.tv_nsec - begin.tv_nsec)) * 1e-3 / count);
+    };
+    measure("making a plan", 100, [&] { plan_on(device, policies[0], 8192); });
+    measure("a kept plan", 10000, [&] { cache.get(policies[0], 4999, 0, KernelChoice::kAny, [] { return Plan{}; }); });
+}
+
+void check_plans() {
+    check_grid();
+    check_splits();
+    check_choices();
+    check_costs();
+    check_cache();
 }
 
 }  // namespace

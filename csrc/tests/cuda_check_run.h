@@ -9,6 +9,7 @@
 
 #include "cuda/cluster_step.cuh"
 #include "cuda/memory.h"
+#include "cuda/narrow_tile_step.cuh"
 #include "cuda/policy_step.h"
 #include "cuda/tile_step.cuh"
 #include "cuda/wgmma_tile_step.cuh"
@@ -20,6 +21,7 @@ using zprl::cuda::DevicePolicy;
 using zprl::cuda::DeviceProperties;
 using zprl::cuda::Kernel;
 using zprl::cuda::KernelArguments;
+using zprl::cuda::KernelChoice;
 using zprl::cuda::Placement;
 using zprl::cuda::Plan;
 using zprl::cuda::Precision;
@@ -47,6 +49,8 @@ template <typename Unit, typename Ring>
 void run_tile(const KernelArguments& arguments, const Plan& plan) {
     using zprl::cuda::TileEngine;
     switch (plan.tile_rows) {
+        case zprl::cuda::kNarrowRows:
+            return zprl::cuda::run_tile<Unit, zprl::cuda::NarrowTileEngine<Ring>>(arguments, plan.cluster_size);
         case 16:
             return zprl::cuda::run_tile<Unit, TileEngine<Ring, 1>>(arguments, plan.cluster_size);
         case 32:

@@ -48,11 +48,12 @@ def cuda_check(tmp_path_factory):
         CSRC / "tests/core_model.cpp",
         core / "cuda/pack.cpp",
         core / "cuda/plan.cpp",
+        core / "cuda/cost_model.cpp",
         core / "policy_blob.cpp",
         core / "plan.cpp",
         core / "latent_noise.cpp",
     ]
-    flags = ["-std=c++17", "-O1", "-Wall", "-Wextra", f"-I{core}", f"-I{CSRC / 'tests'}"]
+    flags = ["-std=c++17", "-O1", "-pthread", "-Wall", "-Wextra", f"-I{core}", f"-I{CSRC / 'tests'}"]
     result = run(compiler, *flags, *sanitize, *sources, "-o", folder / "cuda_check")
     assert result.returncode == 0, result.stderr[:6000]
     assert "warning" not in result.stderr, result.stderr[:6000]

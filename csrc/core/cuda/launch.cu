@@ -15,6 +15,8 @@
 
 #include "cluster_step.cuh"
 #include "memory.h"
+#include "narrow_tile_step.cuh"
+#include "plan_cache.h"
 #include "policy_step.h"
 #include "tile_step.cuh"
 #include "wgmma_tile_step.cuh"
@@ -47,6 +49,20 @@ __global__ void __launch_bounds__(ZPRL_CLUSTER_THREADS, 1)
     multicast_tile_kernel(const __grid_constant__ KernelArguments arguments, int cluster_size) {
 #if __CUDA_ARCH__ >= 900
     run_tile<Unit, TileEngine<MulticastRing<Unit>, kTilesM>>(arguments, cluster_size);
+#endif
+}
+
+template <typename Unit>
+__global__ void __launch_bounds__(kThreads, 1)
+    narrow_tile_kernel(const __grid_constant__ KernelArguments arguments, int cluster_size) {
+    run_tile<Unit, NarrowTileEngine<CopyRing<Unit>>>(arguments, cluster_size);
+}
+
+template <typename Unit>
+__global__ void __launch_bounds__(ZPRL_CLUSTER_THREADS, 1)
+    narrow_multicast_tile_kernel(const __grid_constant__ KernelArguments arguments, int cluster_size) {
+#if __CUDA_ARCH__ >= 900
+    run_tile<Unit, NarrowTileEngine<MulticastRing<Unit>>>(arguments, cluster_size);
 #endif
 }
 
@@ -88,12 +104,18 @@ const void* address_of(void (*function)(KernelArguments, int)) { return reinterp
 
 // Every kernel there is; plan() asks for no other.
 const KernelEntry kKernels[] = {
+    {Precision::kFloat32, Kernel::kTile, kNarrowRows, Clusters::kNever, address_of(&narrow_tile_kernel<Fp32Unit>),
+     "tile, float32, 8 rows"},
     {Precision::kFloat32, Kernel::kTile, 16, Clusters::kNever, address_of(&tile_kernel<Fp32Unit, 1>),
      "tile, float32, 16 rows"},
     {Precision::kFloat32, Kernel::kTile, 32, Clusters::kNever, address_of(&tile_kernel<Fp32Unit, 2>),
      "tile, float32, 32 rows"},
     {Precision::kFloat32, Kernel::kCluster, kClusterRows, Clusters::kAlways, address_of(&cluster_kernel<Fp32Unit>),
      "cluster, float32"},
+    {Precision::kTf32, Kernel::kTile, kNarrowRows, Clusters::kNever, address_of(&narrow_tile_kernel<Tf32Unit>),
+     "tile, tf32, 8 rows"},
+    {Precision::kTf32, Kernel::kTile, kNarrowRows, Clusters::kAlways,
+     address_of(&narrow_multicast_tile_kernel<Tf32Unit>), "tile with shared weights, tf32, 8 rows"},
     {Precision::kTf32, Kernel::kTile, 16, Clusters::kNever, address_of(&tile_kernel<Tf32Unit, 1>),
      "tile, tf32, 16 rows"},
     {Precision::kTf32, Kernel::kTile, 16, Clusters::kAlways, address_of(&multicast_tile_kernel<Tf32Unit, 1>),
@@ -106,6 +128,10 @@ const KernelEntry kKernels[] = {
      "tile on wgmma, tf32, 64 rows"},
     {Precision::kTf32, Kernel::kCluster, kClusterRows, Clusters::kAlways, address_of(&cluster_kernel<Tf32Unit>),
      "cluster, tf32"},
+    {Precision::kBfloat16, Kernel::kTile, kNarrowRows, Clusters::kNever, address_of(&narrow_tile_kernel<Bf16Unit>),
+     "tile, bfloat16, 8 rows"},
+    {Precision::kBfloat16, Kernel::kTile, kNarrowRows, Clusters::kAlways,
+     address_of(&narrow_multicast_tile_kernel<Bf16Unit>), "tile with shared weights, bfloat16, 8 rows"},
     {Precision::kBfloat16, Kernel::kTile, 16, Clusters::kNever, address_of(&tile_kernel<Bf16Unit, 1>),
      "tile, bfloat16, 16 rows"},
     {Precision::kBfloat16, Kernel::kTile, 16, Clusters::kAlways, address_of(&multicast_tile_kernel<Bf16Unit, 1>),
@@ -216,30 +242,32 @@ void configure(const Plan& plan, cudaStream_t stream, Launch* launch) {
     }
 }
 
-// Whether the GPU can run even one cluster of the plan. Some refuse, whatever their properties say. An answer is kept:
-// the question takes longer than a launch.
-bool runs_clusters(int device, Precision precision, const Plan& plan) {
-    static std::mutex mutex;
-    static std::map<std::tuple<int, const void*, int, int64_t>, bool> answers;
-    const std::lock_guard<std::mutex> lock(mutex);
-    const auto [answer, is_new] =
-        answers.try_emplace({device, function_of(precision, plan), plan.cluster_size, plan.shared_bytes}, false);
-    if (!is_new) return answer->second;
-    Launch launch;
-    configure(plan, nullptr, &launch);
-    int clusters = 0;
-    const cudaError_t error = cudaOccupancyMaxActiveClusters(&clusters, function_of(precision, plan), &launch.config);
-    if (error != cudaSuccess) cudaGetLastError();
-    answer->second = error == cudaSuccess && clusters > 0;
-    return answer->second;
-}
-
 void say_refused(int cluster_size) {
     static std::once_flag said[17];
     std::call_once(said[cluster_size], [&] {
-        std::fprintf(stderr, "zprl: this GPU refuses clusters of %d blocks; the policy step takes longer.\n",
+        std::fprintf(stderr,
+                     "zprl: this GPU refuses clusters of %d blocks, with which the policy step could be faster.\n",
                      cluster_size);
     });
+}
+
+// How many clusters of the plan the GPU runs at once, 0 if it refuses them, whatever its properties say. An answer is
+// kept: the question takes longer than a launch.
+int64_t active_clusters(int device, Precision precision, const Plan& plan) {
+    static std::mutex mutex;
+    static std::map<std::tuple<int, const void*, int, int64_t>, int> answers;
+    const std::lock_guard<std::mutex> lock(mutex);
+    const auto [answer, is_new] =
+        answers.try_emplace({device, function_of(precision, plan), plan.cluster_size, plan.shared_bytes}, 0);
+    if (!is_new) return answer->second;
+    Launch launch;
+    configure(plan, nullptr, &launch);
+    if (cudaOccupancyMaxActiveClusters(&answer->second, function_of(precision, plan), &launch.config) != cudaSuccess) {
+        cudaGetLastError();
+        answer->second = 0;
+    }
+    if (answer->second == 0) say_refused(plan.cluster_size);
+    return answer->second;
 }
 
 void launch(const DevicePolicy& policy, const Plan& plan, Call call, void* stream) {
@@ -272,30 +300,19 @@ void launch_from_condition(Operation operation, const DevicePolicy& policy, cons
     launch(policy, plan, call, stream);
 }
 
-KernelChoice wanted_kernels() {
-    const char* const value = std::getenv("ZPRL_CUDA_KERNEL");
-    const std::string wanted = value == nullptr ? "" : value;
-    if (wanted.empty() || wanted == "cluster") return KernelChoice::kAny;
-    if (wanted == "tile") return KernelChoice::kTiles;
-    if (wanted == "mma") return KernelChoice::kMmaTiles;
-    if (wanted == "wgmma") return KernelChoice::kWgmmaTiles;
-    throw std::invalid_argument("zprl: ZPRL_CUDA_KERNEL is '" + wanted + "'; it must be cluster, tile, mma or wgmma.");
-}
-
 }  // namespace
 
 DeviceProperties device_properties() { return state_of(current_device()).properties; }
 
 Plan current_plan(const DevicePolicy& policy, int64_t rows) {
+    static PlanCache cache;
+    const char* const kernels = std::getenv("ZPRL_CUDA_KERNEL");
+    const KernelChoice choice = parse_choice(kernels == nullptr ? "" : kernels);
     const int device = current_device();
-    DeviceProperties properties = state_of(device).properties;
-    const KernelChoice choice = wanted_kernels();
-    for (;;) {
-        const Plan result = plan(policy, rows, properties, choice);
-        if (result.cluster_size == 1 || runs_clusters(device, policy.precision, result)) return result;
-        say_refused(result.cluster_size);
-        properties.max_cluster_size = result.cluster_size / 2;
-    }
+    return cache.get(policy, rows, device, choice, [&] {
+        return plan(policy, rows, state_of(device).properties, choice,
+                    [&](const Plan& candidate) { return active_clusters(device, policy.precision, candidate); });
+    });
 }
 
 void policy_step(const DevicePolicy& policy, const Plan& plan, const void* blob, const float* obs,

@@ -5,7 +5,8 @@
 //
 //   what                      bytes per row                          lifetime
 //   modulation                kept numbers: 4 W', and 8 banks        from the condition on
-//   layers that run once (2)  slabs of the widest, float32           until the modulation
+//   layers that run once (2)  slabs of the widest, float32           until the modulation; the second one may be in
+//                                                                    the workspace (Placement::kOnce)
 //   latent                    4 Z, of a policy with an actor         while the actor works
 //   residual stream           4 (W' + 8)                             from the modulation on, in the place of
 //   branch, inner             slabs of W' (inner: or the chunk)      the layers that run once
@@ -36,6 +37,9 @@ constexpr int kRowShift = 8;  // numbers
 constexpr int kMaxTileOutputs = 256;
 constexpr int kMaxStages = 4;
 
+// Rows of a narrow tile, which the multiprocessors that a batch of a thousand rows would leave idle make up for.
+constexpr int kNarrowRows = 8;
+
 // Cluster kernel: rows of a cluster, outputs that a warp works on at once, and the slabs of them that are on their way.
 constexpr int kClusterRows = 8;
 constexpr int kGroupOutputs = 16;
@@ -58,11 +62,14 @@ struct Memory {
     int32_t modulation, once[2], latent, stream, branch, inner, state, end;
     int32_t ring, partial, streamed_weights, barrier, resident_weights;
     int32_t stages, tile_outputs, resident;
-    uint8_t modulation_in_workspace, rest_in_workspace;
+    uint8_t modulation_in_workspace, rest_in_workspace, once_in_workspace;
     int64_t shared_bytes, workspace_bytes;  // of a block
 };
 
 Memory lay_out_memory(const DevicePolicy& policy, const Plan& plan);
+
+// Layers of the velocity field.
+ZPRL_HOST_DEVICE constexpr int field_layers(const DevicePolicy& policy) { return 2 * policy.num_blocks + 2; }
 
 // Outputs of a layer that one block of a cluster computes: at most these groups of 16.
 ZPRL_HOST_DEVICE constexpr int groups_per_block(int outputs, int cluster_size) {

@@ -291,6 +291,11 @@ void pack(const Policy& policy, Precision precision, void* blob) {
     copy(p.action_high, policy.action_high, p.action_dim);
 }
 
+DevicePolicy device_policy(const Policy& policy, Precision precision) {
+    int32_t header[kHeaderInts];
+    return lay_out(policy, precision, header);
+}
+
 DevicePolicy parse_header(const int32_t* header, size_t blob_bytes) {
     if (header == nullptr || blob_bytes < kHeaderInts * sizeof(int32_t)) fail("it is shorter than its header.");
     if (header[kFieldMagic] == kMagic) fail("it is the CPU's; pack it for CUDA first.");

@@ -1,14 +1,15 @@
 // Copyright (c) 2026, The ZPRL Project Developers.
 // SPDX-License-Identifier: BSD-3-Clause
 //
-// Which kernel a batch gets, and how it is cut. The choice among tiles minimises a model of the time, in cycles of a
-// multiprocessor, whose rates are those that the vendor states; no more than an order is asked of it.
+// Which kernel a batch gets, and how it is cut: of all plans that the device can run, the one that costs least.
 
 #include <algorithm>
 #include <cinttypes>
 #include <cstdio>
 #include <stdexcept>
+#include <utility>
 
+#include "cost_model.h"
 #include "memory.h"
 #include "policy_step.h"
 
@@ -50,54 +51,11 @@ class Pieces {
     int64_t used_ = 0, last_ = 0;
 };
 
-// Layers of the velocity field, and bytes of what one block of a cluster keeps of one.
-int field_layers(const DevicePolicy& p) { return 2 * p.num_blocks + 2; }
-
+// Bytes of what one block of a cluster keeps of a layer of the velocity field.
 int64_t slice_bytes(const DevicePolicy& p, int index, int cluster_size) {
     const DeviceLayer& layer = index == 0 ? p.input : index == field_layers(p) - 1 ? p.output : p.first_block_layer;
     return static_cast<int64_t>(slabs_of(layer.in, element_bytes(p.precision))) *
            groups_per_block(layer.out, cluster_size) * kGroupBytes;
-}
-
-// Multiply-adds of one row, with padding: of the layers that run once, and of the others.
-void count_products(const DevicePolicy& p, double* once, double* field) {
-    const auto of = [](const DeviceLayer& layer) {
-        return static_cast<double>(padded_width(layer.in)) * padded_width(layer.out);
-    };
-    *once = 0.0;
-    for (int i = 0; i < layers_once(p); ++i) *once += of(p.once[i]);
-    const double evaluations = static_cast<double>(p.num_steps) * p.solver.stages;
-    *field =
-        of(p.modulation) + evaluations * (of(p.input) + 2.0 * p.num_blocks * of(p.first_block_layer) + of(p.output));
-}
-
-// Cycles that the whole batch takes with this tile plan.
-double tile_cycles(const DevicePolicy& p, const Plan& plan, const DeviceProperties& device) {
-    constexpr double kFp32PerCycle = 64.0;  // multiply-adds: half of the units, which wait for shared memory
-    constexpr double kLayerCycles = 600.0;  // barriers, layer norms, epilogues: of a layer, and per 16 rows
-    const double per_cycle = p.precision == Precision::kFloat32 ? kFp32PerCycle
-                                                                : (p.precision == Precision::kTf32 ? 512.0 : 1024.0) *
-                                                                      (plan.kernel == Kernel::kWgmmaTile ? 2.0 : 1.0);
-    double once, field;
-    count_products(p, &once, &field);
-    const double rows = plan.tile_rows;
-    const double products = rows * (once / kFp32PerCycle + field / per_cycle);
-    double own_bytes = 0.0;  // of the workspace
-    const double evaluations = static_cast<double>(p.num_steps) * p.solver.stages, hidden = padded_width(p.hidden_dim);
-    if (plan.placement != Placement::kShared) {
-        own_bytes += rows * evaluations * (3.0 * p.num_blocks + 3.0) * hidden * element_bytes(p.precision);
-    }
-    if (plan.placement == Placement::kWorkspace) {
-        own_bytes += rows * evaluations * (5.0 * p.num_blocks + 4.0) * hidden * 4.0;
-    }
-    const double weight_bytes = (once * 4.0 + field * element_bytes(p.precision)) / plan.cluster_size;
-    // From the level-2 cache to one multiprocessor: 64 per cycle, but 3200 for all of them.
-    const double readers = static_cast<double>(std::min<int64_t>(plan.blocks, device.multiprocessors));
-    const double bytes_per_cycle = std::min(64.0, 3200.0 / readers);
-    const double layers = evaluations * field_layers(p);
-    const double waves = static_cast<double>((plan.blocks + device.multiprocessors - 1) / device.multiprocessors);
-    return waves * (std::max(products, (weight_bytes + own_bytes) / bytes_per_cycle) +
-                    layers * kLayerCycles * (1.0 + rows / 64.0));
 }
 
 void finish(const DevicePolicy& policy, int64_t rows, Plan* plan) {
@@ -113,10 +71,14 @@ void finish(const DevicePolicy& policy, int64_t rows, Plan* plan) {
 // Outputs and stages of rings, best first.
 constexpr int kRings[][2] = {{256, 4}, {256, 3}, {256, 2}, {128, 4}, {128, 3}, {128, 2}, {64, 4}, {64, 3}, {64, 2}};
 
+bool has_wgmma(const DevicePolicy& policy, const DeviceProperties& device) {
+    return device.wgmma && policy.precision != Precision::kFloat32;
+}
+
 // The kernel for tiles of this many rows, if there is one.
 bool find_tile_kernel(const DevicePolicy& policy, int tile_rows, const DeviceProperties& device, KernelChoice choice,
                       Kernel* kernel) {
-    const bool wgmma = device.wgmma && policy.precision != Precision::kFloat32 && choice != KernelChoice::kMmaTiles;
+    const bool wgmma = has_wgmma(policy, device) && choice != KernelChoice::kMmaTiles;
     *kernel = wgmma && tile_rows == 64 ? Kernel::kWgmmaTile : Kernel::kTile;
     if (wgmma && choice == KernelChoice::kWgmmaTiles) return tile_rows == 64;
     // FFMA has two sums for every one of mma.sync's: 64 rows of them exceed the registers. With tf32's operands they
@@ -124,12 +86,41 @@ bool find_tile_kernel(const DevicePolicy& policy, int tile_rows, const DevicePro
     return tile_rows < 64 || *kernel == Kernel::kWgmmaTile || policy.precision == Precision::kBfloat16;
 }
 
-// The best tile plan, or one with blocks = -1 if none fits.
-Plan plan_tile(const DevicePolicy& policy, int64_t rows, const DeviceProperties& device, KernelChoice choice) {
-    Plan best{};
-    best.blocks = -1;
-    double best_cycles = 0.0;
-    for (int tile_rows : {16, 32, 64}) {
+// Keeps the cheapest of the plans that are offered; of those that cost the same, the first with the least traffic from
+// the level-2 cache.
+class Cheapest {
+ public:
+    Cheapest(const DevicePolicy& policy, int64_t rows, const DeviceProperties& device, const ActiveClusters& active)
+        : policy_(policy), rows_(rows), device_(device), active_(active) {}
+
+    bool fits(const Plan& plan) const { return plan.shared_bytes <= device_.shared_memory_per_block_optin; }
+
+    void offer(const Plan& plan) {
+        const int64_t most = device_.multiprocessors / plan.cluster_size;
+        const int64_t at_once = plan.cluster_size == 1 ? most : std::min(active_(plan), most);
+        if (at_once < 1) return;
+        const Cost cost = cost_of(policy_, plan, rows_, device_, at_once);
+        if (found_ && std::make_pair(cost.total, cost.level2) >= std::make_pair(cost_.total, cost_.level2)) return;
+        found_ = true;
+        cost_ = cost;
+        plan_ = plan;
+    }
+    bool found() const { return found_; }
+    const Plan& plan() const { return plan_; }
+
+ private:
+    const DevicePolicy& policy_;
+    const int64_t rows_;
+    const DeviceProperties& device_;
+    const ActiveClusters& active_;
+    bool found_ = false;
+    Cost cost_{};
+    Plan plan_{};
+};
+
+void offer_tiles(const DevicePolicy& policy, int64_t rows, const DeviceProperties& device, KernelChoice choice,
+                 Cheapest* cheapest) {
+    for (int tile_rows : {kNarrowRows, 16, 32, 64}) {
         Kernel kernel;
         if (!find_tile_kernel(policy, tile_rows, device, choice, &kernel)) continue;
         for (int cluster : {1, 2, 4}) {
@@ -138,42 +129,46 @@ Plan plan_tile(const DevicePolicy& policy, int64_t rows, const DeviceProperties&
                                 policy.precision == Precision::kFloat32)) {
                 continue;
             }
-            for (Placement placement : {Placement::kShared, Placement::kModulation, Placement::kWorkspace}) {
+            for (Placement placement :
+                 {Placement::kShared, Placement::kModulation, Placement::kWorkspace, Placement::kOnce}) {
                 for (const auto& [outputs, stages] : kRings) {
                     const bool multicast = cluster > 1 || kernel == Kernel::kWgmmaTile;
                     if (multicast && stages < 3) continue;  // see MulticastRing
                     Plan plan{kernel, tile_rows, cluster, kThreads, stages, outputs, 0, placement, 0, 0, 0};
                     finish(policy, rows, &plan);
-                    if (plan.shared_bytes > device.shared_memory_per_block_optin) continue;
-                    const double cycles = tile_cycles(policy, plan, device);
-                    if (best.blocks < 0 || cycles < best_cycles) {
-                        best = plan;
-                        best_cycles = cycles;
-                    }
+                    if (!cheapest->fits(plan)) continue;
+                    cheapest->offer(plan);
                     break;  // smaller rings are no better
                 }
             }
         }
     }
-    return best;
 }
 
-// The cluster plan for this size, with as many layers resident as fit; blocks = -1 if not even the rest fits.
-Plan plan_cluster(const DevicePolicy& policy, int64_t rows, const DeviceProperties& device, int size) {
-    Plan plan{Kernel::kCluster, kClusterRows, size, kThreads, 0, 0, 0, Placement::kShared, 0, 0, 0};
-    finish(policy, rows, &plan);
-    if (plan.shared_bytes > device.shared_memory_per_block_optin) {
-        plan.blocks = -1;
-        return plan;
+// Plans of clusters, each with as many layers resident as fit.
+void offer_clusters(const DevicePolicy& policy, int64_t rows, const DeviceProperties& device, Cheapest* cheapest) {
+    // More blocks than groups of outputs would have nothing to do.
+    const int most = std::min(device.max_cluster_size, padded_width(policy.hidden_dim) / kGroupOutputs);
+    for (int size = 2; size <= most; size *= 2) {
+        Plan plan{Kernel::kCluster, kClusterRows, size, kThreads, 0, 0, 0, Placement::kShared, 0, 0, 0};
+        finish(policy, rows, &plan);
+        if (!cheapest->fits(plan)) continue;
+        int64_t room = device.shared_memory_per_block_optin - plan.shared_bytes;
+        while (plan.resident < field_layers(policy)) {
+            room -= slice_bytes(policy, plan.resident, size);
+            if (room < 0) break;
+            ++plan.resident;
+        }
+        finish(policy, rows, &plan);
+        cheapest->offer(plan);
     }
-    int64_t room = device.shared_memory_per_block_optin - plan.shared_bytes;
-    while (plan.resident < field_layers(policy)) {
-        room -= slice_bytes(policy, plan.resident, size);
-        if (room < 0) break;
-        ++plan.resident;
-    }
-    finish(policy, rows, &plan);
-    return plan;
+}
+
+// What a kernel for tiles of so many rows needs at least.
+int64_t least_shared_bytes(const DevicePolicy& policy, Kernel kernel, int tile_rows, int stages) {
+    Plan plan{kernel, tile_rows, 1, kThreads, stages, 64, 0, Placement::kOnce, 0, 0, 0};
+    finish(policy, tile_rows, &plan);
+    return plan.shared_bytes;
 }
 
 }  // namespace
@@ -188,14 +183,17 @@ Memory lay_out_memory(const DevicePolicy& p, const Plan& plan) {
     m.stream_stride = hidden + kRowShift;
     m.state_stride = chunk + kRowShift;
     m.modulation_in_workspace = plan.placement != Placement::kShared;
-    m.rest_in_workspace = plan.placement == Placement::kWorkspace;
+    m.once_in_workspace = plan.placement == Placement::kOnce;
+    m.rest_in_workspace = plan.placement == Placement::kWorkspace || m.once_in_workspace;
 
     Pieces shared(alignment_of(plan.kernel)), workspace(alignment_of(plan.kernel));
     Pieces& of_modulation = m.modulation_in_workspace ? workspace : shared;
     m.modulation = of_modulation.take(rows * m.modulation_stride * element);
     const int64_t start = shared.position();
     const int once_width = widest_once(p);
-    for (int32_t& once : m.once) once = shared.take(rows * slabs_of(once_width, 4) * kSlabBytes);
+    const int64_t once_bytes = rows * slabs_of(once_width, 4) * kSlabBytes;
+    m.once[0] = shared.take(once_bytes);
+    m.once[1] = (m.once_in_workspace ? workspace : shared).take(once_bytes);
     m.latent = p.num_actor > 0 ? shared.take(rows * p.latent_dim * 4) : m.once[0];
     // The velocity field takes the place of the layers that run once, of which the condition is left. Nothing but the
     // modulation reads it, before the first write here.
@@ -228,38 +226,43 @@ Memory lay_out_memory(const DevicePolicy& p, const Plan& plan) {
     return m;
 }
 
-Plan plan(const DevicePolicy& policy, int64_t rows, const DeviceProperties& device, KernelChoice choice) {
+ActiveClusters split_over(std::vector<int> multiprocessors) {
+    return [multiprocessors = std::move(multiprocessors)](const Plan& plan) {
+        int64_t clusters = 0;
+        for (const int each : multiprocessors) clusters += each / plan.cluster_size;
+        return clusters;
+    };
+}
+
+KernelChoice parse_choice(const std::string& kernels) {
+    if (kernels.empty() || kernels == "cluster") return KernelChoice::kAny;
+    if (kernels == "tile") return KernelChoice::kTiles;
+    if (kernels == "mma") return KernelChoice::kMmaTiles;
+    if (kernels == "wgmma") return KernelChoice::kWgmmaTiles;
+    throw std::invalid_argument("zprl: ZPRL_CUDA_KERNEL is '" + kernels + "'; it must be cluster, tile, mma or wgmma.");
+}
+
+Plan plan(const DevicePolicy& policy, int64_t rows, const DeviceProperties& device, KernelChoice choice,
+          const ActiveClusters& active_clusters) {
     if (device.major < 8) {
         throw std::invalid_argument("zprl: the GPU's compute capability is " + std::to_string(device.major) + "." +
                                     std::to_string(device.minor) + "; 8.0 or more is needed.");
     }
-    // A cluster where the batch fits into those that run at once, since another round would cost all its latency again.
-    if (choice == KernelChoice::kAny && device.major >= 9 && device.max_cluster_size >= 2) {
-        const int most = std::min(device.max_cluster_size, padded_width(policy.hidden_dim) / kGroupOutputs);
-        Plan best{};
-        best.blocks = -1;
-        for (int size : {2, 4, 8, 16}) {
-            if (size > most || (size < 8 && 2 * size <= most)) continue;
-            if (rows > static_cast<int64_t>(device.multiprocessors / size) * kClusterRows) continue;
-            if (best.blocks >= 0 && best.resident == field_layers(policy)) break;  // more peers would cost time
-            const Plan candidate = plan_cluster(policy, rows, device, size);
-            if (candidate.blocks >= 0) best = candidate;
-        }
-        if (best.blocks >= 0) return best;
+    Cheapest cheapest(policy, rows, device, active_clusters);
+    if (choice == KernelChoice::kAny && device.major >= 9) offer_clusters(policy, rows, device, &cheapest);
+    offer_tiles(policy, rows, device, choice, &cheapest);
+    if (cheapest.found()) return cheapest.plan();
+    const std::string has =
+        " bytes of shared memory, and a block has " + std::to_string(device.shared_memory_per_block_optin);
+    if (choice == KernelChoice::kWgmmaTiles && has_wgmma(policy, device)) {
+        throw std::invalid_argument("zprl: ZPRL_CUDA_KERNEL=wgmma leaves no kernel for this policy in " +
+                                    std::string(name(policy.precision)) + ": its tiles of 64 rows need " +
+                                    std::to_string(least_shared_bytes(policy, Kernel::kWgmmaTile, 64, 3)) + has +
+                                    "; do without the variable.");
     }
-    const Plan best = plan_tile(policy, rows, device, choice);
-    if (best.blocks < 0) {
-        const Plan least = [&] {
-            Plan plan{Kernel::kTile, 16, 1, kThreads, 2, 64, 0, Placement::kWorkspace, 0, 0, 0};
-            finish(policy, rows, &plan);
-            return plan;
-        }();
-        throw std::invalid_argument("zprl: the policy's layers are too wide for this GPU: they need " +
-                                    std::to_string(least.shared_bytes) + " bytes of shared memory, and a block has " +
-                                    std::to_string(device.shared_memory_per_block_optin) +
-                                    "; use torch, or lower precision than " + name(policy.precision) + ".");
-    }
-    return best;
+    throw std::invalid_argument("zprl: the policy's layers are too wide for this GPU: they need " +
+                                std::to_string(least_shared_bytes(policy, Kernel::kTile, kNarrowRows, 2)) + has +
+                                "; use torch, or lower precision than " + name(policy.precision) + ".");
 }
 
 std::string describe(const Plan& plan) {
@@ -274,7 +277,8 @@ std::string describe(const Plan& plan) {
         return text;
     }
     const char* const places[] = {"all in shared memory", "modulation in the workspace",
-                                  "only operands in shared memory"};
+                                  "only operands in shared memory",
+                                  "only operands in shared memory, of layers that run once one at a time"};
     std::snprintf(text, sizeof(text),
                   "%s: %" PRId64 " blocks of %d rows, weights shared by %d, %d stages of %d outputs, %s (%" PRId64
                   " KiB per block)",

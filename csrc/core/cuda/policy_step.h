@@ -7,6 +7,8 @@
 //   layout.h             packed weights and the header in front of them
 //   pack.cpp             from a policy blob of the CPU (policy_blob.h) to the GPU's; parse_header()
 //   plan.cpp             which kernel a batch gets, and how it is cut
+//   plan_cache.h         plans that are made once
+//   cost_model.h         what a plan is expected to take, by which plans are chosen
 //   memory.h             where a block keeps what
 //   device.cuh           what the kernels ask of the hardware: PTX, or the host's emulation of it in tests
 //   wgmma.cuh            the same for what only Hopper has
@@ -14,12 +16,13 @@
 //   arguments.cuh        what a kernel is told
 //   step.cuh             the step, which all kernels run
 //   tile_step.cuh        throughput: a block takes its rows through the whole step, weights stream by
+//   narrow_tile_step.cuh the same for tiles of 8 rows, of which a batch has twice as many as of 16
 //   wgmma_tile_step.cuh  the same with Hopper's matrix units, for tiles of 64 rows
 //   weight_ring.cuh      how they stream: cp.async, or bulk copies for all blocks of a cluster at once
 //   cluster_step.cuh     latency: a cluster of blocks holds the weights of the velocity field, rows stream by
 //   launch.cu            choice and launch
 //
-// pack(), parse_header() and plan() are plain C++ and need neither a GPU nor CUDA's libraries. The rest works on the
+// Packing, planning and the cost model are plain C++ and need neither a GPU nor CUDA's libraries. The rest works on the
 // current device and returns after the launch: nothing allocates or synchronises, so that a CUDA graph can capture it
 // (after a first call outside of the capture, which loads the kernels and asks the GPU about clusters).
 // Rows are independent, to the last bit, of the other rows of a batch and of their place in it, as long as the plan is
@@ -27,6 +30,7 @@
 
 #pragma once
 
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -81,6 +85,9 @@ struct DevicePolicy {
 size_t packed_bytes(const Policy& policy, Precision precision);
 void pack(const Policy& policy, Precision precision, void* blob);
 
+// What parse_header() would read of that blob.
+DevicePolicy device_policy(const Policy& policy, Precision precision);
+
 // Check a packed blob's first kHeaderInts numbers, in host memory, against its length. Throws std::invalid_argument
 // with one sentence if they do not describe a whole blob.
 DevicePolicy parse_header(const int32_t* header, size_t blob_bytes);
@@ -95,9 +102,20 @@ struct DeviceProperties {
     bool wgmma;                         // Hopper, and a library that was built for it
 };
 
+struct Plan;
+
+// How many clusters of a plan (single blocks, if its clusters have one) run at once on a device: what
+// cudaOccupancyMaxActiveClusters() says. 0 if the device refuses them.
+using ActiveClusters = std::function<int64_t(const Plan&)>;
+
+// That of a device whose multiprocessors are split like this over its processing clusters (GPCs), which a cluster of
+// blocks does not leave, with one block to a multiprocessor.
+ActiveClusters split_over(std::vector<int> multiprocessors);
+
 enum class Kernel : int32_t { kTile = 0, kWgmmaTile = 1, kCluster = 2 };
 
-// Kernels that a plan may use: any; only tiles; only tiles without wgmma; or only tiles with it, where there are any.
+// Kernels that a plan may use: any; only tiles; only tiles without wgmma; or only tiles with it, on
+// devices that have it and for operands that it takes.
 enum class KernelChoice : int32_t { kAny = 0, kTiles = 1, kMmaTiles = 2, kWgmmaTiles = 3 };
 
 // Where the tile kernel keeps what its rows need besides operands.
@@ -105,6 +123,7 @@ enum class Placement : int32_t {
     kShared = 0,      // all in shared memory
     kModulation = 1,  // the modulation in the workspace
     kWorkspace = 2,   // modulation, residual stream and state in the workspace
+    kOnce = 3,        // what the layers that run once put out as well, from where it is copied back
 };
 
 struct Plan {
@@ -121,10 +140,15 @@ struct Plan {
     int64_t workspace_bytes;  // of the whole grid
 };
 
-// The plan of a batch: a pure function. Throws std::invalid_argument with one sentence if the device cannot run the
-// policy: a compute capability below 8.0, or layers too wide for its shared memory.
-Plan plan(const DevicePolicy& policy, int64_t rows, const DeviceProperties& device,
-          KernelChoice choice = KernelChoice::kAny);
+// The plan of a batch, the fastest by the cost model (cost_model.h) of those that the device can run: a pure function
+// of its arguments. Throws std::invalid_argument with one sentence if there is none: for a compute capability
+// below 8.0, layers too wide for its shared memory, or a choice that this policy leaves no kernel.
+Plan plan(const DevicePolicy& policy, int64_t rows, const DeviceProperties& device, KernelChoice choice,
+          const ActiveClusters& active_clusters);
+
+// What ZPRL_CUDA_KERNEL says: "tile" for tiles alone, "mma" and "wgmma" for those without and with wgmma; "cluster", or
+// nothing, is the rule. Throws std::invalid_argument with one sentence for anything else.
+KernelChoice parse_choice(const std::string& kernels);
 
 // For people: "tile: 128 blocks of 64 rows, ..."
 std::string describe(const Plan& plan);
@@ -133,9 +157,8 @@ std::string describe(const Plan& plan);
 
 DeviceProperties device_properties();
 
-// plan() for the current device, with smaller clusters or none if it refuses them (said once on stderr). The
-// environment variable ZPRL_CUDA_KERNEL limits the choice: "tile" to tiles, "mma" and "wgmma" to those without and with
-// wgmma; "cluster", or nothing, is the rule.
+// plan() for the current device, which is asked about clusters, with the choice of the environment variable
+// ZPRL_CUDA_KERNEL. Plans are kept: only the first call for a policy's shape and a number of rows takes longer.
 Plan current_plan(const DevicePolicy& policy, int64_t rows);
 
 // The functions below follow a plan that current_plan() made for this policy, this many rows and the current device.

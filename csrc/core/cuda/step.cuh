@@ -132,7 +132,7 @@ class Step {
         branch_ = shared + m_.branch;
         inner_ = shared + m_.inner;
         once_ = shared + m_.once[0];
-        other_ = shared + m_.once[1];
+        other_ = (m_.once_in_workspace ? workspace : shared) + m_.once[1];
     }
 
     ZPRL_DEVICE void run() {
@@ -256,7 +256,7 @@ class Step {
             if (!steered) *float_at(other_, row, column) = z;
         });
         if (steered) load_actor_input();
-        swap_once();
+        swap_once(padded_width(steered ? p_.obs_dim + latent : latent) * 4);
     }
 
     // What the actor sees, the raw observation and the latent's mean, by its own normaliser.
@@ -287,7 +287,7 @@ class Step {
             }
             *float_at(other_, row, column) = z;
         });
-        swap_once();
+        swap_once(padded_width(latent) * 4);
     }
 
     ZPRL_DEVICE void activate(int width, Activation activation) {
@@ -305,7 +305,7 @@ class Step {
             const Float2 pair = load_pair(float_at(once_, row, column));
             store_operand(other_, row, column, silu(pair.x), silu(pair.y));
         });
-        swap_once();
+        swap_once(padded_width(p_.embed_dim) * Unit::kElementBytes);
     }
 
     ZPRL_DEVICE void load_state() {
@@ -318,7 +318,18 @@ class Step {
         });
     }
 
-    ZPRL_DEVICE void swap_once() {
+    // What is in other_, `row_bytes` of a row, becomes the next layer's input. Operands of products are in shared
+    // memory: where that has no room for both buffers, they are copied there.
+    ZPRL_DEVICE void swap_once(int row_bytes) {
+        if (m_.once_in_workspace) {
+            e_.sync();
+            for_each(row_bytes / kPieceBytes, [&](int row, int piece) {
+                const uint32_t at = swizzled(Engine::kRows, row, piece * kPieceBytes);
+                device::store_operand(once_ + at, *reinterpret_cast<const Float4*>(other_ + at));
+            });
+            e_.sync();
+            return;
+        }
         char* const swap = once_;
         once_ = other_;
         other_ = swap;
@@ -343,7 +354,7 @@ class Step {
             e_.template linear<Fp32Unit>(
                 p_.once[i], once_,
                 LayerEpilogue<Step, EpilogueKind::kPlain>{*this, EpilogueKind::kPlain, kPairBytes, nullptr});
-            swap_once();
+            swap_once(padded_width(p_.once[i].out) * 4);
             if (of_actor ? i + 1 < latents : i + 1 != p_.num_embedding && i + 1 != moments && i + 1 < end) {
                 activate(p_.once[i].out, of_actor ? p_.actor_activation : Activation::kGelu);
             } else if (!of_actor && i + 1 == end && c_.operation != Operation::kEncode) {

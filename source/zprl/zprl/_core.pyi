@@ -3,7 +3,7 @@
 
 """Types of the compiled module in csrc/python."""
 
-from collections.abc import Buffer
+from collections.abc import Buffer, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,9 @@ def cpu_levels() -> list[str]: ...
 def multiplies_bfloat16() -> bool: ...
 def measure_peaks(seconds: float) -> dict[str, float]: ...
 def measure_stream(bytes: int, seconds: float) -> float: ...
+def estimate_cuda(
+    blob: Buffer, precision: str, rows: int, kernels: str = "", gpcs: Sequence[int] = ()
+) -> dict[str, Any]: ...
 
 class Policy:
     obs_dim: int

@@ -59,6 +59,15 @@ class ProfileSettings:
         Raises:
             ZprlError: If a value is unknown or out of range, a list is empty, or the device is not there.
         """
+        self.check_cells()
+        self._check_device()
+
+    def check_cells(self) -> None:
+        """Check all but whether the device is there.
+
+        Raises:
+            ZprlError: If a value is unknown or out of range, or a list is empty.
+        """
         for what, values, known in (("precision", self.dtypes, RULES), ("rival", self.rivals, RIVALS)):
             for value in values:
                 if value not in known:
@@ -74,7 +83,6 @@ class ProfileSettings:
                 raise ZprlError(f"the {what} is {number}; it must be at least 1.")
         if not self.budget >= 0.0:
             raise ZprlError(f"the budget is {self.budget} s; it must not be negative.")
-        self._check_device()
         if "tf32" in self.dtypes and not self.on_cuda:
             raise ZprlError("tf32 products exist on GPUs only; leave the precision out or use --device cuda.")
 

@@ -1,0 +1,254 @@
+// Copyright (c) 2026, The ZPRL Project Developers.
+// SPDX-License-Identifier: BSD-3-Clause
+
+#include "cost_model.h"
+
+#include <algorithm>
+#include <array>
+
+#include "memory.h"
+
+namespace zprl {
+namespace cuda {
+namespace {
+
+// Of one multiprocessor and cycle, unless it says otherwise. [V] the vendor states it; [M] others have measured it on
+// an H100 or H200 (Luo et al., arXiv 2402.13499 and 2501.12084, if not named); [E] our estimate.
+constexpr double kCyclesPerMicrosecond = 1980.0;  // [V] H200's boost clock; under load it is lower
+constexpr double kLaunch = 4.0;                   // [E] launch and drain [us]
+// Multiply-adds of bf16; tf32 has half of them.
+constexpr double kDenseMacs = 1024.0;        // [V] compute capability 8.0
+constexpr double kDenseMacsHopper = 2048.0;  // [V] 9.0 and newer
+constexpr double kWgmmaShare = 0.738;        // [M] torch's matrix product on an H200: 790 Tflop/s at our clock
+constexpr double kMmaShare = 0.629;          // [M] mma.sync on an H100
+constexpr double kFp32Macs = 64.0;           // [E] at most half of the units, by FFMA
+// Bytes.
+constexpr double kLevel2Bytes = 64.0;         // [V] to one multiprocessor
+constexpr double kLevel2BytesOfAll = 2778.0;  // [M] to 132 of them: 5.5 TB/s (Chips and Cheese, H100)
+constexpr double kSharedBytes = 128.0;        // [V]
+constexpr double kPeerBytes = 10.1;           // [M] into one block of a cluster of 4: 2.65 TB/s of a whole H100
+// Cycles.
+constexpr double kSharedLatency = 29.0, kPeerLatency = 180.0, kLevel2Latency = 263.0;  // [M]
+constexpr double kMmaLatency = 33.0;  // [M] mma.sync m16n8k16, one after the other
+// Two halves of a slab: operands, then two products that wait for each other.
+constexpr double kSlabChain = 2.0 * (kSharedLatency + 2.0 * kMmaLatency);
+constexpr double kHandOver = 60.0;  // [E] of a slab of the ring
+constexpr double kArrival = 10.0;   // [E] of one block of a cluster at the barrier of another
+constexpr double kBarrier = 30.0;   // [E] of a block
+constexpr double kLayer = 600.0;    // [E] of a tile: barriers, bias, the first slab and the last products
+// Instructions of a warp.
+constexpr double kIssued = 4.0;             // [V]
+constexpr double kPairInstructions = 23.0;  // [V] finishing: SiLU's in sm_90a's code, fewer for the others
+constexpr double kPairCycles = 4.0;         // [E] the same where a warp has one pair: of each instruction
+constexpr double kSendInstructions = 3.0;   // two addresses and a store
+// Layer norm of a row by a warp: two sums by five shuffles each, and three passes over the row.
+constexpr double kShuffle = 25.0;                     // [M]
+constexpr double kNorm = 600.0, kNormOfNumber = 2.4;  // [E]
+constexpr double kNormInstructions = 41.0;            // [E] for 64 numbers of a row
+constexpr double kFmaSlab = 600.0;                    // [E] a warp's 16 outputs by 8 rows of a slab by FFMA
+constexpr double kSlabMacs = 16.0 * 8.0 * 32.0;
+
+int element_bytes(const DevicePolicy& p) { return p.precision == Precision::kBfloat16 ? 2 : 4; }
+
+double dense_macs(const DevicePolicy& p, const DeviceProperties& device) {
+    if (p.precision == Precision::kFloat32) return kFp32Macs;
+    return (device.major >= 9 ? kDenseMacsHopper : kDenseMacs) / (p.precision == Precision::kTf32 ? 2.0 : 1.0);
+}
+
+// FFMA is bound by its operands: a warp's load is 512 bytes of shared memory. For a piece of 16 bytes it loads two rows
+// per 16 and eight columns, for 64 multiply-adds of a thread per 16 rows; in a narrow tile two rows and two columns,
+// for 16.
+double fp32_macs(int tile_rows) {
+    const double tiles = tile_rows / 16.0;
+    const double macs_per_load = tile_rows == kNarrowRows ? 16.0 / (2.0 + 2.0) : 64.0 * tiles / (2.0 * tiles + 8.0);
+    return std::min(kFp32Macs, macs_per_load * 32.0 * kSharedBytes / 512.0);
+}
+
+// A layer as the kernels see it: with padding, and how often it runs.
+struct Layer {
+    double in, out, times;
+    int element;
+    bool once;       // float32, before the velocity field
+    bool normed;     // a layer norm precedes it
+    double results;  // bytes of an output that go to other blocks of a cluster
+    double weights() const { return in * out * element; }
+    double slabs() const { return in * element / kSlabBytes; }
+};
+
+template <typename Function>
+void for_each_layer(const DevicePolicy& p, const Function& function) {
+    const auto make = [](const DeviceLayer& layer, double times, int element, bool once, bool normed, double results) {
+        const double in = static_cast<double>(slabs_of(layer.in, element)) * kSlabBytes / element;
+        return Layer{in, static_cast<double>(padded_width(layer.out)), times, element, once, normed, results};
+    };
+    const int element = element_bytes(p), once = p.num_embedding + p.num_encoder + p.num_actor + p.num_decoder;
+    for (int i = 0; i < once; ++i) function(i, make(p.once[i], 1.0, 4, true, false, 4.0));
+    function(-1, make(p.modulation, 1.0, element, false, false, element));
+    const double evaluations = static_cast<double>(p.num_steps) * p.solver.stages;
+    for (int i = 0; i < field_layers(p); ++i) {
+        const bool first = i == 0, last = i + 1 == field_layers(p), block_in = i % 2 == 1 && !last;
+        const DeviceLayer& layer = first ? p.input : last ? p.output : p.first_block_layer;
+        function(i, make(layer, evaluations, element, false, i % 2 == 1, block_in || last ? element : 4.0));
+    }
+}
+
+// Bytes that a row reads from and writes to the workspace.
+double workspace_traffic(const DevicePolicy& p, const Plan& plan) {
+    const double evaluations = static_cast<double>(p.num_steps) * p.solver.stages, blocks = p.num_blocks;
+    const double hidden = padded_width(p.hidden_dim), chunk = padded_width(p.chunk_dim());
+    double bytes = 0.0;
+    if (plan.placement != Placement::kShared) {  // bias, and for each block shift, scale and gate; and the final norm
+        bytes += (4.0 + evaluations * (3.0 * blocks + 3.0)) * hidden * element_bytes(p);
+    }
+    if (plan.placement == Placement::kWorkspace || plan.placement == Placement::kOnce) {
+        // The stream: written by the input, read by every norm, read and written by every block.
+        bytes += evaluations * ((3.0 * blocks + 2.0) * hidden + 2.0 * chunk) * 4.0;
+    }
+    if (plan.placement == Placement::kOnce) {
+        for_each_layer(p, [&](int, const Layer& layer) {
+            if (layer.once) bytes += 2.0 * layer.out * 4.0;
+        });
+    }
+    return bytes;
+}
+
+// What the blocks of a wave share the level-2 cache for: bytes per cycle of one of them.
+double level2_rate(const Plan& plan, const DeviceProperties& device, int64_t at_once) {
+    const double readers = static_cast<double>(std::min(plan.blocks, at_once * plan.cluster_size));
+    return std::min(kLevel2Bytes, kLevel2BytesOfAll * device.multiprocessors / 132.0 / readers);
+}
+
+// Layer norms of a warp's rows, up to four of them at once: as long as one takes, with its waits for what is not in
+// shared memory, or as all warps need to issue their instructions.
+double norm_cycles(const DevicePolicy& p, Placement placement, double rows) {
+    const double waits = placement == Placement::kShared ? 0.0 : placement == Placement::kModulation ? 1.0 : 2.0;
+    const double hidden = padded_width(p.hidden_dim), at_once = std::min(4.0, rows);
+    const double latency = kNorm + kNormOfNumber * hidden + waits * kLevel2Latency;
+    const double issue = at_once * kWarps * kNormInstructions * hidden / 64.0 / kIssued;
+    return rows / at_once * std::max(latency, issue);
+}
+
+// Cycles of a wave; floors with them.
+Cost tile_cycles(const DevicePolicy& p, const Plan& plan, const DeviceProperties& device, int64_t at_once) {
+    const double rows = plan.tile_rows;
+    const bool wgmma = plan.kernel == Kernel::kWgmmaTile;
+    const double fma = fp32_macs(plan.tile_rows);
+    const double macs =
+        p.precision == Precision::kFloat32 ? fma : dense_macs(p, device) * (wgmma ? kWgmmaShare : kMmaShare);
+    double weight_bytes = 0.0;
+    Cost c{};
+    for_each_layer(p, [&](int, const Layer& layer) {
+        // Each warp reads its weights once and all rows, for every pass over outputs; with wgmma, each warpgroup. A
+        // narrow tile's weights are the 16-row operand, of the same size.
+        const double passes = std::max(1.0, layer.out / plan.tile_outputs),
+                     readers = wgmma && !layer.once ? 2.0 : kWarps;
+        const double read = (layer.out + passes * readers * rows) * layer.in * layer.element / kSharedBytes;
+        // FFMA's rate has the reading in it; see fp32_macs().
+        const double unit = rows * layer.in * layer.out / (layer.once ? fma : macs);
+        const bool reads = !layer.once && p.precision != Precision::kFloat32;
+        // Every slab waits for the ring, and its products with mma.sync for those of the slab before.
+        const double chain = wgmma ? 0.0 : passes * layer.slabs() * (kSlabChain + kHandOver);
+        const double products = layer.times * (reads ? std::max({unit, read, chain}) : unit);
+        (layer.once ? c.once : c.products) += products;
+        c.finishing += layer.times * rows * layer.out / 2.0 / 32.0 * kPairInstructions / kIssued;
+        if (layer.normed) c.norms += layer.times * norm_cycles(p, plan.placement, rows / kWarps);
+        c.latency += layer.times * kLayer;
+        weight_bytes += layer.times * layer.weights();
+        if (reads) c.shared_floor += layer.times * read;
+        c.chain_floor += layer.times * (2.0 * kBarrier + 2.0 * kSharedLatency + 4.0 * kMmaLatency);
+    });
+    const double rate = level2_rate(plan, device, at_once);
+    // A block of a cluster takes in all weights, of which the cache gives it its part and its peers the others.
+    const double own = workspace_traffic(p, plan) * rows;
+    c.level2 = std::max((weight_bytes + own) / kLevel2Bytes, (weight_bytes / plan.cluster_size + own) / rate);
+    c.level2_floor = c.level2;
+    c.total = std::max(c.products + c.once + c.finishing + c.norms + c.latency, c.level2);
+    return c;
+}
+
+Cost cluster_cycles(const DevicePolicy& p, const Plan& plan, int64_t rows, const DeviceProperties& device,
+                    int64_t at_once) {
+    const double live = static_cast<double>(std::min<int64_t>(rows, kClusterRows));  // rows that are sent
+
+    const double rate = level2_rate(plan, device, at_once);
+    const double slab_arrival = kWarps * kGroupBytes / rate;  // of each warp's slab, when all ask for one
+    double level2_bytes = 0.0;
+    Cost c{};
+    for_each_layer(p, [&](int index, const Layer& layer) {
+        const bool resident = !layer.once && index >= 0 && index < plan.resident;
+        const int groups = groups_per_block(static_cast<int>(layer.out), plan.cluster_size);
+        const bool fma = layer.once || p.precision == Precision::kFloat32;
+        double products = 0.0, finishing = 0.0, reduction = 0.0;
+        for (int base = 0; base < groups; base += kWarps) {
+            const int now = std::min(groups - base, kWarps);
+            const int splits = std::min(kWarps / now, std::max(1, static_cast<int>(layer.slabs())));
+            const double slabs = (static_cast<int>(layer.slabs()) + splits - 1) / splits;
+            // By FFMA, the warps that have one share the operands' way.
+            const double slab =
+                fma ? std::max(kFmaSlab, now * splits * kSlabMacs / fp32_macs(kNarrowRows)) : kSlabChain;
+            // The first slabs of a streamed layer have been on their way since the layer before.
+            products += slabs * (resident ? slab : std::max(slab, slab_arrival));
+            const double pairs = now * kGroupOutputs / 2.0 * kClusterRows;
+            const double rounds = std::max(1.0, pairs / kThreads);  // pairs of a thread
+            finishing += rounds * kPairInstructions * kPairCycles +
+                         pairs / 32.0 * plan.cluster_size * kSendInstructions / kIssued;
+            reduction += 2.0 * kBarrier + (1.0 + splits) * kSharedLatency;
+        }
+        const double arriving = live * layer.out * layer.results / kPeerBytes;
+        (layer.once ? c.once : c.products) += layer.times * products;
+        c.finishing += layer.times * finishing;
+        c.latency +=
+            layer.times * (reduction + kPeerLatency + plan.cluster_size * kArrival + 2.0 * kSharedLatency + arriving);
+        if (layer.normed) c.norms += layer.times * norm_cycles(p, plan.placement, 1.0);
+        const double own = layer.weights() / plan.cluster_size;
+        level2_bytes += (resident ? 1.0 : layer.times) * own;
+        c.shared_floor += layer.times * (own + groups * kClusterRows * layer.in * layer.element) / kSharedBytes;
+        c.chain_floor += layer.times * (kPeerLatency + 2.0 * kSharedLatency + 4.0 * kMmaLatency);
+        if (layer.normed) c.chain_floor += layer.times * (10.0 * kShuffle + 2.0 * kSharedLatency);
+    });
+    c.level2_floor = c.level2 = level2_bytes / rate;
+    c.total = std::max(c.products + c.once + c.finishing + c.norms + c.latency, c.level2);
+    return c;
+}
+
+}  // namespace
+
+double Cost::floor() const { return std::max({tensor_floor, level2_floor, shared_floor, chain_floor}); }
+
+const char* Cost::bound() const {
+    constexpr const char* kNames[] = {"products", "layers that run once", "finishing", "layer norms",
+                                      "latency",  "level-2 cache"};
+    const std::array<double, 6> parts = {products, once, finishing, norms, latency, level2};
+    // The cache's time passes beside that of all others together.
+    const double others = products + once + finishing + norms + latency;
+    if (level2 >= others) return kNames[5];
+    return kNames[std::max_element(parts.begin(), parts.begin() + 5) - parts.begin()];
+}
+
+Cost cost_of(const DevicePolicy& p, const Plan& plan, int64_t rows, const DeviceProperties& device, int64_t at_once) {
+    Cost c = plan.kernel == Kernel::kCluster ? cluster_cycles(p, plan, rows, device, at_once)
+                                             : tile_cycles(p, plan, device, at_once);
+    const int64_t clusters = plan.blocks / plan.cluster_size;
+    c.waves = std::max<int64_t>(1, (clusters + at_once - 1) / at_once);
+    double field = 0.0;
+    for_each_layer(p, [&](int, const Layer& layer) {
+        if (!layer.once) field += layer.times * layer.in * layer.out;
+    });
+    c.tensor_floor = field * static_cast<double>(rows) / device.multiprocessors /
+                     (dense_macs(p, device) * (p.precision == Precision::kFloat32 ? 1.0 : kWgmmaShare));
+    const double waves = static_cast<double>(c.waves);
+    for (double* floor : {&c.level2_floor, &c.shared_floor, &c.chain_floor}) *floor *= waves;
+    for (double* time : {&c.tensor_floor, &c.level2_floor, &c.shared_floor, &c.chain_floor, &c.products, &c.once,
+                         &c.finishing, &c.norms, &c.latency, &c.level2, &c.total}) {
+        *time /= kCyclesPerMicrosecond;
+    }
+    c.total = kLaunch + waves * c.total;
+    return c;
+}
+
+DeviceProperties h200() { return {9, 0, 132, 232448, 16, true}; }
+
+ActiveClusters h200_clusters() { return split_over({18, 18, 18, 16, 16, 16, 16, 14}); }
+
+}  // namespace cuda
+}  // namespace zprl

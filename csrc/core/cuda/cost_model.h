@@ -1,0 +1,53 @@
+// Copyright (c) 2026, The ZPRL Project Developers.
+// SPDX-License-Identifier: BSD-3-Clause
+//
+// What a plan is expected to take: the model by which plan() chooses, and which the profiler prints.
+//
+// Nothing here was measured with these kernels. Every constant is a rate that a vendor states, that others have
+// measured on such a GPU, or an estimate from the kernels' instructions, and says which (cost_model.cpp). What is asked
+// of the model is which of two plans is the faster one, and what to look at first.
+//
+// A block works through its layers one after the other. A layer takes
+//
+//   products      the longer of the matrix unit's time (or FFMA's) and that of reading operands from shared memory
+//   finishing     bias, activation, gate and solver: instructions per pair of outputs
+//   norms         layer norms: a warp's way through a row, as often as its warp has rows
+//   latency       barriers and the first operands of a layer; in a cluster, the way of the results to all of its blocks
+//
+// while weights, and activations that have no place in shared memory, come from the level-2 cache: the block takes the
+// longer of both. Blocks that do not run at once come in waves.
+
+#pragma once
+
+#include "policy_step.h"
+
+namespace zprl {
+namespace cuda {
+
+// All times in microseconds.
+struct Cost {
+    // What the plan cannot beat, whatever its instructions: its products at the matrix unit's rate, its traffic from
+    // the level-2 cache and from shared memory at theirs, and its chain of dependent layers at bare latencies.
+    double tensor_floor, level2_floor, shared_floor, chain_floor;
+    // What the kernels as they are take of one wave. `once` are the products of embedding, encoder, actor and decoder.
+    double products, once, finishing, norms, latency, level2;
+    int64_t waves;
+    double total;  // with the launch
+
+    double floor() const;
+    // The largest part: "products", ..., "level-2 cache".
+    const char* bound() const;
+};
+
+// `at_once` are the clusters (or single blocks) of the plan that run at once, at least 1.
+Cost cost_of(const DevicePolicy& policy, const Plan& plan, int64_t rows, const DeviceProperties& device,
+             int64_t at_once);
+
+// An H200, for estimates without a GPU: its properties, and a split of its 132 multiprocessors with which 15 clusters
+// of 8 run at once, as published figures have it. (Which multiprocessors are disabled differs from one GPU to the
+// next.)
+DeviceProperties h200();
+ActiveClusters h200_clusters();
+
+}  // namespace cuda
+}  // namespace zprl

@@ -1,0 +1,146 @@
+# Copyright (c) 2026, The ZPRL Project Developers.
+# SPDX-License-Identifier: BSD-3-Clause
+
+"""What the policy step is expected to take on an H200, without one.
+
+Plans and times are those of the kernels' own planner and cost model (csrc/core/cuda/cost_model.h), which says where its
+constants come from. Nothing is measured.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from prettytable import PrettyTable
+
+from zprl.policies.native.blob import pack_policy
+from zprl.policies.native.library import torch_library_path
+from zprl.profiling.profiler import ProfileSettings
+from zprl.profiling.sass import Instructions, disassemble, kernel_function
+from zprl.profiling.shapes import make_shape
+from zprl.utils.errors import ZprlError
+from zprl.utils.native import native_core
+
+BATCHES = (1, 64, 1024, 8192)
+DTYPES = ("bfloat16",)
+GOALS = {
+    **{("A", "bfloat16", batch): goal for batch, goal in zip(BATCHES, (35.0, 45.0, 90.0, 190.0), strict=True)},
+    **{("B", "bfloat16", batch): goal for batch, goal in zip(BATCHES, (70.0, 90.0, 250.0, 950.0), strict=True)},
+}
+"""Times to reach on an H200, replayed from a CUDA graph [us], by shape, precision and batch."""
+
+LEGEND = """\
+Estimated, not measured: an H200 at 1.98 GHz whose GPCs hold 15 clusters of 8 blocks, by the planner's cost model
+(csrc/core/cuda/cost_model.cpp names each constant's source: the vendor, measurements of others, or our estimate). All
+times in us. Floors, which the plan cannot beat: tensor, the products at the matrix unit's rate; L2, traffic from the
+level-2 cache; shared, from shared memory; chain, its dependent layers at bare latencies. share: goal over estimate.
+SASS: instructions of the kernel for sm_90a as this build has it, each counted once; of them matrix: products of the
+matrix unit; fences: for the whole GPU, or dropping the level-1 cache."""
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A plan and its expected time. Times are in microseconds."""
+
+    shape: str
+    dtype: str
+    batch: int
+    plan: str
+    waves: int
+    floors: dict[str, float]
+    """By "tensor", "level2", "shared" and "chain"."""
+    parts: dict[str, float]
+    """Of one wave, by "products", "once" (of the layers before the flow), "finishing", "norms", "latency", and
+    "level2", which passes beside the others."""
+    floor: float
+    """The highest of the floors."""
+    total: float
+    bound: str
+    """The largest part."""
+    goal: float | None
+    """None where there is none."""
+    instructions: Instructions | None
+    """Of the plan's kernel; None without cuobjdump or a build of it."""
+
+
+@dataclass(frozen=True)
+class EstimateReport:
+    """All estimates, and why there are no instructions, if so."""
+
+    estimates: Sequence[Estimate]
+    note: str = ""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values for JSON."""
+        return {
+            "estimated_not_measured": True,
+            "note": self.note,
+            "estimates": [asdict(each) for each in self.estimates],
+        }
+
+
+def estimate_policy_step(settings: ProfileSettings) -> EstimateReport:
+    """Plan every shape, precision and batch size for an H200, and estimate its time.
+
+    The environment variable ZPRL_CUDA_KERNEL limits the kernels, as on a GPU.
+
+    Raises:
+        ZprlError: If a setting is wrong, the native module does not load, or a policy has no plan.
+    """
+    settings.check_cells()
+    counts = disassemble(torch_library_path())
+    core, kernels = native_core(), os.environ.get("ZPRL_CUDA_KERNEL", "")
+    estimates = []
+    for name in settings.shapes:
+        for solver in settings.solvers or [None]:
+            for steps in settings.steps or [None]:
+                shape = make_shape(name, solver, steps, settings.seed)
+                for dtype in settings.dtypes:
+                    weights = "bfloat16" if dtype == "bfloat16" else "float32"
+                    blob = pack_policy(shape.policy, weights, whole=False).numpy()
+                    for batch in settings.batches:
+                        try:
+                            planned = core.estimate_cuda(blob, dtype, batch, kernels)
+                        except ValueError as error:
+                            raise ZprlError(f"{shape.name}, {dtype}: {str(error).removeprefix('zprl: ')}") from error
+                        estimates.append(_estimate(shape.name, dtype, batch, planned, counts))
+    return EstimateReport(estimates, counts if isinstance(counts, str) else "")
+
+
+def _estimate(
+    shape: str, dtype: str, batch: int, planned: dict[str, Any], counts: dict[str, Instructions] | str
+) -> Estimate:
+    pattern = kernel_function(planned.pop("kernel"), dtype, planned.pop("tile_rows"), planned.pop("cluster_size"))
+    found = [] if isinstance(counts, str) else [count for name, count in counts.items() if pattern.search(name)]
+    instructions = found[0] if found else None
+    goal = GOALS.get((shape, dtype, batch))
+    return Estimate(shape, dtype, batch, goal=goal, instructions=instructions, **planned)
+
+
+def estimate_text(report: EstimateReport) -> str:
+    """Return the estimates as a table, the plans, and what the columns mean."""
+    columns = ["tensor", "L2", "shared", "chain", "estimate", "goal", "share", "SASS", "matrix", "fences"]
+    table = PrettyTable(["shape", "batch", *columns, "bound by"], align="r")
+    table.align.update({"shape": "l", "bound by": "l"})
+    plans = []
+    for each in report.estimates:
+        count = each.instructions
+        table.add_row(
+            [
+                f"{each.shape}, {each.dtype}",
+                f"{each.batch:,}",
+                *(f"{floor:,.1f}" for floor in each.floors.values()),
+                f"{each.total:,.0f}",
+                "-" if each.goal is None else f"{each.goal:,.0f}",
+                "-" if each.goal is None else f"{100.0 * each.goal / each.total:.0f} %",
+                *(("-",) * 3 if count is None else (f"{count.total:,}", f"{count.matrix}", f"{count.device_fences}")),
+                each.bound,
+            ]
+        )
+        waves = "" if each.waves == 1 else f", in {each.waves} waves"
+        plans.append(f"{each.shape}, {each.dtype}, batch {each.batch:,}: {each.plan}{waves}")
+    notes = [f"Instructions are left out: {report.note}."] if report.note else []
+    return "\n\n".join([table.get_string(), "\n".join(plans), "\n".join([*notes, LEGEND])])
