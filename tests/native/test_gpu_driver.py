@@ -32,7 +32,7 @@ def driver(tmp_path_factory):
 
     core, tests = CSRC / "core", CSRC / "tests"
     sources = [tests / "gpu_driver.cpp", tests / "fake_cuda/fake_gpu.cpp", core / "policy_blob.cpp", core / "plan.cpp"]
-    sources += [core / "cuda/pack.cpp", core / "cuda/plan.cpp"]
+    sources += [core / f"cuda/{name}.cpp" for name in ("cost_model", "pack", "plan")]
     flags = [
         "-std=c++17",
         "-O0",
