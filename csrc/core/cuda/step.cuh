@@ -237,8 +237,7 @@ class Step {
         });
     }
 
-    // From moments to latents, in the place of their rival buffer, which is the next layer's input then. With an actor,
-    // that is the actor's input, and the latents wait.
+    // From moments in once_ to latents in other_. With an actor, that has the actor's input, and the latents wait.
     ZPRL_DEVICE void take_latents() {
         const int latent = p_.latent_dim;
         const bool steered = p_.num_actor > 0;
@@ -256,7 +255,6 @@ class Step {
             if (!steered) *float_at(other_, row, column) = z;
         });
         if (steered) load_actor_input();
-        swap_once(padded_width(steered ? p_.obs_dim + latent : latent) * 4);
     }
 
     // What the actor sees, the raw observation and the latent's mean, by its own normaliser.
@@ -287,7 +285,6 @@ class Step {
             }
             *float_at(other_, row, column) = z;
         });
-        swap_once(padded_width(latent) * 4);
     }
 
     ZPRL_DEVICE void activate(int width, Activation activation) {
@@ -299,13 +296,12 @@ class Step {
         });
     }
 
-    // The modulation's operand: the condition after its SiLU.
+    // The modulation's operand in once_: the condition, which is in other_, after its SiLU.
     ZPRL_DEVICE void round_condition() {
         for_pairs(padded_width(p_.embed_dim), [&](int row, int column) {
-            const Float2 pair = load_pair(float_at(once_, row, column));
-            store_operand(other_, row, column, silu(pair.x), silu(pair.y));
+            const Float2 pair = load_pair(float_at(other_, row, column));
+            store_operand(once_, row, column, silu(pair.x), silu(pair.y));
         });
-        swap_once(padded_width(p_.embed_dim) * Unit::kElementBytes);
     }
 
     ZPRL_DEVICE void load_state() {
@@ -318,12 +314,12 @@ class Step {
         });
     }
 
-    // What is in other_, `row_bytes` of a row, becomes the next layer's input. Operands of products are in shared
+    // What is in other_, `width` numbers of a row, becomes the next layer's input. Operands of products are in shared
     // memory: where that has no room for both buffers, they are copied there.
-    ZPRL_DEVICE void swap_once(int row_bytes) {
+    ZPRL_DEVICE void swap_once(int width) {
         if (m_.once_in_workspace) {
             e_.sync();
-            for_each(row_bytes / kPieceBytes, [&](int row, int piece) {
+            for_each(padded_width(width) * 4 / kPieceBytes, [&](int row, int piece) {
                 const uint32_t at = swizzled(Engine::kRows, row, piece * kPieceBytes);
                 device::store_operand(once_ + at, *reinterpret_cast<const Float4*>(other_ + at));
             });
@@ -342,23 +338,26 @@ class Step {
         const int moments = layers_to_moments(p_), latents = moments + p_.num_actor;
         const int end = c_.operation == Operation::kEncode ? moments : layers_once(p_);
         for (int i = first; i < end; ++i) {
-            if (i == moments && first == 0) {
-                take_latents();
-                e_.exchange();
-            }
-            if (i == latents && latents > moments && first == 0) {
-                steer_latents();
+            if (first == 0 && (i == moments || i == latents)) {
+                if (i == moments) {
+                    take_latents();
+                } else {
+                    steer_latents();
+                }
+                swap_once(p_.once[i].in);
                 e_.exchange();
             }
             const bool of_actor = i >= moments && i < latents;
             e_.template linear<Fp32Unit>(
                 p_.once[i], once_,
                 LayerEpilogue<Step, EpilogueKind::kPlain>{*this, EpilogueKind::kPlain, kPairBytes, nullptr});
-            swap_once(padded_width(p_.once[i].out) * 4);
-            if (of_actor ? i + 1 < latents : i + 1 != p_.num_embedding && i + 1 != moments && i + 1 < end) {
-                activate(p_.once[i].out, of_actor ? p_.actor_activation : Activation::kGelu);
-            } else if (!of_actor && i + 1 == end && c_.operation != Operation::kEncode) {
+            if (i + 1 == end && c_.operation != Operation::kEncode) {
                 round_condition();
+            } else {
+                swap_once(p_.once[i].out);
+                if (of_actor ? i + 1 < latents : i + 1 != p_.num_embedding && i + 1 != moments && i + 1 < end) {
+                    activate(p_.once[i].out, of_actor ? p_.actor_activation : Activation::kGelu);
+                }
             }
             e_.sync();
         }
@@ -401,18 +400,18 @@ class Step {
                 {swizzle(number), swizzle(number + 64)}};
     }
     // The swizzle is an exclusive or with bits of a slab's bytes, and so is adding bits where there are none: they
-    // commute.
-    static ZPRL_DEVICE uint32_t bytes_behind(const uint32_t (&place)[2], int bytes) {
-        return (place[bytes / 64 % 2] + bytes / kSlabBytes * (Engine::kRows * kSlabBytes)) ^ bytes % 64;
+    // commute. Whole slabs come last, as a distance that a store has in it, wherever the operand lies.
+    static ZPRL_DEVICE char* behind(char* operand, const uint32_t (&place)[2], int bytes) {
+        return operand + (place[bytes / 64 % 2] ^ bytes % 64) + bytes / kSlabBytes * (Engine::kRows * kSlabBytes);
     }
     ZPRL_DEVICE void put_operand(const Place& place, int offset, float x, float y) const {
-        e_.put(inner_ + bytes_behind(place.operand, offset * Unit::kElementBytes), Unit::operand(x, y));
+        e_.put(behind(inner_, place.operand, offset * Unit::kElementBytes), Unit::operand(x, y));
     }
 
     template <EpilogueKind kKind>
     ZPRL_DEVICE void finish(const Place& place, int offset, float x, float y, Float2 time) {
         if constexpr (kKind == EpilogueKind::kPlain) {
-            e_.put(other_ + bytes_behind(place.number, offset * 4), Float2{x, y});
+            e_.put(behind(other_, place.number, offset * 4), Float2{x, y});
         } else if constexpr (kKind == EpilogueKind::kModulation) {
             e_.put(place.modulation + offset, Unit::kept(x, y));
         } else if constexpr (kKind == EpilogueKind::kInput) {
