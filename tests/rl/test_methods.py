@@ -42,7 +42,7 @@ def test_noise_under_sac_begins_with_noise_as_the_flow_was_trained_from():
     configure(cfg, "noise", "sac")
     algorithm, steering = class_to_dict(cfg.algorithm), class_to_dict(cfg.steering)
     assert algorithm["warmup_std"] * steering["scale"] == pytest.approx(1.0)
-    configure(cfg, "zprl", "sac")
+    configure(cfg, "action_residual", "sac")
     assert class_to_dict(cfg.algorithm)["warmup_std"] == 0.0
 
 

@@ -53,6 +53,13 @@ def _sees(cfg: ZprlRunnerCfg, *groups: str) -> None:
     cfg.obs_groups = {"actor": [*groups], "critic": [*groups]}
 
 
+def _moves_latents(cfg: ZprlRunnerCfg) -> None:
+    if cfg.algo == "sac":
+        # Critics that have seen nothing but the base policy think well of residuals that fail: of three seeds, one
+        # never came back.
+        cfg.algorithm.warmup_std = 0.5  # type: ignore[attr-defined]
+
+
 def _moves_embeddings(cfg: ZprlRunnerCfg) -> None:
     _sees(cfg, "policy", "embedding")
     if cfg.algo == "ppo":
@@ -112,7 +119,7 @@ def use_sac(cfg: ZprlRunnerCfg) -> None:
 _ONE_CHUNK_IS_ONE_STEP = {"sac": "its replay buffer holds chunks, and this method acts in every environment step"}
 
 METHODS: dict[str, Method] = {
-    "zprl": Method("a residual on the bottleneck's latent (arXiv 2605.19919)", LatentResidualCfg),
+    "zprl": Method("a residual on the bottleneck's latent (arXiv 2605.19919)", LatentResidualCfg, _moves_latents),
     "embedding_residual": Method(
         "a residual on the embedding, without a bottleneck", EmbeddingResidualCfg, _moves_embeddings
     ),
