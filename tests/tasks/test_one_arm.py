@@ -47,7 +47,8 @@ def test_the_expert_succeeds(env):
         expert.reset(done.nonzero()[:, 0])
         if ended.all():
             break
-    assert succeeded.float().mean() >= 0.9
+    # The least of them succeeds in 193 of 200; of 32, fewer than 26 would be one chance in ten thousand.
+    assert succeeded.float().mean() >= 0.8
 
 
 def test_nobody_succeeds_by_doing_nothing(env):
