@@ -14,20 +14,20 @@ from typing import Any
 
 import isaaclab.sim as sim_utils
 from isaaclab.assets import RigidObjectCfg
-from isaaclab.managers import EventTermCfg, SceneEntityCfg
+from isaaclab.managers import SceneEntityCfg
 from isaaclab.utils import configclass
 
 from zprl.tasks import mdp
 from zprl.tasks.common import (
+    CONTROL_PERIOD,
     CompoundCfg,
     TabletopEnvCfg,
     TabletopEventCfg,
-    TabletopObservationsCfg,
     TabletopSceneCfg,
     box,
     fixture,
-    measured,
     open_bin,
+    placed,
     randomized,
 )
 
@@ -39,9 +39,6 @@ BOX_HEIGHT = 0.06
 
 HANDLE = (0.0, 0.0, 0.08)
 """Where the lid is held, in its frame [m]; the handle's bar lies along x."""
-
-CONTROL_PERIOD = 0.05
-"""Time between two actions [s]: 20 Hz."""
 
 SUBSTEP = 0.01
 """Physics time step [s]."""
@@ -79,33 +76,15 @@ class BoxCloseSceneCfg(TabletopSceneCfg):
 
 
 @configclass
-class BoxCloseObservationsCfg(TabletopObservationsCfg):
-    """What the tabletop has, and where the box is."""
-
-    @configclass
-    class PolicyCfg(TabletopObservationsCfg.PolicyCfg):
-        """See :class:`TabletopObservationsCfg.PolicyCfg`."""
-
-        box_position = measured(mdp.object_position_in_root_frame, 0.002, object_cfg=SceneEntityCfg("box"))
-
-    policy: PolicyCfg = PolicyCfg()
-
-
-def _placed(x_range: tuple[float, float], y_range: tuple[float, float], height: float, **params: Any) -> EventTermCfg:
-    ranges = {"x_range": x_range, "y_range": y_range, "yaw_range": (0.0, 0.0), "height": height}
-    return EventTermCfg(func=mdp.reset_object_pose_uniform, mode="reset", params={**ranges, **params})
-
-
-@configclass
 class EventCfg(TabletopEventCfg):
     """Initial states, drawn at every reset; the lid before the box, which keeps away from it."""
 
-    reset_object = _placed((0.4, 0.45), (-0.05, 0.05), RIM + PLATE / 2)
-    reset_box = _placed(
+    reset_object = placed((0.4, 0.45), (-0.05, 0.05), RIM + PLATE / 2)
+    reset_box = placed(
         (0.6, 0.7),
         (-0.1, 0.1),
         0.0,
-        asset_cfg=SceneEntityCfg("box"),
+        asset="box",
         apart_from=SceneEntityCfg("object"),
         least_distance=0.25,
     )
@@ -116,11 +95,11 @@ class BoxCloseEnvCfg(TabletopEnvCfg):
     """Put the lid on a box, within 10 s."""
 
     scene: BoxCloseSceneCfg = BoxCloseSceneCfg()
-    observations: BoxCloseObservationsCfg = BoxCloseObservationsCfg()
     events: Any = randomized(EventCfg())
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        self.show_place_of("box")
         self.use_physics(CONTROL_PERIOD, SUBSTEP, njmax=300, nconmax=80)
         home = BOX_HEIGHT + PLATE / 2
         self.use_success(

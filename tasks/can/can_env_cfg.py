@@ -15,17 +15,18 @@ from typing import Any
 
 import isaaclab.sim as sim_utils
 from isaaclab.assets import AssetBaseCfg, RigidObjectCfg
-from isaaclab.managers import EventTermCfg
 from isaaclab.utils import configclass
 
 from zprl.tasks import mdp
 from zprl.tasks.common import (
+    CONTROL_PERIOD,
     CompoundCfg,
     TabletopEnvCfg,
     TabletopEventCfg,
     TabletopSceneCfg,
     box,
     open_bin,
+    placed,
     prism,
     randomized,
 )
@@ -41,9 +42,6 @@ CAN_RADIUS, CAN_HEIGHT = 0.025, 0.08
 
 QUARTER = ((0.6, 0.38, -0.112), (0.795, 0.625, -0.012))
 """Corners of the box that the can's centre must be in: the target bin's far left quarter [m]."""
-
-CONTROL_PERIOD = 0.05
-"""Time between two actions [s]: 20 Hz."""
 
 SUBSTEP = 0.01
 """Physics time step [s]."""
@@ -78,16 +76,7 @@ class CanSceneCfg(TabletopSceneCfg):
 class EventCfg(TabletopEventCfg):
     """Initial states, drawn at every reset."""
 
-    reset_object = EventTermCfg(
-        func=mdp.reset_object_pose_uniform,
-        mode="reset",
-        params={
-            "x_range": (0.48, 0.72),
-            "y_range": (-0.32, 0.02),
-            "yaw_range": (-math.pi, math.pi),
-            "height": FLOOR + CAN_HEIGHT / 2,
-        },
-    )
+    reset_object = placed((0.48, 0.72), (-0.32, 0.02), FLOOR + CAN_HEIGHT / 2, yaw_range=(-math.pi, math.pi))
 
 
 @configclass

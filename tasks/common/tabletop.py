@@ -25,6 +25,9 @@ from zprl.tasks import mdp
 from zprl.tasks.common.env_cfg import DisturbanceTargetsCfg, TaskEnvCfg, TaskSceneCfg
 from zprl.tasks.robots import RobotCfg
 
+CONTROL_PERIOD = 0.05
+"""Time between two actions [s]: 20 Hz."""
+
 
 @configclass
 class TabletopSceneCfg(TaskSceneCfg):
@@ -77,6 +80,29 @@ class TabletopEventCfg:
     )
 
 
+def placed(
+    x_range: tuple[float, float],
+    y_range: tuple[float, float],
+    height: float,
+    yaw_range: tuple[float, float] = (0.0, 0.0),
+    asset: str = "object",
+    **params: Any,
+) -> EventTermCfg:
+    """Return a term that puts a thing somewhere on the table at every reset.
+
+    Args:
+        x_range: Range of x in the environment's frame [m].
+        y_range: Range of y in the environment's frame [m].
+        height: z of the thing's frame [m].
+        yaw_range: Range of the yaw angle [rad].
+        asset: The thing, by its name in the scene.
+        **params: More of :func:`zprl.tasks.mdp.reset_object_pose_uniform`.
+    """
+    ranges = {"x_range": x_range, "y_range": y_range, "yaw_range": yaw_range, "height": height}
+    named = {} if asset == "object" else {"asset_cfg": SceneEntityCfg(asset)}
+    return EventTermCfg(func=mdp.reset_object_pose_uniform, mode="reset", params={**ranges, **named, **params})
+
+
 def randomized(events: TabletopEventCfg) -> Any:
     """Return events as presets, chosen by ``presets=randomize_train``; by default only initial states are drawn.
 
@@ -125,6 +151,15 @@ class TabletopEnvCfg(TaskEnvCfg):
 
     def __post_init__(self) -> None:
         self.sim.default_visualizer_cfg = VisualizerCfg(eye=(1.25, 0.95, 0.75), lookat=(0.35, 0.0, 0.2))
+
+    def show_place_of(self, asset: str) -> None:
+        """Let the policy see where another thing is, as the term ``ASSET_position``.
+
+        Args:
+            asset: The thing, by its name in the scene.
+        """
+        term = measured(mdp.object_position_in_root_frame, 0.002, object_cfg=SceneEntityCfg(asset))
+        setattr(self.observations.policy, f"{asset}_position", term)
 
     def use_robot(self, robot: RobotCfg) -> None:
         """See :meth:`TaskEnvCfg.use_robot`; the robot has one arm."""

@@ -9,17 +9,13 @@ from typing import Any
 
 import isaaclab.sim as sim_utils
 from isaaclab.assets import RigidObjectCfg
-from isaaclab.managers import EventTermCfg
 from isaaclab.utils import configclass
 
 from zprl.tasks import mdp
-from zprl.tasks.common import TabletopEnvCfg, TabletopEventCfg, TabletopSceneCfg, randomized
+from zprl.tasks.common import CONTROL_PERIOD, TabletopEnvCfg, TabletopEventCfg, TabletopSceneCfg, placed, randomized
 
 CUBE_SIZE = 0.055
 """Edge length of the cube [m]."""
-
-CONTROL_PERIOD = 0.05
-"""Time between two actions [s]: 20 Hz."""
 
 SUBSTEP = 0.01
 """Physics time step [s]; at 0.02 s no grasp survives the lift."""
@@ -47,16 +43,7 @@ class LiftSceneCfg(TabletopSceneCfg):
 class EventCfg(TabletopEventCfg):
     """Initial states, drawn at every reset."""
 
-    reset_object = EventTermCfg(
-        func=mdp.reset_object_pose_uniform,
-        mode="reset",
-        params={
-            "x_range": (0.42, 0.58),
-            "y_range": (-0.16, 0.16),
-            "yaw_range": (-0.78, 0.78),
-            "height": CUBE_SIZE / 2,
-        },
-    )
+    reset_object = placed((0.42, 0.58), (-0.16, 0.16), CUBE_SIZE / 2, yaw_range=(-0.78, 0.78))
 
 
 @configclass

@@ -22,14 +22,14 @@ from isaaclab_newton.sim.spawners.materials import NewtonMaterialCfg
 
 from zprl.tasks import mdp
 from zprl.tasks.common import (
+    CONTROL_PERIOD,
     CompoundPartCfg,
     TabletopEnvCfg,
     TabletopEventCfg,
-    TabletopObservationsCfg,
     TabletopSceneCfg,
     box,
     fixture,
-    measured,
+    placed,
     randomized,
     ring,
 )
@@ -39,9 +39,6 @@ RADIUS = 0.037
 
 RIM, DEPTH = 0.16, 0.04
 """Height of the cup's rim over the table, and the cup's depth [m]."""
-
-CONTROL_PERIOD = 0.05
-"""Time between two actions [s]: 20 Hz."""
 
 SUBSTEP = 0.01
 """Physics time step [s]."""
@@ -82,30 +79,11 @@ class PlaceOrangeSceneCfg(TabletopSceneCfg):
 
 
 @configclass
-class PlaceOrangeObservationsCfg(TabletopObservationsCfg):
-    """What the tabletop has, and where the juicer is."""
-
-    @configclass
-    class PolicyCfg(TabletopObservationsCfg.PolicyCfg):
-        """See :class:`TabletopObservationsCfg.PolicyCfg`."""
-
-        juicer_position = measured(mdp.object_position_in_root_frame, 0.002, object_cfg=SceneEntityCfg("juicer"))
-
-    policy: PolicyCfg = PolicyCfg()
-
-
-def _placed(asset: str, x_range: tuple[float, float], y_range: tuple[float, float]) -> EventTermCfg:
-    ranges = {"x_range": x_range, "y_range": y_range, "yaw_range": (0.0, 0.0), "height": 0.0}
-    params = {**ranges, "asset_cfg": SceneEntityCfg(asset)}
-    return EventTermCfg(func=mdp.reset_object_pose_uniform, mode="reset", params=params)
-
-
-@configclass
 class EventCfg(TabletopEventCfg):
     """Initial states, drawn at every reset; the orange lies in its dish."""
 
-    reset_juicer = _placed("juicer", (0.45, 0.60), (0.15, 0.30))
-    reset_dish = _placed("dish", (0.38, 0.52), (-0.20, 0.05))
+    reset_juicer = placed((0.45, 0.60), (0.15, 0.30), 0.0, asset="juicer")
+    reset_dish = placed((0.38, 0.52), (-0.20, 0.05), 0.0, asset="dish")
     reset_object = EventTermCfg(
         func=mdp.reset_object_beside,
         mode="reset",
@@ -118,11 +96,11 @@ class PlaceOrangeEnvCfg(TabletopEnvCfg):
     """Put an orange into the cup of a juicer, within 8 s."""
 
     scene: PlaceOrangeSceneCfg = PlaceOrangeSceneCfg()
-    observations: PlaceOrangeObservationsCfg = PlaceOrangeObservationsCfg()
     events: Any = randomized(EventCfg())
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        self.show_place_of("juicer")
         self.use_physics(CONTROL_PERIOD, SUBSTEP, njmax=300, nconmax=60)
         self.use_success(
             CONTROL_PERIOD,

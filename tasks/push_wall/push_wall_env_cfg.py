@@ -15,20 +15,20 @@ from typing import Any
 
 import isaaclab.sim as sim_utils
 from isaaclab.assets import AssetBaseCfg, RigidObjectCfg
-from isaaclab.managers import EventTermCfg, SceneEntityCfg
+from isaaclab.managers import SceneEntityCfg
 from isaaclab.utils import configclass
 
 from zprl.tasks import mdp
 from zprl.tasks.common import (
+    CONTROL_PERIOD,
     CompoundCfg,
     CompoundPartCfg,
     TabletopEnvCfg,
     TabletopEventCfg,
-    TabletopObservationsCfg,
     TabletopSceneCfg,
     box,
     fixture,
-    measured,
+    placed,
     prism,
     randomized,
 )
@@ -38,9 +38,6 @@ PUCK_RADIUS, PUCK_HEIGHT = 0.02, 0.04
 
 WALL = (0.55, -0.10)
 """Place of the wall's centre [m]; it reaches to y = 0.02 m."""
-
-CONTROL_PERIOD = 0.05
-"""Time between two actions [s]: 20 Hz."""
 
 SUBSTEP = 0.01
 """Physics time step [s]."""
@@ -78,30 +75,11 @@ class PushWallSceneCfg(TabletopSceneCfg):
 
 
 @configclass
-class PushWallObservationsCfg(TabletopObservationsCfg):
-    """What the tabletop has, and where the goal is."""
-
-    @configclass
-    class PolicyCfg(TabletopObservationsCfg.PolicyCfg):
-        """See :class:`TabletopObservationsCfg.PolicyCfg`."""
-
-        goal_position = measured(mdp.object_position_in_root_frame, 0.002, object_cfg=SceneEntityCfg("goal"))
-
-    policy: PolicyCfg = PolicyCfg()
-
-
-def _placed(asset: str, x_range: tuple[float, float], height: float) -> EventTermCfg:
-    ranges = {"x_range": x_range, "y_range": (-0.05, 0.05), "yaw_range": (0.0, 0.0), "height": height}
-    params = {**ranges, "asset_cfg": SceneEntityCfg(asset)}
-    return EventTermCfg(func=mdp.reset_object_pose_uniform, mode="reset", params=params)
-
-
-@configclass
 class EventCfg(TabletopEventCfg):
     """Initial states, drawn at every reset."""
 
-    reset_object = _placed("object", (0.4, 0.45), PUCK_HEIGHT / 2)
-    reset_goal = _placed("goal", (0.65, 0.7), 0.0)
+    reset_object = placed((0.4, 0.45), (-0.05, 0.05), PUCK_HEIGHT / 2)
+    reset_goal = placed((0.65, 0.7), (-0.05, 0.05), 0.0, asset="goal")
 
 
 @configclass
@@ -109,11 +87,11 @@ class PushWallEnvCfg(TabletopEnvCfg):
     """Bring a puck around a wall and leave it within 7 cm of a goal, within 15 s."""
 
     scene: PushWallSceneCfg = PushWallSceneCfg()
-    observations: PushWallObservationsCfg = PushWallObservationsCfg()
     events: Any = randomized(EventCfg())
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        self.show_place_of("goal")
         self.use_physics(CONTROL_PERIOD, SUBSTEP, njmax=200, nconmax=50)
         self.use_success(
             CONTROL_PERIOD,

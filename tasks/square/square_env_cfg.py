@@ -16,11 +16,19 @@ from typing import Any
 
 import isaaclab.sim as sim_utils
 from isaaclab.assets import AssetBaseCfg, RigidObjectCfg
-from isaaclab.managers import EventTermCfg
 from isaaclab.utils import configclass
 
 from zprl.tasks import mdp
-from zprl.tasks.common import CompoundCfg, TabletopEnvCfg, TabletopEventCfg, TabletopSceneCfg, box, randomized
+from zprl.tasks.common import (
+    CONTROL_PERIOD,
+    CompoundCfg,
+    TabletopEnvCfg,
+    TabletopEventCfg,
+    TabletopSceneCfg,
+    box,
+    placed,
+    randomized,
+)
 
 TABLE = -0.092
 """Height of the table's top [m]."""
@@ -33,9 +41,6 @@ OUTER, INNER, THICKNESS = 0.0875, 0.0455, 0.02
 
 HANDLE = (0.06, 0.0, 0.0)
 """Where the nut is held, in its frame [m]."""
-
-CONTROL_PERIOD = 0.05
-"""Time between two actions [s]: 20 Hz."""
 
 SUBSTEP = 0.005
 """Physics time step [s]; at 0.01 s a nut of 16 g that is squeezed against the peg now and then flies off."""
@@ -76,16 +81,7 @@ class SquareSceneCfg(TabletopSceneCfg):
 class EventCfg(TabletopEventCfg):
     """Initial states, drawn at every reset."""
 
-    reset_object = EventTermCfg(
-        func=mdp.reset_object_pose_uniform,
-        mode="reset",
-        params={
-            "x_range": (0.365, 0.37),
-            "y_range": (0.11, 0.225),
-            "yaw_range": (-math.pi, math.pi),
-            "height": TABLE + THICKNESS / 2,
-        },
-    )
+    reset_object = placed((0.365, 0.37), (0.11, 0.225), TABLE + THICKNESS / 2, yaw_range=(-math.pi, math.pi))
 
 
 @configclass
