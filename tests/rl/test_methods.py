@@ -7,7 +7,7 @@ import pytest
 
 from zprl.rl.methods import ALGORITHMS, METHODS, configure, steering_cfg
 from zprl.rl.runner_cfg import ZprlRunnerCfg
-from zprl.utils.configclass import class_to_dict
+from zprl.utils.configclass import class_to_dict, configclass
 from zprl.utils.errors import ZprlError
 
 
@@ -53,6 +53,32 @@ def test_runs_do_not_share_settings():
     assert second.obs_groups == ZprlRunnerCfg().obs_groups
     assert second.run_name == ""
     assert first.run_name == "action_residual_sac"
+
+
+@configclass
+class _TaskRunnerCfg(ZprlRunnerCfg):
+    algo = "sac"
+    num_steps_per_env = 7
+
+    def tune(self) -> None:
+        if self.method == "zprl":
+            self.steering.scale = 0.25  # type: ignore[attr-defined]
+        if self.algo == "sac":
+            self.algorithm.batch_size = 77  # type: ignore[attr-defined]
+
+
+def test_a_task_has_its_own_learner_and_settings_for_it():
+    cfg = _TaskRunnerCfg()
+    configure(cfg)
+    assert (cfg.method, cfg.algo, cfg.run_name) == ("zprl", "sac", "zprl_sac")
+    assert (class_to_dict(cfg.steering)["scale"], class_to_dict(cfg.algorithm)["batch_size"]) == (0.25, 77)
+    cfg = _TaskRunnerCfg()
+    configure(cfg, "action_residual", "ppo")
+    assert class_to_dict(cfg.steering)["scale"] == 0.3, "the task says nothing of this method"
+    assert "batch_size" not in class_to_dict(cfg.algorithm) and cfg.num_steps_per_env == 7
+    cfg = _TaskRunnerCfg()
+    configure(cfg, "finetune")
+    assert cfg.algo == "ppo", "the task's learner cannot do it"
 
 
 def test_unknown_names_are_refused():

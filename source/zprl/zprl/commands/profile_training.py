@@ -20,8 +20,8 @@ class ProfileTrainingOptions(TaskOptions):
     """Options of the command."""
 
     num_envs: int | None = option("number of parallel worlds", None, type=positive_int)
-    method: str | None = option("what is learned (default: zprl); docs/methods.md", None, metavar="NAME")
-    algo: str | None = option("the learner (default: ppo)", None, metavar="ppo|sac")
+    method: str | None = option("what is learned (default: the task's, zprl); docs/methods.md", None, metavar="NAME")
+    algo: str | None = option("the learner (default: the task's)", None, metavar="ppo|sac")
     base: Path | None = option("base policy (default: the task's newest)", None, metavar="PATH")
     iterations: int = option("iterations to profile (default: %(default)s)", 10, type=positive_int)
     trace: Path | None = option("file to write a trace for chrome://tracing to", None, writes="file", metavar="FILE")
@@ -30,12 +30,11 @@ class ProfileTrainingOptions(TaskOptions):
 def run(options: ProfileTrainingOptions, overrides: list[str]) -> None:
     """Profile and print the table."""
     from zprl.profiling.training import profile_training
-    from zprl.rl.methods import DEFAULT_ALGORITHM, DEFAULT_METHOD
     from zprl.runs import paths
     from zprl.runs.session import TaskSession
     from zprl.utils.files import existing_file
 
-    learner = options.method or DEFAULT_METHOD, options.algo or DEFAULT_ALGORITHM
+    learner = options.method, options.algo
     session = TaskSession(options.task, options.device, overrides, options.num_envs, options.seed, *learner)
     base = existing_file(options.base or paths.latest_base_policy(options.task), "base policy")
     profile = profile_training(session, base, options.iterations)

@@ -30,8 +30,8 @@ if TYPE_CHECKING:
 class TrainOptions(TaskOptions):
     """Options of the command."""
 
-    method: str | None = option("what is learned (default: zprl); docs/methods.md", None, metavar="NAME")
-    algo: str | None = option("the learner (default: ppo)", None, metavar="ppo|sac")
+    method: str | None = option("what is learned (default: the task's, zprl); docs/methods.md", None, metavar="NAME")
+    algo: str | None = option("the learner (default: the task's)", None, metavar="ppo|sac")
     num_envs: int | None = option("number of worlds, of all processes", None, type=positive_int)
     max_iterations: int | None = option("iterations in total, also when continuing", None, type=positive_int)
     base: Path | None = option("base policy to steer instead of training one", None, metavar="PATH")
@@ -51,13 +51,11 @@ def run(options: TrainOptions, overrides: list[str]) -> dict[str, Any]:
     Raises:
         ZprlError: If the options do not go together, or do not fit the checkpoint or the number of processes.
     """
-    from zprl.rl.methods import DEFAULT_ALGORITHM, DEFAULT_METHOD
     from zprl.runs.find import find_checkpoint
     from zprl.runs.session import TaskSession
     from zprl.spec import require_task
 
     start = time.perf_counter()
-    method, algorithm = options.method or DEFAULT_METHOD, options.algo or DEFAULT_ALGORITHM
     checkpoint = None
     if options.checkpoint is not None:
         checkpoint = find_checkpoint(options.checkpoint, options.task, overrides)
@@ -65,12 +63,11 @@ def run(options: TrainOptions, overrides: list[str]) -> dict[str, Any]:
         for name, (ours, theirs) in given.items():
             if ours not in (None, theirs):
                 raise ZprlError(f"the checkpoint {checkpoint.path} is of {name} {theirs}, not {ours}; drop {name}.")
-        algorithm = checkpoint.algorithm
-    _check_processes(algorithm, checkpoint)
     device = processes.own_device(options.device)
     session = TaskSession(
-        options.task, device, overrides, options.num_envs, options.seed, method, algorithm, checkpoint
+        options.task, device, overrides, options.num_envs, options.seed, options.method, options.algo, checkpoint
     )
+    _check_processes(session.agent_cfg.algo, checkpoint)
     if checkpoint is not None:
         require_task(options.task, checkpoint.spec.task, f"the checkpoint {checkpoint.path}")
         if options.base is not None or options.dataset_file is not None:

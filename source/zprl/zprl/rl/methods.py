@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from zprl.rl.critic import EnsembleCriticCfg
@@ -146,16 +146,24 @@ METHODS: dict[str, Method] = {
 """All methods by name."""
 
 
-def configure(cfg: ZprlRunnerCfg, method: str, algorithm: str) -> None:
+def configure(cfg: ZprlRunnerCfg, method: str | None = None, algorithm: str | None = None) -> None:
     """Make a task's settings, which are those of ZPRL with PPO, those of a method and a learner.
+
+    Args:
+        cfg: The settings.
+        method: A name in :data:`METHODS`, or None for the task's own.
+        algorithm: One of :data:`ALGORITHMS`, or None for the task's own, or where the method does not go with that for
+            the one that it does go with.
 
     Raises:
         ZprlError: If there is no such method or learner, or they do not go together.
     """
-    for option, name, known in (("--method", method, METHODS), ("--algo", algorithm, ALGORITHMS)):
-        if name not in known:
-            raise ZprlError(f"there is no {option} {name}; choose one of {', '.join(known)}.")
+    method = method or cfg.method
+    _require("--method", method, METHODS)
     entry = METHODS[method]
+    if algorithm is None:
+        algorithm = next(name for name in (cfg.algo, *ALGORITHMS) if name not in entry.refusals)
+    _require("--algo", algorithm, ALGORITHMS)
     if algorithm in entry.refusals:
         possible = " or ".join(f"--algo {name}" for name in ALGORITHMS if name not in entry.refusals)
         raise ZprlError(
@@ -166,8 +174,14 @@ def configure(cfg: ZprlRunnerCfg, method: str, algorithm: str) -> None:
     if algorithm == "sac":
         use_sac(cfg)
     entry.adjust(cfg)
+    cfg.tune()
     if (method, algorithm) != (DEFAULT_METHOD, DEFAULT_ALGORITHM):
         cfg.run_name = f"{method}_{algorithm}"
+
+
+def _require(option: str, name: str, known: Iterable[str]) -> None:
+    if name not in known:
+        raise ZprlError(f"there is no {option} {name}; choose one of {', '.join(known)}.")
 
 
 def steering_cfg(method: str, values: Mapping[str, object]) -> SteeringCfg:

@@ -71,7 +71,8 @@ class MLPModelCfg:
 class ZprlRunnerCfg:
     """A ZPRL run with rsl_rl's PPO; tasks derive their own from it. What rsl_rl's runner reads has its names.
 
-    :func:`zprl.rl.methods.configure` makes it a run of another method or learner.
+    :func:`zprl.rl.methods.configure` makes it a run of another method or learner. :attr:`algo` is the learner that a
+    task is trained with where none is asked for.
     """
 
     method: str = "zprl"
@@ -159,3 +160,9 @@ class ZprlRunnerCfg:
 
     algorithm: PPOCfg = PPOCfg()
     """The learner."""
+
+    def tune(self) -> None:
+        """Change what a task wants otherwise than all tasks do, once :attr:`method` and :attr:`algo` are chosen.
+
+        A task whose settings do not depend on them gives the fields other defaults instead.
+        """

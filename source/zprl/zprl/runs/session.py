@@ -59,8 +59,8 @@ class TaskSession:
             for ``agent.policy.*``.
         num_envs: Number of worlds, or None for the task's own.
         seed: Seed of the run, or None for the configuration's.
-        method: What reinforcement learning changes, a name in :data:`zprl.rl.methods.METHODS`.
-        algorithm: The learner, one of :data:`zprl.rl.methods.ALGORITHMS`.
+        method: What reinforcement learning changes, a name in :data:`zprl.rl.methods.METHODS`, or None for the task's.
+        algorithm: The learner, one of :data:`zprl.rl.methods.ALGORITHMS`, or None for the task's.
         checkpoint: A checkpoint whose method and learner are taken instead, or None.
 
     Raises:
@@ -75,8 +75,8 @@ class TaskSession:
         overrides: Sequence[str] = (),
         num_envs: int | None = None,
         seed: int | None = None,
-        method: str = "zprl",
-        algorithm: str = "ppo",
+        method: str | None = None,
+        algorithm: str | None = None,
         checkpoint: SteeringCheckpoint | None = None,
     ) -> None:
         if checkpoint is not None:
