@@ -11,8 +11,9 @@ import pytest
 from zprl.commands import cli
 from zprl.policies.native.blob import pack_policy
 from zprl.profiling import estimate, sass
+from zprl.profiling.estimate import Instructions
 from zprl.profiling.profiler import ProfileSettings
-from zprl.profiling.sass import Instructions, count_instructions, kernel_function
+from zprl.profiling.sass import kernel_function
 from zprl.profiling.shapes import make_shape
 
 _core = pytest.importorskip("zprl._core", reason="the native libraries are not built")
@@ -32,7 +33,8 @@ LISTING = """
 """
 FLOORS = {"tensor": "tensor", "level2": "level-2 cache", "shared": "shared memory", "chain": "chain"}
 PERFORMANCE = Path(__file__).parents[2] / "docs/performance.md"
-CLUSTER, MULTICAST = count_instructions(LISTING.splitlines())
+KERNELS = sass.parse(LISTING)
+CLUSTER, MULTICAST = (kernel.name for kernel in KERNELS)
 
 
 @pytest.fixture(scope="module")
@@ -45,9 +47,9 @@ def blobs():
 
 
 def test_instructions_are_counted():
-    counts = count_instructions(LISTING.splitlines())
-    assert counts[CLUSTER] == Instructions(total=6, matrix=1, device_fences=2)
-    assert counts[MULTICAST] == Instructions(total=1, matrix=1)
+    cluster, multicast = KERNELS
+    assert Instructions.of(cluster) == Instructions(total=6, matrix=1, device_fences=2)
+    assert Instructions.of(multicast) == Instructions(total=1, matrix=1, device_fences=0)
 
 
 def test_a_plan_finds_its_kernel_and_no_other():
@@ -104,7 +106,7 @@ def test_the_command_prints_shapes_goals_and_plans(monkeypatch, capsys, tmp_path
 
 
 def test_the_documented_estimates_are_the_models(monkeypatch):
-    monkeypatch.setattr(estimate, "disassemble", lambda library: {})
+    monkeypatch.setattr(estimate, "disassemble", lambda library: [])
     report = estimate.estimate_policy_step(ProfileSettings(batches=estimate.BATCHES, dtypes=estimate.DTYPES))
     text = PERFORMANCE.read_text()
     for each in report.estimates:
@@ -114,8 +116,10 @@ def test_the_documented_estimates_are_the_models(monkeypatch):
 
 
 def test_instructions_are_those_of_the_plans_kernel(monkeypatch, capsys):
-    counts = {CLUSTER: Instructions(total=7869, matrix=36, device_fences=26), MULTICAST: Instructions(total=5)}
-    monkeypatch.setattr(estimate, "disassemble", lambda library: counts)
+    cluster, multicast = (
+        sass.Kernel(name, [sass.Instruction("FFMA")] * n) for name, n in ((CLUSTER, 7869), (MULTICAST, 5))
+    )
+    monkeypatch.setattr(estimate, "disassemble", lambda library: [cluster, multicast])
     status, output = run(capsys, "--shapes", "A", "--batch", "1")
     assert status == 0 and "7,869" in output.out and "left out" not in output.out
 
@@ -130,14 +134,14 @@ def test_instructions_are_those_of_the_plans_kernel(monkeypatch, capsys):
     ],
 )
 def test_wrong_wishes_end_in_a_sentence(argv, sentence, monkeypatch, capsys):
-    monkeypatch.setattr(estimate, "disassemble", lambda library: {})
+    monkeypatch.setattr(estimate, "disassemble", lambda library: [])
     status, output = run(capsys, *argv)
     assert status == 2 and sentence in output.err.splitlines()[-1]
 
 
 def test_a_choice_that_leaves_no_kernel_ends_in_its_reason(monkeypatch, capsys, blobs):
     """Two operands of 64 rows and 512 numbers of four bytes take 256 KiB, and a block has 227."""
-    monkeypatch.setattr(estimate, "disassemble", lambda library: {})
+    monkeypatch.setattr(estimate, "disassemble", lambda library: [])
     monkeypatch.setenv("ZPRL_CUDA_KERNEL", "wgmma")
     status, output = run(capsys, "--shapes", "B", "--dtype", "tf32")
     assert status == 2

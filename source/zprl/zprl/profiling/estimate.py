@@ -19,7 +19,7 @@ from prettytable import PrettyTable
 from zprl.policies.native.blob import pack_policy
 from zprl.policies.native.library import torch_library_path
 from zprl.profiling.profiler import ProfileSettings
-from zprl.profiling.sass import Instructions, disassemble, kernel_function
+from zprl.profiling.sass import Kernel, count, device_fences, disassemble, kernel_function
 from zprl.profiling.shapes import make_shape
 from zprl.utils.errors import ZprlError
 from zprl.utils.native import native_core
@@ -39,6 +39,24 @@ times in us. Floors, which the plan cannot beat: tensor, the products at the mat
 level-2 cache; shared, from shared memory; chain, its dependent layers at bare latencies. share: goal over estimate.
 SASS: instructions of the kernel for sm_90a as this build has it, each counted once; of them matrix: products of the
 matrix unit; fences: for the whole GPU, or dropping the level-1 cache."""
+
+
+@dataclass(frozen=True)
+class Instructions:
+    """Numbers of a kernel's instructions, each counted once however often it runs."""
+
+    total: int
+    """Without those that fill up the code."""
+    matrix: int
+    """Products of a matrix unit."""
+    device_fences: int
+    """See :func:`zprl.profiling.sass.device_fences`."""
+
+    @classmethod
+    def of(cls, kernel: Kernel) -> Instructions:
+        """Count those of a kernel."""
+        every = kernel.instructions
+        return cls(len(every) - count(every, "NOP"), count(every, "HG?MMA.*"), device_fences(every))
 
 
 @dataclass(frozen=True)
@@ -91,7 +109,7 @@ def estimate_policy_step(settings: ProfileSettings) -> EstimateReport:
         ZprlError: If a setting is wrong, the native module does not load, or a policy has no plan.
     """
     settings.check_cells()
-    counts = disassemble(torch_library_path())
+    compiled = disassemble(torch_library_path())
     core, kernels = native_core(), os.environ.get("ZPRL_CUDA_KERNEL", "")
     estimates = []
     for name in settings.shapes:
@@ -106,16 +124,14 @@ def estimate_policy_step(settings: ProfileSettings) -> EstimateReport:
                             planned = core.estimate_cuda(blob, dtype, batch, kernels)
                         except ValueError as error:
                             raise ZprlError(f"{shape.name}, {dtype}: {str(error).removeprefix('zprl: ')}") from error
-                        estimates.append(_estimate(shape.name, dtype, batch, planned, counts))
-    return EstimateReport(estimates, counts if isinstance(counts, str) else "")
+                        estimates.append(_estimate(shape.name, dtype, batch, planned, compiled))
+    return EstimateReport(estimates, compiled if isinstance(compiled, str) else "")
 
 
-def _estimate(
-    shape: str, dtype: str, batch: int, planned: dict[str, Any], counts: dict[str, Instructions] | str
-) -> Estimate:
+def _estimate(shape: str, dtype: str, batch: int, planned: dict[str, Any], compiled: list[Kernel] | str) -> Estimate:
     pattern = kernel_function(planned.pop("kernel"), dtype, planned.pop("tile_rows"), planned.pop("cluster_size"))
-    found = [] if isinstance(counts, str) else [count for name, count in counts.items() if pattern.search(name)]
-    instructions = found[0] if found else None
+    found = [] if isinstance(compiled, str) else [kernel for kernel in compiled if pattern.search(kernel.name)]
+    instructions = Instructions.of(found[0]) if found else None
     goal = GOALS.get((shape, dtype, batch))
     return Estimate(shape, dtype, batch, goal=goal, instructions=instructions, **planned)
 
