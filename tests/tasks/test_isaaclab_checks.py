@@ -1,7 +1,7 @@
 # Copyright (c) 2026, The ZPRL Project Developers.
 # SPDX-License-Identifier: BSD-3-Clause
 
-"""Isaac Lab's own environment tests and command line, run on this project's task."""
+"""Isaac Lab's own environment tests and command line, run on this project's tasks."""
 
 import importlib.util
 import subprocess
@@ -16,6 +16,7 @@ import isaaclab
 pytestmark = pytest.mark.sim
 
 TASK = "Zprl-Lift-Franka"
+OTHERS = [f"Zprl-{name}-Franka" for name in ("Can", "Square", "PushWall", "BoxClose", "PlaceOrange")]
 
 
 def isaaclab_test_module(name):
@@ -45,22 +46,32 @@ def registered():
     close_env()
 
 
-@pytest.mark.parametrize(("physics", "num_envs"), [("mujoco", 1), ("mujoco", 32), ("newton_mjwarp", 32)])
-def test_environment_smoke(physics, num_envs):
+@pytest.mark.parametrize(
+    ("task", "physics", "num_envs"),
+    [
+        *((TASK, "mujoco", 1), (TASK, "mujoco", 32), (TASK, "newton_mjwarp", 32)),
+        *((task, "mujoco", 32) for task in OTHERS),
+    ],
+)
+def test_environment_smoke(task, physics, num_envs):
     module = isaaclab_test_module("env_test_utils.py")
-    module._run_environments(TASK, "cpu", num_envs, physics_preset_name=physics)
+    module._run_environments(task, "cpu", num_envs, physics_preset_name=physics)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("physics", "num_steps"),
-    [("mujoco", 100), ("newton_mjwarp", 40)],  # an episode takes 80; how the next one begins is not the engine's affair
+    ("task", "physics", "num_steps"),
+    [
+        # An episode takes 80 steps; how the next one begins is not the engine's affair.
+        *((TASK, "mujoco", 100), (TASK, "newton_mjwarp", 40)),
+        *((task, "mujoco", 40) for task in OTHERS),
+    ],
 )
-def test_environment_determinism(physics, num_steps, monkeypatch):
+def test_environment_determinism(task, physics, num_steps, monkeypatch):
     # The module starts Isaac Sim when it is imported; Newton does not need it.
     monkeypatch.setattr("isaaclab.test.utils.launch_test_simulation", lambda *args, **kwargs: None)
     module = isaaclab_test_module("core/test_environment_determinism.py")
-    module._test_environment_determinism(TASK, "cpu", num_steps=num_steps, physics_preset_name=physics)
+    module._test_environment_determinism(task, "cpu", num_steps=num_steps, physics_preset_name=physics)
 
 
 def test_configuration_module_imports_no_simulator():
