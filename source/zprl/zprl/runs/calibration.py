@@ -124,7 +124,7 @@ def calibrate(
             return found
 
         start = noisy_expert(session.task).noise_scale
-        first = closest(bisect_scale(demonstrate, target, tolerance / 2, start, MOST_DEMONSTRATIONS), target)
+        first = closest(bisect_scale(demonstrate, target, tolerance, start, MOST_DEMONSTRATIONS), target)
         found = bisect_scale(train, target, tolerance, max(first.scale, 0.05), trials)
     best = closest(found, target)
     if abs(best.success.rate - target) > tolerance:
