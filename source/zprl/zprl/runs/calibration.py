@@ -48,7 +48,12 @@ class Trial:
 
 
 def bisect_scale(
-    measure: Callable[[float], SuccessRate], target: float, tolerance: float, start: float, trials: int
+    measure: Callable[[float], SuccessRate],
+    target: float,
+    tolerance: float,
+    start: float,
+    trials: int,
+    growth: float = 2.0,
 ) -> list[Trial]:
     """Search the scale with which a share of episodes succeeds that falls as the scale grows.
 
@@ -58,6 +63,7 @@ def bisect_scale(
         tolerance: Largest distance from it that will do.
         start: Scale to try first, positive.
         trials: Most scales to try.
+        growth: By what to multiply the scale until one is too much.
 
     Returns:
         All trials in order; the last one is within the tolerance, or none is.
@@ -78,9 +84,9 @@ def bisect_scale(
             if scale <= 0.0:
                 break
             high, high_tried = scale, True
-        # Where nothing is known to be too much yet, twice as much; where not even little is too little, none at all.
+        # Where nothing is known to be too much yet, more; where not even little is too little, none at all.
         if not high_tried:
-            scale = min(2 * scale, LARGEST_SCALE)
+            scale = min(growth * scale, LARGEST_SCALE)
         elif low == 0.0 and len(found) >= 3 and all(trial.success.rate < target for trial in found):
             scale = 0.0
         else:
@@ -125,7 +131,8 @@ def calibrate(
 
         start = noisy_expert(session.task).noise_scale
         first = closest(bisect_scale(demonstrate, target, tolerance, start, MOST_DEMONSTRATIONS), target)
-        found = bisect_scale(train, target, tolerance, max(first.scale, 0.05), trials)
+        # A base policy is not far from its demonstrations, and each one takes a minute.
+        found = bisect_scale(train, target, tolerance, max(first.scale, 0.05), trials, growth=1.3)
     best = closest(found, target)
     if abs(best.success.rate - target) > tolerance:
         raise ZprlError(

@@ -51,5 +51,6 @@ class BoxCloseExpertCfg(WaypointExpertCfg):
         )
     ]
     mixed = ExpertNoiseCfg(action_std=0.15, position_bias=0.01, yaw_bias=0.1, speed_range=(0.8, 1.2))
+    noise_scale = 1.05
     yaw_symmetry = math.pi
     slip_distance = 0.13
