@@ -14,7 +14,13 @@ import torch
 
 import isaaclab.sim as sim_utils
 from isaaclab.assets import ArticulationCfg, AssetBaseCfg, RigidObjectCfg
-from isaaclab.managers import EventTermCfg, ObservationGroupCfg, ObservationTermCfg, SceneEntityCfg
+from isaaclab.managers import (
+    EventTermCfg,
+    ObservationGroupCfg,
+    ObservationTermCfg,
+    SceneEntityCfg,
+    TerminationTermCfg,
+)
 from isaaclab.utils import configclass
 from isaaclab.utils.noise import UniformNoiseCfg
 from isaaclab.visualizers import VisualizerCfg
@@ -22,7 +28,7 @@ from isaaclab_tasks.utils import PresetCfg, preset
 
 from zprl.sim.isaaclab.randomization import randomized_friction, randomized_gains, randomized_mass
 from zprl.tasks import mdp
-from zprl.tasks.common.env_cfg import DisturbanceTargetsCfg, TaskEnvCfg, TaskSceneCfg
+from zprl.tasks.common.env_cfg import DisturbanceTargetsCfg, TaskEnvCfg, TaskSceneCfg, TerminationsCfg
 from zprl.tasks.robots import RobotCfg
 
 CONTROL_PERIOD = 0.05
@@ -77,6 +83,19 @@ class TabletopEventCfg:
 
     reset_robot = EventTermCfg(
         func=mdp.reset_joints_around_default, mode="reset", params={"spread": 0.05, "asset_cfg": MISSING}
+    )
+
+
+@configclass
+class TabletopTerminationsCfg(TerminationsCfg):
+    """Ends of an episode, of which one is that the object has fallen off the table.
+
+    There is no floor below. Who went on would learn, with observations of an object that is ever further away, that
+    nothing helps.
+    """
+
+    object_dropping = TerminationTermCfg(
+        func=mdp.root_height_below_minimum, params={"minimum_height": -0.2, "asset_cfg": SceneEntityCfg("object")}
     )
 
 
@@ -142,6 +161,7 @@ class TabletopEnvCfg(TaskEnvCfg):
 
     scene: TabletopSceneCfg = TabletopSceneCfg()
     observations: TabletopObservationsCfg = TabletopObservationsCfg()
+    terminations: TabletopTerminationsCfg = TabletopTerminationsCfg()
     tracked_terms: list[str] = ["ee_pose"]
     disturbance_targets: DisturbanceTargetsCfg = DisturbanceTargetsCfg(
         object_name="object",

@@ -73,3 +73,17 @@ def test_things_are_where_the_task_puts_them(env):
         assert (places["box"] - places["object"])[:, :2].norm(dim=1).min() >= 0.25
     if "dish" in places:
         assert (places["dish"] - places["object"])[:, :2].norm(dim=1).max() < 1e-6
+
+
+def test_an_object_that_falls_off_the_table_ends_its_episode_alone(env):
+    env.reset(seed=4)
+    pose = env.scene["object"].data.root_pose_w.torch.clone()
+    pose[5, :3] = torch.tensor([1.5, 0.0, -0.19])  # beside the table, falling
+    env.scene["object"].write_root_pose_to_sim_index(root_pose=pose)
+    idle = torch.tensor([number for part in env.cfg.idle_action.values() for number in part]).repeat(WORLDS, 1)
+    ended = torch.zeros(WORLDS, dtype=torch.long)
+    for _ in range(3):
+        _, _, terminated, truncated, _ = env.step(idle)
+        assert not env.termination_manager.get_term("success").any() and not truncated.any()
+        ended += terminated
+    assert ended.nonzero().flatten().tolist() == [5] and ended[5] == 1
