@@ -8,5 +8,6 @@ from zprl.tasks.registration import register_task
 register_task(
     "Zprl-BoxClose-Franka",
     env_cfg_entry_point=f"{__name__}.env_cfg:FrankaBoxCloseEnvCfg",
+    zprl_cfg_entry_point=f"{__name__}.zprl_cfg:BoxCloseRunnerCfg",
     expert_entry_point=f"{__name__}.expert:BoxCloseExpertCfg",
 )

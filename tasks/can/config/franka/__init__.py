@@ -8,5 +8,6 @@ from zprl.tasks.registration import register_task
 register_task(
     "Zprl-Can-Franka",
     env_cfg_entry_point=f"{__name__}.env_cfg:FrankaCanEnvCfg",
+    zprl_cfg_entry_point=f"{__name__}.zprl_cfg:CanRunnerCfg",
     expert_entry_point=f"{__name__}.expert:CanExpertCfg",
 )

@@ -8,5 +8,6 @@ from zprl.tasks.registration import register_task
 register_task(
     "Zprl-PushWall-Franka",
     env_cfg_entry_point=f"{__name__}.env_cfg:FrankaPushWallEnvCfg",
+    zprl_cfg_entry_point=f"{__name__}.zprl_cfg:PushWallRunnerCfg",
     expert_entry_point=f"{__name__}.expert:PushWallExpertCfg",
 )

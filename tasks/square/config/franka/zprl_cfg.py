@@ -1,0 +1,21 @@
+# Copyright (c) 2026, The ZPRL Project Developers.
+# SPDX-License-Identifier: BSD-3-Clause
+
+"""Settings with which the Franka square task is learned."""
+
+from zprl.rl.runner_cfg import ZprlRunnerCfg
+from zprl.steering import LatentResidualCfg
+from zprl.utils.configclass import configclass
+
+
+@configclass
+class SquareRunnerCfg(ZprlRunnerCfg):
+    """PPO, with half of the lift task's residual: its noise adds up over more chunks."""
+
+    experiment_name = "zprl_square_franka"
+    max_iterations = 190
+
+    def tune(self) -> None:
+        """See :meth:`ZprlRunnerCfg.tune`."""
+        if isinstance(self.steering, LatentResidualCfg) and self.algo == "ppo":
+            self.steering.scale = 0.4
