@@ -51,4 +51,5 @@ class PushWallExpertCfg(WaypointExpertCfg):
         )
     ]
     mixed = ExpertNoiseCfg(action_std=0.15, position_bias=0.013, yaw_bias=0.2, speed_range=(0.8, 1.2))
+    noise_scale = 0.52
     yaw_symmetry = math.pi / 4

@@ -13,7 +13,8 @@ class PushWallRunnerCfg(ZprlRunnerCfg):
     """PPO, with half of the lift task's residual: its noise adds up over more chunks."""
 
     experiment_name = "zprl_pushwall_franka"
-    max_iterations = 190
+    max_iterations = 180
+    save_interval = 20  # after each the worlds start anew, which is to be seldom for episodes as long as these
 
     def tune(self) -> None:
         """See :meth:`ZprlRunnerCfg.tune`."""
