@@ -37,4 +37,4 @@ class CanExpertCfg(WaypointExpertCfg):
         )
     ]
     mixed = ExpertNoiseCfg(action_std=0.2, position_bias=0.013, yaw_bias=0.2, speed_range=(0.8, 1.2))
-    noise_scale = 0.938
+    noise_scale = 0.8

@@ -3,20 +3,12 @@
 
 """Settings with which the Franka push-wall task is learned."""
 
-from zprl.rl.runner_cfg import ZprlRunnerCfg
-from zprl.steering import LatentResidualCfg
+from zprl.tasks.common.runner_cfg import LongTaskRunnerCfg
 from zprl.utils.configclass import configclass
 
 
 @configclass
-class PushWallRunnerCfg(ZprlRunnerCfg):
-    """PPO, with half of the lift task's residual: its noise adds up over more chunks."""
+class PushWallRunnerCfg(LongTaskRunnerCfg):
+    """A run of the task."""
 
     experiment_name = "zprl_pushwall_franka"
-    max_iterations = 180
-    save_interval = 20  # after each the worlds start anew, which is to be seldom for episodes as long as these
-
-    def tune(self) -> None:
-        """See :meth:`ZprlRunnerCfg.tune`."""
-        if isinstance(self.steering, LatentResidualCfg) and self.algo == "ppo":
-            self.steering.scale = 0.4
