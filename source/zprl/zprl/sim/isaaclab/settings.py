@@ -108,9 +108,11 @@ def resolve_task(
             ]
             env_cfg, agent_cfg = resolve_task_config(task, agent_entry_point, overrides=choices)
             reference = {"env": env_cfg, "agent": agent_cfg}
-            for override in overrides:
-                if override not in choices:
-                    check_override(override, reference)
+            settings = [override for override in overrides if override not in choices]
+            for override in settings:
+                check_override(override, reference)
+            if not settings and not play_mode:
+                return env_cfg, agent_cfg
             return resolve_task_config(task, agent_entry_point, play_mode=play_mode, overrides=list(overrides))
     except ValueError as error:
         raise ZprlError(_preset_problem(task, error, preset_paths)) from error
@@ -143,6 +145,7 @@ def _configured(
 
 
 @quiet_simulator()
+@no_garbage()
 def list_tasks(keyword: str = "Zprl") -> str:
     """Return a table of the tasks with a scripted expert or a ZPRL learner: id, robot, episode, learners and presets.
 
@@ -156,17 +159,20 @@ def list_tasks(keyword: str = "Zprl") -> str:
     from prettytable import PrettyTable
 
     from isaaclab.assets import ArticulationCfg
+    from isaaclab_tasks.utils import load_cfg_from_registry, resolve_presets
+    from isaaclab_tasks.utils.hydra import collect_presets
 
     register_tasks()
     table = PrettyTable(["Task", "Robot", "Episode", "Agents (--agent)", "Presets"], align="l")
     for spec in gymnasium.registry.values():
         if keyword.lower() not in spec.id.lower() or "zprl_cfg_entry_point" not in spec.kwargs:
             continue
-        env_cfg, _ = resolve_task(spec.id, None)
+        with simulator_speaks():
+            env_cfg: Any = load_cfg_from_registry(spec.id, "env_cfg_entry_point")
+        presets = collect_presets(env_cfg).values()
+        env_cfg = resolve_presets(env_cfg)
         spawned: list[Any] = [p.spawn for p in vars(env_cfg.scene).values() if isinstance(p, ArticulationCfg)]
         robots = [Path(spawn.usd_path).stem for spawn in spawned]
-        with simulator_speaks():
-            presets = _preset_paths(spec.id, None).values()
         table.add_row(
             [
                 spec.id,
