@@ -3,12 +3,21 @@
 
 """The search for the scale of an expert's noise, on curves of success that are known."""
 
+import contextlib
+import dataclasses
 import math
+import re
+from types import SimpleNamespace
+from typing import Any
 
 import gymnasium
+import numpy as np
 import pytest
+from tests.checkpoints import ACTION_DIM, LATENT_DIM, OBS_DIM, SPEC
 
+from zprl.data import Demonstration, save_demonstrations
 from zprl.evaluation.statistics import SuccessRate, success_rate
+from zprl.rl.runner_cfg import ZprlRunnerCfg
 from zprl.runs import calibration
 from zprl.runs.calibration import bisect_scale, calibrate, closest, noisy_expert
 from zprl.utils.errors import ZprlError
@@ -83,6 +92,50 @@ def test_base_policies_are_trained_from_where_demonstrations_succeed_as_often(cu
     assert found.scale == curves["base"][-1] == pytest.approx(0.5, rel=0.1)
     assert {episodes for _, episodes in curves["demonstrations"]} == {200}
     assert capsys.readouterr().out.count("\n") == len(curves["demonstrations"]) + len(curves["base"])
+
+
+@pytest.mark.sim  # whose registry knows the expert; none is started
+def test_no_line_names_a_file_that_is_gone(monkeypatch, capsys):
+    """What is collected and trained on the way is real, but for the worlds, which half of the episodes succeed in."""
+    cfg = ZprlRunnerCfg()
+    cfg.demonstrations.num_demos = 4
+    cfg.pretrain.num_steps = cfg.pretrain.warmup_steps = cfg.pretrain.batch_size = 2
+    cfg.policy.latent_dim = LATENT_DIM
+    spec = dataclasses.replace(SPEC, task=Session.task)
+    env = SimpleNamespace(spec=spec, device="cpu", unwrapped=None)
+
+    def record(env, expert, path, count, *arguments):
+        rng = np.random.default_rng(0)
+
+        def episode(success):
+            obs = {"policy": rng.normal(size=(9, OBS_DIM)).astype(np.float32)}
+            actions = rng.uniform(-1, 1, (9, ACTION_DIM)).astype(np.float32)
+            return Demonstration(obs, actions, np.zeros(9, np.float32), np.zeros(9, bool), success)
+
+        save_demonstrations(path, spec, [episode(i % 2 == 0) for i in range(count)])
+        return {"successes": count // 2, "env_steps": 9 * count}
+
+    class Evaluator:
+        def __init__(self, *arguments):
+            pass
+
+        def run(self, policy, episodes, *arguments):
+            return SimpleNamespace(successes=[i % 2 == 0 for i in range(episodes)])
+
+    session: Any = SimpleNamespace(
+        task=Session.task,
+        agent_cfg=cfg,
+        device="cpu",
+        apply_inference_settings=lambda policy: None,
+        environment=lambda *arguments: contextlib.nullcontext(env),
+    )
+    monkeypatch.setattr("zprl.sim.isaaclab.recording.collect_demonstrations", record)
+    monkeypatch.setattr("zprl.tasks.experts.make_expert", lambda *arguments: None)
+    monkeypatch.setattr("zprl.evaluation.rollout.Evaluator", Evaluator)
+    assert calibrate(session, 0.5, episodes=8).success.successes == 4
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.partition(":")[0] for line in lines] == [*["demonstrations"] * 3, *["base policy"] * 2]
+    assert not [line for line in lines if re.search(r"/|written|hdf5|safetensors", line)]
 
 
 def test_a_target_out_of_reach_is_refused_with_the_closest(curves, monkeypatch):

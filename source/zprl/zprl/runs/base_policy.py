@@ -55,7 +55,9 @@ def dataset_path(session: TaskSession) -> Path:
     return paths.demonstrations_path(session.task, session.agent_cfg.demonstrations, session.env_cfg, expert_cfg)
 
 
-def collect(session: TaskSession, path: Path, expert_cfg: Any = None, num_demos: int | None = None) -> dict[str, Any]:
+def collect(
+    session: TaskSession, path: Path, expert_cfg: Any = None, num_demos: int | None = None, kept: bool = True
+) -> dict[str, Any]:
     """Collect the demonstrations of a session's settings into a file, inside :meth:`TaskSession.launched`.
 
     Args:
@@ -63,6 +65,7 @@ def collect(session: TaskSession, path: Path, expert_cfg: Any = None, num_demos:
         path: File to write.
         expert_cfg: The expert, or None for the task's own.
         num_demos: Number of episodes, or None for that of the settings.
+        kept: Whether the file stays, so that it is said where it is.
 
     Returns:
         What :func:`zprl.sim.isaaclab.recording.collect_demonstrations` does.
@@ -85,7 +88,7 @@ def collect(session: TaskSession, path: Path, expert_cfg: Any = None, num_demos:
         result = collect_demonstrations(env, expert, path, count, demos.quality, demos.seed, progress.advance)
     print(
         f"demonstrations: {result['successes']} of {count} succeed, {result['env_steps']:,} env steps in "
-        f"{time.perf_counter() - start:.0f} s, written to {path}"
+        f"{time.perf_counter() - start:.0f} s{_place(path, kept)}"
     )
     return result
 
@@ -101,7 +104,7 @@ def find_or_train(session: TaskSession, dataset: Path) -> Path:
     return path
 
 
-def pretrain(task: str, cfg: ZprlRunnerCfg, dataset: Path, path: Path, device: str = "cpu") -> None:
+def pretrain(task: str, cfg: ZprlRunnerCfg, dataset: Path, path: Path, device: str = "cpu", kept: bool = True) -> None:
     """Train a base policy on a data set and save it; needs no simulator.
 
     Args:
@@ -110,6 +113,7 @@ def pretrain(task: str, cfg: ZprlRunnerCfg, dataset: Path, path: Path, device: s
         dataset: The data set.
         path: File to write.
         device: Device to train on.
+        kept: Whether the file stays, so that it is said where it is.
 
     Raises:
         ZprlError: If the data set is of another task or cannot be read, or training diverges.
@@ -160,7 +164,7 @@ def pretrain(task: str, cfg: ZprlRunnerCfg, dataset: Path, path: Path, device: s
     print(
         f"base policy: {cfg.pretrain.num_steps} steps in {time.perf_counter() - start:.0f} s, flow loss "
         f"{last['flow']:.3f} plain and {last['flow_bottleneck']:.3f} through the bottleneck, RMS(z) "
-        f"{latent['latent_mean_rms']:.2f}, written to {path}"
+        f"{latent['latent_mean_rms']:.2f}{_place(path, kept)}"
     )
 
 
@@ -213,6 +217,10 @@ def check_bottleneck(
         f"noise {policy.cfg.initial_noise})"
     )
     return gap
+
+
+def _place(path: Path, kept: bool) -> str:
+    return f", written to {path}" if kept else ""
 
 
 def _of_task(demos: Demonstrations, task: str) -> Demonstrations:

@@ -168,7 +168,7 @@ def _collect(session: TaskSession, scale: float, num_demos: int, path: Path) -> 
     from zprl.runs.base_policy import collect
 
     path.unlink(missing_ok=True)
-    successes = collect(session, path, noisy_expert(session.task, scale), num_demos)["successes"]
+    successes = collect(session, path, noisy_expert(session.task, scale), num_demos, kept=False)["successes"]
     return success_rate([True] * successes + [False] * (num_demos - successes))
 
 
@@ -180,7 +180,7 @@ def _train_base(session: TaskSession, scale: float, episodes: int, folder: Path)
 
     dataset, path = folder / "demonstrations.hdf5", folder / "base_policy.safetensors"
     _collect(session, scale, session.agent_cfg.demonstrations.num_demos, dataset)
-    pretrain(session.task, session.agent_cfg, dataset, path, session.device)
+    pretrain(session.task, session.agent_cfg, dataset, path, session.device, kept=False)
     with session.environment() as env:
         base = make_base_policy(*load_base(session, path, env.spec), env.device)
         policy = ChunkPolicy(base, base.act, base.mixes_rows("latent"))
