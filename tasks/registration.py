@@ -21,7 +21,8 @@ def register_task(task: str, **entry_points: str) -> None:
     Args:
         task: Task id, such as "Zprl-Lift-Franka". The learners' experiments bear its name.
         **entry_points: ``env_cfg_entry_point``, ``expert_entry_point`` if the task has an expert, and learners' of its
-            own, each as "module:class".
+            own, each as "module:class"; ``disturbances_entry_point``, if it brings disturbances along, as "module:name"
+            of a dictionary of them by name.
     """
     name = task.lower().replace("-", "_")
 

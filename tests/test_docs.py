@@ -25,7 +25,7 @@ from zprl.deploy.formats import FORMATS, parse_formats
 from zprl.evaluation.video import check_format
 from zprl.rl.methods import ALGORITHMS, METHODS, configure
 from zprl.rl.runner_cfg import ZprlRunnerCfg
-from zprl.robustness.catalogue import parse_disturbances
+from zprl.robustness.catalogue import disturbances_of, parse_disturbances
 from zprl.study.grid import ablation_variants, expand, method_variants
 from zprl.utils.errors import ZprlError
 
@@ -112,7 +112,8 @@ def check_command(name: str, argv: list[str]) -> None:
     elif name == "export":
         parse_formats(options.format)
     elif name == "sim2real" and options.disturbances is not None:
-        parse_disturbances(options.disturbances)
+        session(task=task)  # which registers what the task brings along
+        parse_disturbances(options.disturbances, disturbances_of(task))
     elif name == "play" and options.video is not None:
         check_format(options.video)
     if overrides or name == "train":

@@ -7,6 +7,7 @@ from .actions_cfg import DeltaPoseIKActionCfg as DeltaPoseIKActionCfg
 from .events import reset_joints_around_default as reset_joints_around_default
 from .events import reset_object_beside as reset_object_beside
 from .events import reset_object_pose_uniform as reset_object_pose_uniform
+from .events import reset_sphere_in as reset_sphere_in
 from .observations import body_pose_in_root_frame as body_pose_in_root_frame
 from .observations import object_pose_in_root_frame as object_pose_in_root_frame
 from .observations import object_position_in_body_frame as object_position_in_body_frame

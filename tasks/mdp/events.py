@@ -13,6 +13,8 @@ import warp as wp
 from isaaclab.managers import SceneEntityCfg
 from isaaclab.utils.math import sample_uniform
 
+from zprl.sim.isaaclab.randomization import sphere_radii
+
 if TYPE_CHECKING:
     from isaaclab.envs import ManagerBasedEnv
 
@@ -110,6 +112,28 @@ def reset_object_beside(
     place = env.scene[frame_cfg.name].data.root_pos_w.torch[env_ids]
     pose = torch.zeros(len(place), 7, device=env.device)
     pose[:, :3] = place + torch.tensor(offset, device=env.device)
+    pose[:, 6] = 1.0
+    _put_at_rest(env.scene[asset_cfg.name], pose, env_ids)
+
+
+def reset_sphere_in(
+    env: ManagerBasedEnv,
+    env_ids: torch.Tensor | slice,
+    frame_cfg: SceneEntityCfg,
+    asset_cfg: SceneEntityCfg = SceneEntityCfg("object"),
+) -> None:
+    """Put a sphere at rest on what another thing stands on, inside of that, however large the sphere is in each world.
+
+    Args:
+        env: The environment, on ``physics=mujoco``.
+        env_ids: Environments to reset: indices, shape (n,), or a slice.
+        frame_cfg: The other thing, which was put to its own place before.
+        asset_cfg: The sphere.
+    """
+    place = env.scene[frame_cfg.name].data.root_pos_w.torch[env_ids]
+    pose = torch.zeros(len(place), 7, device=env.device)
+    pose[:, :3] = place
+    pose[:, 2] += sphere_radii(env, asset_cfg.name)[env_ids]
     pose[:, 6] = 1.0
     _put_at_rest(env.scene[asset_cfg.name], pose, env_ids)
 

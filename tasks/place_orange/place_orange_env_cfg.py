@@ -37,6 +37,9 @@ from zprl.tasks.common import (
 RADIUS = 0.037
 """Radius of the orange [m]."""
 
+MASS = 0.16
+"""Mass of the orange [kg]."""
+
 RIM, DEPTH = 0.16, 0.04
 """Height of the cup's rim over the table, and the cup's depth [m]."""
 
@@ -62,7 +65,7 @@ class PlaceOrangeSceneCfg(TabletopSceneCfg):
         spawn=sim_utils.SphereCfg(
             radius=RADIUS,
             rigid_props=sim_utils.UsdPhysicsRigidBodyCfg(),
-            mass_props=sim_utils.MassCfg(mass=0.16),
+            mass_props=sim_utils.MassCfg(mass=MASS),
             # An orange that only slides and spins would roll away for ever.
             collision_props=[sim_utils.UsdPhysicsCollisionCfg(), MujocoCollisionCfg(condim=6)],
             physics_material=[

@@ -111,6 +111,7 @@ def sim2real(patch, folder):
         "zprl.deploy.load.open_bundle",
         lambda *arguments: SimpleNamespace(contract=contract, spec=None, kind="native", folder="bundle"),
     )
+    patch("zprl.runs.session.TaskSession", Session)
     patch("zprl.commands.sim2real._runnable", lambda chosen, *arguments, **options: chosen)
     summary = _finished()["base"].summary()
     row = {

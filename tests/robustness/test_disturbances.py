@@ -6,17 +6,20 @@
 import contextlib
 import math
 from types import SimpleNamespace
+from typing import Any
 
+import gymnasium
 import pytest
 import torch
 
 from zprl.envs.task_env import Step
-from zprl.robustness.catalogue import DISTURBANCES, parse_disturbances
+from zprl.robustness.catalogue import DEFAULT_NAMES, DISTURBANCES, disturbances_of, parse_disturbances
 from zprl.robustness.disturbances import (
     ActionDelay,
     DelayLine,
     Draws,
     DroppedObservations,
+    KickOrShift,
     ObjectPoseError,
     ObjectPush,
     ObservationBias,
@@ -197,6 +200,74 @@ def test_a_push_comes_once_between_a_quarter_and_a_whole_second(monkeypatch):
         ObjectPush().start(draws(), SPEC)
 
 
+class Thing:
+    """A rigid body in some worlds, whose state is written at once and without a simulator."""
+
+    def __init__(self, worlds):
+        pose, velocity = torch.zeros(worlds, 7), torch.zeros(worlds, 6)
+        pose[:, :3], pose[:, 6], velocity[:, 0] = torch.tensor([0.5, 0.2, 0.1]), 1.0, 0.05
+        self.data = SimpleNamespace(
+            root_link_pose_w=SimpleNamespace(torch=pose), root_vel_w=SimpleNamespace(torch=velocity)
+        )
+
+    def write_root_pose_to_sim_index(self, root_pose, env_ids):
+        self.data.root_link_pose_w.torch[env_ids] = root_pose
+
+    def write_root_velocity_to_sim_index(self, root_velocity, env_ids):
+        self.data.root_vel_w.torch[env_ids] = root_velocity
+
+
+def kicks_and_shifts(disturbance, episodes=range(400), seed=0):
+    """Return what a disturbance does to still things: changes of velocity and of place (episodes, 2), and when."""
+    worlds, length = len(episodes), 90
+    scene = {"mug": Thing(worlds), "stand": Thing(worlds)}
+    env: Any = SimpleNamespace(unwrapped=SimpleNamespace(scene=scene), max_episode_length=length)
+    signal = disturbance.start(draws(episodes, worlds, length, seed), SPEC, TARGETS)
+    when, changes = torch.full((worlds,), -1), torch.zeros(2, worlds, 2)
+    for step in range(length):
+        signal.disturb(env)
+        velocity = scene["mug"].data.root_vel_w.torch - torch.tensor([0.05, 0, 0, 0, 0, 0])
+        moved = scene["stand"].data.root_link_pose_w.torch - torch.tensor([0.5, 0.2, 0.1, 0, 0, 0, 1])
+        assert not velocity[:, 2:].any() and not moved[:, 2:].any()
+        before, changes = changes, torch.stack([velocity[:, :2], moved[:, :2]])
+        changed = (changes != before).any(dim=2).any(dim=0)
+        assert (when[changed] == -1).all()  # once
+        when[changed] = step
+    assert not scene["mug"].data.root_link_pose_w.torch[:, :3].sub(torch.tensor([0.5, 0.2, 0.1])).any()
+    return changes[0], changes[1], when
+
+
+@pytest.mark.parametrize("scale", [0.5, 1.0])
+def test_in_the_middle_third_the_object_is_kicked_or_the_fixture_shifted(scale):
+    kicks, shifts, when = kicks_and_shifts(KickOrShift(scale, "stand"))
+    assert int(when.min()) == 30 and int(when.max()) == 59  # of 90 steps
+    speeds, distances = kicks.norm(dim=1), shifts.norm(dim=1)
+    kicked = speeds > 0
+    assert torch.equal(kicked, distances == 0)  # either, and never both
+    assert 0.4 < float(kicked.float().mean()) < 0.6
+    for sizes, low, high, change in (
+        (speeds[kicked], 0.2, 0.4, kicks[kicked]),
+        (distances[~kicked], 0.02, 0.04, shifts[~kicked]),
+    ):
+        assert float(sizes.min()) == pytest.approx(scale * low, rel=0.02)
+        assert float(sizes.max()) == pytest.approx(scale * high, rel=0.02)
+        assert float(change.mean(dim=0).norm()) < 0.15 * scale * high  # no direction is preferred
+
+
+def test_an_episode_is_disturbed_the_same_whatever_is_beside_it():
+    together = kicks_and_shifts(KickOrShift(fixture="stand"), range(10))
+    alone = kicks_and_shifts(KickOrShift(fixture="stand"), range(7, 8))
+    for several, one in zip(together, alone, strict=True):
+        assert torch.equal(several[..., 7:8, :] if several.dim() == 2 else several[7:8], one)
+    other = kicks_and_shifts(KickOrShift(fixture="stand"), range(7, 8), seed=1)
+    assert not torch.equal(alone[0] + alone[1], other[0] + other[1])
+
+
+def test_a_kick_needs_an_object():
+    with pytest.raises(ZprlError, match="task Test does not say which object could be kicked"):
+        KickOrShift(fixture="stand").start(draws(), SPEC)
+
+
 @pytest.mark.parametrize("name", [n for n, d in DISTURBANCES.items() if not d.changes_world and d.physics is None])
 def test_no_strength_is_no_disturbance(name):
     signal = DISTURBANCES[name].with_strength(0.0).start(draws(), SPEC, TARGETS)
@@ -257,6 +328,53 @@ def test_names_are_parsed_and_the_reference_comes_first():
     assert list(chosen) == ["none", "action_delay=2", "friction", "action_delay=3"]
     assert chosen["action_delay=2"] == ActionDelay(2.0)
     assert chosen["friction"] == Friction()
+
+
+OWN = {"shelf": KickOrShift(fixture="shelf")}
+TAKEN, NUMBER = {"friction": Friction()}, {"number": 3}
+
+
+@pytest.fixture
+def bringing():
+    """Give a function that registers a task with disturbances; it goes again."""
+    name = "Zprl-Test-Disturbed"
+
+    def register(place):
+        gymnasium.register(name, entry_point="no:thing", kwargs={"disturbances_entry_point": place})
+        return name
+
+    yield register
+    gymnasium.registry.pop(name, None)
+
+
+def test_a_task_brings_disturbances_along(bringing):
+    own = disturbances_of(bringing(f"{__name__}:OWN"))
+    assert own == OWN
+    chosen = parse_disturbances("shelf=0.5,friction", own)
+    assert list(chosen) == ["none", "shelf=0.5", "friction"]
+    assert chosen["shelf=0.5"] == KickOrShift(0.5, "shelf")
+    with pytest.raises(ZprlError, match=r"'wind' is unknown; choose from none, .*, mujoco_warp, shelf"):
+        parse_disturbances("wind", own)
+    assert list(parse_disturbances(None, own)) == ["none", *DEFAULT_NAMES.split(","), "shelf"]
+    assert list(parse_disturbances(None)) == ["none", *DEFAULT_NAMES.split(",")]
+    with pytest.raises(ZprlError, match="'shelf' is unknown"):
+        parse_disturbances("shelf")
+    assert disturbances_of("Zprl-Test-Nowhere") == {}
+
+
+@pytest.mark.parametrize(
+    ("place", "words"),
+    [
+        ("zprl.nowhere:OWN", "which cannot be found: No module named 'zprl.nowhere'"),
+        (f"{__name__}:NOTHING", "which cannot be found: "),
+        (f"{__name__}:SPEC", "which cannot be found: "),
+        (f"{__name__}:TAKEN", "'friction' of task Zprl-Test-Disturbed has the name of one of all tasks"),
+        (f"{__name__}:NUMBER", "'number' of task Zprl-Test-Disturbed is no zprl.robustness.Disturbance"),
+    ],
+)
+def test_disturbances_that_a_task_cannot_bring_along_are_refused(bringing, place, words):
+    with pytest.raises(ZprlError, match=words):
+        disturbances_of(bringing(place))
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ Example: python scripts/sim2real.py --task Zprl-Lift-Franka --bundle lift_bundle
 from __future__ import annotations
 
 import contextlib
+import copy
 import importlib.util
 import json
 import subprocess
@@ -25,6 +26,7 @@ from zprl.utils.errors import ZprlError, run_cli
 if TYPE_CHECKING:
     from zprl.deploy.load import Bundle
     from zprl.robustness.disturbances import Disturbance
+    from zprl.runs.session import TaskSession
     from zprl.spec import TaskSpec
 
 Row = dict[str, Any]
@@ -43,7 +45,9 @@ class Sim2RealOptions(TaskOptions):
     num_envs: int | None = option("number of parallel worlds", None, type=positive_int)
     episodes: int = option("episodes (default: %(default)s)", 200, type=positive_int)
     disturbances: str | None = option(
-        "disturbances, see zprl/robustness/catalogue.py (default: all of them)", None, metavar="NAME[=STRENGTH],..."
+        "disturbances, of zprl/robustness/catalogue.py or the task's own (default: all of them)",
+        None,
+        metavar="NAME[=STRENGTH],...",
     )
     json: Path | None = option("file to write the result to", None, writes="file", metavar="F")
     plot: Path | None = option("PNG file to write the drawn result to", None, writes="file", metavar="F")
@@ -56,14 +60,13 @@ def run(options: Sim2RealOptions, overrides: list[str]) -> list[Row]:
         ZprlError: If the bundle does not fit the task, a disturbance is unknown, or an engine is not installed.
     """
     from zprl.deploy.load import open_bundle
-    from zprl.robustness.catalogue import DEFAULT_NAMES, parse_disturbances
     from zprl.spec import require_task
 
-    chosen = parse_disturbances(DEFAULT_NAMES if options.disturbances is None else options.disturbances)
     bundle = open_bundle(options.bundle, options.format)
     require_task(options.task, bundle.contract.task, f"the bundle {bundle.folder}")
-    chosen = _runnable(chosen, bundle.spec, explicit=options.disturbances is not None)
-    rows = run_disturbances(options, overrides, bundle, {name: d for name, d in chosen.items() if d.physics is None})
+    session, chosen = _prepare(options, overrides)
+    chosen = _runnable(chosen, bundle.spec, session.env_cfg, explicit=options.disturbances is not None)
+    rows = run_disturbances(options, session, bundle, {name: d for name, d in chosen.items() if d.physics is None})
     try:
         for name, disturbance in chosen.items():
             if disturbance.physics is not None:
@@ -98,24 +101,30 @@ def _report(options: Sim2RealOptions, kind: str, rows: list[Row]) -> None:
         print(f"written to {path}")
 
 
+def _prepare(options: Sim2RealOptions, overrides: list[str]) -> tuple[TaskSession, dict[str, Disturbance]]:
+    """Return the task, and the disturbances that are asked for, of which it may bring some along."""
+    from zprl.robustness.catalogue import disturbances_of, parse_disturbances
+    from zprl.runs.session import TaskSession
+
+    worlds = min(options.num_envs or options.episodes, options.episodes)
+    session = TaskSession(options.task, options.device, overrides, worlds)
+    return session, parse_disturbances(options.disturbances, disturbances_of(options.task))
+
+
 def run_disturbances(
-    options: Sim2RealOptions, overrides: list[str], bundle: Bundle, chosen: dict[str, Disturbance]
+    options: Sim2RealOptions, session: TaskSession, bundle: Bundle, chosen: dict[str, Disturbance]
 ) -> list[Row]:
     """Evaluate a bundle under disturbances, in this process and on one engine.
 
     Args:
-        options: Task, device, episodes and the like.
-        overrides: Hydra overrides.
+        options: Episodes, seed and the like.
+        session: The task.
         bundle: The bundle.
         chosen: Disturbances by name.
     """
     from zprl.evaluation.rollout import run_all
     from zprl.robustness.evaluator import DisturbedEvaluator
-    from zprl.runs.session import TaskSession
 
-    session = TaskSession(
-        options.task, options.device, overrides, min(options.num_envs or options.episodes, options.episodes)
-    )
     seed = session.agent_cfg.evaluation.seed if options.seed is None else options.seed
     targets, taken = getattr(session.env_cfg, "disturbance_targets", None), bundle.contract.control.execute_steps
     # All disturbances of signals share an environment, and each that changes the world needs one of its own.
@@ -155,8 +164,8 @@ def robustness_table(rows: list[Row]) -> str:
     return f"{format_table(cells)}\nmean jerk in m/s^3, of successful episodes"
 
 
-def _runnable(chosen: dict[str, Disturbance], spec: TaskSpec, explicit: bool) -> dict[str, Disturbance]:
-    """Leave out what is not installed or does not reach all that a policy observes, or refuse it if asked for."""
+def _runnable(chosen: dict[str, Disturbance], spec: TaskSpec, env_cfg: Any, explicit: bool) -> dict[str, Disturbance]:
+    """Leave out what is not installed, or does not fit the task or what a policy observes; refuse it if asked for."""
     from zprl.robustness.disturbances import require_disturbable
 
     left = {}
@@ -168,6 +177,8 @@ def _runnable(chosen: dict[str, Disturbance], spec: TaskSpec, explicit: bool) ->
                     "repository, or install what its constraints-physx.txt lists."
                 )
             require_disturbable(disturbance, spec)
+            if disturbance.physics is None:
+                disturbance.configure(copy.deepcopy(env_cfg))
             left[name] = disturbance
         except ZprlError as error:
             if explicit:
@@ -193,14 +204,14 @@ def _in_other_process(options: Sim2RealOptions, overrides: list[str], name: str,
 def main() -> None:
     """Run the one disturbance of :func:`_in_other_process`."""
     from zprl.deploy.load import open_bundle
-    from zprl.robustness.catalogue import parse_disturbances
     from zprl.utils.files import atomic_json_dump
 
     values, overrides = json.loads(sys.argv[1])
     options, name = Sim2RealOptions(**values), values["disturbances"]
     with contextlib.redirect_stdout(sys.stderr):
-        chosen = {name: parse_disturbances(name)[name]}
-        (row,) = run_disturbances(options, overrides, open_bundle(options.bundle, options.format), chosen)
+        bundle = open_bundle(options.bundle, options.format)
+        session, chosen = _prepare(options, overrides)
+        (row,) = run_disturbances(options, session, bundle, {name: chosen[name]})
     atomic_json_dump(row, Path(values["json"]))
 
 

@@ -324,6 +324,63 @@ class ObjectPush(Disturbance):
         return Signal(disturb=push)
 
 
+@dataclass(frozen=True)
+class KickOrShift(Disturbance):
+    """Once, at a random step of the middle third of the time limit, the object is kicked or a fixture is shifted.
+
+    Either is as likely, and horizontal in a random direction. An episode that has ended before is not disturbed.
+    """
+
+    scale: float = 1.0
+    """Factor on both ranges."""
+
+    fixture: str = ""
+    """The fixture, by its name in the scene."""
+
+    kick: tuple[float, float] = (0.2, 0.4)
+    """Range of the change of the object's velocity [m/s]."""
+
+    shift: tuple[float, float] = (0.02, 0.04)
+    """Range of the change of the fixture's place [m]."""
+
+    def start(self, draws: Draws, spec: TaskSpec, targets: Any = None) -> Signal:
+        """See :meth:`Disturbance.start`."""
+        object_name = getattr(targets, "object_name", None)
+        if not object_name:
+            raise ZprlError(f"task {spec.task} does not say which object could be kicked.")
+        when, kicked, size, angle = draws.uniform(4).unbind(dim=1)
+        direction = self.scale * torch.stack([(2.0 * math.pi * angle).cos(), (2.0 * math.pi * angle).sin()], dim=1)
+        steps = itertools.count()
+
+        def disturb(env: TaskEnv) -> None:
+            scene = env.unwrapped.scene  # type: ignore[attr-defined]
+            now = ((1.0 + when) / 3.0 * env.max_episode_length).long() == next(steps)
+            for chosen, (low, high), name in (
+                (kicked < 0.5, self.kick, object_name),
+                (kicked >= 0.5, self.shift, self.fixture),
+            ):
+                rows = torch.nonzero(now & chosen).flatten()
+                if len(rows):
+                    change = (low + (high - low) * size[rows])[:, None] * direction[rows]
+                    (_kick if name == object_name else _shift)(scene[name], rows, change)
+
+        return Signal(disturb=disturb)
+
+
+def _kick(asset: Any, rows: Tensor, change: Tensor) -> None:
+    """Change the horizontal velocity of an asset in some worlds by (n, 2) [m/s]."""
+    velocity = asset.data.root_vel_w.torch[rows].clone()
+    velocity[:, :2] += change
+    asset.write_root_velocity_to_sim_index(root_velocity=velocity, env_ids=rows.tolist())
+
+
+def _shift(asset: Any, rows: Tensor, change: Tensor) -> None:
+    """Move an asset in some worlds by (n, 2) [m]."""
+    pose = asset.data.root_link_pose_w.torch[rows].clone()
+    pose[:, :2] += change
+    asset.write_root_pose_to_sim_index(root_pose=pose, env_ids=rows.tolist())
+
+
 def state_places(spec: TaskSpec) -> list[tuple[str, slice]]:
     """Return each feature and its place in a vector of all groups but the images, side by side."""
     places, start = [], 0

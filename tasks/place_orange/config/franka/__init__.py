@@ -10,4 +10,5 @@ register_task(
     env_cfg_entry_point=f"{__name__}.env_cfg:FrankaPlaceOrangeEnvCfg",
     zprl_cfg_entry_point=f"{__name__}.zprl_cfg:PlaceOrangeRunnerCfg",
     expert_entry_point=f"{__name__}.expert:PlaceOrangeExpertCfg",
+    disturbances_entry_point="zprl.tasks.place_orange.disturbances:DISTURBANCES",
 )
