@@ -27,7 +27,13 @@ OUTPUTS = [
 ]
 """Every option of a command that names something to write."""
 
-DEFAULTS = [("train", []), ("play", ["--policy", "expert"]), ("pretrain", []), ("collect_demos", [])]
+DEFAULTS = [
+    ("train", []),
+    ("play", ["--policy", "expert"]),
+    ("pretrain", []),
+    ("collect_demos", []),
+    ("document_task", []),
+]
 """Every command that writes something without being told where, and what it needs beside the task."""
 
 

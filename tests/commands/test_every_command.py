@@ -134,6 +134,12 @@ def summarize(patch, folder):
     return [], None
 
 
+def document_task(patch, folder):
+    patch("zprl.runs.session.TaskSession", Session)
+    patch("zprl.runs.task_page.describe_task", lambda *arguments: {"task": "# The task"})
+    return [], None
+
+
 def study(patch, folder):
     from zprl.study.grid import method_variants
 
@@ -183,7 +189,7 @@ def trace_rollout(patch, folder):
 WORK = {
     work.__name__: work
     for work in (
-        *(evaluate, play, pretrain, sim2real, summarize, study, convert),
+        *(evaluate, play, pretrain, sim2real, summarize, document_task, study, convert),
         *(profile_kernels, profile_training, trace_rollout),
     )
 }

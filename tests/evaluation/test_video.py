@@ -43,6 +43,16 @@ def test_every_format(tmp_path, suffix):
             assert picture.size == ((6 * 64, 48) if suffix == ".png" else (64, 48))
 
 
+@pytest.mark.parametrize("suffix", [".gif", ".webp"])
+def test_a_picture_that_would_be_too_large_is_made_of_smaller_ones(tmp_path, suffix):
+    noise = list(np.random.default_rng(0).integers(0, 255, (8, 48, 64, 3), dtype=np.uint8))
+    whole = write_video(tmp_path / f"whole{suffix}", noise).stat().st_size
+    for share, size in ((1.0, (64, 48)), (0.7, (48, 36)), (1e-3, (16, 12))):
+        path = write_video(tmp_path / f"small{suffix}", noise, most_bytes=int(share * whole))
+        with Image.open(path) as picture:
+            assert picture.size == size
+
+
 def test_a_full_folder_for_temporary_files_leaves_no_half_video(tmp_path, monkeypatch):
     """The encoder needs one to go back in its file; a limit of the file's size stands for the full disk."""
     frames = list(np.random.default_rng(0).integers(0, 255, (4, 240, 320, 3), dtype=np.uint8))

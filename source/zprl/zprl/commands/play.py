@@ -56,12 +56,11 @@ def run(options: PlayOptions, overrides: list[str]) -> Path:
     Raises:
         ZprlError: If the policy does not exist, does not fit the task, or the video's format is unknown.
     """
-    from zprl.evaluation.video import check_format, record_episode, side_by_side, write_video
+    from zprl.evaluation.video import check_format, side_by_side, write_video
     from zprl.runs.find import open_policy
     from zprl.runs.session import TaskSession
-    from zprl.sim.isaaclab.camera import add_video_camera, capture
+    from zprl.sim.isaaclab.camera import add_video_camera
     from zprl.utils.outputs import check_files
-    from zprl.utils.progress import Progress
 
     name = options.policy or ("base" if options.checkpoint == "base" else "steered")
     path = options.video or Path("videos") / f"{options.task}_{'comparison' if options.compare else name}.mp4"
@@ -78,21 +77,41 @@ def run(options: PlayOptions, overrides: list[str]) -> Path:
         )
     seed = session.agent_cfg.evaluation.seed if options.seed is None else options.seed
     with session.launched(options.viz), session.environment(configure=add_video_camera) as env:
-        columns = _scripted(env, name) if source is None else _learned(session, env, source, options.compare)
-        recorded: dict[str, list[Episode]] = {}
-        with Progress(len(columns) * options.episodes, "recording", "episode") as progress:
-            for label, (planner, on_reset) in columns.items():
-                recorded[label] = []
-                for episode in range(options.episodes):
-                    recorded[label].append(
-                        record_episode(env, planner, lambda: capture(env.unwrapped), seed + episode, on_reset)
-                    )
-                    progress.advance()
+        columns = _scripted(env, name) if source is None else learned(session, env, source, options.compare)
+        recorded = record(env, columns, options.episodes, seed)
         write_video(path, side_by_side(*recorded.values(), labels=list(recorded)), fps=1.0 / env.spec.step_dt)
     for label, episodes in recorded.items():
         print(f"{label}: {sum(episode.success for episode in episodes)} of {len(episodes)} episodes succeed")
     print(f"written to {path}")
     return path
+
+
+def record(env: IsaacLabEnv, columns: Columns, episodes: int, seed: int) -> dict[str, list[Episode]]:
+    """Record policies on the same initial states.
+
+    Args:
+        env: An environment with the camera of :func:`zprl.sim.isaaclab.camera.add_video_camera`.
+        columns: The policies by label.
+        episodes: Number of episodes of each.
+        seed: Seed of the first.
+
+    Returns:
+        The episodes by label.
+    """
+    from zprl.evaluation.video import record_episode
+    from zprl.sim.isaaclab.camera import capture
+    from zprl.utils.progress import Progress
+
+    recorded: dict[str, list[Episode]] = {}
+    with Progress(len(columns) * episodes, "recording", "episode") as progress:
+        for label, (planner, on_reset) in columns.items():
+            recorded[label] = []
+            for episode in range(episodes):
+                recorded[label].append(
+                    record_episode(env, planner, lambda: capture(env.unwrapped), seed + episode, on_reset)
+                )
+                progress.advance()
+    return recorded
 
 
 @dataclass
@@ -126,7 +145,7 @@ def _scripted(env: IsaacLabEnv, name: str) -> Columns:
     return {name: (_Planner(1, lambda obs: expert.act()[:, None]), lambda seed: expert.reset(everything))}
 
 
-def _learned(session: TaskSession, env: IsaacLabEnv, source: SteeringCheckpoint | Path, compare: bool) -> Columns:
+def learned(session: TaskSession, env: IsaacLabEnv, source: SteeringCheckpoint | Path, compare: bool) -> Columns:
     """Return a checkpoint's steered policy, its base policy beside it if wanted, or a base policy by itself."""
     import torch
 

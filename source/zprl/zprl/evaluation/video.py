@@ -13,6 +13,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -101,7 +102,7 @@ def side_by_side(*columns: Sequence[Episode], labels: Sequence[str], pause: int 
     return video
 
 
-def write_video(path: Path, frames: Sequence[Frame], fps: float = 20.0) -> Path:
+def write_video(path: Path, frames: Sequence[Frame], fps: float = 20.0, most_bytes: int | None = None) -> Path:
     """Write a video, an animated picture or a strip of still pictures, and return the path; the suffix decides.
 
     ==========  ==========================================================================
@@ -117,6 +118,7 @@ def write_video(path: Path, frames: Sequence[Frame], fps: float = 20.0) -> Path:
         path: File to write; it appears only once it is complete.
         frames: The pictures, all of one size.
         fps: Frames per second; the control rate, so that the video runs in real time.
+        most_bytes: Size of an animated picture above which it is made of smaller pictures, or None.
 
     Raises:
         ZprlError: If the suffix is none of :data:`FORMATS`, or the encoder fails, as in a full folder of temporary
@@ -130,22 +132,7 @@ def write_video(path: Path, frames: Sequence[Frame], fps: float = 20.0) -> Path:
             chosen = np.linspace(0, len(frames) - 1, num=min(6, len(frames))).round().astype(int)
             Image.fromarray(np.concatenate([frames[i] for i in chosen], axis=1)).save(file, format="PNG", optimize=True)
         else:
-            # Browsers do not show animated pictures faster than this reliably, and it halves their size.
-            pictures = [Image.fromarray(frame) for frame in frames[::2]]
-            if path.suffix == ".gif":
-                # One palette for all frames: parts that do not move then stay the same, and cost nothing.
-                palette = pictures[len(pictures) // 2].quantize(64)
-                pictures = [picture.quantize(palette=palette, dither=Image.Dither.NONE) for picture in pictures]
-            options = {"quality": 70, "method": 4} if path.suffix == ".webp" else {"optimize": True}
-            pictures[0].save(
-                file,
-                format=path.suffix[1:].upper(),
-                save_all=True,
-                append_images=pictures[1:],
-                duration=round(2000 / fps),
-                loop=0,
-                **options,
-            )
+            file.write(_encode_animation(frames, fps, path.suffix, most_bytes))
     return path
 
 
@@ -168,6 +155,32 @@ def _annotate(frame: Frame, label: str, outcome: str) -> Frame:
         color = (20, 130, 60) if outcome == "success" else (190, 40, 30)
         draw.text((picture.width - margin, margin), outcome, font=font, fill=color, anchor="ra")
     return np.asarray(picture)
+
+
+def _encode_animation(frames: Sequence[Frame], fps: float, suffix: str, most_bytes: int | None) -> bytes:
+    # Browsers do not show animated pictures faster than this reliably, and it halves their size.
+    pictures = [Image.fromarray(frame) for frame in frames[::2]]
+    width, height = pictures[0].size
+    for parts in range(4, 0, -1):  # quarters of the width and of the height
+        shown = [picture.resize((width * parts // 4, height * parts // 4)) for picture in pictures]
+        if suffix == ".gif":
+            # One palette for all frames: parts that do not move then stay the same, and cost nothing.
+            palette = shown[len(shown) // 2].quantize(64)
+            shown = [picture.quantize(palette=palette, dither=Image.Dither.NONE) for picture in shown]
+        options = {"quality": 70, "method": 4} if suffix == ".webp" else {"optimize": True}
+        content = io.BytesIO()
+        shown[0].save(
+            content,
+            format=suffix[1:].upper(),
+            save_all=True,
+            append_images=shown[1:],
+            duration=round(2000 / fps),
+            loop=0,
+            **options,
+        )
+        if most_bytes is None or content.tell() <= most_bytes:
+            break
+    return content.getvalue()
 
 
 def _encode_mp4(frames: Sequence[Frame], fps: float) -> bytes:
