@@ -16,7 +16,11 @@ from typing import Any
 
 import isaaclab.sim as sim_utils
 from isaaclab.assets import AssetBaseCfg, RigidObjectCfg
+from isaaclab.sim.spawners.materials import UsdPhysicsRigidBodyMaterialCfg
 from isaaclab.utils import configclass
+from isaaclab_newton.sim.schemas import MujocoCollisionCfg
+from isaaclab_newton.sim.spawners.materials import NewtonMaterialCfg
+from isaaclab_tasks.utils import preset
 
 from zprl.tasks import mdp
 from zprl.tasks.common import (
@@ -46,14 +50,35 @@ SUBSTEP = 0.005
 """Physics time step [s]; at 0.01 s a nut of 16 g that is squeezed against the peg now and then flies off."""
 
 
-def _nut() -> CompoundCfg:
-    """Return four bars around a square hole, and a handle."""
+FRICTION, TORSIONAL_FRICTION = 0.95, 0.3
+"""Coefficients of sliding and of torsional friction [1, m]."""
+
+
+def _nut(twists: bool = True) -> CompoundCfg:
+    """Return four bars around a square hole, and a handle.
+
+    Args:
+        twists: Whether the handle turns as easily about a single point of contact as any box; or it has the torsional
+            friction that robosuite gives it.
+    """
     bar, middle = (OUTER - INNER) / 2, (OUTER + INNER) / 4
-    look: dict[str, Any] = {"color": (0.85, 0.65, 0.15), "friction": 0.95}
+    look: dict[str, Any] = {"color": (0.85, 0.65, 0.15), "friction": FRICTION}
+    handle = box((0.05, 0.0318, THICKNESS), (0.054, 0.0, 0.0), **look)
+    if not twists:
+        # With the priority and the impedance of the fingers' pads, which would rule the contact alone.
+        solimp = (0.98, 0.995, 0.001, 0.5, 2.0)
+        handle.spawn.collision_props = [
+            sim_utils.UsdPhysicsCollisionCfg(),
+            MujocoCollisionCfg(condim=4, priority=1, solimp=solimp),
+        ]
+        handle.spawn.physics_material = [
+            UsdPhysicsRigidBodyMaterialCfg(static_friction=FRICTION, dynamic_friction=FRICTION),
+            NewtonMaterialCfg(torsional_friction=TORSIONAL_FRICTION),
+        ]
     parts = [
         *(box((OUTER, bar, THICKNESS), (0.0, side * middle, 0.0), **look) for side in (-1, 1)),
         *(box((bar, INNER, THICKNESS), (side * middle, 0.0, 0.0), **look) for side in (-1, 1)),
-        box((0.05, 0.0318, THICKNESS), (0.054, 0.0, 0.0), **look),
+        handle,
     ]
     return CompoundCfg(
         parts=parts, rigid_props=sim_utils.UsdPhysicsRigidBodyCfg(), mass_props=sim_utils.MassCfg(mass=0.0158)
@@ -73,7 +98,9 @@ class SquareSceneCfg(TabletopSceneCfg):
     object: RigidObjectCfg = RigidObjectCfg(
         prim_path="{ENV_REGEX_NS}/Object",
         init_state=RigidObjectCfg.InitialStateCfg(pos=(0.3675, 0.17, TABLE + THICKNESS / 2)),
-        spawn=_nut(),
+        # In MuJoCo-Warp boxes that are not quite parallel touch in a single point, about which the nut would turn in
+        # the hand by its own weight; MuJoCo's own engine finds all points.
+        spawn=preset(default=_nut(), mujoco=_nut(), newton_mjwarp=_nut(twists=False)),  # type: ignore[arg-type]
     )
 
 

@@ -60,3 +60,22 @@ def test_a_bin_is_open_above_and_has_the_room_that_is_asked_for():
     shell = centre + generator.uniform((-0.21, -0.26, -0.02), (0.21, 0.26, 0.08), (20000, 3))
     offset = np.abs(shell - centre)
     assert solid(parts, shell[(offset[:, 0] > 0.19) | (offset[:, 1] > 0.24) | (shell[:, 2] < centre[2])]).all()
+
+
+@pytest.mark.sim
+def test_the_nuts_handle_resists_twisting_where_boxes_touch_in_single_points():
+    from isaaclab_newton.sim.schemas import MujocoCollisionCfg
+
+    from zprl.sim.isaaclab import resolve_task
+
+    def nut(*overrides):
+        return resolve_task("Zprl-Square-Franka", None, overrides)[0].scene.object.spawn.parts
+
+    mujoco, warp = nut("physics=mujoco"), nut("physics=newton_mjwarp")
+    assert [part.to_dict() for part in nut()] == [part.to_dict() for part in mujoco]
+    assert [(part.pos, part.spawn.size) for part in warp] == [(part.pos, part.spawn.size) for part in mujoco]
+    assert [part.to_dict() for part in warp[:-1]] == [part.to_dict() for part in mujoco[:-1]]
+    (contact,) = [props for props in warp[-1].spawn.collision_props if isinstance(props, MujocoCollisionCfg)]
+    assert (contact.condim, contact.priority) == (4, 1)  # the pads have this priority
+    assert [material.static_friction for material in warp[-1].spawn.physics_material[:1]] == [0.95]
+    assert warp[-1].spawn.physics_material[1].torsional_friction == 0.3
