@@ -67,7 +67,7 @@ def describe_runs(task: str, runs: Sequence[Path], figure: Path, video: Path, pa
     """
     if not runs:
         return (
-            f"## Results\n\nNo run has been documented yet. This makes one and writes it here:\n\n{_training(task, [])}"
+            f"## Results\n\nNo run is documented here yet. This trains one and writes it here:\n\n{_training(task, [])}"
         )
     results = load_results(runs)
     episodes = sorted({result[policy]["episodes"] for result in results for policy in ("base", "steered")})
