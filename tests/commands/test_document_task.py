@@ -12,6 +12,7 @@ from PIL import Image
 from tests.evaluation.test_summary import result
 
 from zprl.rl.checkpoint import checkpoints
+from zprl.rl.runner_cfg import ZprlRunnerCfg
 from zprl.runs.task_page import finished_runs
 from zprl.utils.errors import ZprlError
 
@@ -98,7 +99,7 @@ def test_what_is_no_page_is_left_alone(tmp_path):
     )
 
 
-def test_runs_are_the_tasks_own_of_the_default_learner_by_seed(tmp_path, monkeypatch):
+def test_runs_are_the_tasks_own_of_its_learner_by_seed(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     kinds = {"b": {"seed": 2}, "c": {"seed": 1, "method": "zprl", "algo": "ppo"}, "d": {"algo": "sac"}}
     kinds |= {"e": {"method": "noise"}, "f": {"task": "Other"}, "a": {"seed": 2}}
@@ -106,11 +107,16 @@ def test_runs_are_the_tasks_own_of_the_default_learner_by_seed(tmp_path, monkeyp
         (tmp_path / EXPERIMENT / name).mkdir(parents=True)
         (tmp_path / EXPERIMENT / name / "result.json").write_text(json.dumps({**result(0), **settings}))
     (tmp_path / EXPERIMENT / "unfinished").mkdir()
-    assert [run.name for run in finished_runs(TASK, EXPERIMENT.name)] == ["c", "a", "b"]
-    assert finished_runs(TASK, "nothing") == []
+
+    def found(**settings):
+        return [run.name for run in finished_runs(TASK, ZprlRunnerCfg(experiment_name=EXPERIMENT.name, **settings))]
+
+    assert found() == ["c", "a", "b"]
+    assert found(algo="sac") == ["d"]
+    assert finished_runs(TASK, ZprlRunnerCfg(experiment_name="nothing")) == []
     (tmp_path / EXPERIMENT / "a" / "result.json").write_text("{}")
     with pytest.raises(ZprlError, match="result of a run"):
-        finished_runs(TASK, EXPERIMENT.name)
+        found()
 
 
 def test_a_run_without_a_checkpoint_is_shown_without_a_video(workshop, tmp_path):

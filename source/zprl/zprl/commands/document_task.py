@@ -64,7 +64,8 @@ def run(options: DocumentTaskOptions, overrides: list[str]) -> Path:
     check_files({"--output": page, "the figure": figure, "the video": video})
     before = _read(page)
     session, source = TaskSession(options.task, options.device, overrides, num_envs=1), None
-    runs = finished_runs(options.task, session.agent_cfg.experiment_name)
+    learner = session.agent_cfg
+    runs = finished_runs(options.task, learner)
     checkpoint = options.checkpoint
     if checkpoint == "latest":
         newest = checkpoints(max(runs, key=lambda folder: folder.name)) if runs else []
@@ -81,7 +82,7 @@ def run(options: DocumentTaskOptions, overrides: list[str]) -> Path:
     if not runs and before is not None and "results" in section_places(before):
         print(f"no finished run of {options.task} is here; the page keeps the results that it has")
     else:
-        sections["results"] = describe_runs(options.task, runs, figure, video, page)
+        sections["results"] = describe_runs(options.task, learner, runs, figure, video, page)
     content = write_sections(before, sections)
     with atomic_write(page) as file:
         file.write(content.encode())

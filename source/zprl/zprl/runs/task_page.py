@@ -17,6 +17,7 @@ from zprl.rl.methods import DEFAULT_ALGORITHM, DEFAULT_METHOD
 from zprl.runs.paths import experiment_dir
 
 if TYPE_CHECKING:
+    from zprl.rl.runner_cfg import ZprlRunnerCfg
     from zprl.robustness.disturbances import Disturbance
     from zprl.runs.session import TaskSession
     from zprl.sim.isaaclab.task_env import IsaacLabEnv
@@ -40,26 +41,31 @@ def describe_task(session: TaskSession, env: IsaacLabEnv) -> dict[str, str]:
     }
 
 
-def finished_runs(task: str, experiment_name: str) -> list[Path]:
-    """Return the folders of a task's finished runs of the default learner, ordered by seed and folder.
+def finished_runs(task: str, cfg: ZprlRunnerCfg) -> list[Path]:
+    """Return the folders of a task's finished runs of one method and learner, ordered by seed and folder.
+
+    Args:
+        task: Task id.
+        cfg: The experiment, method and learner.
 
     Raises:
         ZprlError: If a result cannot be read.
     """
     found = []
-    for path in experiment_dir(experiment_name).glob("*/result.json"):
+    for path in experiment_dir(cfg.experiment_name).glob("*/result.json"):
         (result,) = load_results([path.parent])
         learner = result.get("method", DEFAULT_METHOD), result.get("algo", DEFAULT_ALGORITHM)
-        if result["task"] == task and learner == (DEFAULT_METHOD, DEFAULT_ALGORITHM):
+        if result["task"] == task and learner == (cfg.method, cfg.algo):
             found.append((result["seed"], path.parent))
     return [folder for _, folder in sorted(found)]
 
 
-def describe_runs(task: str, runs: Sequence[Path], figure: Path, video: Path, page: Path) -> str:
+def describe_runs(task: str, cfg: ZprlRunnerCfg, runs: Sequence[Path], figure: Path, video: Path, page: Path) -> str:
     """Return the section with the results of finished runs, and draw their learning curves.
 
     Args:
         task: Task id.
+        cfg: Their method and learner, which are the task's own.
         runs: Their folders; if there is none, the section says how to get one.
         figure: PNG file to write.
         video: Picture of base beside steered policy, which is shown if it exists.
@@ -73,9 +79,8 @@ def describe_runs(task: str, runs: Sequence[Path], figure: Path, video: Path, pa
     episodes = sorted({result[policy]["episodes"] for result in results for policy in ("base", "steered")})
     parts = [
         "## Results",
-        f"The default learner, `--method {DEFAULT_METHOD} --algo {DEFAULT_ALGORITHM}`, with this task's settings. "
-        f"Success is over {' or '.join(map(str, episodes))} episodes that no training has seen, with Wilson's 95 % "
-        "interval.",
+        f"The task's own learner, `--method {cfg.method} --algo {cfg.algo}`, with its settings. Success is over "
+        f"{' or '.join(map(str, episodes))} episodes that no training has seen, with Wilson's 95 % interval.",
         summarize(runs, figure),
         f"![Learning curves]({figure.relative_to(page.parent)})",
     ]
@@ -96,6 +101,8 @@ def _what_it_is(kind: type) -> str:
 
 
 def _facts(session: TaskSession, env: IsaacLabEnv) -> str:
+    from zprl.sim.isaaclab.task_env import SUCCESS_TERM
+
     cfg: Any = env.unwrapped.cfg
     spec, described = env.spec, env.describe()
     substeps = cfg.decimation * getattr(cfg.sim.physics, "num_substeps", 1)
@@ -105,6 +112,10 @@ def _facts(session: TaskSession, env: IsaacLabEnv) -> str:
         ("physics", f"{session.physics}, {1000 * spec.step_dt / substeps:g} ms, {substeps} steps per control step"),
         ("reward", "1 per success, nothing before"),
     ]
+    others = {
+        name: term for name, term in vars(cfg.terminations).items() if name not in (SUCCESS_TERM, "time_out") and term
+    }
+    rows += [(f"ends early: `{name}`", _summary(term.func)) for name, term in others.items()]
     observed = [
         (f"`{group.name}`", f"`{feature.name}`", _shape(feature.shape), _text(described.observations, key))
         for group in spec.groups
