@@ -19,41 +19,20 @@
 #include <utility>
 #include <vector>
 
+#include "array_argument.h"
 #include "blob_argument.h"
 #include "build_info.h"
 #include "controller.h"
 #include "cuda_estimate.h"
 #include "policy_step.h"
+#include "ray_caster_module.h"
 
 namespace py = pybind11;
 
 namespace {
 
-using Shape = std::vector<py::ssize_t>;
 using FloatArray = py::array_t<float, py::array::c_style>;
 using DoubleArray = py::array_t<double, py::array::c_style>;
-
-std::string shape_text(const py::ssize_t* shape, size_t count) {
-    std::string text = "(";
-    for (size_t i = 0; i < count; ++i) text += (i > 0 ? ", " : "") + std::to_string(shape[i]);
-    return text + ")";
-}
-
-// Check an argument and make it contiguous. A conversion of the dtype would hide a mistake, so there is none.
-template <typename Number = float>
-py::array_t<Number, py::array::c_style> checked(const py::array& array, const char* name, const Shape& shape,
-                                                const char* dtype = "float32") {
-    if (!py::isinstance<py::array_t<Number>>(array)) {
-        throw py::type_error("zprl: " + std::string(name) + " must have the dtype " + dtype + ".");
-    }
-    const size_t dims = static_cast<size_t>(array.ndim());
-    if (Shape(array.shape(), array.shape() + dims) != shape) {
-        throw py::value_error("zprl: " + std::string(name) + " must have the shape " +
-                              shape_text(shape.data(), shape.size()) + ", got " + shape_text(array.shape(), dims) +
-                              ".");
-    }
-    return py::array_t<Number, py::array::c_style>::ensure(array);
-}
 
 using SeedArray = py::array_t<uint64_t, py::array::c_style>;
 
@@ -239,6 +218,7 @@ py::dict build_info() {
 PYBIND11_MODULE(_core, m) {
     bind_controller(m);
     bind_cuda_estimate(m);
+    bind_ray_caster(m);
     m.doc() = "ZPRL's policy step over NumPy arrays, without torch.";
     m.def("build_info", &build_info, "What the native libraries were built with, and what runs them here.");
     m.def("cpu_level", &zprl::cpu_level, "Instruction set in use; the environment variable ZPRL_CPU chooses another.");

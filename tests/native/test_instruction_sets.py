@@ -3,6 +3,7 @@
 
 """Every instruction set that this processor has, and both types of weights, against double precision."""
 
+import hashlib
 import itertools
 import json
 import os
@@ -14,8 +15,10 @@ import torch
 
 from zprl.policies import NativePolicyStep
 from zprl.policies.flow.cfg import SOLVER_NAMES
+from zprl.sim.render import RayCaster, RenderStyle
 from zprl.utils.errors import ZprlError
 
+from ..sim.render.scenes import ALL, camera, crowd
 from .test_policy_step import make_inputs, make_policy, truth
 
 _core = pytest.importorskip("zprl._core", reason="the native libraries are not built")
@@ -93,6 +96,30 @@ print(json.dumps(_core.cpu_level()))
 @pytest.mark.parametrize("level", [level for level in _core.cpu_levels()[:-1] if level in ("portable", "avx2")])
 def test_learners_learn_as_by_autograd_on_every_instruction_set(level):
     assert in_process(LEARNING, level) == level
+
+
+PICTURES = """
+import json
+from tests.native.test_instruction_sets import pictures
+from zprl import _core
+print(json.dumps([_core.cpu_level(), pictures()]))
+"""
+
+
+def pictures():
+    """Return a checksum over images of a crowded scene."""
+    things, where, eyes = crowd(6, count=40, worlds=3)
+    checksum = hashlib.sha256()
+    for style in (RenderStyle(samples=1), RenderStyle(shadows=True)):
+        images = RayCaster(things, camera(), style).render(where, eyes, outputs=ALL)
+        for name in ALL:
+            checksum.update(images[name].tobytes())
+    return checksum.hexdigest()
+
+
+@pytest.mark.parametrize("level", [level for level in _core.cpu_levels()[:-1] if level in ("portable", "avx2")])
+def test_every_instruction_set_draws_the_same_pictures(level):
+    assert in_process(PICTURES, level) == [level, pictures()]
 
 
 def test_unknown_instruction_set():

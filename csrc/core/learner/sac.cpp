@@ -6,7 +6,7 @@
 #include <algorithm>
 #include <cmath>
 
-#include "team.h"
+#include "../team.h"
 
 namespace zprl::learner {
 

@@ -19,6 +19,43 @@ def estimate_cuda(
     blob: Buffer, precision: str, rows: int, kernels: str = "", gpcs: Sequence[int] = ()
 ) -> dict[str, Any]: ...
 
+class RayCaster:
+    def __init__(
+        self,
+        *,
+        shapes: NDArray[np.int32],
+        sizes: NDArray[np.float32],
+        colors: NDArray[np.float32],
+        ids: NDArray[np.int32],
+        width: int,
+        height: int,
+        fx: float,
+        fy: float,
+        cx: float,
+        cy: float,
+        near: float,
+        far: float,
+        samples: int,
+        shadows: bool,
+        shadow_light: float,
+        ambient: float,
+        background: Sequence[float],
+        background_depth: float,
+        background_id: int,
+        threads: int,
+    ) -> None: ...
+    def render(
+        self,
+        poses: NDArray[np.float32],
+        camera_poses: NDArray[np.float32],
+        *,
+        lights: NDArray[np.float32] | None = None,
+        colors: NDArray[np.float32] | None = None,
+        rgb: NDArray[np.uint8] | None = None,
+        depth: NDArray[np.float32] | None = None,
+        segmentation: NDArray[np.int32] | None = None,
+    ) -> None: ...
+
 class Policy:
     obs_dim: int
     action_dim: int

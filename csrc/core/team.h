@@ -10,7 +10,7 @@
 #include <functional>
 #include <mutex>
 
-namespace zprl::learner {
+namespace zprl {
 
 // All threads of a team call the same loops in the same order. A loop hands its indices out one by one, to whichever
 // thread is free, and ends for all threads together: what it wrote, the next one reads.
@@ -38,4 +38,4 @@ class Team {
     std::condition_variable changed_;  // threads_ or loops_
 };
 
-}  // namespace zprl::learner
+}  // namespace zprl

@@ -7,7 +7,7 @@
 #include <thread>
 #include <vector>
 
-namespace zprl::learner {
+namespace zprl {
 namespace {
 
 // How often a thread looks whether the others have come before it goes to sleep: first for some microseconds, and then,
@@ -66,4 +66,4 @@ void Team::wait_for_all() {
     changed_.wait(lock, [&] { return loops_.load(std::memory_order_acquire) != loop; });
 }
 
-}  // namespace zprl::learner
+}  // namespace zprl
