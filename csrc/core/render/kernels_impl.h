@@ -255,26 +255,38 @@ ZPRL_INLINE IntVec encode(Vec x) {
 // -----------------------------------------------------------------------------------------------------------
 
 struct Tile {
-    int32_t rgb[kTilePixels];  // a byte each
+    int32_t rgb[kTilePixels];  // the lower three bytes, red first
     float depth[kTilePixels];
     int32_t segmentation[kTilePixels];
 };
 
+// A row of a tile, of which the last of the image may stand out beyond it.
+ZPRL_INLINE void write_row(const View& view, ptrdiff_t to, const Tile& tile, int from, int columns) {
+    const size_t bytes = sizeof(float) * columns;
+    if (view.depth != nullptr) __builtin_memcpy(view.depth + to, tile.depth + from, bytes);
+    if (view.segmentation != nullptr) __builtin_memcpy(view.segmentation + to, tile.segmentation + from, bytes);
+    if (view.rgb == nullptr) return;
+    uint8_t* rgb = view.rgb + 3 * to;
+    const auto pixel = [&](int i) { return static_cast<uint64_t>(tile.rgb[from + i]); };
+    if (columns == kTile) {
+        const uint64_t low = pixel(0) | pixel(1) << 24 | pixel(2) << 48;
+        const uint32_t high = static_cast<uint32_t>(pixel(2) >> 16 | pixel(3) << 8);
+        __builtin_memcpy(rgb, &low, 8);
+        __builtin_memcpy(rgb + 8, &high, 4);
+        return;
+    }
+    for (int i = 0; i < 3 * columns; ++i) rgb[i] = static_cast<uint8_t>(pixel(i / 3) >> (8 * (i % 3)));
+}
+
 ZPRL_INLINE void write(const View& view, int column, int row, const Tile& tile) {
     const int x = column * kTile, y = row * kTile;
-    const int columns = view.width - x < kTile ? view.width - x : kTile;
-    const int rows = view.height - y < kTile ? view.height - y : kTile;
+    const int columns = view.width - x, rows = view.height - y < kTile ? view.height - y : kTile;
     for (int i = 0; i < rows; ++i) {
         const ptrdiff_t to = static_cast<ptrdiff_t>(y + i) * view.width + x;
-        const int from = i * kTile;
-        if (view.depth != nullptr) __builtin_memcpy(view.depth + to, tile.depth + from, sizeof(float) * columns);
-        if (view.segmentation != nullptr) {
-            __builtin_memcpy(view.segmentation + to, tile.segmentation + from, sizeof(int32_t) * columns);
-        }
-        for (int j = 0; view.rgb != nullptr && j < columns; ++j) {
-            for (int c = 0; c < 3; ++c) {
-                view.rgb[3 * (to + j) + c] = static_cast<uint8_t>(tile.rgb[from + j] >> (8 * c));
-            }
+        if (columns >= kTile) {
+            write_row(view, to, tile, i * kTile, kTile);
+        } else {
+            write_row(view, to, tile, i * kTile, columns);
         }
     }
 }
