@@ -5,6 +5,7 @@
 
 import contextlib
 import json
+from typing import Any
 
 import pytest
 import torch
@@ -306,3 +307,28 @@ def pad_friction(coefficient):
         NewtonManager.add_model_change(newton.ModelFlags.SHAPE_PROPERTIES)
         if values is changed:
             yield
+
+
+def test_the_ray_caster_sees_the_cube_where_it_is(fresh_env):
+    """From half a metre above it, and the table beside it."""
+    from isaaclab_newton.physics import NewtonManager
+
+    from zprl.sim.isaaclab.primitives import visible_primitives
+    from zprl.sim.render import PinholeCamera, RayCaster
+
+    half, place = 0.0275, torch.tensor([0.45, 0.2, 0.0275])
+    place_object(fresh_env, place.tolist())
+    seen = visible_primitives(NewtonManager.get_model())
+    cube, table = (next(i for i, label in enumerate(seen.labels) if name in label) for name in ("Object", "Table"))
+    state: Any = NewtonManager.get_state_0()
+    poses = torch.from_numpy(seen.poses(state.body_q.numpy()))
+    torch.testing.assert_close(poses[:, cube, :3], (place + fresh_env.scene.env_origins), atol=1e-5, rtol=0)
+    eyes = torch.cat([poses[:, cube, :3], torch.tensor([0.0, 0.0, 0.0, 1.0]).expand(fresh_env.num_envs, 4)], dim=1)
+    eyes[:, 2] += half + 0.5
+    camera = PinholeCamera(width=31, height=31, fx=100.0, fy=100.0, cx=15.5, cy=15.5)
+    images = RayCaster(seen.primitives, camera).render(poses, eyes, outputs=("depth", "segmentation"))
+    depth, ids = images["depth"], images["segmentation"]
+    assert (ids[:, 15, 15] == cube).all() and (ids[:, 15, 30] == table).all()
+    assert depth[:, 15, 15] == pytest.approx(0.5, abs=1e-5)
+    assert depth[:, 15, 30] == pytest.approx(0.5 + 2 * half, abs=1e-5)
+    assert ((ids[:, 15] == cube).sum(axis=1) == 11).all()  # 2 * 0.0275 / 0.5 * 100
