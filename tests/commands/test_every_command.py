@@ -164,6 +164,14 @@ def profile_kernels(patch, folder):
     return [], "the table"
 
 
+def benchmark_render(patch, folder):
+    from zprl.profiling.render import RenderReport
+
+    report = RenderReport(pictures=(np.zeros((8, 8, 3), np.uint8),) * 2)
+    patch("zprl.profiling.render.benchmark_render", lambda *arguments: report)
+    return [], "images/s"
+
+
 def profile_training(patch, folder):
     def write_trace(path, about):
         atomic_json_dump(about, path)
@@ -190,7 +198,7 @@ WORK = {
     work.__name__: work
     for work in (
         *(evaluate, play, pretrain, sim2real, summarize, document_task, study, convert),
-        *(profile_kernels, profile_training, trace_rollout),
+        *(benchmark_render, profile_kernels, profile_training, trace_rollout),
     )
 }
 """What replaces a command's long work; each returns more arguments, and what is printed even if writing fails."""

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import warp as wp
 
+from zprl.profiling.render import SAME, NativeRenderer, NewtonRenderer, compare
 from zprl.sim.isaaclab.primitives import visible_primitives
 from zprl.sim.render import RayCaster, Shape
 from zprl.utils.errors import ZprlError
@@ -105,6 +106,32 @@ def test_colors_of_each_world():
     placed = seen.poses(model.state().body_q.numpy())
     images = RayCaster(seen.primitives, camera()).render(placed, eyes, colors=seen.colors, outputs=("rgb",))["rgb"]
     assert (images[0, 24, 32, [0, 2]] > [0, -1]).all() and images[0, 24, 32, 2] == images[1, 24, 32, 0] == 0
+
+
+def test_newton_draws_the_same():
+    """Primitives from outside, and the plane to its edge; depth is off by what float32 makes of lengths."""
+    builder = newton.ModelBuilder()
+    things = ((0, 0, 0.4), (0, 0.5, 0.4), (0, -0.5, 0.4), (-0.5, 0.2, 0.1))
+    turns = ((0.1, 0.2, 0.3, 0.9), (0.6, 0.1, 0.0, 0.8), (0.3, -0.6, 0.2, 0.7), (0.0, 0.0, 0.0, 1.0))
+    places = [place(*thing, wp.normalize(wp.quat(*turn))) for thing, turn in zip(things, turns, strict=True)]
+    bodies = [builder.add_body(xform=each) for each in places]
+    builder.add_shape_box(bodies[0], hx=0.1, hy=0.2, hz=0.15, cfg=look(), color=(0.9, 0.3, 0.1))
+    builder.add_shape_capsule(bodies[1], radius=0.1, half_height=0.15, cfg=look(), color=(0.2, 0.3, 0.9))
+    builder.add_shape_cylinder(bodies[2], radius=0.12, half_height=0.2, cfg=look(), color=(0.2, 0.8, 0.3))
+    builder.add_shape_sphere(bodies[3], radius=0.15, cfg=look(), color=(0.5, 0.5, 0.5))
+    builder.add_shape_plane(width=2.0, length=3.0, cfg=look(), color=(0.7, 0.6, 0.5))
+    model = finalized(builder, builder)
+    cam, state = camera(96, 72, 80.0, far=1000.0), model.state()
+    downwards = np.array((0.4135, -0.4135, -0.5735, 0.5735))
+    pose = poses(((-1.8, 0.1, 0.9), downwards / np.linalg.norm(downwards)))[0, 0]
+    newton_images = NewtonRenderer(model, state, cam, pose)
+    newton_images.draw(depth=True)  # compiles for some seconds where it never has
+    images = NativeRenderer(model, state, cam, pose, SAME).draw_all()
+    assert set(np.unique(images["segmentation"])) == {-1, 0, 1, 2, 3, 4}
+    agreement = compare(newton_images, images)
+    assert agreement.inside < 1e-4
+    assert agreement.silhouettes < 0.2
+    assert agreement.color < 0.2
 
 
 def mesh(builder):

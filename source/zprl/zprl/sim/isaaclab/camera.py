@@ -47,16 +47,21 @@ class View:
     field_of_view: float = 40.0
     supersampling: int = 2
 
+    def pose(self) -> tuple[float, ...]:
+        """Return position [m] and quaternion (x, y, z, w) of a camera that looks along -z, with +y up."""
+        from isaaclab.utils.math import create_rotation_matrix_from_view, quat_from_matrix
+
+        rotation = create_rotation_matrix_from_view(torch.tensor([self.eye]), torch.tensor([self.lookat]), up_axis="Z")
+        return (*self.eye, *quat_from_matrix(rotation)[0].tolist())
+
 
 def add_video_camera(env_cfg: ManagerBasedRLEnvCfg, view: View = View()) -> None:
     """Add a camera to the scene of a configuration from which no environment was made yet."""
     import isaaclab.sim as sim_utils
     from isaaclab.sensors import CameraCfg
-    from isaaclab.utils.math import create_rotation_matrix_from_view, quat_from_matrix
     from isaaclab_newton.renderers import NewtonWarpRendererCfg
 
-    rotation = create_rotation_matrix_from_view(torch.tensor([view.eye]), torch.tensor([view.lookat]), up_axis="Z")
-    x, y, z, w = quat_from_matrix(rotation)[0].tolist()
+    x, y, z, w = view.pose()[3:]
     focal_length, aperture = 24.0, 2 * 24.0 * float(np.tan(np.deg2rad(view.field_of_view) / 2))
     camera = CameraCfg(
         prim_path="{ENV_REGEX_NS}/VideoCamera",

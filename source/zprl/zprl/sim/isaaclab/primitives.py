@@ -118,7 +118,7 @@ def visible_primitives(model: Model) -> ModelPrimitives:
     )
 
 
-def _primitive(kind: GeoType, scale: NDArray[np.float32], label: str) -> tuple[Shape, NDArray[np.float32]]:
+def _primitive(kind: GeoType, scale: NDArray[np.float32], label: str) -> tuple[Shape, NDArray[Any]]:
     """Return shape and size of one of Newton's."""
     if kind not in _SHAPES:
         raise ZprlError(
@@ -129,11 +129,11 @@ def _primitive(kind: GeoType, scale: NDArray[np.float32], label: str) -> tuple[S
     if shape is Shape.CYLINDER and scale[2] != 0:
         raise ZprlError(f"{label} is a cylinder with a bulge, and the ray caster draws straight ones; {_WAY_OUT}.")
     if shape is Shape.PLANE:  # the whole width and length, or 0: without end
-        return shape, np.where(scale > 0, scale / 2, np.inf).astype(np.float32)
+        scale = np.where(scale > 0, scale / 2, np.inf)
     return shape, scale
 
 
-def _cross(a: NDArray[np.float32], b: NDArray[np.float32]) -> NDArray[np.float32]:
+def _cross(a: NDArray[Any], b: NDArray[Any]) -> NDArray[Any]:
     """Cross product of the last axes; NumPy's takes several times as long."""
     ax, ay, az = a[..., 0], a[..., 1], a[..., 2]
     bx, by, bz = b[..., 0], b[..., 1], b[..., 2]
