@@ -1,9 +1,9 @@
 # Copyright (c) 2026, The ZPRL Project Developers.
 # SPDX-License-Identifier: BSD-3-Clause
 
-"""The checks of core and learner, under AddressSanitizer and UndefinedBehaviorSanitizer where they run.
+"""The checks of core, learner and ray caster, under AddressSanitizer and UndefinedBehaviorSanitizer where they run.
 
-See csrc/tests/core_check.cpp and csrc/tests/learner_check.cpp.
+See csrc/tests/core_check.cpp, learner_check.cpp and render_check.cpp there.
 """
 
 import pytest
@@ -55,3 +55,11 @@ def test_gradient_steps(tmp_path_factory, level):
     result = run(build_check(tmp_path_factory, "learner_check"), ZPRL_CPU=level)
     assert_clean(result)
     assert result.stdout.startswith(f"learner_check: {level}: ")
+
+
+@pytest.mark.parametrize("level", [level for level in _core.cpu_levels() if level in ("portable", "avx2", "avx512")])
+def test_images(tmp_path_factory, level):
+    """Bounds, no memory taken twice, and the same bits on any number of threads, for poses that may be anything."""
+    result = run(build_check(tmp_path_factory, "render_check"), ZPRL_CPU=level)
+    assert_clean(result)
+    assert result.stdout.startswith(f"render_check: {level}: ")

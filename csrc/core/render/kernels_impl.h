@@ -295,28 +295,32 @@ ZPRL_INLINE IntVec packed(const Color& color) {
     return encode(color.channels[0]) | encode(color.channels[1]) << 8 | encode(color.channels[2]) << 16;
 }
 
+// Samples in this order: the pixels' centres, which depth and segmentation show, and the four around them.
 ZPRL_INLINE void draw_tile(const View& view, int column, int row, Tile& tile) {
     const uint64_t* set = view.column_sets + static_cast<ptrdiff_t>(column) * view.words;
+    const bool fine = view.samples == 2, centers = view.depth != nullptr || view.segmentation != nullptr || !fine;
+    const int end = fine && view.rgb != nullptr ? 5 : 1;
     for (int at = 0; at < kTilePixels; at += kLanes) {
-        if (view.depth != nullptr || view.segmentation != nullptr || view.samples == 1) {
-            const Pixels s = pixels(view, column, row, at, 0, 0);
+        Color sum = {};
+        for (int sample = centers ? 0 : 1; sample < end; ++sample) {
+            const int across = sample == 0 ? 0 : 1 + (sample - 1) % 2, down = sample == 0 ? 0 : 1 + (sample - 1) / 2;
+            const Pixels s = pixels(view, column, row, at, across, down);
             const Seen seen = trace(view, s, set);
-            store(tile.depth + at, seen.primitive >= 0 ? seen.depth : broadcast(view.background_depth));
-            IntVec ids = IntVec{} + view.background_id;
-            for_each_seen(view, seen.primitive, [&](const Primitive& p, IntVec here) __attribute__((always_inline)) {
-                ids = here ? IntVec{} + p.id : ids;
-            });
-            store(tile.segmentation + at, ids);
-            if (view.rgb != nullptr && view.samples == 1) store(tile.rgb + at, packed(shade(view, s, seen)));
-        }
-        if (view.rgb != nullptr && view.samples == 2) {
-            Color sum = {};
-            for (int sample = 0; sample < 4; ++sample) {
-                const Pixels s = pixels(view, column, row, at, 1 + sample % 2, 1 + sample / 2);
-                const Color color = shade(view, s, trace(view, s, set));
+            if (sample == 0) {
+                store(tile.depth + at, seen.primitive >= 0 ? seen.depth : broadcast(view.background_depth));
+                IntVec ids = IntVec{} + view.background_id;
+                for_each_seen(view, seen.primitive,
+                              [&](const Primitive& p, IntVec here)
+                                  __attribute__((always_inline)) { ids = here ? IntVec{} + p.id : ids; });
+                store(tile.segmentation + at, ids);
+            }
+            if (view.rgb != nullptr && fine == (sample > 0)) {
+                const Color color = shade(view, s, seen);
                 for (int i = 0; i < 3; ++i) sum.channels[i] += color.channels[i];
             }
-            for (Vec& channel : sum.channels) channel *= 0.25f;
+        }
+        if (view.rgb != nullptr) {
+            for (Vec& channel : sum.channels) channel *= fine ? 0.25f : 1.0f;
             store(tile.rgb + at, packed(sum));
         }
     }

@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <functional>
 #include <limits>
 #include <stdexcept>
 #include <string>
@@ -42,8 +43,8 @@ const Kernels& chosen_kernels() {
     return kPortableKernels;
 }
 
-void require(bool condition, const std::string& message) {
-    if (!condition) throw std::invalid_argument("zprl: " + message);
+void require(bool condition, const char* message) {
+    if (!condition) throw std::invalid_argument(std::string("zprl: ") + message);
 }
 
 double dot(const Vector& a, const Vector& b) { return a[0] * b[0] + a[1] * b[1] + a[2] * b[2]; }
@@ -292,10 +293,12 @@ void RayCaster::render(const Frame& frame) {
     const int64_t pieces = frame.worlds * s.strips;
     if (pieces == 0) return;
     require(pieces < std::numeric_limits<int>::max() / 2, "too many images for one call.");
-    Team::run(static_cast<int>(std::min<int64_t>(s.threads, pieces)), [&](Team& team, int thread) {
+    const auto program = [&](Team& team, int thread) {
         team.for_each(static_cast<int>(pieces),
                       [&](int piece) { s.draw(frame, piece / s.strips, piece % s.strips, s.workspaces[thread]); });
-    });
+    };
+    // As a reference, it fits into a std::function without an allocation.
+    Team::run(static_cast<int>(std::min<int64_t>(s.threads, pieces)), std::cref(program));
 }
 
 int RayCaster::count() const { return state_->shared.count; }

@@ -33,7 +33,7 @@ def centers(cam):
     return np.meshgrid((np.arange(cam.width) + 0.5 - cam.cx) / cam.fx, (cam.cy - np.arange(cam.height) - 0.5) / cam.fy)
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize("style", [RenderStyle(samples=1), RenderStyle(samples=2, shadows=True)])
 def test_reference(seed, style):
     things, where, eyes = crowd(seed)
