@@ -13,12 +13,13 @@ from zprl.profiling.timing import Timing
 
 
 def test_table_shows_images_per_second_and_ratios_to_newton():
-    times = {"newton": [0.5, 0.1, 0.2], "native, 1 thread": [0.01, 0.02, 0.03]}
-    measured = RenderTimes(64, 84, {name: Timing.of(seconds) for name, seconds in times.items()})
-    text = render_table(RenderReport(32, [measured], Agreement(2.5e-5, 0.125, 0.25)))
+    wall = {"newton": [0.5, 0.1, 0.2], "native, 1 thread": [0.01, 0.02, 0.03]}
+    cpu = {"newton": [0.064, 0.128, 0.256], "native, 1 thread": [0.0064]}
+    times = [{name: Timing.of(seconds) for name, seconds in each.items()} for each in (wall, cpu)]
+    text = render_table(RenderReport(32, [RenderTimes(64, 84, *times)], Agreement(2.5e-5, 0.125, 0.25)))
     rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in text.splitlines()]
-    assert ["64", "84 x 84", "newton", "320", "1.0"] in rows
-    assert ["64", "84 x 84", "native, 1 thread", "3,200", "10.0"] in rows
+    assert ["64", "84 x 84", "newton", "320", "1.0", "2,000.0", "1.0"] in rows
+    assert ["64", "84 x 84", "native, 1 thread", "3,200", "10.0", "100.0", "20.0"] in rows
     assert "0.025 mm" in text and "12.5% of pixels" in text and "0.25 of 255" in text
 
 

@@ -14,6 +14,8 @@ from zprl.utils.errors import ZprlError
 
 from .scenes import ALL, camera, crowd, primitives
 
+pytest.importorskip("zprl._core", reason="the native libraries are not built")
+
 STYLES = [RenderStyle(samples=1), RenderStyle(shadows=True)]
 
 
@@ -102,6 +104,7 @@ def test_cameras_that_are_refused(change, message):
         (RenderStyle(samples=3), 1, "a pixel has 1 or 2 samples along each axis"),
         (RenderStyle(ambient=np.nan), 1, "shares of light must be finite"),
         (RenderStyle(background=(0.0, 0.0, 2.0)), 1, "the background's colour must lie between 0 and 1"),
+        (RenderStyle(), 0, "threads must be between 1 and 1024"),
         (RenderStyle(), 2000, "threads must be between 1 and 1024"),
     ],
 )
@@ -120,6 +123,7 @@ def test_styles_that_are_refused(style, threads, message):
         (lambda: primitives((Shape.SPHERE, (0.0,))), "primitive 0, a sphere, has the radius 0"),
         (lambda: primitives((Shape.SPHERE, (1,)), colors=[(0, 0, 1.1)]), "primitive 0 has the colour"),
         (lambda: Primitives([1], [[1.0, 0, 0]], [[1.0, 1.0]]), r"colors of 1 primitives must have the shape \(1, 3\)"),
+        (lambda: primitives((Shape.SPHERE, (1,)), ids=[2**40]), "ids of primitives must be numbers"),
         (lambda: Primitives(["ball"], [[1.0, 0, 0]], [[1.0, 1.0, 1.0]]), "shapes of primitives must be numbers"),
     ],
 )

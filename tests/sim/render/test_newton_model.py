@@ -20,6 +20,8 @@ from zprl.utils.errors import ZprlError
 from . import reference
 from .scenes import FORWARD, camera, poses
 
+pytest.importorskip("zprl._core", reason="the native libraries are not built")
+
 pytestmark = pytest.mark.sim
 
 

@@ -13,6 +13,8 @@ from zprl.sim.render import RayCaster, RenderStyle, Shape
 from . import reference
 from .scenes import ALL, FORWARD, UPRIGHT, camera, crowd, poses, primitives
 
+pytest.importorskip("zprl._core", reason="the native libraries are not built")
+
 INSIDE = [
     (Shape.SPHERE, (0.5,), 0.5),
     (Shape.BOX, (0.4, 0.3, 0.2), 0.4),

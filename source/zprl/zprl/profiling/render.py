@@ -6,7 +6,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -37,10 +38,17 @@ class RenderTimes:
     size: int
     """Sides of the images [px]."""
     times: dict[str, Timing]
+    """Wall-clock of a batch."""
+    cpu_times: dict[str, Timing]
+    """Processor time of a batch, of all threads together; other processes beside this one hardly change it."""
 
     def rate(self, name: str) -> float:
-        """Images per second."""
+        """Images per second of wall-clock."""
         return self.num_envs / self.times[name].median
+
+    def cpu_time(self, name: str) -> float:
+        """Processor time per image [s]."""
+        return self.cpu_times[name].median / self.num_envs
 
 
 @dataclass(frozen=True)
@@ -220,9 +228,7 @@ def benchmark_render(
                     name = f"native, {number} thread{'s' if number > 1 else ''}"
                     calls[name] = NativeRenderer(*world, camera, pose, SAME, number).draw
                     calls[f"{name}, smooth"] = NativeRenderer(*world, camera, pose, SMOOTH, number).draw
-                samples = take_turns(calls, budget)
-                times = {name: Timing.of(each.seconds) for name, each in samples.items()}
-                result.times.append(RenderTimes(count, size, times))
+                result.times.append(_measure(count, size, calls, budget))
                 report(f"measured {count} worlds, {size} x {size}")
             if result.agreement is None:
                 camera = _camera(sizes[0], View().field_of_view)
@@ -239,17 +245,38 @@ def benchmark_render(
     return result
 
 
+def _measure(num_envs: int, size: int, calls: Mapping[str, Callable[[], object]], budget: float) -> RenderTimes:
+    cpu: dict[str, list[float]] = {name: [] for name in calls}
+
+    def metered(name: str) -> Callable[[], None]:
+        def call() -> None:
+            start = time.process_time()
+            calls[name]()
+            cpu[name].append(time.process_time() - start)
+
+        return call
+
+    samples = take_turns({name: metered(name) for name in calls}, budget)
+    return RenderTimes(
+        num_envs,
+        size,
+        {name: Timing.of(each.seconds) for name, each in samples.items()},
+        {name: Timing.of(seconds) for name, seconds in cpu.items()},
+    )
+
+
 def render_table(report: RenderReport) -> str:
-    """Return images per second, their ratios to Newton's, and how far the images are apart."""
-    table = PrettyTable(["worlds", "image", "renderer", "images/s", "ratio"], align="r")
+    """Return speeds, their ratios to Newton's (more is faster), and how far the images are apart."""
+    columns = ["worlds", "image", "renderer", "images/s", "ratio", "CPU [us/image]", "CPU ratio"]
+    table = PrettyTable(columns, align="r")
     table.align["renderer"] = "l"
     for times in report.times:
         for name in times.times:
-            ratio = times.rate(name) / times.rate(NEWTON)
-            table.add_row(
-                [times.num_envs, f"{times.size} x {times.size}", name, f"{times.rate(name):,.0f}", f"{ratio:.1f}"],
-                divider=name == list(times.times)[-1],
-            )
+            rate, cpu = times.rate(name), times.cpu_time(name)
+            cells = [times.num_envs, f"{times.size} x {times.size}", name]
+            cells += [f"{rate:,.0f}", f"{rate / times.rate(NEWTON):.1f}"]
+            cells += [f"{1e6 * cpu:,.1f}", f"{times.cpu_time(NEWTON) / cpu:.1f}"]
+            table.add_row(cells, divider=name == list(times.times)[-1])
     lines = [f"{report.primitives} primitives; smooth: four rays per pixel and shadows, else one and none", str(table)]
     if report.agreement is not None:
         lines.append(

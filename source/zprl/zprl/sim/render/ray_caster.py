@@ -5,7 +5,7 @@
 
 .. code-block:: python
 
-    caster = RayCaster(primitives, PinholeCamera(64, 64, fx=77.0, fy=77.0, cx=32.0, cy=32.0))
+    caster = RayCaster(primitives, PinholeCamera(width=64, height=64, fx=77.0, fy=77.0, cx=32.0, cy=32.0))
     images = caster.render(poses, camera_poses, outputs=("rgb", "depth"))
 """
 
@@ -122,7 +122,7 @@ class RayCaster:
         threads: int | None = None,
     ) -> None:
         self.primitives, self.camera, self.style = primitives, camera, style
-        self.threads = threads or num_threads()
+        self.threads = num_threads() if threads is None else threads
         try:
             self._core = native_core().RayCaster(
                 shapes=primitives.shapes,

@@ -88,7 +88,7 @@ class Primitives:
 def _array(name: str, value: ArrayLike, dtype: type[np.generic], shape: tuple[int, ...]) -> NDArray[Any]:
     try:
         array = np.array(value, dtype=dtype, order="C").reshape(shape if np.size(value) == 0 else np.shape(value))
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise ZprlError(f"{name} of primitives must be numbers of shape {shape} ({error}).") from error
     if array.shape != shape:
         raise ZprlError(f"{name} of {shape[0]} primitives must have the shape {shape}, not {array.shape}.")
