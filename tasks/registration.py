@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import gymnasium
@@ -15,11 +16,12 @@ if TYPE_CHECKING:
     from zprl.rl.runner_cfg import ZprlRunnerCfg
 
 
-def register_task(task: str, **entry_points: str) -> None:
+def register_task(task: str, *, suites: Sequence[str] = (), **entry_points: str) -> None:
     """Register a manager-based task, with a ZPRL learner and with PPO from scratch to compare with.
 
     Args:
         task: Task id, such as "Zprl-Lift-Franka". The learners' experiments bear its name.
+        suites: Suites that the task belongs to: tasks that studies compare methods on, by ``--suite NAME``.
         **entry_points: ``env_cfg_entry_point``, ``expert_entry_point`` if the task has an expert, and learners' of its
             own, each as "module:class"; ``disturbances_entry_point``, if it brings disturbances along, as "module:name"
             of a dictionary of them by name.
@@ -42,6 +44,7 @@ def register_task(task: str, **entry_points: str) -> None:
             "rsl_rl_cfg_entry_point": rsl_rl_cfg,
             "zprl_cfg_entry_point": zprl_cfg,
             "default_agent": "rsl_rl",
+            "suites": tuple(suites),
             **entry_points,
         },
     )

@@ -7,6 +7,7 @@ from zprl.tasks.registration import register_task
 
 register_task(
     "Zprl-BoxClose-Franka",
+    suites=("one_arm",),
     env_cfg_entry_point=f"{__name__}.env_cfg:FrankaBoxCloseEnvCfg",
     zprl_cfg_entry_point=f"{__name__}.zprl_cfg:BoxCloseRunnerCfg",
     expert_entry_point=f"{__name__}.expert:BoxCloseExpertCfg",

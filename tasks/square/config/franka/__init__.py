@@ -7,6 +7,7 @@ from zprl.tasks.registration import register_task
 
 register_task(
     "Zprl-Square-Franka",
+    suites=("one_arm",),
     env_cfg_entry_point=f"{__name__}.env_cfg:FrankaSquareEnvCfg",
     zprl_cfg_entry_point=f"{__name__}.zprl_cfg:SquareRunnerCfg",
     expert_entry_point=f"{__name__}.expert:SquareExpertCfg",

@@ -12,3 +12,4 @@ from zprl.sim.isaaclab.quiet import quiet_simulator as quiet_simulator
 from zprl.sim.isaaclab.settings import check_env_values as check_env_values
 from zprl.sim.isaaclab.settings import list_tasks as list_tasks
 from zprl.sim.isaaclab.settings import resolve_task as resolve_task
+from zprl.sim.isaaclab.settings import tasks_of_suite as tasks_of_suite

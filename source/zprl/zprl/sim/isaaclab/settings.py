@@ -146,8 +146,28 @@ def _configured(
 
 @quiet_simulator()
 @no_garbage()
+def tasks_of_suite(suite: str) -> list[str]:
+    """Return the ids of the tasks that belong to a suite, sorted; each task says so where it is registered.
+
+    Raises:
+        ZprlError: If there is no such suite.
+    """
+    import gymnasium
+
+    register_tasks()
+    suites: dict[str, list[str]] = {}
+    for spec in gymnasium.registry.values():
+        for name in spec.kwargs.get("suites", ()):
+            suites.setdefault(name, []).append(spec.id)
+    if suite not in suites:
+        raise ZprlError(f"there is no suite '{suite}'; the suites are {', '.join(sorted(suites)) or 'none'}.")
+    return sorted(suites[suite])
+
+
+@quiet_simulator()
+@no_garbage()
 def list_tasks(keyword: str = "Zprl") -> str:
-    """Return a table of the tasks with a scripted expert or a ZPRL learner: id, robot, episode, learners and presets.
+    """Return a table of the tasks with a scripted expert or a ZPRL learner: id, robot, episode and the like.
 
     Args:
         keyword: Part of the ids to list; case does not matter.
@@ -163,7 +183,7 @@ def list_tasks(keyword: str = "Zprl") -> str:
     from isaaclab_tasks.utils.hydra import collect_presets
 
     register_tasks()
-    table = PrettyTable(["Task", "Robot", "Episode", "Agents (--agent)", "Presets"], align="l")
+    table = PrettyTable(["Task", "Robot", "Episode", "Suites", "Agents (--agent)", "Presets"], align="l")
     for spec in gymnasium.registry.values():
         if keyword.lower() not in spec.id.lower() or "zprl_cfg_entry_point" not in spec.kwargs:
             continue
@@ -178,6 +198,7 @@ def list_tasks(keyword: str = "Zprl") -> str:
                 spec.id,
                 ", ".join(robots) or "-",
                 f"{env_cfg.episode_length_s:g} s at {1 / (env_cfg.sim.dt * env_cfg.decimation):g} Hz",
+                "\n".join(spec.kwargs.get("suites", ())),
                 "\n".join(_agents(spec.kwargs)),
                 "\n".join(sorted({name for names in presets for name in names} - {"default"})),
             ]
