@@ -27,6 +27,8 @@ from zprl.rl.methods import ALGORITHMS, METHODS, configure
 from zprl.rl.runner_cfg import ZprlRunnerCfg
 from zprl.robustness.catalogue import disturbances_of, parse_disturbances
 from zprl.study.grid import ablation_variants, expand, method_variants
+from zprl.study.launchers.launcher import parse_options
+from zprl.study.study import chosen_tasks
 from zprl.utils.errors import ZprlError
 
 DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -96,10 +98,11 @@ def session(overrides: tuple[str, ...] = (), method: str = "zprl", algorithm: st
 def check_command(name: str, argv: list[str]) -> None:
     """Parse a command's arguments, and hand on what its own modules check before anything is started."""
     options, overrides = cli.find_command(name).parse(argv)
-    task = getattr(options, "task", TASK)
-    if task != TASK:
-        session(task=task)  # which refuses one that does not exist
+    for task in chosen_tasks(options) if name == "study" else [getattr(options, "task", TASK)]:
+        if task != TASK:
+            session(task=task)  # which refuses one that does not exist
     if name == "study":
+        parse_options(options.launcher_options)
         made = (
             ablation_variants(options.ablation, options.values, options.algos or ["sac"])
             if options.ablation
@@ -118,7 +121,7 @@ def check_command(name: str, argv: list[str]) -> None:
         check_format(options.video)
     if overrides or name == "train":
         method, algorithm = getattr(options, "method", None), getattr(options, "algo", None)
-        session(tuple(overrides), method or "zprl", algorithm or "ppo", task)
+        session(tuple(overrides), method or "zprl", algorithm or "ppo", getattr(options, "task", None) or TASK)
 
 
 def check(line: str) -> None:
@@ -243,6 +246,8 @@ def test_every_setting_that_is_mentioned_exists(option):
         "python scripts/learn.py",
         f"zprl pretrain --task {TASK} agent.pretrain.num_steps=0",
         f"python -m zprl study --task {TASK} --methods zprl,teleport",
+        "python scripts/study.py --suite two_arms --methods zprl",
+        "python scripts/study.py --suite one_arm --methods zprl --launcher pbs",
         "python -m zprl.deploy.verify bundle --kinds tensorrt",
         "python scripts/profile_kernels.py --rivals tensorrt",
         f"python scripts/play.py --task {TASK} --video film.avi",

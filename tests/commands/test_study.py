@@ -3,19 +3,31 @@
 
 """A small study by its script, from the runs' processes to the report."""
 
+import itertools
 import json
+from pathlib import Path
 
 import pytest
+from tests.checkpoints import make_policy
+from tests.study.test_report import write_run
+
+from zprl.policies import save_policy
+from zprl.runs import paths
+from zprl.runs.base_policy import dataset_path
+from zprl.runs.session import TaskSession
+from zprl.sim.isaaclab import tasks_of_suite
 
 from .conftest import NUM_ENVS, SETTINGS, STEPS_PER_ITERATION, TASK, call, files_below
 
 pytestmark = pytest.mark.sim
 
+OTHER = "Zprl-Can-Franka"
+
 STUDY_SETTINGS = [text for text in SETTINGS if not text.startswith("agent.save_interval=")]
 
 
-def study(folder, *extra, settings=STUDY_SETTINGS):
-    argv = ["--task", TASK, "--num_envs", NUM_ENVS, "--jobs", 2, "--output", "report", *extra, *settings]
+def study(folder, *extra, settings=STUDY_SETTINGS, tasks=("--task", TASK)):
+    argv = [*tasks, "--num_envs", NUM_ENVS, "--jobs", 2, "--output", "report", *extra, *settings]
     return call("study", list(map(str, argv)), folder)
 
 
@@ -76,3 +88,114 @@ def test_a_wrong_study_is_refused_in_one_sentence(tmp_path, extra, words):
     (line,) = outcome.error_lines
     assert all(word in line for word in words), line
     assert files_below(tmp_path) == {}
+
+
+@pytest.mark.parametrize(
+    ("tasks", "words"),
+    [
+        ([], ["one of the three", "--suite"]),
+        (["--task", TASK, "--suite", "one_arm"], ["one of the three"]),
+        (["--task", TASK, "--tasks", f"{TASK},{OTHER}"], ["one of the three"]),
+        (["--suite", "two_arms"], ["no suite 'two_arms'", "one_arm"]),
+        (["--tasks", f"{TASK},Zprl-Lift-Frank"], ["no task 'Zprl-Lift-Frank'", f"did you mean {TASK}"]),
+        (["--tasks", f"{TASK},{OTHER},{TASK}"], [f"names {TASK} twice"]),
+        (["--tasks", f"{TASK},{OTHER}", "--base", "base.safetensors"], ["--base", "is of one task", "drop it"]),
+        (["--suite", "one_arm", "--dataset_file", "demos.hdf5"], ["--dataset_file", "and the study of 6"]),
+        (["--task", TASK, "--launcher_options", "timeout_min=5"], ["--launcher local has no option 'timeout_min'"]),
+    ],
+)
+def test_wrong_tasks_and_launchers_are_refused_in_one_sentence(tmp_path, tasks, words):
+    outcome = study(tmp_path, "--methods", "zprl", settings=[], tasks=tasks)
+    assert outcome.status == 2, outcome.err
+    (line,) = outcome.error_lines
+    assert all(word in line for word in words), line
+    assert files_below(tmp_path) == {}
+
+
+def test_every_task_says_which_suites_it_belongs_to():
+    tasks = ["Lift", "Can", "Square", "PushWall", "BoxClose", "PlaceOrange"]
+    assert tasks_of_suite("one_arm") == sorted(f"Zprl-{task}-Franka" for task in tasks)
+
+
+class MakeBelieve:
+    """A launcher whose jobs leave what is asked of them at once, until the study is interrupted."""
+
+    num_parallel = 1
+    threads = 3
+
+    def __init__(self, interrupt_after=100):
+        self.commands, self._left = [], interrupt_after
+
+    def start(self, job, locks):
+        command = list(job.prepare())
+        given = {name: value for name, value in itertools.pairwise(command) if name.startswith("--")}
+        overrides = [word for word in command if word.startswith(("env.", "agent."))]
+        if "train" in command and self._left == 0:
+            raise KeyboardInterrupt
+        self.commands.append((command[command.index("zprl") + 1], given, overrides))
+        if "pretrain" in command:
+            session = TaskSession(given["--task"], overrides=overrides)
+            dataset = dataset_path(session)
+            dataset.parent.mkdir(parents=True)
+            dataset.write_text(given["--task"])
+            base = paths.base_policy_path(session.task, session.agent_cfg, dataset)
+            save_policy(base, make_policy(), {"dataset": str(dataset)})
+        else:
+            run_dir = Path(given["--run_dir"])
+            marks = json.loads((run_dir.parent / "study.json").read_text())["pinned"]["evaluated at"]
+            write_run(run_dir, int(given["--seed"]), 7, 9, steps=marks)
+            self._left -= 1
+
+    def poll(self, handle):
+        return 0
+
+    def stop(self, handles):
+        pass
+
+
+@pytest.fixture
+def several(tmp_path, monkeypatch):
+    """Give a function that begins or continues a study of two tasks whose work is only made believe."""
+    monkeypatch.setattr("zprl.study.study.analyse_runs", lambda manifest, folder: None)
+
+    def run(launcher, *extra, tasks=("--tasks", f"{TASK},{OTHER}")):
+        monkeypatch.setattr("zprl.study.study.make_launcher", lambda *arguments: launcher)
+        options = ["--methods", "zprl", "--algos", "ppo", "--seeds", "0,1", "--evaluations", 2, "--budget", 640, *extra]
+        outcome = study(tmp_path, *options, settings=["agent.num_steps_per_env=5"], tasks=tasks)
+        return outcome, [(name, given["--task"], given.get("--seed")) for name, given, _ in launcher.commands]
+
+    return run
+
+
+def test_a_study_takes_its_tasks_in_turn_and_goes_on_with_the_rest(several, tmp_path):
+    begun = MakeBelieve(interrupt_after=3)
+    outcome, did = several(begun)
+    assert outcome.status == 130, outcome.err
+    assert did[:2] == [("pretrain", TASK, None), ("pretrain", OTHER, None)]
+    assert did[2:] == [("train", TASK, "0"), ("train", OTHER, "0"), ("train", TASK, "1")]
+    bases = {given["--task"]: given["--base"] for _, given, _ in begun.commands[2:]}
+    assert all(f"base_policy/{task}/" in base for task, base in bases.items()), "each task has its own"
+    iterations = {given["--max_iterations"] for _, given, _ in begun.commands[2:]}
+    assert iterations == {"2"}, "the same environment steps on every task"
+    assert all("env.sim.physics.solver_cfg.threads=3" in overrides for _, _, overrides in begun.commands[2:])
+
+    outcome, did = several(MakeBelieve())
+    assert (outcome.status, did) == (0, [("train", OTHER, "1")]), outcome.err
+    report = json.loads((tmp_path / "report" / "report.json").read_text())
+    assert report["tasks"] == [TASK, OTHER] and report["missing"] == {}
+    assert report["summary"][0]["num_runs"] == {TASK: 2, OTHER: 2}
+    assert report["summary"][0]["final_success"]["mean"] == pytest.approx(0.9)
+
+    # The study of one of the tasks is the same one, and reads what is there.
+    alone, did = several(MakeBelieve(), "--seeds", "0,1,2", tasks=("--task", OTHER))
+    assert (alone.status, did) == (0, [("train", OTHER, "2")]), alone.err
+    assert json.loads((tmp_path / "report" / "report.json").read_text())["pinned"]["task"] == OTHER
+
+    for folder in (TASK, OTHER):  # a summary over different budgets would compare nothing
+        path = tmp_path / "logs" / "studies" / folder / "methods" / "study.json"
+        values = json.loads(path.read_text())
+        values["pinned"]["budget"] += folder == OTHER
+        path.write_text(json.dumps(values))
+    outcome, _ = several(MakeBelieve(), "--report_only")
+    assert (outcome.status, len(outcome.error_lines)) == (2, 1)
+    assert f"{TASK} and {OTHER} differ in budget" in outcome.error_lines[0]

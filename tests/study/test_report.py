@@ -189,6 +189,15 @@ def test_files_of_another_form_are_refused_or_do_not_matter(study):
 def test_a_manifest_is_read_as_it_was_written(study):
     manifest, folder, _ = study
     assert load_manifest(folder) == manifest
+    path = folder / "study.json"
+    values = json.loads(path.read_text())
+    del values["launcher"]  # as before there were several
+    path.write_text(json.dumps(values))
+    assert load_manifest(folder) == manifest
+    for name in ("launcher", "jobs"):
+        path.write_text(json.dumps({**values, name: [1]}))
+        with pytest.raises(ZprlError, match=f"damaged study.json \\({name} is not"):
+            load_manifest(folder)
 
 
 def test_runs_that_cannot_be_compared_are_refused(study):

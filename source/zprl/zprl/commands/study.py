@@ -1,11 +1,14 @@
 # Copyright (c) 2026, The ZPRL Project Developers.
 # SPDX-License-Identifier: BSD-3-Clause
 
-"""Compare methods, or the values of a setting, over several seeds: runs the grid and writes a report.
+"""Compare methods, or the values of a setting, over several seeds and tasks: runs the grid and writes a report.
 
-The runs share budget, demonstrations, base policy and evaluation episodes. Run the same command again to continue.
+The runs share the budget, and those of a task its demonstrations, base policy and evaluation episodes. Run the same
+command again to continue.
 
-Example: python scripts/study.py --task Zprl-Lift-Franka --methods zprl,action_residual --seeds 0,1,2 --budget 500000
+Examples:
+  python scripts/study.py --task Zprl-Lift-Franka --methods zprl,action_residual --seeds 0,1,2 --budget 500000
+  python scripts/study.py --suite one_arm --methods zprl,noise --launcher slurm --launcher_options slurm_partition=gpu
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, The ZPRL Project Developers.
 # SPDX-License-Identifier: BSD-3-Clause
 
-"""What a study's folder says about it: study.json."""
+"""What a study's folder of a task says about it: study.json."""
 
 from __future__ import annotations
 
@@ -38,6 +38,9 @@ _FORM = {
 }
 """What study.json must hold."""
 
+_ADDED = {"absent": [_RECORD], "command": str, "jobs": int, "launcher": str}
+"""What it may hold beside that."""
+
 
 @dataclass
 class VariantRecord:
@@ -58,7 +61,7 @@ class VariantRecord:
 
 @dataclass
 class StudyManifest:
-    """A study: what its runs must have in common to be compared, and which runs there are."""
+    """A study of a task: what its runs must have in common to be compared, and which runs there are."""
 
     name: str
     pinned: dict[str, Any]
@@ -76,6 +79,8 @@ class StudyManifest:
     """Runs at once, which the minutes depend on."""
     machine: dict[str, Any] = field(default_factory=dict)
     """What :func:`zprl.profiling.machine.describe_machine` returns."""
+    launcher: str = "local"
+    """What started the runs, one of :data:`zprl.study.launchers.LAUNCHERS`."""
 
     @property
     def task(self) -> str:
@@ -134,7 +139,7 @@ def load_manifest(folder: Path) -> StudyManifest:
     try:
         if values.pop("version") != _VERSION:
             raise ZprlError(f"the study in {folder} is of another version of this project; choose another --name.")
-        require_form(values, _FORM)
+        require_form(values, {**_FORM, **{name: form for name, form in _ADDED.items() if name in values}})
         lists = {name: [_record(entry) for entry in values.pop(name, [])] for name in ("variants", "absent")}
         return StudyManifest(**lists, **values)
     except (AttributeError, KeyError, TypeError, ValueError) as error:

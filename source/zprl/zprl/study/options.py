@@ -5,10 +5,10 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from zprl.study.launchers import LAUNCHERS
 from zprl.utils.arguments import comma_separated, option, positive_int, seed_int
 
 
@@ -16,7 +16,11 @@ from zprl.utils.arguments import comma_separated, option, positive_int, seed_int
 class StudyOptions:
     """Options of ``zprl study``."""
 
-    task: str = option("task id, such as Zprl-Lift-Franka")
+    task: str | None = option("task id, such as Zprl-Lift-Franka", None)
+    tasks: tuple[str, ...] | None = option(
+        "several tasks instead of one", None, type=comma_separated(str), metavar="TASK,..."
+    )
+    suite: str | None = option("the tasks of a suite instead, such as one_arm; docs/tasks.md", None, metavar="NAME")
     device: str = option("cpu or cuda[:N] (default: %(default)s)", "cpu")
     methods: tuple[str, ...] | None = option(
         "methods to compare; docs/methods.md", None, type=comma_separated(str), metavar="M,..."
@@ -37,10 +41,21 @@ class StudyOptions:
     )
     evaluations: int = option("evaluations of each run (default: %(default)s)", 10, type=positive_int)
     num_envs: int | None = option("number of parallel worlds", None, type=positive_int)
-    jobs: int = option("runs at once (default: one per core)", len(os.sched_getaffinity(0)), type=positive_int)
-    base: Path | None = option("base policy of all runs instead of training one", None, metavar="PATH")
-    dataset_file: Path | None = option("demonstrations instead of collecting them", None, metavar="F")
-    name: str | None = option('name of the study (default: "methods", or the ablation\'s)', None)
+    jobs: int | None = option(
+        "runs at once (default: one per core, or all with slurm and ray)", None, type=positive_int
+    )
+    launcher: str = option("where runs are started (default: %(default)s)", "local", choices=LAUNCHERS)
+    launcher_options: tuple[str, ...] = option(
+        "settings of the launcher, such as slurm_partition=gpu,timeout_min=600",
+        (),
+        type=comma_separated(str),
+        metavar="KEY=VALUE,...",
+    )
+    base: Path | None = option("base policy of all runs of one task instead of training one", None, metavar="PATH")
+    dataset_file: Path | None = option("demonstrations of one task instead of collecting them", None, metavar="F")
+    name: str | None = option(
+        'name of the study (default: "methods", or the ablation\'s, after that of the suite if there is one)', None
+    )
     output: Path | None = option(
         "folder to write the report to (default: docs/results/NAME)", None, writes="folder", metavar="DIR"
     )

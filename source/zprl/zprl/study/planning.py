@@ -8,6 +8,7 @@ A budget is whole in the iterations of every learner, so that all runs take and 
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -72,7 +73,7 @@ class Schedule:
 
 @dataclass(frozen=True)
 class PlannedVariant:
-    """A variant as its runs will be configured."""
+    """A variant as its runs on a task will be configured."""
 
     variant: Variant
     session: TaskSession
@@ -81,6 +82,11 @@ class PlannedVariant:
     steps_per_iteration: int
     """Environment steps that an iteration takes."""
     schedule: Schedule
+
+    @property
+    def task(self) -> str:
+        """Task id."""
+        return self.session.task
 
     @property
     def base_overrides(self) -> tuple[str, ...]:
@@ -135,27 +141,30 @@ def schedule(budget: Budget, steps_per_iteration: int, save_interval: int) -> Sc
 
 
 def plan_variants(
-    variants: Sequence[Variant], options: StudyOptions, overrides: Sequence[str]
+    tasks: Sequence[str], variants: Sequence[Variant], options: StudyOptions, overrides: Sequence[str]
 ) -> tuple[list[PlannedVariant], Budget]:
-    """Settle the variants' configurations, and a budget that all of them can meet exactly; overrides are of all runs.
+    """Settle the configurations of all variants on all tasks, and a budget that all of them can meet exactly.
+
+    Overrides are of all runs.
 
     Raises:
-        ZprlError: If an option does not exist or is out of range for one of the variants, or the study sets it.
+        ZprlError: If a task or an option does not exist or is out of range for one of them, or the study sets it.
     """
     overrides = [f"agent.{text}" if text.startswith("policy.") else text for text in overrides]
     for option in (text.partition("=")[0] for text in overrides):
         if option in _SET_BY_THE_STUDY:
             raise ZprlError(f"a study sets {option} itself; use --budget, --evaluations and --seeds.")
+    pairs = list(itertools.product(tasks, variants))
     sessions = []
-    for v in variants:
+    for task, v in pairs:
         given = (*overrides, *v.overrides)
         sessions.append(
-            TaskSession(options.task, options.device, given, options.num_envs, method=v.method, algorithm=v.algorithm)
+            TaskSession(task, options.device, given, options.num_envs, method=v.method, algorithm=v.algorithm)
         )
     steps = [_steps_per_iteration(session.agent_cfg, session.env_cfg.scene.num_envs) for session in sessions]
     budget = common_budget(options.budget, options.evaluations, steps)
     planned = []
-    for v, session, per_iteration in zip(variants, sessions, steps, strict=True):
+    for (_, v), session, per_iteration in zip(pairs, sessions, steps, strict=True):
         timetable = schedule(budget, per_iteration, session.agent_cfg.save_interval)
         planned.append(PlannedVariant(v, session, (*overrides, *v.overrides), per_iteration, timetable))
     return planned, budget

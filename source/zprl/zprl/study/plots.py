@@ -15,6 +15,7 @@ from zprl.rl.methods import METHODS
 from zprl.study.grid import Variant
 from zprl.study.latent_analysis import SPACES
 from zprl.study.results import Estimate, VariantResult
+from zprl.study.summary import GAP_LEVEL, VariantSummary
 
 if TYPE_CHECKING:
     from _typeshed import StrPath
@@ -23,6 +24,7 @@ Analyses = Mapping[str, Sequence[Mapping[str, Any]]]
 """What :func:`zprl.study.latent_analysis.analyse` returned for a study's runs, by the variant's name."""
 
 _LEARNER_LINES = {"ppo": "-", "sac": "--"}
+_LEARNER_MARKERS = {"ppo": "o", "sac": "s"}
 
 _METHOD_COLORS = dict(zip(METHODS, COLORS, strict=True))
 
@@ -32,6 +34,13 @@ _ABLATION_SERIES = (
     ("base policy", BASE_COLOR, "base_success"),
 )
 """Label, colour and attribute of :class:`VariantResult` of each line of :func:`plot_ablation`."""
+
+_SUMMARY_PANELS = (
+    ("final_success", "final success [%]", 100.0),
+    ("gap_closed", "gap closed [%]", 100.0),
+    ("steps_to_gap_level", f"10³ steps to {100 * GAP_LEVEL:.0f} % of the gap", 1e-3),
+)
+"""Attribute of :class:`VariantSummary`, label and factor of each upper panel of :func:`plot_summary`."""
 
 
 def variant_styles(variants: Sequence[Variant]) -> dict[str, dict[str, Any]]:
@@ -65,7 +74,7 @@ def plot_curves(path: StrPath, results: Sequence[VariantResult], marks: Sequence
     for result in results:
         curve, style = result.curve(), styles[result.variant.name]
         means = 100 * np.array([np.mean([run.start for run in result.runs]), *(point.mean for point in curve)])
-        low, high = np.array([(0.0, 0.0), *(_error(point) for point in curve)]).T
+        low, high = 100 * np.array([(0.0, 0.0), *(_error(point) for point in curve)]).T
         for axes, x in ((over_steps, [0, *marks]), (over_minutes, [0, *result.curve_minutes()])):
             axes.plot(x, means, linewidth=1.8, label=result.variant.label, **style)
             axes.fill_between(x, means - low, means + high, color=style["color"], alpha=0.12, linewidth=0)
@@ -101,7 +110,7 @@ def plot_ablation(path: StrPath, results: Sequence[VariantResult], symbol: str, 
             axes.errorbar(
                 [place for place, _ in shown],
                 [100 * estimate.mean for _, estimate in shown],
-                yerr=np.array([_error(estimate) for _, estimate in shown]).T,
+                yerr=100 * np.array([_error(estimate) for _, estimate in shown]).T,
                 color=color,
                 linestyle=line,
                 marker="o",
@@ -120,11 +129,59 @@ def plot_ablation(path: StrPath, results: Sequence[VariantResult], symbol: str, 
     save_figure(figure, path)
 
 
+def plot_summary(path: StrPath, summaries: Sequence[VariantSummary], marks: Sequence[int], title: str) -> None:
+    """Draw what variants reach over all tasks, and the share of the gap that they have closed over environment steps.
+
+    Dots, lines and bands are interquartile means with 95% intervals. Marks are the environment steps of the
+    evaluations. Variants without estimates are left out.
+    """
+    summaries = [summary for summary in summaries if summary.final_success is not None]
+    styles = variant_styles([summary.variant for summary in summaries])
+    dots = 0.9 + 0.28 * len(summaries)
+    figure = new_figure(11.0, dots + 3.6)
+    names = [attribute for attribute, _, _ in _SUMMARY_PANELS]
+    mosaic: list[Any] = [names, ["curve"] * len(names)]
+    all_axes = figure.subplot_mosaic(mosaic, height_ratios=[dots, 3.6])
+    for attribute, label, factor in _SUMMARY_PANELS:
+        axes = all_axes[attribute]
+        for place, summary in enumerate(summaries):
+            estimate: Estimate | None = getattr(summary, attribute)
+            if estimate is None:
+                continue
+            dot = {
+                "color": styles[summary.variant.name]["color"],
+                "marker": _LEARNER_MARKERS[summary.variant.algorithm],
+            }
+            error = factor * np.array(_error(estimate))[:, None]
+            axes.errorbar(factor * estimate.mean, place, xerr=error, capsize=3, linewidth=1.8, **dot)
+        shown = axes is all_axes[names[0]]
+        axes.set_yticks(range(len(summaries)), [s.variant.label if shown else "" for s in summaries])
+        axes.set_ylim(len(summaries) - 0.5, -0.5)
+        axes.set_xlabel(label)
+        style_axes(axes, title if shown else "")
+    over_steps = all_axes["curve"]
+    for summary in summaries:
+        if not summary.curve:
+            continue
+        means = 100 * np.array([point.mean for point in summary.curve])
+        low, high = 100 * np.array([_error(point) for point in summary.curve]).T
+        style = styles[summary.variant.name]
+        over_steps.plot([0, *marks], means, linewidth=1.8, label=summary.variant.label, **style)
+        over_steps.fill_between([0, *marks], means - low, means + high, color=style["color"], alpha=0.12, linewidth=0)
+    label_success_over_steps(over_steps)
+    over_steps.set_ylabel("gap closed [%]")
+    over_steps.set_xlim(left=0)
+    style_axes(over_steps)
+    handles, labels = over_steps.get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=4, frameon=False, fontsize="small")
+    save_figure(figure, path)
+
+
 def _error(estimate: Estimate) -> tuple[float, float]:
-    """Return how far the interval reaches below and above the mean, in percent."""
+    """Return how far the interval reaches below and above the mean."""
     if estimate.low is None or estimate.high is None:
         return 0.0, 0.0
-    return 100 * (estimate.mean - estimate.low), 100 * (estimate.high - estimate.mean)
+    return estimate.mean - estimate.low, estimate.high - estimate.mean
 
 
 def plot_shift(path: StrPath, variants: Sequence[Variant], analyses: Analyses, title: str) -> None:
@@ -145,7 +202,7 @@ def plot_shift(path: StrPath, variants: Sequence[Variant], analyses: Analyses, t
             learned = {
                 "color": styles[variant.name]["color"],
                 "linestyle": "",
-                "marker": "o" if variant.algorithm == "ppo" else "s",
+                "marker": _LEARNER_MARKERS[variant.algorithm],
                 "label": variant.label,
             }
             for rows, style in (

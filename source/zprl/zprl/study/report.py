@@ -1,7 +1,7 @@
 # Copyright (c) 2026, The ZPRL Project Developers.
 # SPDX-License-Identifier: BSD-3-Clause
 
-"""A study's report: README.md with tables and figures, and everything as JSON."""
+"""The report of a study on one task: README.md with tables and figures, and everything as JSON."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ _MOTION = {"velocity": 3, "acceleration": 2, "jerk": 1, "mean_steps": 1}
 """Digits after the point of the last evaluation's means."""
 
 
-def write_report(manifest: StudyManifest, folder: Path, output: Path) -> None:
-    """Write the report of the finished runs in a study's folder, and print its table.
+def write_report(manifest: StudyManifest, folder: Path, output: Path) -> list[VariantResult]:
+    """Write the report of the finished runs in a study's folder, print its table and return its results.
 
     What it writes are ``README.md``, ``report.json``, ``curves.png``, of an ablation ``ablation.png``, and of ZPRL
     ``latent_shift.png`` and ``latent_maps.png``.
@@ -46,7 +46,7 @@ def write_report(manifest: StudyManifest, folder: Path, output: Path) -> None:
     if analyses:
         plot_shift(output / "latent_shift.png", variants, analyses, manifest.task)
         plot_maps(output / "latent_maps.png", variants, analyses)
-    logs = {name: last_line(folder / name / "train.log") for name in missing}
+    logs = last_lines(missing, folder)
     atomic_json_dump(
         {
             **{name: getattr(manifest, name) for name in ("name", "pinned", "seeds", "machine", "commits", "command")},
@@ -63,6 +63,12 @@ def write_report(manifest: StudyManifest, folder: Path, output: Path) -> None:
         file.write(_markdown(manifest, results, logs, figures, analyses).encode())
     print(results_table(results, manifest.marks[-1]))
     print(f"report: {output}/README.md")
+    return results
+
+
+def last_lines(missing: Sequence[str], folder: Path) -> dict[str, str]:
+    """Return the last line of the log of each run in a study's folder that has no result, by the run's name."""
+    return {name: last_line(folder / name / "train.log") for name in missing}
 
 
 def _markdown(
@@ -84,7 +90,7 @@ def _markdown(
         "policy, so what another base policy would change is not in them.",
     ]
     if missing:
-        parts.append("**Missing runs:**\n\n" + "\n".join(f"- `{name}`: {line}" for name, line in missing.items()))
+        parts.append(missing_list(missing))
     parts += [f"![{caption}]({file})" for caption, file in figures.items()]
     parts += [
         "## Results",
@@ -99,9 +105,14 @@ def _markdown(
         "## Settings",
         settings_table(manifest),
         "## How it was made",
-        _provenance(manifest),
+        provenance(manifest),
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def missing_list(missing: Mapping[str, str]) -> str:
+    """Return the list of the runs that have no result, with the last line of each one's log."""
+    return "**Missing runs:**\n\n" + "\n".join(f"- `{name}`: {line}" for name, line in missing.items())
 
 
 def _latent_section(results: Sequence[VariantResult], analyses: Analyses) -> list[str]:
@@ -121,14 +132,16 @@ def _latent_section(results: Sequence[VariantResult], analyses: Analyses) -> lis
     ]
 
 
-def _provenance(manifest: StudyManifest) -> str:
+def provenance(manifest: StudyManifest) -> str:
+    """Return the list of how a study was made."""
     machine = manifest.machine
     versions = ", ".join(f"{name} {version}" for name, version in machine.get("versions", {}).items() if version)
     gpu = f", {machine['gpu']}" if machine.get("gpu") else ""
+    elsewhere = "" if manifest.launcher == "local" else f"; runs on those that {manifest.launcher.capitalize()} chose"
     lines = [
         f"- Command: `{manifest.command}`",
         f"- Code: {', '.join(f'`{commit}`' for commit in manifest.commits) or 'unknown commit'}",
-        f"- Machine: {machine.get('cpu')}, {machine.get('cores')} cores{gpu}",
+        f"- Machine: {machine.get('cpu')}, {machine.get('cores')} cores{gpu}{elsewhere}",
         f"- Versions: {versions}",
     ]
     return "\n".join(lines)
@@ -142,9 +155,9 @@ def results_table(results: Sequence[VariantResult], budget: int) -> str:
     rows = []
     for result in results:
         row = [result.variant.label, str(len(result.runs)), _mean(result.base_success, 100)]
-        row.append(_interval(result.final_success, 100))
+        row.append(interval_cell(result.final_success, 100))
         row += [_steps_to(result, estimate, budget) for estimate in result.steps_to.values()]
-        row.append(_interval(result.area_under_curve, 100))
+        row.append(interval_cell(result.area_under_curve, 100))
         row += [_mean(getattr(result, name), digits=digits) for name, digits in _MOTION.items()]
         rows.append(row)
     return markdown_table(header, rows)
@@ -154,10 +167,10 @@ def time_table(results: Sequence[VariantResult]) -> str:
     """Return the table of where the time went, a row per variant."""
     results = [result for result in results if result.runs]
     names = list(results[0].time_split) if results else []
-    rows = [
-        [result.variant.label, _interval(result.minutes), *(f"{100 * result.time_split[name]:.0f}" for name in names)]
-        for result in results
-    ]
+    rows = []
+    for result in results:
+        shares = [f"{100 * result.time_split[name]:.0f}" for name in names]
+        rows.append([result.variant.label, interval_cell(result.minutes), *shares])
     return markdown_table(["", "minutes", *(f"{name} [%]" for name in names)], rows)
 
 
@@ -198,7 +211,8 @@ def _mean(estimate: Estimate | None, factor: float = 1, digits: int = 1) -> str:
     return "-" if estimate is None else f"{factor * estimate.mean:.{digits}f}"
 
 
-def _interval(estimate: Estimate | None, factor: float = 1) -> str:
+def interval_cell(estimate: Estimate | None, factor: float = 1) -> str:
+    """Return a mean with its interval, each times a factor; "-" for None."""
     if estimate is None or estimate.low is None or estimate.high is None:
         return _mean(estimate, factor)
     return f"{_mean(estimate, factor)} [{factor * estimate.low:.1f}, {factor * estimate.high:.1f}]"

@@ -41,7 +41,10 @@ _RATE, _UNBOUNDED = (0.0, 1.0), (-math.inf, math.inf)
 
 @dataclass(frozen=True)
 class Estimate:
-    """A mean over seeds with its 95% interval, which is None with fewer than two seeds."""
+    """A mean over seeds, or an interquartile mean over tasks and seeds, with its 95% interval.
+
+    The interval is None with fewer than two seeds.
+    """
 
     mean: float
     low: float | None

@@ -1,74 +1,49 @@
 # Copyright (c) 2026, The ZPRL Project Developers.
 # SPDX-License-Identifier: BSD-3-Clause
 
-"""Runs the processes of a study: several at once, none twice, and none that outlives the study."""
+"""Runs the jobs of a study: several at once, none twice."""
 
 from __future__ import annotations
 
-import ctypes
-import functools
-import os
 import signal
-import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
+from zprl.study.launchers.launcher import Job, Launcher
 from zprl.utils.progress import Progress
-
-_PRCTL, _PR_SET_PDEATHSIG = ctypes.CDLL(None).prctl, 1
-"""From linux/prctl.h."""
 
 ZPRL = (sys.executable, "-P", "-m", "zprl")
 """Beginning of the command line of this project's processes; -P, so that no file of the working folder is imported."""
 
-_ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
-
-
-@dataclass(frozen=True)
-class Job:
-    """A process to run."""
-
-    name: str
-    """Name for the user."""
-    prepare: Callable[[], Sequence[str]]
-    """Called right before the process starts; returns its command line."""
-    log: Path
-    """File that the process's output is appended to."""
-    units: int = 1
-    """Number of units that the job consists of."""
-    done: Callable[[], int] = lambda: 0
-    """Returns the number of units that are done."""
-    finish: Callable[[], None] = lambda: None
-    """Called after the process ended well."""
-
 
 def run_jobs(
     jobs: Sequence[Job],
-    num_parallel: int,
+    launcher: Launcher[Any],
     description: str,
-    lock: int | None = None,
+    locks: Sequence[int] = (),
     unit: str = "checkpoint",
     poll_interval: float = 0.5,
 ) -> dict[str, str]:
-    """Run jobs in their order, several at once, on one thread each; one that fails does not stop the others.
+    """Run jobs in their order, several at once; one that fails does not stop the others.
 
-    Ctrl-C, and what else interrupts this process, stops the processes. If it is killed, the kernel kills them.
+    Ctrl-C, and what else interrupts this process, stops the processes.
 
     Args:
-        jobs: The jobs.
-        num_parallel: Number of processes at once.
+        jobs: The jobs, each with a name of its own.
+        launcher: What runs them.
         description: What they do, for the line of progress.
-        lock: What :func:`zprl.utils.outputs.exclusive` yielded, which the processes inherit.
+        locks: What :func:`zprl.utils.outputs.exclusive` yielded, which processes on this machine inherit.
         unit: What the jobs' units are called.
         poll_interval: Time between two looks at the processes [s].
 
     Returns:
         Why each job failed, by the job's name: exit status or signal, and last line of the log.
     """
-    waiting, running = list(jobs), dict[Job, subprocess.Popen[bytes]]()
+    waiting, running = list(jobs), dict[Job, Any]()
+    num_parallel = launcher.num_parallel or len(jobs)
     failures: dict[str, str] = {}
     before = {job: job.done() for job in jobs}
     over: set[Job] = set()
@@ -77,9 +52,9 @@ def run_jobs(
             while waiting or running:
                 while waiting and len(running) < num_parallel:
                     job = waiting.pop(0)
-                    running[job] = _start(job, lock)
+                    running[job] = launcher.start(job, locks)
                 time.sleep(poll_interval)
-                for job, status in [(job, process.poll()) for job, process in running.items()]:
+                for job, status in [(job, launcher.poll(handle)) for job, handle in running.items()]:
                     if status is None:
                         continue
                     del running[job]
@@ -96,7 +71,7 @@ def run_jobs(
                 note = f"{len(over)} of {len(jobs)} jobs over, {names}" if running else "all jobs over"
                 progress.advance(max(0, units - progress.done), note)
         finally:
-            _stop(list(running.values()))
+            launcher.stop(list(running.values()))
     return failures
 
 
@@ -104,38 +79,3 @@ def last_line(log: Path) -> str:
     """Return the last line of a log that says something, without what it overwrote on a terminal."""
     lines = log.read_text(errors="replace").replace("\r", "\n").splitlines() if log.is_file() else []
     return next((line.strip() for line in reversed(lines) if line.strip()), "")
-
-
-def _start(job: Job, lock: int | None) -> subprocess.Popen[bytes]:
-    command = job.prepare()
-    job.log.parent.mkdir(parents=True, exist_ok=True)
-    with job.log.open("ab") as log:
-        return subprocess.Popen(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            env={**os.environ, **_ONE_THREAD},
-            pass_fds=() if lock is None else (lock,),
-            start_new_session=True,  # Ctrl-C reaches the study alone, which then stops them
-            preexec_fn=functools.partial(_die_with, os.getpid()),
-        )
-
-
-def _die_with(parent: int) -> None:
-    """Ask the kernel, as a child's first act, to be killed when its parent is gone."""
-    _PRCTL(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:  # it was gone before the question
-        os._exit(1)
-
-
-def _stop(processes: Sequence[subprocess.Popen[bytes]]) -> None:
-    for process in processes:
-        process.terminate()
-    deadline = time.monotonic() + 10.0
-    for process in processes:
-        try:
-            process.wait(max(0.0, deadline - time.monotonic()))
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
