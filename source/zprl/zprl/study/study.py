@@ -40,7 +40,6 @@ def run_study(options: StudyOptions, overrides: list[str]) -> int:
     Raises:
         ZprlError: If the options make no sense, or a folder holds runs that these cannot be compared with.
     """
-    launcher = make_launcher(options.launcher, options.launcher_options, options.jobs, paths.LOGS / "studies")
     tasks = chosen_tasks(options)
     name = check_name("--name", options.name or _default_name(options))
     folders = {task: paths.LOGS / "studies" / task / name for task in tasks}
@@ -49,6 +48,7 @@ def run_study(options: StudyOptions, overrides: list[str]) -> int:
     if options.report_only:
         write_reports([(load_manifest(folder), folder) for folder in folders.values()], output)
         return 0
+    launcher = make_launcher(options.launcher, options.launcher_options, options.jobs, paths.LOGS / "studies")
     variants = _variants(options)
     expand(variants, options.seeds)  # refuses wrong seeds before anything is made
     planned, budget = plan_variants(tasks, variants, options, overrides)
