@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 from tests.evaluation.test_summary import result
 
-from zprl.rl.checkpoint import checkpoints
+from zprl.rl.checkpoint_files import checkpoints
 from zprl.rl.runner_cfg import ZprlRunnerCfg
 from zprl.runs.task_page import finished_runs
 from zprl.utils.errors import ZprlError

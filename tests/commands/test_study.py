@@ -5,7 +5,10 @@
 
 import itertools
 import json
+import subprocess
+import sys
 from pathlib import Path
+from unittest import mock
 
 import pytest
 from tests.checkpoints import make_policy
@@ -16,6 +19,10 @@ from zprl.runs import paths
 from zprl.runs.base_policy import dataset_path
 from zprl.runs.session import TaskSession
 from zprl.sim.isaaclab import tasks_of_suite
+from zprl.study.grid import Run, method_variants
+from zprl.study.options import StudyOptions
+from zprl.study.planning import PlannedVariant, Schedule
+from zprl.study.study import _training
 
 from .conftest import NUM_ENVS, SETTINGS, STEPS_PER_ITERATION, TASK, call, files_below
 
@@ -199,3 +206,29 @@ def test_a_study_takes_its_tasks_in_turn_and_goes_on_with_the_rest(several, tmp_
     outcome, _ = several(MakeBelieve(), "--report_only")
     assert (outcome.status, len(outcome.error_lines)) == (2, 1)
     assert f"{TASK} and {OTHER} differ in budget" in outcome.error_lines[0]
+
+
+def test_a_run_is_prepared_where_it_starts_without_the_libraries_of_the_learner(tmp_path):
+    """What waits for a run on another machine is small, and sees the checkpoint that is there by then."""
+    cloudpickle = pytest.importorskip("cloudpickle")
+    (variant,), _ = method_variants(["zprl"], ["ppo"])
+    session = mock.Mock(task=TASK, physics="newton_mjwarp")
+    plan = PlannedVariant(variant, session, ("agent.x=1",), STEPS_PER_ITERATION, Schedule(8, 4, 2))
+    run = Run(variant, 3)
+    job = _training(run, plan, Path("base.safetensors"), StudyOptions(task=TASK), tmp_path, 1)
+    code = (
+        "import json, pickle, sys; command = pickle.load(sys.stdin.buffer)();"
+        "print(json.dumps([command, 'torch' in sys.modules]))"
+    )
+
+    def prepared():
+        done = subprocess.run([sys.executable, "-c", code], input=cloudpickle.dumps(job.prepare), capture_output=True)
+        command, loads_torch = json.loads(done.stdout)
+        assert not loads_torch
+        return command
+
+    assert prepared()[-4:] == ["--run_dir", str(tmp_path / run.name), "--base", "base.safetensors"]
+    (tmp_path / run.name).mkdir()
+    for iteration in (2, 10):
+        (tmp_path / run.name / f"model_{iteration}.safetensors").touch()
+    assert prepared()[-2:] == ["--checkpoint", str(tmp_path / run.name / "model_10.safetensors")]

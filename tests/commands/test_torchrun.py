@@ -11,7 +11,8 @@ import time
 import pytest
 import torch
 
-from zprl.rl.checkpoint import checkpoints, load_checkpoint
+from zprl.rl.checkpoint import load_checkpoint
+from zprl.rl.checkpoint_files import checkpoints
 
 from .conftest import NUM_ENVS, SCRIPTS, STEPS_PER_ITERATION, TASK, arguments, call, files_below, finish, spawn
 from .test_train import EVALUATIONS, WALL_CLOCK, differences, load, only_run

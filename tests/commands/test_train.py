@@ -14,7 +14,8 @@ import pytest
 import torch
 import yaml
 
-from zprl.rl.checkpoint import checkpoints, load_checkpoint
+from zprl.rl.checkpoint import load_checkpoint
+from zprl.rl.checkpoint_files import checkpoints
 from zprl.rl.runner import KIND, VERSION, SteeringRunner
 from zprl.runs import find
 from zprl.utils.files import checksum

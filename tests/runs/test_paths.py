@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from zprl.rl.checkpoint import checkpoint_path
+from zprl.rl.checkpoint_files import checkpoint_path
 from zprl.runs import paths
 from zprl.utils.errors import ZprlError
 from zprl.utils.files import atomic_write

@@ -38,7 +38,8 @@ from zprl.deploy.load import open_bundle  # noqa: E402
 from zprl.evaluation.rollout import Evaluator, compare  # noqa: E402
 from zprl.policies import FlowBasePolicy, load_policy, make_base_policy  # noqa: E402
 from zprl.rl.actor import load_actor  # noqa: E402
-from zprl.rl.checkpoint import SteeringCheckpoint, checkpoint_path, load_checkpoint  # noqa: E402
+from zprl.rl.checkpoint import SteeringCheckpoint, load_checkpoint  # noqa: E402
+from zprl.rl.checkpoint_files import checkpoint_path  # noqa: E402
 from zprl.rl.methods import configure  # noqa: E402
 from zprl.rl.runner import KIND, VERSION  # noqa: E402
 from zprl.rl.runner_cfg import ZprlRunnerCfg  # noqa: E402

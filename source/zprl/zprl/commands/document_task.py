@@ -50,7 +50,7 @@ def run(options: DocumentTaskOptions, overrides: list[str]) -> Path:
     Raises:
         ZprlError: If the task or the checkpoint does not exist, or the page is none that this command has made.
     """
-    from zprl.rl.checkpoint import checkpoints
+    from zprl.rl.checkpoint_files import checkpoints
     from zprl.runs.find import open_policy
     from zprl.runs.session import TaskSession
     from zprl.runs.task_page import PAGES, describe_runs, describe_task, finished_runs

@@ -107,7 +107,7 @@ def _chosen_run_dir(run_dir: Path | None, checkpoint: SteeringCheckpoint | None)
 
 def _check_unused(run_dir: Path) -> None:
     """Refuse a folder that holds a run, unless it was stopped before its first checkpoint."""
-    from zprl.rl.checkpoint import checkpoints
+    from zprl.rl.checkpoint_files import checkpoints
 
     if checkpoints(run_dir):
         raise ZprlError(

@@ -1,12 +1,11 @@
 # Copyright (c) 2026, The ZPRL Project Developers.
 # SPDX-License-Identifier: BSD-3-Clause
 
-"""A run's checkpoints: their names, what they hold beside the learner, and the base policy that they refer to."""
+"""A run's checkpoints: what they hold beside the learner, and the base policy that they refer to."""
 
 from __future__ import annotations
 
 import itertools
-import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,26 +25,6 @@ from zprl.utils.tensor_files import OtherKindError, load_tensors, require_finite
 
 RUN_BASE = "base/base_policy.safetensors"
 """Where a run keeps its base policy, below its folder."""
-
-_NAME = re.compile(r"model_(\d+)\.safetensors")
-
-
-def checkpoints(run_dir: Path) -> list[Path]:
-    """Return a run's checkpoints, oldest first."""
-    found = (path for path in run_dir.glob("model_*") if _NAME.fullmatch(path.name))
-    return sorted(found, key=iteration_of)
-
-
-def checkpoint_path(run_dir: Path, iteration: int) -> Path:
-    """Return the file of a run's checkpoint after some iterations."""
-    return run_dir / f"model_{iteration}.safetensors"
-
-
-def iteration_of(checkpoint: Path) -> int:
-    """Return the iterations that a run had done when it wrote a checkpoint, by the file's name."""
-    match = _NAME.fullmatch(checkpoint.name)
-    assert match is not None
-    return int(match[1])
 
 
 @dataclass

@@ -21,7 +21,8 @@ from zprl.evaluation.rollout import EpisodeResults, Evaluator, compare
 from zprl.evaluation.statistics import success_rate
 from zprl.policies.base import BasePolicy
 from zprl.rl.actor import model_arguments, row_by_row
-from zprl.rl.checkpoint import SteeringCheckpoint, base_reference, checkpoint_path, store_base
+from zprl.rl.checkpoint import SteeringCheckpoint, base_reference, store_base
+from zprl.rl.checkpoint_files import checkpoint_path
 from zprl.rl.methods import DEFAULT_ALGORITHM
 from zprl.rl.runner import SteeringRunner
 from zprl.steering import ChunkPolicy, base_chunks, make_steering, steered_chunks

@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from zprl.policies import INFERENCE_FIELDS
-from zprl.rl.checkpoint import RUN_BASE, checkpoints
+from zprl.rl.checkpoint import RUN_BASE
+from zprl.rl.checkpoint_files import checkpoints
 from zprl.utils.configclass import class_to_dict
 from zprl.utils.errors import ZprlError
 from zprl.utils.files import checksum, content_key, load_json, remove_leftovers

@@ -20,7 +20,8 @@ from zprl.evaluation.rollout import Evaluator
 from zprl.policies.base import BasePolicy
 from zprl.policies.flow.base_policy import FlowBasePolicy
 from zprl.rl.actor import make_actor
-from zprl.rl.checkpoint import SteeringCheckpoint, checkpoints, load_checkpoint
+from zprl.rl.checkpoint import SteeringCheckpoint, load_checkpoint
+from zprl.rl.checkpoint_files import checkpoints
 from zprl.runs.find import LoadedPolicies, load_policies
 from zprl.runs.session import TaskSession
 from zprl.spec import Observations

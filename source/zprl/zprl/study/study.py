@@ -12,7 +12,7 @@ from typing import Any
 
 from zprl.policies import load_policy
 from zprl.profiling.machine import describe_machine
-from zprl.rl.checkpoint import checkpoints, iteration_of
+from zprl.rl.checkpoint_files import checkpoints, iteration_of
 from zprl.runs import paths
 from zprl.runs.base_policy import dataset_path
 from zprl.sim import isaaclab
