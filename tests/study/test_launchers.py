@@ -26,6 +26,9 @@ from zprl.utils.errors import NotInstalledError, ZprlError
 
 from .test_scheduler import alive, wait_until
 
+patiently = functools.partial(wait_until, seconds=90.0)
+"""Waits until something is so; clusters begin slowly."""
+
 SLURM = Path(__file__).parent / "make_believe_slurm.py"
 
 
@@ -36,7 +39,7 @@ def job(name, code, folder, *arguments, **more):
 
 
 def pid_of(path):
-    wait_until(lambda: path.exists() and path.read_text().strip().isdigit())
+    patiently(lambda: path.exists() and path.read_text().strip().isdigit())
     return int(path.read_text())
 
 
@@ -158,7 +161,7 @@ def test_jobs_of_slurm_outlive_a_killed_study_and_are_waited_for(slurm, tmp_path
     assert sorted(slurm.glob("*.pid")) == before
     assert launcher.poll(handle) is None and alive(pid)
     os.kill(pid, signal.SIGTERM)
-    wait_until(lambda: launcher.poll(handle) is not None)
+    patiently(lambda: launcher.poll(handle) is not None)
     assert launcher.poll(handle) == -signal.SIGTERM
     assert run_jobs([again], launcher, "test", poll_interval=0.05) == {"a": "status 1: started once more"}
 
@@ -175,7 +178,7 @@ def test_a_job_that_slurm_starts_anew_prepares_anew(slurm, tmp_path, request):
     handle = launcher.start(Job("a", prepare, tmp_path / "a" / "train.log"), [])
     pid = pid_of(tmp_path / "pid")
     subprocess.run([slurm / "scancel", "--requeue", handle.submitted.job_id], check=True)
-    wait_until(lambda: launcher.poll(handle) is not None)
+    patiently(lambda: launcher.poll(handle) is not None)
     assert launcher.poll(handle) == 0 and not alive(pid)
     assert (tmp_path / "a" / "train.log").read_text() == "resumed\n"
 
@@ -186,7 +189,7 @@ def test_a_job_that_slurm_loses_has_failed(slurm, tmp_path, request):
     handle = launcher.start(job("a", LINGER, tmp_path, tmp_path / "pid"), [])
     pid = pid_of(tmp_path / "pid")
     subprocess.run([slurm / "scancel", "--lose", handle.submitted.job_id], check=True)
-    wait_until(lambda: launcher.poll(handle) is not None)
+    patiently(lambda: launcher.poll(handle) is not None)
     assert launcher.poll(handle) == -signal.SIGKILL and not alive(pid)
     assert "Slurm: OUT_OF_MEMORY; see " in (tmp_path / "a" / "train.log").read_text()
 
@@ -213,7 +216,7 @@ def test_jobs_of_ray_end_with_a_killed_study(tmp_path, request):
     RayLauncher(None, {})._connect()
     address = sys.modules["ray"].get_runtime_context().gcs_address
     pid = run_study_apart(f"RayLauncher(None, {{'address': {address!r}}})", tmp_path)
-    wait_until(lambda: not alive(pid))
+    patiently(lambda: not alive(pid))
 
 
 def test_there_is_no_cluster_at_an_address(tmp_path):
@@ -238,7 +241,7 @@ if os.fork():
 run_process(functools.partial(list, command), Path("log"), Path())
 """
     subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True)
-    wait_until(lambda: (tmp_path / "log").read_text() == "what started the job is gone\n")
+    patiently(lambda: (tmp_path / "log").read_text() == "what started the job is gone\n")
     assert not alive(pid_of(tmp_path / "pid"))
 
 

@@ -56,7 +56,7 @@ def test_intervals_cover_what_is_true_in_about_95_of_100_studies():
     """Normal scores around the means of four tasks, which lie symmetrically around 0.5: so does their middle half."""
     rng = np.random.default_rng(0)
     means = np.array([0.3, 0.45, 0.55, 0.7])
-    scores = rng.normal(means[:, None, None], 0.1, size=(4, 10, 300))
+    scores = rng.normal(means[:, None, None], 0.1, size=(4, 10, 200))
     intervals: list[Any] = interquartile_means(list(scores), num_resamples=500)
     covered = np.mean([estimate.low <= 0.5 <= estimate.high for estimate in intervals])
     assert 0.90 < covered < 0.98
