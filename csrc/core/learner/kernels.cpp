@@ -3,20 +3,18 @@
 
 #include "kernels.h"
 
-#include <string>
-
-#include "../policy_step.h"
+#include "../vector_bits.h"
 
 namespace zprl::learner {
 namespace {
 
 const KernelSet& chosen_set() {
-    const std::string level = cpu_level();
+    [[maybe_unused]] const int bits = vector_bits();
 #if defined(__x86_64__)
 #if ZPRL_AVX512
-    if (level == "avx512" || level == "avx512_bf16" || level == "amx") return kAvx512Kernels;
+    if (bits == 512) return kAvx512Kernels;
 #endif
-    if (level != "portable") return kAvx2Kernels;
+    if (bits > 0) return kAvx2Kernels;
 #endif
     return kPortableKernels;
 }

@@ -14,8 +14,8 @@
 #include <string>
 #include <vector>
 
-#include "../policy_step.h"
 #include "../team.h"
+#include "../vector_bits.h"
 #include "view.h"
 
 namespace zprl::render {
@@ -33,12 +33,12 @@ using Vector = std::array<double, 3>;
 using Rotation = std::array<Vector, 3>;  // rows
 
 const Kernels& chosen_kernels() {
-    const std::string level = cpu_level();
+    [[maybe_unused]] const int bits = vector_bits();
 #if defined(__x86_64__)
 #if ZPRL_AVX512
-    if (level == "avx512" || level == "avx512_bf16" || level == "amx") return kAvx512Kernels;
+    if (bits == 512) return kAvx512Kernels;
 #endif
-    if (level != "portable") return kAvx2Kernels;
+    if (bits > 0) return kAvx2Kernels;
 #endif
     return kPortableKernels;
 }

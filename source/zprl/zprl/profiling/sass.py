@@ -122,14 +122,14 @@ def count(instructions: Iterable[Instruction], *patterns: str) -> int:
     return sum(joined.fullmatch(each.name) is not None for each in instructions)
 
 
-def device_fences(those: Iterable[Instruction]) -> int:
+def device_fences(instructions: Iterable[Instruction]) -> int:
     """Return how many order memory for the whole GPU or drop the level-1 cache; a hot loop should have none."""
-    return count(those, r"MEMBAR.*\.(GPU|SYS|VC).*", r"CCTL\.IVALL.*")
+    return count(instructions, r"MEMBAR.*\.(GPU|SYS|VC).*", r"CCTL\.IVALL.*")
 
 
-def generic_accesses(those: Iterable[Instruction]) -> int:
+def generic_accesses(instructions: Iterable[Instruction]) -> int:
     """Return the number of loads and stores whose kind of memory is known only when they run."""
-    return count(those, r"(LD|ST)(\..*)?")
+    return count(instructions, r"(LD|ST)(\..*)?")
 
 
 def find_cuobjdump() -> str | None:
