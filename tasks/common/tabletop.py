@@ -90,8 +90,8 @@ class TabletopEventCfg:
 class TabletopTerminationsCfg(TerminationsCfg):
     """Ends of an episode, of which one is that the object has fallen off the table.
 
-    There is no floor below: the object would fall on, and observations of it spoil the learner's running statistics. The
-    height is below the floor of the deepest bin that stands on a table's place.
+    There is no floor below: the object would fall on, and observations of it spoil the learner's running statistics.
+    The height is below the floor of the deepest bin that takes a table's place.
     """
 
     object_dropping = TerminationTermCfg(
