@@ -8,7 +8,6 @@ from zprl.tasks.common.compound import CompoundPartCfg as CompoundPartCfg
 from zprl.tasks.common.env_cfg import DisturbanceTargetsCfg as DisturbanceTargetsCfg
 from zprl.tasks.common.env_cfg import TaskEnvCfg as TaskEnvCfg
 from zprl.tasks.common.env_cfg import TaskSceneCfg as TaskSceneCfg
-from zprl.tasks.common.env_cfg import camera_group as camera_group
 from zprl.tasks.common.shapes import box as box
 from zprl.tasks.common.shapes import fixture as fixture
 from zprl.tasks.common.shapes import open_bin as open_bin
@@ -20,3 +19,6 @@ from zprl.tasks.common.tabletop import TabletopEventCfg as TabletopEventCfg
 from zprl.tasks.common.tabletop import TabletopSceneCfg as TabletopSceneCfg
 from zprl.tasks.common.tabletop import placed as placed
 from zprl.tasks.common.tabletop import randomized as randomized
+from zprl.tasks.common.visual import FAR_VIEW as FAR_VIEW
+from zprl.tasks.common.visual import WIDE_VIEW as WIDE_VIEW
+from zprl.tasks.common.visual import VisualTabletop as VisualTabletop

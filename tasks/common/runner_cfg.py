@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from zprl.policies import FlowPolicyCfg
 from zprl.rl.distribution import GaussianCfg
 from zprl.rl.runner_cfg import ZprlRunnerCfg
 from zprl.steering import LatentResidualCfg
@@ -30,3 +31,13 @@ class LongTaskRunnerCfg(ZprlRunnerCfg):
             assert isinstance(self.actor.distribution_cfg, GaussianCfg)
             self.steering.scale = 0.4
             self.actor.distribution_cfg.init_std = 0.3
+
+
+@configclass
+class VisualRunner:
+    """A mixin for a base policy that sees through a fixed camera and one at the wrist."""
+
+    policy: FlowPolicyCfg = FlowPolicyCfg(
+        observation_groups=("policy", "front", "wrist"),
+        embedding_class="zprl.policies.flow.encoders:ImageEmbedding",
+    )

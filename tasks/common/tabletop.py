@@ -24,7 +24,7 @@ from isaaclab.managers import (
 from isaaclab.utils import configclass
 from isaaclab.utils.noise import UniformNoiseCfg
 from isaaclab.visualizers import VisualizerCfg
-from isaaclab_tasks.utils import PresetCfg, preset
+from isaaclab_tasks.utils import preset
 
 from zprl.sim.isaaclab.randomization import randomized_friction, randomized_gains, randomized_mass
 from zprl.tasks import mdp
@@ -191,7 +191,7 @@ class TabletopEnvCfg(TaskEnvCfg):
             term.params.update(arm.end_effector())
         joints: dict[str, Any] = {"joint_names": robot.arm_joints()[arm.asset_name]}
         fingers: dict[str, Any] = {"body_names": robot.fingers()[arm.asset_name]}
-        for events in vars(self.events).values() if isinstance(self.events, PresetCfg) else [self.events]:
+        for events in self.events_of_presets():
             for name, parts in (("reset_robot", joints), ("arm_gains", joints), ("finger_friction", fingers)):
                 if hasattr(events, name):
                     getattr(events, name).params["asset_cfg"] = SceneEntityCfg(arm.asset_name, **parts)

@@ -14,6 +14,7 @@ from isaaclab_newton.sim.schemas import MujocoRigidBodyCfg
 from isaaclab_physx.sim.schemas import PhysxRigidBodyCfg
 from isaaclab_tasks.utils import PresetCfg, preset
 
+from zprl.sim.isaaclab.cameras import PolicyCameraCfg
 from zprl.tasks.robots.assets import FRANKA_PANDA_USD
 from zprl.tasks.robots.robot import ArmCfg, GripperCfg, RobotCfg
 
@@ -123,6 +124,17 @@ def franka_panda(squeeze: float = 0.0) -> RobotCfg:
                 open={"panda_finger_joint.*": 0.04},
                 closed={"panda_finger_joint.*": 0.0 - squeeze},
             ),
+        },
+        # Beside the hand, so that it sees both finger tips and, where episodes begin, most of the table.
+        cameras={
+            "wrist": PolicyCameraCfg(
+                body="robot/panda_hand",
+                eye=(0.085, 0.0, 0.015),
+                target=(0.045, 0.0, 0.2),
+                up=(1.0, 0.0, 0.0),
+                field_of_view=84.5,
+                far=3.0,
+            )
         },
     )
 

@@ -19,6 +19,7 @@ from isaaclab.controllers.differential_ik_cfg import DifferentialIKControllerCfg
 from isaaclab.managers import ActionTermCfg, SceneEntityCfg
 from isaaclab.utils import configclass
 
+from zprl.sim.isaaclab.cameras import PolicyCameraCfg
 from zprl.tasks import mdp
 from zprl.utils.errors import ZprlError
 
@@ -113,6 +114,9 @@ class RobotCfg:
 
     parts: dict[str, PartCfg] = MISSING  # type: ignore[assignment]
     """Its parts by the names of their action terms, in the order of the action vector."""
+
+    cameras: dict[str, PolicyCameraCfg] = {}
+    """Cameras that it carries, by name."""
 
     def arms(self) -> dict[str, ArmCfg]:
         """Return the arms by the names of their action terms."""

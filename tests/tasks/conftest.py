@@ -3,10 +3,13 @@
 
 """The lift environment, shared by the tests of a module: making it takes several seconds."""
 
+import contextlib
+
 import pytest
 import torch
 
 TASK = "Zprl-Lift-Franka"
+VISUAL_TASK = "Zprl-Lift-Franka-Visual"
 
 
 @pytest.fixture(scope="module")
@@ -37,3 +40,19 @@ def idle(env):
     action = torch.zeros(env.num_envs, env.action_manager.total_action_dim)
     action[:, -1] = 1.0
     return action
+
+
+@contextlib.contextmanager
+def visual(*overrides, num_envs=2, configure=None):
+    """Make worlds of the lift task with cameras."""
+    from zprl.runs.session import TaskSession
+
+    session = TaskSession(VISUAL_TASK, "cpu", overrides, num_envs=num_envs)
+    with session.launched(), session.environment(configure=configure) as env:
+        yield env
+
+
+def random_actions(env, steps, seed=0):
+    """Return actions within the limits, shape (num_envs, steps, A)."""
+    generator = torch.Generator().manual_seed(seed)
+    return torch.stack([env.spec.random_actions(env.num_envs, generator) for _ in range(steps)], dim=1)

@@ -17,7 +17,7 @@ from isaaclab.utils import configclass, validate
 
 import zprl
 from zprl.tasks import mdp
-from zprl.tasks.common import TaskEnvCfg, TaskSceneCfg, camera_group
+from zprl.tasks.common import TaskEnvCfg, TaskSceneCfg
 from zprl.tasks.robots import ArmCfg, GripperCfg, RobotCfg
 from zprl.utils.errors import ZprlError
 
@@ -182,14 +182,3 @@ def test_keys_of_files_hold_no_path_and_nothing_that_shapes_no_episode():
     assert "/robots/" not in str(reference) and str(Path(zprl.__file__).parent) not in str(reference)
     assert settings("env.tracked_terms=['object_pose']", "env.disturbance_targets.object_name=table") == reference
     assert settings("env.idle_action.gripper_action=[-1.0]") != reference
-
-
-def test_a_camera_group_keeps_images_apart_and_raw():
-    group = camera_group(["front", "wrist"])
-    assert not group.concatenate_terms and not group.enable_corruption
-    terms = {name: term for name, term in vars(group).items() if isinstance(term, ObservationTermCfg)}
-    assert list(terms) == ["front", "wrist"]
-    for name, term in terms.items():
-        assert term.func is mdp.image_rgb
-        assert term.params["sensor_cfg"].name == name
-        assert term.params["normalize"] is False

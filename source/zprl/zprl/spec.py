@@ -3,7 +3,7 @@
 
 """What a task's policies see and do: named observations and actions, by which files, policies and tasks are matched.
 
-At run time an observation is a dictionary from the groups' names to tensors, :data:`Observations`.
+At run time an observation is a mapping from the groups' names to tensors, :data:`Observations`.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from torch import Tensor
 
 from zprl.utils.errors import ZprlError
 
-Observations = dict[str, Tensor]
+Observations = Mapping[str, Tensor]
 """Observations by the names of a spec's groups: (N, D) float32 of features side by side, or an image (N, ...)."""
 
 KINDS = ("state", "image", "privileged")

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 import warp as wp
 
-from zprl.profiling.render import SAME, NativeRenderer, NewtonRenderer, compare
-from zprl.sim.isaaclab.primitives import visible_primitives
+from zprl.profiling.render import SAME, NativeImages, NewtonImages, compare
+from zprl.sim.isaaclab.primitives import visible_primitives, world_bodies
 from zprl.sim.render import RayCaster, Shape
 from zprl.utils.errors import ZprlError
 
@@ -66,7 +66,7 @@ def test_what_is_visible():
     sizes = [(0.1, 0.2, 0.3), (0.05, 0.2, 0), (0.3, 0, 0), (0.1, 0.4, 0), (np.inf, 1.5, np.inf)]
     np.testing.assert_allclose(seen.primitives.sizes[:, :2], np.array(sizes)[:, :2], rtol=1e-6)
     assert seen.primitives.colors[0].tolist() == [1, 0, 0] and seen.colors is None
-    assert seen.bodies.tolist() == [[0, 0, 1, 1, -1], [2, 2, 3, 3, -1]]
+    assert seen.bodies.tolist() == [0, 0, 1, 1, -1] and world_bodies(model).tolist() == [[0, 1], [2, 3]]
 
 
 def test_poses_are_the_bodies_with_the_shapes_upon_them():
@@ -74,7 +74,7 @@ def test_poses_are_the_bodies_with_the_shapes_upon_them():
     state = model.state()
     bodies = state.body_q.numpy()
     bodies[2:, 0] += 10
-    placed = visible_primitives(model).poses(bodies)
+    placed = visible_primitives(model).poses(bodies[world_bodies(model)])
     assert placed.dtype == np.float32 and placed.shape == (2, 5, 7)
     turn, own = reference.rotation((0, 0.6, 0, 0.8)), reference.rotation((0.5, 0.5, 0.5, 0.5))
     for number, shift in enumerate((0, 10)):
@@ -93,7 +93,7 @@ def test_what_belongs_to_no_world_is_seen_in_all():
         builder.add_world(world())
     seen = visible_primitives(builder.finalize(device="cpu"))
     assert seen.labels == ("box", "capsule", "sphere", "cylinder", "table", "ground")
-    assert seen.bodies[:, -1].tolist() == [-1, -1]
+    assert seen.bodies.tolist() == [0, 0, 1, 1, -1, -1]
 
 
 def test_colors_of_each_world():
@@ -105,7 +105,7 @@ def test_colors_of_each_world():
     assert seen.colors is not None
     assert seen.colors[:, 0].tolist() == [[1, 0, 0], [0, 0, 1]]
     eyes = np.repeat(poses(((-1.5, 2, 3), FORWARD))[0], 2, axis=0)
-    placed = seen.poses(model.state().body_q.numpy())
+    placed = seen.poses(model.state().body_q.numpy()[world_bodies(model)])
     images = RayCaster(seen.primitives, camera()).render(placed, eyes, colors=seen.colors, outputs=("rgb",))["rgb"]
     assert (images[0, 24, 32, [0, 2]] > [0, -1]).all() and images[0, 24, 32, 2] == images[1, 24, 32, 0] == 0
 
@@ -126,9 +126,9 @@ def test_newton_draws_the_same():
     cam, state = camera(96, 72, 80.0, far=1000.0), model.state()
     downwards = np.array((0.4135, -0.4135, -0.5735, 0.5735))
     pose = poses(((-1.8, 0.1, 0.9), downwards / np.linalg.norm(downwards)))[0, 0]
-    newton_images = NewtonRenderer(model, state, cam, pose)
+    newton_images = NewtonImages(model, state, cam, pose)
     newton_images.draw(depth=True)  # compiles for some seconds where it never has
-    images = NativeRenderer(model, state, cam, pose, SAME).draw_all()
+    images = NativeImages(model, state, cam, pose, SAME).draw_all()
     assert set(np.unique(images["segmentation"])) == {-1, 0, 1, 2, 3, 4}
     agreement = compare(newton_images, images)
     assert agreement.inside < 1e-4
@@ -148,7 +148,7 @@ def cone(builder):
 
 def test_other_shapes_are_refused_by_name_unless_hidden():
     for add, message in (
-        (mesh, r"/World/Teapot is a mesh, and .*; choose renderer=newton"),
+        (mesh, r"/World/Teapot is a mesh, and .*; choose renderer=newton_renderer"),
         (cone, "/World/Cone is a cone"),
     ):
         builder = world()
@@ -165,11 +165,13 @@ def test_other_shapes_are_refused_by_name_unless_hidden():
 def test_worlds_that_differ_are_refused():
     more = world()
     more.add_shape_sphere(-1, radius=0.1, cfg=look())
-    with pytest.raises(ZprlError, match=r"world 1 shows 6 shapes and world 0 5, .*; choose renderer=newton"):
+    with pytest.raises(ZprlError, match=r"world 1 shows 6 shapes and world 0 5, .*; choose renderer=newton_renderer"):
         visible_primitives(finalized(world(), more))
     model = finalized(world(), world())
     scales = model.shape_scale.numpy()
     scales[6 + 3] *= 2
     model.shape_scale.assign(scales)
-    with pytest.raises(ZprlError, match=r"sphere has another shape or size in world 1, .*; choose renderer=newton"):
+    with pytest.raises(
+        ZprlError, match=r"sphere has another shape or size in world 1, .*; choose renderer=newton_renderer"
+    ):
         visible_primitives(model)

@@ -14,6 +14,7 @@ from tensordict import TensorDict
 from torch import Tensor
 
 from zprl.envs.chunk_loop import ChunkLoop, own
+from zprl.envs.lazy_observations import rows_of
 from zprl.envs.task_env import Step, TaskEnv
 from zprl.spec import Observations
 from zprl.utils import processes
@@ -152,7 +153,7 @@ class ChunkedVecEnv(VecEnv):
         loop.resume()
         rewards = torch.zeros(self.num_envs, device=self.device)
         time_outs = torch.zeros_like(loop.running)
-        final_obs: Observations | None = None
+        final: _FinalObservations | None = None
         with self.simulation_time.running():
             for k, step, ended in loop.execute(chunk[:, : self.execute_steps]):
                 usable = _usable(step.reward)
@@ -162,7 +163,8 @@ class ChunkedVecEnv(VecEnv):
                 time_outs |= ran_out
                 last = step.final_observations if self._keeps_final_observations else None
                 if last is not None:
-                    final_obs = _where(ran_out, last, final_obs) if final_obs else own(last)
+                    final = final or _FinalObservations()
+                    final.add(last, ran_out)
         ended = ~loop.running
         self.steering.policy.begin_episodes(ended)
         for value in loop.obs.values():
@@ -174,7 +176,7 @@ class ChunkedVecEnv(VecEnv):
 
         extras = {"time_outs": time_outs, "executed": actions, "log": self.steering.metrics(actions)}
         if self._keeps_final_observations:
-            extras["final_observations"] = self._final_observations(before, final_obs, time_outs)
+            extras["final_observations"] = self._final_observations(before, final)
         return self._observe(self._plan), rewards, ended.long(), extras
 
     def pop_counts(self) -> tuple[int, int, int]:
@@ -203,20 +205,16 @@ class ChunkedVecEnv(VecEnv):
         with self.planning_time.running():
             return self.steering.observe(plan, self.groups)
 
-    def _final_observations(self, before: Plan, final_obs: Observations | None, time_outs: Tensor) -> TensorDict:
+    def _final_observations(self, before: Plan, final: _FinalObservations | None) -> TensorDict:
         """Return what the learner would have seen of the worlds that ran out of time; of the others it does not matter.
 
         Only those worlds are encoded. On a GPU all are: to ask which would make the host wait, which takes longer.
         """
         seen = self._observe(before)
-        if final_obs is None:
-            return seen
-        rows = torch.arange(self.num_envs) if time_outs.device.type == "cuda" else time_outs.nonzero().squeeze(1)
-        if len(rows):
-            rows = rows.to(time_outs.device, non_blocking=True)
-            plan = self.steering.policy.encode({name: value[rows] for name, value in final_obs.items()})
-            final = self._observe(plan)
-            merged = {str(name): seen[name].index_copy(0, rows, final[name]) for name in seen.keys()}  # noqa: SIM118
+        rows, obs = (None, {}) if final is None else final.collected()
+        if rows is not None:
+            last = self._observe(self.steering.policy.encode(obs))
+            merged = {str(name): seen[name].index_copy(0, rows, last[name]) for name in seen.keys()}  # noqa: SIM118
             seen = TensorDict(merged, batch_size=seen.batch_size)
         return seen
 
@@ -236,7 +234,31 @@ def _usable(values: Tensor) -> Tensor:
     return values.abs() <= LARGEST
 
 
-def _where(worlds: Tensor, new: Observations, old: Observations) -> Observations:
-    """Take some worlds' observations from ``new``, the others' from ``old``."""
-    shaped = {name: worlds.view(-1, *[1] * (value.ndim - 1)) for name, value in new.items()}
-    return {name: torch.where(shaped[name], value, old[name]) for name, value in new.items()}
+class _FinalObservations:
+    """What worlds observed last, in a chunk in which some of them ran out of time."""
+
+    def __init__(self) -> None:
+        self._rows: list[Tensor] = []
+        self._parts: list[Observations] = []
+
+    def add(self, obs: Observations, ran_out: Tensor) -> None:
+        """Add a step's final observations, of the worlds that ran out of time in it (N,), bool.
+
+        On a GPU, which the host is not to wait for, they are those of all worlds.
+        """
+        if ran_out.device.type == "cuda":
+            new = own(obs)
+            if self._parts:
+                before = self._parts[0]
+                shaped = {name: ran_out.view(-1, *[1] * (value.ndim - 1)) for name, value in new.items()}
+                new = {name: torch.where(shaped[name], value, before[name]) for name, value in new.items()}
+            self._rows, self._parts = [torch.arange(len(ran_out), device=ran_out.device)], [new]
+        elif len(rows := ran_out.nonzero().squeeze(1)):
+            self._rows.append(rows)
+            self._parts.append(rows_of(obs, rows))
+
+    def collected(self) -> tuple[Tensor | None, Observations]:
+        """Return the worlds' indices (n,), or None if there are none, and their observations."""
+        if not self._rows:
+            return None, {}
+        return torch.cat(self._rows), {name: torch.cat([part[name] for part in self._parts]) for name in self._parts[0]}

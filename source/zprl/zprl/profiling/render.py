@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from PIL import Image
 from prettytable import PrettyTable
@@ -74,70 +75,41 @@ class RenderReport:
     """The same view by Newton and by the ray caster, the latter with smooth edges, both with shadows."""
 
 
-class NewtonRenderer:
-    """Newton's ray tracer with the settings of Isaac Lab's camera.
+class NewtonImages:
+    """Newton's renderer on a state of its model.
 
     Args:
         model: Newton's model.
         state: Its state.
-        camera: Image and focal lengths; Newton knows no near clipping plane.
-        pose: Position and quaternion (x, y, z, w) of the camera in every world.
+        camera: The camera.
+        pose: Its pose in every world.
         shadows: Whether things cast shadows.
     """
 
     def __init__(
-        self,
-        model: Any,
-        state: Any,
-        camera: PinholeCamera,
-        pose: NDArray[np.float32],
-        shadows: bool = False,
+        self, model: Any, state: Any, camera: PinholeCamera, pose: NDArray[np.float32], shadows: bool = False
     ) -> None:
-        import warp as wp
-        from newton.sensors import SensorTiledCamera
+        from zprl.sim.isaaclab.cameras.newton_renderer import NewtonRenderer
 
-        self._model, self._state = model, state
-        array: Any = wp.array  # its annotations fit no dtype
-        config = SensorTiledCamera.RenderConfig(
-            enable_textures=True,
-            enable_shadows=shadows,
-            enable_backface_culling=False,
-            max_distance=camera.far,
-            render_order=SensorTiledCamera.RenderOrder.TILED,
-            tile_width=8,
-            tile_height=8,
-        )
-        self._sensor = SensorTiledCamera(model, default_render_config=config)
-        self._sensor.utils.create_default_light(enable_shadows=shadows)
-        self._rays = array(_rays(camera), dtype=wp.vec3f, device=model.device)
-        poses = np.tile(pose, (1, model.world_count, 1))
-        self._poses = array(poses, dtype=wp.transformf, device=model.device)
-        self._shape = (model.world_count, 1, camera.height, camera.width)
-        self._color: Any = wp.zeros(self._shape, dtype=wp.uint32, device=model.device)
-        self._depth: Any = wp.zeros(self._shape, dtype=wp.float32, device=model.device)
-        red, green, blue = (round(255 * channel) for channel in SAME.background)
-        clear = 0xFF000000 | blue << 16 | green << 8 | red
-        self._clear_data = SensorTiledCamera.ClearData(clear_color=clear)
+        self._state, self._renderer = state, NewtonRenderer(model, camera, shadows)
+        self._poses = torch.as_tensor(np.tile(pose, (model.world_count, 1)))
 
     def draw(self, depth: bool = False) -> None:
         """Draw all worlds in colour, and on demand in depth, which takes a kernel of its own."""
-        self._model.bvh_refit_shapes(self._state)
-        outputs: dict[str, Any] = {"color_image": self._color} | ({"forward_depth_image": self._depth} if depth else {})
-        self._sensor.update(self._state, self._poses, self._rays, clear_data=self._clear_data, **outputs)
+        self._renderer.draw(self._state, self._poses, depth)
 
     @property
     def rgb(self) -> NDArray[np.uint8]:
         """What was drawn last, (N, height, width, 3)."""
-        count, _, height, width = self._shape
-        return self._color.numpy().view(np.uint8).reshape(count, height, width, 4)[..., :3]
+        return self._renderer.rgb.numpy()
 
     @property
     def depth(self) -> NDArray[np.float32]:
         """What was drawn last in depth [m], (N, height, width); 0 where nothing is."""
-        return self._depth.numpy()[:, 0]
+        return self._renderer.depth.numpy()
 
 
-class NativeRenderer:
+class NativeImages:
     """The ray caster on the same model.
 
     Args:
@@ -161,9 +133,9 @@ class NativeRenderer:
         style: RenderStyle,
         threads: int = 1,
     ) -> None:
-        from zprl.sim.isaaclab.primitives import visible_primitives
+        from zprl.sim.isaaclab.primitives import visible_primitives, world_bodies
 
-        self.scene = visible_primitives(model)
+        self.scene, self._bodies = visible_primitives(model), world_bodies(model)
         self._state, self._caster = state, RayCaster(self.scene.primitives, camera, style, threads)
         self._poses = np.tile(pose, (model.world_count, 1))
         self._rgb = np.empty((model.world_count, camera.height, camera.width, 3), np.uint8)
@@ -177,7 +149,7 @@ class NativeRenderer:
         return self._render(outputs=("rgb", "depth", "segmentation"))
 
     def _render(self, **options: Any) -> dict[str, Any]:
-        poses = self.scene.poses(self._state.body_q.numpy())
+        poses = self.scene.poses(self._state.body_q.numpy()[self._bodies])
         return self._caster.render(poses, self._poses, colors=self.scene.colors, **options)
 
 
@@ -223,24 +195,24 @@ def benchmark_render(
             world = NewtonManager.get_model(), NewtonManager.get_state_0()
             for size in sizes:
                 camera = _camera(size, View().field_of_view)
-                calls: dict[str, Callable[[], object]] = {NEWTON: NewtonRenderer(*world, camera, pose).draw}
+                calls: dict[str, Callable[[], object]] = {NEWTON: NewtonImages(*world, camera, pose).draw}
                 for number in threads:
                     name = f"native, {number} thread{'s' if number > 1 else ''}"
-                    calls[name] = NativeRenderer(*world, camera, pose, SAME, number).draw
-                    calls[f"{name}, smooth"] = NativeRenderer(*world, camera, pose, SMOOTH, number).draw
+                    calls[name] = NativeImages(*world, camera, pose, SAME, number).draw
+                    calls[f"{name}, smooth"] = NativeImages(*world, camera, pose, SMOOTH, number).draw
                 result.times.append(_measure(count, size, calls, budget))
                 report(f"measured {count} worlds, {size} x {size}")
             if result.agreement is None:
                 camera = _camera(sizes[0], View().field_of_view)
-                newton, native = NewtonRenderer(*world, camera, pose), NativeRenderer(*world, camera, pose, SAME)
+                newton, native = NewtonImages(*world, camera, pose), NativeImages(*world, camera, pose, SAME)
                 newton.draw(depth=True)
                 result.agreement = compare(newton, native.draw_all())
                 result.primitives = len(native.scene.primitives)
             if picture and not result.pictures:
                 camera = _camera(_PICTURE_SIZE, View().field_of_view)
-                newton = NewtonRenderer(*world, camera, pose, shadows=True)
+                newton = NewtonImages(*world, camera, pose, shadows=True)
                 newton.draw()
-                native = NativeRenderer(*world, camera, pose, SMOOTH)
+                native = NativeImages(*world, camera, pose, SMOOTH)
                 result.pictures = (newton.rgb[0].copy(), native.draw()[0])
     return result
 
@@ -293,7 +265,7 @@ def write_picture(path: Path, pictures: Sequence[NDArray[np.uint8]]) -> None:
         Image.fromarray(np.concatenate(pictures, axis=1)).save(file, format="PNG", optimize=True)
 
 
-def compare(newton: NewtonRenderer, images: dict[str, Any]) -> Agreement:
+def compare(newton: NewtonImages, images: dict[str, Any]) -> Agreement:
     """Compare what both have drawn: Newton in depth too, and the ray caster in all that it draws."""
     ids = np.pad(images["segmentation"], ((0, 0), (1, 1), (1, 1)), mode="edge")
     height, width = images["segmentation"].shape[1:]
@@ -302,15 +274,6 @@ def compare(newton: NewtonRenderer, images: dict[str, Any]) -> Agreement:
     depth = np.abs(newton.depth - images["depth"])[inside].max(initial=0.0)
     color = np.abs(newton.rgb.astype(int) - images["rgb"]).mean()
     return Agreement(float(depth), float(1 - inside.mean()), float(color))
-
-
-def _rays(camera: PinholeCamera) -> NDArray[np.float32]:
-    """Return origin and direction of each pixel's ray in the camera's frame, (1, height, width, 2, 3)."""
-    u = (np.arange(camera.width) + 0.5 - camera.cx) / camera.fx
-    v = (camera.cy - np.arange(camera.height) - 0.5) / camera.fy
-    directions = np.stack([*np.meshgrid(u, v), -np.ones((camera.height, camera.width))], axis=-1)
-    directions /= np.linalg.norm(directions, axis=-1, keepdims=True)
-    return np.stack([np.zeros_like(directions), directions], axis=-2)[None].astype(np.float32)
 
 
 def _camera(size: int, field_of_view: float) -> PinholeCamera:

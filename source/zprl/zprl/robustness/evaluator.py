@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from zprl.envs.chunk_loop import own
+from zprl.envs.lazy_observations import replaced
 from zprl.envs.task_env import Step, TaskEnv, episode_seed
 from zprl.evaluation.rollout import Evaluator
 from zprl.robustness.disturbances import Disturbance, Draws, Signal, require_disturbable
@@ -72,7 +73,7 @@ class DisturbedEnv:
             return obs
         parts = [self._next[name] for name in self._disturbed]
         seen = self.signal.observe(torch.cat(parts, dim=1)).split([part.shape[1] for part in parts], dim=1)
-        return {**obs, **dict(zip(self._disturbed, seen, strict=True))}
+        return replaced(obs, dict(zip(self._disturbed, seen, strict=True)))
 
 
 class DisturbedEvaluator(Evaluator):

@@ -35,9 +35,12 @@ BASE_POLICY = "base_policy.safetensors"
 
 _NO_INFLUENCE = {
     *("num_envs", "device", "seed", "log_dir", "recorders", "video_recorders", "viewer", "visualizer_cfgs"),
-    *("threads", "tracked_terms", "disturbance_targets"),
+    *("threads", "tracked_terms", "disturbance_targets", "robot_cameras"),
 }
 """Fields of an environment's configuration that do not change what a demonstration looks like."""
+
+_OF_CAMERAS = {"cameras", "renderer", "appearance", "privileged_groups"}
+"""Fields that say what images look like."""
 
 
 def env_settings(env_cfg: Any) -> Any:
@@ -45,10 +48,11 @@ def env_settings(env_cfg: Any) -> Any:
     from isaaclab.utils import class_to_dict as isaaclab_to_dict
 
     values = isaaclab_to_dict(env_cfg)
+    ignored = _NO_INFLUENCE if values.get("cameras") else _NO_INFLUENCE | _OF_CAMERAS
 
     def plain(value: Any) -> Any:
         if isinstance(value, dict):
-            return {str(k): plain(v) for k, v in sorted(value.items(), key=str) if k not in _NO_INFLUENCE}
+            return {str(k): plain(v) for k, v in sorted(value.items(), key=str) if k not in ignored}
         if isinstance(value, list | tuple):
             return [plain(v) for v in value]
         if isinstance(value, bool | int | float | str) or value is None:

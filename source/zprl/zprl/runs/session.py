@@ -21,6 +21,7 @@ from zprl.rl.methods import configure
 from zprl.rl.ppo import check_ppo
 from zprl.rl.sac import check_sac
 from zprl.sim import isaaclab
+from zprl.sim.isaaclab.cameras import choose_renderer
 from zprl.sim.isaaclab.mujoco import choose_engine
 from zprl.sim.isaaclab.task_env import IsaacLabEnv
 from zprl.utils import processes
@@ -107,6 +108,7 @@ class TaskSession:
         self.agent_cfg.device = self.device
         self.env_cfg.seed = self.agent_cfg.seed
         engine = choose_engine(self.env_cfg, self.device)
+        choose_renderer(self.env_cfg, self.device)
         chosen = [text.removeprefix("physics=") for text in overrides if text.startswith("physics=")]
         self.physics = chosen[-1] if chosen else engine
         check_together(self.env_cfg, self.agent_cfg)

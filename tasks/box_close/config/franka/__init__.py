@@ -12,3 +12,10 @@ register_task(
     zprl_cfg_entry_point=f"{__name__}.zprl_cfg:BoxCloseRunnerCfg",
     expert_entry_point=f"{__name__}.expert:BoxCloseExpertCfg",
 )
+register_task(
+    "Zprl-BoxClose-Franka-Visual",
+    suites=("visual",),
+    env_cfg_entry_point=f"{__name__}.env_cfg:FrankaBoxCloseVisualEnvCfg",
+    zprl_cfg_entry_point=f"{__name__}.zprl_cfg:BoxCloseVisualRunnerCfg",
+    expert_entry_point=f"{__name__}.expert:BoxCloseExpertCfg",
+)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from isaaclab.utils import configclass
 
 from zprl.tasks.box_close.box_close_env_cfg import BoxCloseEnvCfg
+from zprl.tasks.common import FAR_VIEW, VisualTabletop
 from zprl.tasks.robots.franka_panda import FRANKA_PANDA
 
 
@@ -18,3 +19,10 @@ class FrankaBoxCloseEnvCfg(BoxCloseEnvCfg):
     def __post_init__(self) -> None:
         super().__post_init__()
         self.use_robot(FRANKA_PANDA)
+
+
+@configclass
+class FrankaBoxCloseVisualEnvCfg(VisualTabletop, FrankaBoxCloseEnvCfg):
+    """A Franka Panda puts the lid on a box that it sees."""
+
+    front_camera = FAR_VIEW

@@ -12,3 +12,10 @@ register_task(
     zprl_cfg_entry_point=f"{__name__}.zprl_cfg:CanRunnerCfg",
     expert_entry_point=f"{__name__}.expert:CanExpertCfg",
 )
+register_task(
+    "Zprl-Can-Franka-Visual",
+    suites=("visual",),
+    env_cfg_entry_point=f"{__name__}.env_cfg:FrankaCanVisualEnvCfg",
+    zprl_cfg_entry_point=f"{__name__}.zprl_cfg:CanVisualRunnerCfg",
+    expert_entry_point=f"{__name__}.expert:CanExpertCfg",
+)

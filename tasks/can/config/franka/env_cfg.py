@@ -8,6 +8,7 @@ from __future__ import annotations
 from isaaclab.utils import configclass
 
 from zprl.tasks.can.can_env_cfg import CanEnvCfg
+from zprl.tasks.common import WIDE_VIEW, VisualTabletop
 from zprl.tasks.robots.franka_panda import FRANKA_PANDA
 
 
@@ -18,3 +19,10 @@ class FrankaCanEnvCfg(CanEnvCfg):
     def __post_init__(self) -> None:
         super().__post_init__()
         self.use_robot(FRANKA_PANDA)
+
+
+@configclass
+class FrankaCanVisualEnvCfg(VisualTabletop, FrankaCanEnvCfg):
+    """A Franka Panda moves a can that it sees from one bin into another."""
+
+    front_camera = WIDE_VIEW

@@ -3,7 +3,7 @@
 
 """Settings with which the Franka can task is learned."""
 
-from zprl.tasks.common.runner_cfg import LongTaskRunnerCfg
+from zprl.tasks.common.runner_cfg import LongTaskRunnerCfg, VisualRunner
 from zprl.utils.configclass import configclass
 
 
@@ -12,3 +12,10 @@ class CanRunnerCfg(LongTaskRunnerCfg):
     """A run of the task."""
 
     experiment_name = "zprl_can_franka"
+
+
+@configclass
+class CanVisualRunnerCfg(VisualRunner, CanRunnerCfg):
+    """A run of the task with cameras."""
+
+    experiment_name = "zprl_can_franka_visual"

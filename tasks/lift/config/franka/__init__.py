@@ -11,3 +11,10 @@ register_task(
     env_cfg_entry_point=f"{__name__}.env_cfg:FrankaLiftEnvCfg",
     expert_entry_point=f"{__name__}.expert:LiftExpertCfg",
 )
+register_task(
+    "Zprl-Lift-Franka-Visual",
+    suites=("visual",),
+    env_cfg_entry_point=f"{__name__}.env_cfg:FrankaLiftVisualEnvCfg",
+    zprl_cfg_entry_point=f"{__name__}.zprl_cfg:LiftVisualRunnerCfg",
+    expert_entry_point=f"{__name__}.expert:LiftExpertCfg",
+)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from isaaclab.utils import configclass
 
+from zprl.tasks.common import VisualTabletop
 from zprl.tasks.lift.lift_env_cfg import LiftEnvCfg
 from zprl.tasks.robots.franka_panda import FRANKA_PANDA
 
@@ -18,3 +19,8 @@ class FrankaLiftEnvCfg(LiftEnvCfg):
     def __post_init__(self) -> None:
         super().__post_init__()
         self.use_robot(FRANKA_PANDA)
+
+
+@configclass
+class FrankaLiftVisualEnvCfg(VisualTabletop, FrankaLiftEnvCfg):
+    """A Franka Panda lifts a cube that it sees."""

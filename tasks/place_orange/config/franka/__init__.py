@@ -13,3 +13,11 @@ register_task(
     expert_entry_point=f"{__name__}.expert:PlaceOrangeExpertCfg",
     disturbances_entry_point="zprl.tasks.place_orange.disturbances:DISTURBANCES",
 )
+register_task(
+    "Zprl-PlaceOrange-Franka-Visual",
+    suites=("visual",),
+    env_cfg_entry_point=f"{__name__}.env_cfg:FrankaPlaceOrangeVisualEnvCfg",
+    zprl_cfg_entry_point=f"{__name__}.zprl_cfg:PlaceOrangeVisualRunnerCfg",
+    expert_entry_point=f"{__name__}.expert:PlaceOrangeExpertCfg",
+    disturbances_entry_point="zprl.tasks.place_orange.disturbances:DISTURBANCES",
+)

@@ -12,3 +12,10 @@ register_task(
     zprl_cfg_entry_point=f"{__name__}.zprl_cfg:PushWallRunnerCfg",
     expert_entry_point=f"{__name__}.expert:PushWallExpertCfg",
 )
+register_task(
+    "Zprl-PushWall-Franka-Visual",
+    suites=("visual",),
+    env_cfg_entry_point=f"{__name__}.env_cfg:FrankaPushWallVisualEnvCfg",
+    zprl_cfg_entry_point=f"{__name__}.zprl_cfg:PushWallVisualRunnerCfg",
+    expert_entry_point=f"{__name__}.expert:PushWallExpertCfg",
+)

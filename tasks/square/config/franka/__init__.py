@@ -12,3 +12,10 @@ register_task(
     zprl_cfg_entry_point=f"{__name__}.zprl_cfg:SquareRunnerCfg",
     expert_entry_point=f"{__name__}.expert:SquareExpertCfg",
 )
+register_task(
+    "Zprl-Square-Franka-Visual",
+    suites=("visual",),
+    env_cfg_entry_point=f"{__name__}.env_cfg:FrankaSquareVisualEnvCfg",
+    zprl_cfg_entry_point=f"{__name__}.zprl_cfg:SquareVisualRunnerCfg",
+    expert_entry_point=f"{__name__}.expert:SquareExpertCfg",
+)

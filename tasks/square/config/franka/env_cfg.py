@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from isaaclab.utils import configclass
 
+from zprl.tasks.common import FAR_VIEW, VisualTabletop
 from zprl.tasks.robots.franka_panda import FRANKA_PANDA
 from zprl.tasks.square.square_env_cfg import SquareEnvCfg
 
@@ -18,3 +19,10 @@ class FrankaSquareEnvCfg(SquareEnvCfg):
     def __post_init__(self) -> None:
         super().__post_init__()
         self.use_robot(FRANKA_PANDA)
+
+
+@configclass
+class FrankaSquareVisualEnvCfg(VisualTabletop, FrankaSquareEnvCfg):
+    """A Franka Panda puts a square nut that it sees over a square peg."""
+
+    front_camera = FAR_VIEW

@@ -12,7 +12,7 @@ import numpy as np
 from newton import GeoType, Model, ShapeFlags
 from numpy.typing import NDArray
 
-from zprl.sim.render import Primitives, Shape
+from zprl.sim.render import Primitives, Shape, composed
 from zprl.utils.errors import ZprlError
 
 _SHAPES = {
@@ -22,7 +22,7 @@ _SHAPES = {
     GeoType.CAPSULE: Shape.CAPSULE,
     GeoType.CYLINDER: Shape.CYLINDER,
 }
-_WAY_OUT = "choose renderer=newton"
+_WAY_OUT = "choose renderer=newton_renderer"
 
 
 @dataclass(frozen=True)
@@ -32,37 +32,45 @@ class ModelPrimitives:
     Attributes:
         primitives: Shapes, sizes and colours (those of the first world), with their numbers as ids.
         labels: Name of each in the first world.
-        bodies: Body that each is fixed to, (N, P), a row of Newton's ``State.body_q``; -1: to the world.
+        bodies: Body that each is fixed to, (P,), one of its world's; -1: to the world.
         local_poses: Pose in the body's frame, (N, P, 7), float32: position [m] and quaternion (x, y, z, w).
         colors: Colours, (N, P, 3), float32, if worlds differ in them, or None.
     """
 
     primitives: Primitives
     labels: tuple[str, ...]
-    bodies: NDArray[np.int32]
+    bodies: NDArray[np.int64]
     local_poses: NDArray[np.float32]
     colors: NDArray[np.float32] | None
 
-    def poses(self, body_poses: NDArray[np.float32]) -> NDArray[np.float32]:
+    def poses(self, bodies: NDArray[np.float32], worlds: NDArray[np.int64] | slice = slice(None)) -> Any:
         """Return the poses of all primitives for :meth:`RayCaster.render`.
 
         Args:
-            body_poses: Poses of all bodies of the model, (B, 7), such as ``state.body_q.numpy()``.
+            bodies: Poses of the worlds' bodies, (n, B, 7), such as Newton's ``State.body_q`` at :func:`world_bodies`.
+            worlds: Indices of these worlds (n,); all by default.
 
         Returns:
-            Poses in the world, (N, P, 7), float32.
+            Poses in the world, (n, P, 7), float32.
         """
-        # The row behind the last is that of index -1.
-        frames = np.concatenate([body_poses, np.array([[0, 0, 0, 0, 0, 0, 1]], dtype=np.float32)])[self.bodies]
-        local = self.local_poses
-        axis, w = frames[..., 3:6], frames[..., 6:]
-        # q v q* = v + 2 w (a x v) + 2 a x (a x v).
-        twice = 2 * _cross(axis, local[..., :3])
-        poses = np.empty_like(local)
-        poses[..., :3] = frames[..., :3] + local[..., :3] + w * twice + _cross(axis, twice)
-        poses[..., 3:6] = w * local[..., 3:6] + local[..., 6:] * axis + _cross(axis, local[..., 3:6])
-        poses[..., 6] = w[..., 0] * local[..., 6] - (axis * local[..., 3:6]).sum(axis=-1)
-        return poses
+        # The body behind the last is that of index -1: the world.
+        frames = np.empty((len(bodies), bodies.shape[1] + 1, 7), dtype=np.float32)
+        frames[:, :-1], frames[:, -1] = bodies, (0, 0, 0, 0, 0, 0, 1)
+        return composed(frames[:, self.bodies], self.local_poses[worlds])
+
+
+def world_bodies(model: Model) -> NDArray[np.int64]:
+    """Return the bodies of each world, (N, B), as rows of Newton's ``State.body_q``.
+
+    Raises:
+        ZprlError: If worlds have different numbers of bodies.
+    """
+    worlds = _numpy(model.body_world)
+    rows = [np.flatnonzero(worlds == world) for world in range(model.world_count)]
+    if len({len(row) for row in rows}) > 1:
+        counts = ", ".join(str(len(row)) for row in rows[:3])
+        raise ZprlError(f"cameras need worlds with equally many bodies, and these have {counts} and so on.")
+    return np.stack(rows).astype(np.int64)
 
 
 def visible_primitives(model: Model) -> ModelPrimitives:
@@ -109,10 +117,21 @@ def visible_primitives(model: Model) -> ModelPrimitives:
                 f" draws the same ones in every world; {_WAY_OUT}."
             )
     colors = np.clip(_numpy(model.shape_color)[index], 0, 1)
+    own = world_bodies(model)
+    bodies = _numpy(model.shape_body)[index]
+    place = np.full(model.body_count + 1, -1)  # of each body in its world; the last is that of index -1
+    place[own] = np.arange(own.shape[1])
+    place = place[bodies]
+    if not (place == place[0]).all() or (place[bodies >= 0] < 0).any():
+        different = ((place != place[0]) | ((bodies >= 0) & (place < 0))).any(axis=0)
+        raise ZprlError(
+            f"{labels[int(different.argmax())]} is fixed to another body in another world, and the ray caster draws the"
+            f" same ones in every world; {_WAY_OUT}."
+        )
     return ModelPrimitives(
         Primitives(shapes, np.reshape(sizes, (-1, 3)), colors[0]),
         tuple(labels),
-        _numpy(model.shape_body)[index],
+        place[0],
         _numpy(model.shape_transform)[index],
         None if (colors == colors[0]).all() else np.ascontiguousarray(colors),
     )
@@ -131,13 +150,6 @@ def _primitive(kind: GeoType, scale: NDArray[np.float32], label: str) -> tuple[S
     if shape is Shape.PLANE:  # the whole width and length, or 0: without end
         scale = np.where(scale > 0, scale / 2, np.inf)
     return shape, scale
-
-
-def _cross(a: NDArray[Any], b: NDArray[Any]) -> NDArray[Any]:
-    """Cross product of the last axes; NumPy's takes several times as long."""
-    ax, ay, az = a[..., 0], a[..., 1], a[..., 2]
-    bx, by, bz = b[..., 0], b[..., 1], b[..., 2]
-    return np.stack([ay * bz - az * by, az * bx - ax * bz, ax * by - ay * bx], axis=-1)
 
 
 def _numpy(array: Any) -> NDArray[Any]:

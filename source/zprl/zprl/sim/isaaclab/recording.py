@@ -22,7 +22,7 @@ from isaaclab.utils.datasets.hdf5_dataset_file_handler import DATASET_FORMAT_VER
 
 from zprl.data import metadata
 from zprl.envs.chunk_loop import ChunkLoop
-from zprl.sim.isaaclab.task_env import IsaacLabEnv
+from zprl.sim.isaaclab.task_env import SCENE_GROUP, IsaacLabEnv
 from zprl.utils.constraints import NUM_SEEDS
 from zprl.utils.errors import ZprlError
 from zprl.utils.files import atomic_write
@@ -64,7 +64,7 @@ class ObservationTermsRecorder(RecorderTerm):
         Raises:
             ZprlError: If two groups have a term of the same name.
         """
-        return "obs", self._observed()
+        return "obs", self._observed(None)
 
     def record_pre_reset(self, env_ids: Sequence[int] | None) -> tuple[str, dict[str, torch.Tensor]]:
         """Return ``final_obs`` of the worlds whose episodes end as {term: (len(env_ids), ...)}.
@@ -72,16 +72,23 @@ class ObservationTermsRecorder(RecorderTerm):
         Raises:
             ZprlError: If two groups have a term of the same name.
         """
-        rows = slice(None) if env_ids is None else list(env_ids)
-        return FINAL_OBSERVATION, {name: values[rows] for name, values in self._observed().items()}
+        rows = None if env_ids is None else torch.as_tensor(env_ids, dtype=torch.long)
+        return FINAL_OBSERVATION, self._observed(rows)
 
-    def _observed(self) -> dict[str, torch.Tensor]:
-        manager = self._env.observation_manager
+    def _observed(self, rows: torch.Tensor | None) -> dict[str, torch.Tensor]:
+        """Return what some worlds, by their indices, or all of them observe."""
+        from zprl.sim.isaaclab.cameras.scene_cameras import cameras_of
+
+        manager, cameras = self._env.observation_manager, cameras_of(self._env)
         observed: dict[str, torch.Tensor] = {}
         for group, values in self._env.obs_buf.items():
-            if isinstance(values, torch.Tensor):
-                dims = [shape[0] for shape in manager.group_obs_term_dim[group]]
-                values = dict(zip(manager.active_terms[group], values.split(dims, dim=1), strict=True))
+            if group == SCENE_GROUP and cameras is not None:
+                values = cameras.draw(values, rows)  # type: ignore[arg-type]
+            else:
+                if isinstance(values, torch.Tensor):
+                    dims = [shape[0] for shape in manager.group_obs_term_dim[group]]
+                    values = dict(zip(manager.active_terms[group], values.split(dims, dim=1), strict=True))
+                values = values if rows is None else {name: value[rows] for name, value in values.items()}
             if twice := observed.keys() & values.keys():
                 raise ZprlError(
                     f"the observation group {group} has a term {min(twice)}, and so has another group, but a data set "
@@ -151,7 +158,18 @@ class InMemoryHDF5File(HDF5DatasetFileHandler):
         if final is not None:
             seen = episode.data["obs"]
             episode.data["next_obs"] = {name: torch.cat((seen[name][1:], final[name])) for name in seen}
+        images = {}
+        for part in ("obs", "next_obs"):
+            for name, value in list(episode.data.get(part, {}).items()):
+                if value.ndim == 4:
+                    images[part, name] = episode.data[part].pop(name)
+        number = self._demo_count if demo_id is None else demo_id
         super().write_episode(episode, demo_id, dataset_compression)
+        for (part, name), frames in images.items():
+            # One frame per chunk, as readers ask for them.
+            self._hdf5_data_group[f"demo_{number}/{part}"].create_dataset(
+                name, data=frames.cpu().numpy(), chunks=(1, *frames.shape[1:]), compression="gzip", compression_opts=2
+            )
 
     def image(self, attributes: dict[str, str]) -> bytes:
         """Return the content of the file.

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from zprl.envs.description import TaskDescription
+from zprl.envs.lazy_observations import LazyObservations
 from zprl.envs.task_env import Step, preserved_random_state
 from zprl.sim.isaaclab.descriptions import describe_task
 from zprl.sim.isaaclab.launch import close_env
@@ -21,6 +22,9 @@ from zprl.utils.errors import ZprlError
 
 if TYPE_CHECKING:
     from isaaclab.envs import ManagerBasedRLEnv
+
+SCENE_GROUP = "scene"
+"""Observation group that a task's cameras are drawn from; no policy and no learner sees it."""
 
 SUCCESS_TERM = "success"
 """Termination term that ends an episode in success."""
@@ -44,8 +48,11 @@ class IsaacLabEnv:
     staggers = True
 
     def __init__(self, task: str, env: ManagerBasedRLEnv) -> None:
+        from zprl.sim.isaaclab.cameras.scene_cameras import cameras_of
+
         self.unwrapped = env
         self.spec = read_spec(task, env)
+        self._cameras = cameras_of(env)
         self.num_envs = env.num_envs
         self.device = str(env.device)
         self.max_episode_length = int(env.max_episode_length)
@@ -125,11 +132,16 @@ class IsaacLabEnv:
         return manager.get_term(name) if name in manager.active_terms else torch.zeros_like(terminated)
 
     def _observations(self, obs: Any) -> Observations:
-        """Return observations by the spec's groups; an image lies one level deeper in Isaac Lab's."""
-        found: Observations = {}
+        """Return observations by the spec's groups; an image lies one level deeper in Isaac Lab's, or is drawn."""
+        found: dict[str, Tensor] = {}
         for name, value in obs.items():
             found.update({name: value} if isinstance(value, Tensor) else value)
-        return {group.name: found[group.name] for group in self.spec.groups}
+        if self._cameras is None:
+            return {group.name: found[group.name] for group in self.spec.groups}
+        cameras, scene = self._cameras, obs[SCENE_GROUP]
+        images = [group.name for group in cameras.groups]
+        there = {group.name: found[group.name] for group in self.spec.groups if group.name not in images}
+        return LazyObservations(there, images, lambda rows: cameras.draw(scene, rows))
 
     @contextlib.contextmanager
     def noiseless(self) -> Iterator[None]:
@@ -157,11 +169,14 @@ def read_spec(task: str, env: ManagerBasedRLEnv) -> TaskSpec:
     """Read off an environment what its policies see and do.
 
     A group whose terms Isaac Lab concatenates is one of state features, or of privileged ones if its configuration is
-    listed in ``privileged_groups``. Each term of another group is a group of its own, an image.
+    listed in ``privileged_groups``. Each term of another group is a group of its own, an image. The group that images
+    are drawn from is none; the images are.
 
     Raises:
         ZprlError: See :class:`IsaacLabEnv`.
     """
+    from zprl.sim.isaaclab.cameras.scene_cameras import cameras_of
+
     cfg: Any = env.cfg
     missing = [name for name in ("tracked_terms", "action_limits", "idle_action") if not hasattr(cfg, name)]
     if missing:
@@ -171,7 +186,10 @@ def read_spec(task: str, env: ManagerBasedRLEnv) -> TaskSpec:
         )
     groups: list[Group] = []
     manager = env.observation_manager
+    cameras = cameras_of(env)
     for name, terms in manager.active_terms.items():
+        if name == SCENE_GROUP and cameras is not None:
+            continue
         shapes = manager.group_obs_term_dim[name]
         if manager.group_obs_concatenate[name]:
             kind = "privileged" if name in getattr(cfg, "privileged_groups", ()) else "state"
@@ -187,6 +205,7 @@ def read_spec(task: str, env: ManagerBasedRLEnv) -> TaskSpec:
             observe: Any = term_cfg.func
             dtype = str(observe(env, **term_cfg.params).dtype).removeprefix("torch.")
             groups.append(Group(term, (Feature(term, tuple(shape), "image", dtype),)))
+    groups += cameras.groups if cameras is not None else []
     actions = []
     for name, size in zip(env.action_manager.active_terms, env.action_manager.action_term_dim, strict=True):
         low, high = cfg.action_limits[name]

@@ -3,6 +3,9 @@
 
 """Camera images of many worlds at once by ray casting on the CPU: arrays in, images out, and no simulator."""
 
+from zprl.sim.render.poses import composed as composed
+from zprl.sim.render.poses import looking as looking
+from zprl.sim.render.poses import turned as turned
 from zprl.sim.render.ray_caster import PinholeCamera as PinholeCamera
 from zprl.sim.render.ray_caster import RayCaster as RayCaster
 from zprl.sim.render.ray_caster import RenderStyle as RenderStyle

@@ -1,0 +1,15 @@
+# Copyright (c) 2026, The ZPRL Project Developers.
+# SPDX-License-Identifier: BSD-3-Clause
+
+"""Settings with which the Franka lift task is learned from images."""
+
+from zprl.rl.runner_cfg import ZprlRunnerCfg
+from zprl.tasks.common.runner_cfg import VisualRunner
+from zprl.utils.configclass import configclass
+
+
+@configclass
+class LiftVisualRunnerCfg(VisualRunner, ZprlRunnerCfg):
+    """A run of the task with cameras."""
+
+    experiment_name = "zprl_lift_franka_visual"

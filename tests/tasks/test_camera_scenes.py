@@ -1,0 +1,79 @@
+# Copyright (c) 2026, The ZPRL Project Developers.
+# SPDX-License-Identifier: BSD-3-Clause
+
+"""What cameras see by either renderer and in a recording, each in worlds of its own."""
+
+import h5py
+import numpy as np
+import pytest
+
+from zprl.utils.errors import ZprlError
+
+from .conftest import VISUAL_TASK, random_actions, visual
+
+pytest.importorskip("zprl._core", reason="the native libraries are not built")
+pytestmark = pytest.mark.sim
+
+
+def test_newton_sees_the_same():
+    """Depth within a millimetre but for silhouettes, and colours alike, by both cameras of the task."""
+    shown = ("env.cameras.front.depth=True", "env.cameras.wrist.depth=True")
+    images = {}
+    for renderer in ("native", "newton_renderer"):
+        plain = ("env.renderer.samples=1", "env.renderer.shadows=False") if renderer == "native" else ()
+        with visual(f"renderer={renderer}", *shown, *plain, num_envs=2) as other:
+            other.reset(5)
+            obs = other.step(random_actions(other, 1)[:, 0]).observations
+            images[renderer] = {name: obs[name].float() for name in ("front", "front_depth", "wrist", "wrist_depth")}
+    for camera in ("front", "wrist"):
+        native, newton = (images[name][f"{camera}_depth"][..., 0] for name in images)
+        near = (native - newton).abs() < 1e-3
+        assert near.float().mean() > 0.97
+        assert (images["native"][camera] - images["newton_renderer"][camera]).abs().mean() < 2.0
+
+
+def test_a_recording_holds_what_was_seen(tmp_path):
+    from zprl.data import load_demonstrations
+    from zprl.sim.isaaclab.recording import collect_demonstrations, record_into_memory
+    from zprl.tasks.experts import make_expert
+
+    path, seen = tmp_path / "demos.hdf5", []
+    with visual(num_envs=2, configure=lambda cfg: record_into_memory(cfg, VISUAL_TASK)) as env:
+        expert = make_expert(VISUAL_TASK, env.unwrapped, "expert", 0)
+        original = env.step
+
+        def watched(action):
+            step = original(action)
+            seen.append((step.observations["front"].clone(), (step.terminated | step.truncated).clone()))
+            return step
+
+        env.step = watched
+        collect_demonstrations(env, expert, path, 2, "expert", 0)
+        spec = env.spec
+    demos = load_demonstrations(path)
+    assert demos.spec == spec and [demo.success for demo in demos.episodes] == [True, True]
+    for world, demo in enumerate(demos.episodes):
+        frames, steps = demo.observations["front"], len(demo.actions)
+        assert frames.dtype == np.uint8 and frames.shape == (steps, 64, 64, 3)
+        for step in range(1, steps):
+            np.testing.assert_array_equal(frames[step], seen[step - 1][0][world])
+        assert seen[steps - 1][1][world]
+    with h5py.File(path) as file:
+        images = file["data/demo_0/obs/front"]
+        assert images.chunks == (1, 64, 64, 3) and images.compression == "gzip"
+        following = file["data/demo_0/next_obs/front"]
+        np.testing.assert_array_equal(following[:-1], images[1:])
+        assert (following[-1] != images[-1]).any()
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["env.cameras.wrist.body=robot/panda_foot"], "rides on the body robot/panda_foot, of which the scene has 0"),
+        (["env.cameras.front.eye=[0.46,0.0,0.13]"], "the camera front makes no sense: a camera at .* cannot look at"),
+        (["renderer=newton_renderer", "env.appearance.color=0.1"], "draws with the light and the colours of the model"),
+    ],
+)
+def test_scenes_that_are_refused(overrides, message):
+    with pytest.raises(ZprlError, match=message), visual(*overrides, num_envs=1):
+        pass
