@@ -185,6 +185,25 @@ def test_what_was_made_for_something_else_is_refused_in_one_sentence(other, sent
     assert str(info.value) == sentence
 
 
+def test_images_of_another_renderer_are_refused_unless_any_will_do():
+    def drawn(renderer):
+        return but(groups=(Group("camera", (Feature("camera", (8, 6, 3), "image", "uint8", renderer=renderer),)),))
+
+    with pytest.raises(ZprlError) as info:
+        drawn("native").require_match(drawn("newton_renderer"), "the file")
+    assert str(info.value) == (
+        "the file was made for images camera by the newton_renderer renderer, and task Two-Arms draws them by the native "
+        "one, which look different; choose renderer=newton_renderer, or pass env.any_renderer=True to use it "
+        "nevertheless."
+    )
+    for ours, theirs in (("native", "native"), ("", "native"), ("native", ""), ("", "")):
+        drawn(ours).require_match(drawn(theirs), "the file")
+    assert TaskSpec.from_dict(drawn("native").to_dict()) == drawn("native")
+    before = drawn("").to_dict()  # as files of before hold it
+    del before["groups"][0]["features"][0]["renderer"]
+    assert TaskSpec.from_dict(before) == drawn("")
+
+
 @pytest.mark.parametrize(
     "other",
     [

@@ -126,6 +126,9 @@ class TaskEnvCfg(ManagerBasedRLEnvCfg):
     """What draws their images, by default the native one on a CPU and Newton's on a GPU; ``renderer=NAME`` chooses. The
     names are Isaac Lab's, for which "newton" alone is an old one of the physics."""
 
+    any_renderer: bool = False
+    """Whether policies and data sets are taken whose images another renderer drew."""
+
     appearance: Any = preset(
         default=AppearanceCfg(),
         randomize_images=AppearanceCfg(

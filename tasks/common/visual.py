@@ -28,8 +28,8 @@ class VisualTabletop:
     .. code-block:: python
 
         @configclass
-        class FrankaLiftVisualEnvCfg(VisualTabletop, FrankaLiftEnvCfg):
-            \"\"\"A Franka Panda lifts a cube that it sees.\"\"\"
+        class RobotLiftVisualEnvCfg(VisualTabletop, RobotLiftEnvCfg):
+            \"\"\"A robot lifts a cube that it sees.\"\"\"
     """
 
     front_camera: PolicyCameraCfg = NEAR_VIEW

@@ -15,6 +15,7 @@ from tests.deploy.conftest import make_contract
 from zprl.deploy.contract import Contract, read_contract, read_verified, write_contract
 from zprl.deploy.contract_parts import BundleFile, Observation, ObservationGroup, ObservationTerm
 from zprl.deploy.describe import named_change
+from zprl.envs.description import CameraDescription
 from zprl.utils.errors import ZprlError
 from zprl.utils.files import checksum
 
@@ -52,7 +53,10 @@ def having(path, value):
 def camera_contract(contract):
     """A policy that sees a camera besides the state, and steers no latent."""
     image = ObservationTerm("camera", 0, 16 * 16 * 3, None, None, None, None, None, None, None, None)
-    group = ObservationGroup("camera", "image", "uint8", [16, 16, 3], 2, [image])
+    lens = CameraDescription(
+        "rgb", 0.0, 255.0, 20.0, 20.0, 8.0, 8.0, "robot/hand", [0.0, 0.1, 0.2], [0.0, 0.0, 0.0, 1.0], "native"
+    )
+    group = ObservationGroup("camera", "image", "uint8", [16, 16, 3], 2, [image], lens)
     state = contract.observation.groups[0]
     height = ObservationTerm("height", 0, 1, ["z"], ["m"], None, None, [0.0], [1.0], None, None)
     hidden = ObservationGroup("critic", "privileged", "float32", [1], 1, [height])
@@ -64,6 +68,10 @@ def test_a_camera_and_no_latent_make_the_round_trip(contract, tmp_path):
     read = read_contract(tmp_path)
     assert read == camera_contract(contract)
     assert [group.size for group in read.observation.groups] == [13, 768, 1]
+    values = camera_contract(contract).to_dict()
+    for group in values["observation"]["groups"]:
+        del group["camera"]  # as before cameras were described
+    assert Contract.from_dict(values).observation.groups[1].camera is None
     with pytest.raises(ZprlError, match=r"policy \(state\), camera \(image\), critic \(privileged\), and this runs"):
         _ = read.state_group
 
@@ -143,6 +151,8 @@ def test_every_field_is_documented():
 
 
 FIXED_TOO_SHORT = {"rule": "fixed", "seed": None, "values": [[0.0] * 3] * 5}
+LENS = {"content": "rgb", "minimum": 0, "maximum": 255, "fx": 1, "fy": 1, "cx": 1, "cy": 1, "renderer": "native"}
+LENS |= {"body": None, "position": [0, 0, 0], "quaternion": [0, 0, 0, 1]}
 EVIL = {"../evil": {"kind": "a", "needs": "", "precision": "", "tolerance": None, "size": 1, "sha256": ""}}
 
 
@@ -166,6 +176,7 @@ EVIL = {"../evil": {"kind": "a", "needs": "", "precision": "", "tolerance": None
         (having("observation.groups.0.features.0.mean", [0.0]), "joint_pos has 1 values in mean instead of 4"),
         (having("observation.groups.0.features.0.std", [1.0, 0.0, 1.0, 1.0]), "not positive"),
         (having("observation.groups.0.features.0.std", None), "either a mean or a standard deviation"),
+        (having("observation.groups.0.camera", LENS), "observation group policy has a camera, and is no image"),
         (having("observation.groups", []), "groups is empty"),
         (lambda v: v["observation"]["groups"].append(v["observation"]["groups"][0]), "holds a name twice"),
         (having("observation.groups.0.kind", "sound"), "of kind 'sound', not one of state, privileged, image"),

@@ -3,6 +3,8 @@
 
 """What cameras see by either renderer and in a recording, each in worlds of its own."""
 
+from typing import Any
+
 import h5py
 import numpy as np
 import pytest
@@ -59,9 +61,9 @@ def test_a_recording_holds_what_was_seen(tmp_path):
             np.testing.assert_array_equal(frames[step], seen[step - 1][0][world])
         assert seen[steps - 1][1][world]
     with h5py.File(path) as file:
-        images = file["data/demo_0/obs/front"]
+        group: Any = file["data/demo_0"]
+        images, following = group["obs/front"], group["next_obs/front"]
         assert images.chunks == (1, 64, 64, 3) and images.compression == "gzip"
-        following = file["data/demo_0/next_obs/front"]
         np.testing.assert_array_equal(following[:-1], images[1:])
         assert (following[-1] != images[-1]).any()
 

@@ -27,9 +27,8 @@ def env():
     def configure(cfg):
         cfg.compute_final_obs = True
 
-    with visual(
-        "env.cameras.front.depth=True", "presets=randomize_images", num_envs=WORLDS, configure=configure
-    ) as env:
+    overrides = ("env.cameras.front.depth=True", "presets=randomize_images")
+    with visual(*overrides, num_envs=WORLDS, configure=configure) as env:
         yield env
 
 
@@ -102,7 +101,7 @@ def test_the_wrist_camera_rides_on_the_hand(env):
     mount = cameras._mounts[list(cameras.cfgs).index("wrist")]
     poses = env.unwrapped.obs_buf["scene"]["body_poses"].numpy()
     at = mount.poses(poses, np.zeros((WORLDS, 3), np.float32))
-    np.testing.assert_allclose(at, composed(hand, mount._local), atol=1e-6)
+    np.testing.assert_allclose(at, composed(hand, mount.pose), atol=1e-6)
 
 
 def test_episodes_look_alike_by_their_seeds(env):

@@ -38,6 +38,7 @@ class Feature:
         kind: One of :data:`KINDS`.
         dtype: Type of its numbers, such as "float32", or "uint8" for an image.
         history: Number of values, oldest first, that an observation holds.
+        renderer: What draws it, of an image that is drawn; "" for one of a real camera, or of whatever renderer.
     """
 
     name: str
@@ -45,6 +46,7 @@ class Feature:
     kind: str = "state"
     dtype: str = "float32"
     history: int = 1
+    renderer: str = ""
 
     def __post_init__(self) -> None:
         if min((*self.shape, self.history)) < 1:
@@ -314,6 +316,7 @@ class TaskSpec:
                     typed(f, "kind", str),
                     typed(f, "dtype", str),
                     typed(f, "history", int),
+                    typed(f, "renderer", str) if "renderer" in f else "",
                 )
                 for f in typed(group, "features", list)
             )
@@ -348,7 +351,15 @@ class TaskSpec:
         hint = "use the configuration it was made with or make it anew."
         for theirs in other.groups:
             ours = self.group(theirs.name, who=what)
-            if ours != theirs:
+            drawn = {f.renderer for group in (ours, theirs) for f in group.features if f.renderer}
+            if len(drawn) > 1:
+                (mine,), (other_one,) = ours.features, theirs.features
+                raise ZprlError(
+                    f"{what} was made for images {theirs.name} by the {other_one.renderer} renderer, and task "
+                    f"{self.task} draws them by the {mine.renderer} one, which look different; choose "
+                    f"renderer={other_one.renderer}, or pass env.any_renderer=True to use it nevertheless."
+                )
+            if _undrawn(ours) != _undrawn(theirs):
                 raise ZprlError(
                     f"{what} was made for observation terms {_listed(theirs.features)} of group {theirs.name}, but "
                     f"task {self.task} has {_listed(ours.features)}; {hint}"
@@ -365,6 +376,11 @@ class TaskSpec:
                 f"{what} was made for a control period of {other.step_dt} s, but task {self.task} runs at "
                 f"{self.step_dt} s; {hint}"
             )
+
+
+def _undrawn(group: Group) -> Group:
+    """Return a group of images as if no renderer drew them."""
+    return Group(group.name, tuple(replace(feature, renderer="") for feature in group.features))
 
 
 def require_task(task: str, theirs: str, what: str) -> None:

@@ -18,6 +18,7 @@ from zprl.utils.arguments import option, positive_int
 from zprl.utils.errors import ZprlError
 
 if TYPE_CHECKING:
+    import numpy as np
     import torch
 
     from zprl.evaluation.rollout import ChunkPlanner
@@ -87,7 +88,7 @@ def run(options: PlayOptions, overrides: list[str]) -> Path:
 
 
 def record(env: IsaacLabEnv, columns: Columns, episodes: int, seed: int) -> dict[str, list[Episode]]:
-    """Record policies on the same initial states.
+    """Record policies on the same initial states; beside the scene, what the cameras of the task see.
 
     Args:
         env: An environment with the camera of :func:`zprl.sim.isaaclab.camera.add_video_camera`.
@@ -98,18 +99,19 @@ def record(env: IsaacLabEnv, columns: Columns, episodes: int, seed: int) -> dict
     Returns:
         The episodes by label.
     """
-    from zprl.evaluation.video import record_episode
+    from zprl.evaluation.video import beside, record_episode
     from zprl.sim.isaaclab.camera import capture
     from zprl.utils.progress import Progress
+
+    def picture() -> np.ndarray:
+        return beside(capture(env.unwrapped), [image[0].cpu().numpy() for image in env.look(0).values()])
 
     recorded: dict[str, list[Episode]] = {}
     with Progress(len(columns) * episodes, "recording", "episode") as progress:
         for label, (planner, on_reset) in columns.items():
             recorded[label] = []
             for episode in range(episodes):
-                recorded[label].append(
-                    record_episode(env, planner, lambda: capture(env.unwrapped), seed + episode, on_reset)
-                )
+                recorded[label].append(record_episode(env, planner, picture, seed + episode, on_reset))
                 progress.advance()
     return recorded
 

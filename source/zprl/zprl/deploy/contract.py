@@ -227,6 +227,8 @@ def read_verified(folder: Path, contract: Contract, name: str) -> bytes:
 def _read_typed(kind: Any, value: Any, path: str = "") -> Any:
     """Read decoded JSON as a dataclass, strictly: every field is there, none is unknown, and each has its type.
 
+    A field with a default may be missing.
+
     Args:
         kind: A dataclass, list, dict with string keys, Any, float, int, str, or one of them or None.
         value: The decoded JSON. A float must be one that float32 holds, and a whole number may stand for it.
@@ -241,11 +243,13 @@ def _read_typed(kind: Any, value: Any, path: str = "") -> Any:
             raise ValueError(f"{path} is not a group of fields")
         hints = typing.get_type_hints(kind)
         prefix = f"{path}." if path else ""
-        missing = [name for name in hints if name not in value]
+        optional = {f.name for f in dataclasses.fields(kind) if f.default is not dataclasses.MISSING}
+        missing = [name for name in hints if name not in value and name not in optional]
         for problem, names in (("lacks", missing), ("holds the unknown", sorted(value.keys() - hints))):
             if names:
                 raise ValueError(f"it {problem} {prefix}{names[0]}")
-        return kind(**{name: _read_typed(hint, value[name], prefix + name) for name, hint in hints.items()})
+        there = {name: hint for name, hint in hints.items() if name in value}
+        return kind(**{name: _read_typed(hint, value[name], prefix + name) for name, hint in there.items()})
     if origin is types.UnionType:  # the only one is with None
         (kind,) = (argument for argument in arguments if argument is not types.NoneType)
         return None if value is None else _read_typed(kind, value, path)
@@ -342,7 +346,12 @@ def _check_group(group: ObservationGroup) -> None:
     if kind == "image":
         bare = len(group.features) == 1 and all(getattr(group.features[0], name) is None for name in elementwise)
         _require(bare, f"{place} is an image, and has not one feature without lists of elements")
+        camera = group.camera
+        if camera is not None:
+            whole = len(camera.position) == 3 and len(camera.quaternion) == 4 and camera.content in ("rgb", "depth")
+            _require(whole, f"{place} has a camera without 3 numbers of position and 4 of quaternion, or of no content")
     else:
+        _require(group.camera is None, f"{place} has a camera, and is no image")
         _require(len(group.shape) == 1, f"{place} is of kind {kind}, and has a shape of more than one number")
     start = 0
     for term in group.features:

@@ -12,6 +12,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from zprl.envs.description import CameraDescription
+
 
 @dataclass(frozen=True)
 class ObservationTerm:
@@ -75,6 +77,9 @@ class ObservationGroup:
 
     features: list[ObservationTerm]
     """Features of a vector, in the order in which they are concatenated; or the image."""
+
+    camera: CameraDescription | None = None
+    """The camera of an image; null if it is not described."""
 
     @property
     def size(self) -> int:

@@ -170,7 +170,7 @@ def _observation_groups(
     for group in source.spec.groups:
         plain = contract_group(group)
         if group.is_image:
-            yield plain
+            yield dataclasses.replace(plain, camera=description.cameras.get(group.name))
             continue
         minimum, maximum, terms = experience.minimum[group.name], experience.maximum[group.name], []
         for term in plain.features:

@@ -228,7 +228,8 @@ def _spec_group(group: ObservationGroup) -> Group:
     features = []
     for term in group.features:
         shape = tuple(group.shape) if group.kind == "image" else (term.size // group.history,)
-        features.append(Feature(term.name, shape, group.kind, group.dtype, group.history))
+        renderer = "" if group.camera is None else group.camera.renderer
+        features.append(Feature(term.name, shape, group.kind, group.dtype, group.history, renderer))
     return Group(group.name, tuple(features))
 
 

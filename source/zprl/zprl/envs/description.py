@@ -56,6 +56,48 @@ class JointDescription:
 
 
 @dataclass(frozen=True)
+class CameraDescription:
+    """A camera and what its images hold.
+
+    It is a pinhole: a point (x, y, z) in its frame, in which it looks along -z with +y up, is seen at column
+    ``cx - fx x / z`` and row ``cy + fy y / z``. The centre of the first pixel is at 0.5.
+    """
+
+    content: str
+    """"rgb", red, green and blue in this order; or "depth", the distance along the optical axis [m]."""
+
+    minimum: float
+    """Smallest value of a pixel."""
+
+    maximum: float
+    """Largest value of a pixel, which depth has as well where nothing is."""
+
+    fx: float
+    """Focal length along the rows [px]."""
+
+    fy: float
+    """Focal length along the columns [px]."""
+
+    cx: float
+    """Column of the optical axis [px]."""
+
+    cy: float
+    """Row of the optical axis [px]."""
+
+    body: str | None
+    """Body that it rides on, "ARTICULATION/BODY"; null if it is at rest."""
+
+    position: list[float]
+    """Where it is in the frame of that body, or else of the world [m]."""
+
+    quaternion: list[float]
+    """Its orientation there, (x, y, z, w)."""
+
+    renderer: str
+    """What drew the images that the policy was made for."""
+
+
+@dataclass(frozen=True)
 class TaskDescription:
     """What is known of a task beside its spec; nothing by default.
 
@@ -63,11 +105,13 @@ class TaskDescription:
         observations: Descriptions of observation terms, by group and term.
         actions: Descriptions of action terms, by name.
         joints: Joints of the robot, in the order of joint observations.
+        cameras: Cameras, by the observation group of their images.
     """
 
     observations: Mapping[tuple[str, str], TermDescription] = field(default_factory=dict)
     actions: Mapping[str, TermDescription] = field(default_factory=dict)
     joints: tuple[JointDescription, ...] = ()
+    cameras: Mapping[str, CameraDescription] = field(default_factory=dict)
 
 
 def describe_env(env: object) -> TaskDescription:

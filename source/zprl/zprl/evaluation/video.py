@@ -76,6 +76,28 @@ def record_episode(
     return Episode(frames, success=bool(loop.succeeded[0]))
 
 
+def beside(picture: Frame, images: Sequence[np.ndarray]) -> Frame:
+    """Put what cameras see, one below the other, beside a picture of the scene.
+
+    Args:
+        picture: The picture.
+        images: Images (height, width, 3) uint8, or of depth (height, width, 1), which is shown from near, bright, to
+            far, dark; none leave the picture as it is.
+    """
+    if not images:
+        return picture
+    size = picture.shape[0] // len(images)
+    column = np.full((picture.shape[0], size, 3), 255, dtype=np.uint8)
+    for number, image in enumerate(images):
+        if image.shape[2] == 1:
+            shade = 255.0 * (1.0 - image / image.max())
+            image = shade.clip(0.0, 255.0).astype(np.uint8).repeat(3, axis=2)
+        side = size * min(1.0, image.shape[1] / image.shape[0])
+        shown = Image.fromarray(image).resize((int(side), int(side * image.shape[0] / image.shape[1])))
+        column[number * size : number * size + shown.height, : shown.width] = np.asarray(shown)
+    return np.concatenate([picture, column], axis=1)
+
+
 def side_by_side(*columns: Sequence[Episode], labels: Sequence[str], pause: int = 8) -> list[Frame]:
     """Join the episodes of several policies into one video, each in its own column.
 

@@ -39,7 +39,7 @@ _NO_INFLUENCE = {
 }
 """Fields of an environment's configuration that do not change what a demonstration looks like."""
 
-_OF_CAMERAS = {"cameras", "renderer", "appearance", "privileged_groups"}
+_OF_CAMERAS = {"cameras", "renderer", "any_renderer", "appearance", "privileged_groups"}
 """Fields that say what images look like."""
 
 

@@ -166,10 +166,10 @@ class InMemoryHDF5File(HDF5DatasetFileHandler):
         number = self._demo_count if demo_id is None else demo_id
         super().write_episode(episode, demo_id, dataset_compression)
         for (part, name), frames in images.items():
+            group: Any = self._hdf5_data_group[f"demo_{number}/{part}"]
             # One frame per chunk, as readers ask for them.
-            self._hdf5_data_group[f"demo_{number}/{part}"].create_dataset(
-                name, data=frames.cpu().numpy(), chunks=(1, *frames.shape[1:]), compression="gzip", compression_opts=2
-            )
+            chunks = (1, *frames.shape[1:])
+            group.create_dataset(name, data=frames.cpu().numpy(), chunks=chunks, compression="gzip", compression_opts=2)
 
     def image(self, attributes: dict[str, str]) -> bytes:
         """Return the content of the file.

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -158,7 +159,15 @@ class IsaacLabEnv:
 
     def describe(self) -> TaskDescription:
         """See :func:`zprl.envs.description.describe_env`."""
-        return describe_task(self.unwrapped)
+        cameras = {} if self._cameras is None else self._cameras.describe()
+        return dataclasses.replace(describe_task(self.unwrapped), cameras=cameras)
+
+    def look(self, world: int) -> dict[str, Tensor]:
+        """Return the images that a world's cameras see now (1, height, width, channels), by group; none of none."""
+        if self._cameras is None:
+            return {}
+        scene: Any = self.unwrapped.obs_buf[SCENE_GROUP]
+        return dict(self._cameras.draw(scene, torch.tensor([world], device=self.device)))
 
     def close(self) -> None:
         """See :meth:`zprl.envs.TaskEnv.close`."""

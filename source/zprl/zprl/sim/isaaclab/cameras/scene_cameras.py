@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
@@ -18,6 +19,7 @@ from torch import Tensor
 
 from isaaclab_newton.physics import NewtonManager
 
+from zprl.envs.description import CameraDescription
 from zprl.sim.isaaclab.cameras.appearance import Appearance, AppearanceCfg
 from zprl.sim.isaaclab.cameras.cameras_cfg import NativeRendererCfg, PolicyCameraCfg
 from zprl.sim.isaaclab.cameras.newton_renderer import NewtonRenderer
@@ -43,31 +45,62 @@ class SceneCameras:
     def __init__(self, env: ManagerBasedEnv) -> None:
         cfg: Any = env.cfg
         self.cfgs: dict[str, PolicyCameraCfg] = dict(cfg.cameras)
-        self.renderer: Any = cfg.renderer
+        self._any_renderer = bool(cfg.any_renderer)
         self.device = str(env.device)
         self._looks: AppearanceCfg = cfg.appearance
         model = NewtonManager.get_model()
         self._origins = env.scene.env_origins.cpu().numpy().astype(np.float32)
         self._mounts = [_Mount(name, camera, model) for name, camera in self.cfgs.items()]
-        if isinstance(self.renderer, NativeRendererCfg):
-            self._draws: _NativeDraws | _NewtonDraws = _NativeDraws(model, self.cfgs, self.renderer)
+        if isinstance(cfg.renderer, NativeRendererCfg):
+            self._draws: _NativeDraws | _NewtonDraws = _NativeDraws(model, self.cfgs, cfg.renderer)
         else:
-            self._draws = _NewtonDraws(model, self.cfgs, self.renderer, self._looks)
+            self._draws = _NewtonDraws(model, self.cfgs, cfg.renderer, self._looks)
         size = Appearance.size(self._draws.num_primitives, len(self.cfgs))
         self.drawn = torch.zeros(env.num_envs, 0 if self._looks.changes_nothing() else size, device=env.device)
         """What was drawn for the look of the running episodes (N, K); see :class:`Appearance`."""
         self._last: tuple[Tensor, Observations] | None = None
 
     @property
+    def renderer(self) -> str:
+        """Name of what draws the images, as ``renderer=NAME`` chooses it."""
+        return self._draws.name
+
+    @property
     def groups(self) -> list[Group]:
         """The images as observation groups."""
-        groups = []
+        groups, renderer = [], "" if self._any_renderer else self.renderer
         for name, camera in self.cfgs.items():
             shape = (camera.height, camera.width)
-            groups.append(Group(name, (Feature(name, (*shape, 3), "image", "uint8"),)))
+            rgb = Feature(name, (*shape, 3), "image", "uint8", renderer=renderer)
+            groups.append(Group(name, (rgb,)))
             if camera.depth:
-                groups.append(Group(f"{name}_depth", (Feature(f"{name}_depth", (*shape, 1), "image"),)))
+                depth = Feature(f"{name}_depth", (*shape, 1), "image", renderer=renderer)
+                groups.append(Group(depth.name, (depth,)))
         return groups
+
+    def describe(self) -> dict[str, CameraDescription]:
+        """Return what a robot has to know of the cameras, by the names of :attr:`groups`."""
+        described = {}
+        for (name, cfg), mount in zip(self.cfgs.items(), self._mounts, strict=True):
+            lens, pose = cfg.pinhole(), mount.pose.tolist()
+            rgb = CameraDescription(
+                content="rgb",
+                minimum=0.0,
+                maximum=255.0,
+                fx=lens.fx,
+                fy=lens.fy,
+                cx=lens.cx,
+                cy=lens.cy,
+                body=cfg.body,
+                position=pose[:3],
+                quaternion=pose[3:],
+                renderer=self.renderer,
+            )
+            described[name] = rgb
+            if cfg.depth:
+                depth = dataclasses.replace(rgb, content="depth", minimum=cfg.near, maximum=cfg.far)
+                described[f"{name}_depth"] = depth
+        return described
 
     def draw(self, scene: Mapping[str, Tensor], rows: Tensor | None = None) -> Observations:
         """Draw all images of an observation.
@@ -122,7 +155,8 @@ class _Mount:
 
     def __init__(self, name: str, cfg: PolicyCameraCfg, model: Model) -> None:
         try:
-            self._local = looking(cfg.eye, cfg.target, cfg.up)
+            self.pose = looking(cfg.eye, cfg.target, cfg.up)
+            """In the frame of the body that it rides on, or of its world (7,)."""
         except ValueError as error:
             raise ZprlError(f"the camera {name} makes no sense: {error}") from error
         self._body: int | None = None
@@ -142,14 +176,16 @@ class _Mount:
     def poses(self, bodies: NDArray[np.float32], origins: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return the camera's poses (n, 7), given bodies' poses (n, B, 7) and worlds' origins (n, 3)."""
         if self._body is not None:
-            return composed(bodies[:, self._body], self._local)
-        poses = np.tile(self._local, (len(origins), 1))
+            return composed(bodies[:, self._body], self.pose)
+        poses = np.tile(self.pose, (len(origins), 1))
         poses[:, :3] += origins
         return poses
 
 
 class _NativeDraws:
     """Images by the ray caster of :mod:`zprl.sim.render`."""
+
+    name = "native"
 
     def __init__(self, model: Model, cameras: Mapping[str, PolicyCameraCfg], cfg: NativeRendererCfg) -> None:
         self._scene = visible_primitives(model)
@@ -191,6 +227,7 @@ class _NewtonDraws:
         ZprlError: If light or colours are to change, which it takes from the model.
     """
 
+    name = "newton_renderer"
     num_primitives = 0
 
     def __init__(self, model: Model, cameras: Mapping[str, PolicyCameraCfg], cfg: Any, looks: AppearanceCfg) -> None:
