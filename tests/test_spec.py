@@ -192,8 +192,8 @@ def test_images_of_another_renderer_are_refused_unless_any_will_do():
     with pytest.raises(ZprlError) as info:
         drawn("native").require_match(drawn("newton_renderer"), "the file")
     assert str(info.value) == (
-        "the file was made for images camera by the newton_renderer renderer, and task Two-Arms draws them by the native "
-        "one, which look different; choose renderer=newton_renderer, or pass env.any_renderer=True to use it "
+        "the file was made for images camera by the newton_renderer renderer, and task Two-Arms draws them by the "
+        "native one, which look different; choose renderer=newton_renderer, or pass env.any_renderer=True to use it "
         "nevertheless."
     )
     for ours, theirs in (("native", "native"), ("", "native"), ("native", ""), ("", "")):
