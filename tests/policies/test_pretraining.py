@@ -19,7 +19,6 @@ from zprl.policies import (
     train_policy,
 )
 from zprl.policies.flow import training
-from zprl.policies.flow.encoders import ImageEmbedding
 from zprl.policies.flow.policy import STATE
 from zprl.policies.flow.training import ChunkDataset
 from zprl.utils.errors import ZprlError
@@ -211,7 +210,7 @@ def test_a_data_set_gives_states_side_by_side_and_images_as_they_are():
 
 def test_training_on_images_and_its_file(tmp_path):
     obs, actions = make_seen_data()
-    pretrain_cfg = PretrainCfg(num_steps=20, batch_size=32, warmup_steps=5, log_interval=10)
+    pretrain_cfg = PretrainCfg(num_steps=60, batch_size=32, warmup_steps=5, log_interval=10)
     # A camera that the policy does not look at is left alone.
     shapes = IMAGES | {"other": (8, 8, 3)}
     policy, history, statistics = train_policy(obs, actions, FlowPolicyCfg(**SEEING), pretrain_cfg, image_shapes=shapes)
@@ -235,14 +234,6 @@ def test_training_on_images_and_its_file(tmp_path):
     assert torch.equal(loaded.act(loaded.inputs(together)), chunk)
 
 
-def test_images_between_zero_and_one_are_bytes_divided_by_255():
-    torch.manual_seed(0)
-    encoder = ImageEmbedding(FlowPolicyCfg(**SEEING), 2, IMAGES)
-    images = torch.randint(256, (4, *IMAGES["camera"]), dtype=torch.uint8)
-    state = torch.randn(4, 2)
-    torch.testing.assert_close(encoder(state, {"camera": images}), encoder(state, {"camera": images.float() / 255.0}))
-
-
 def test_an_encoder_for_images_needs_some_and_another_one_takes_none():
     with pytest.raises(ZprlError, match=r"ObservationEmbedding sees no images.*camera.*ImageEmbedding\.$") as error:
         FlowPolicy(FlowPolicyCfg(**SMALL), 4, 2, IMAGES)
@@ -250,5 +241,49 @@ def test_an_encoder_for_images_needs_some_and_another_one_takes_none():
     with pytest.raises(ZprlError, match=r"ImageEmbedding needs images.* see none; .*observation_groups\.$") as error:
         FlowPolicy(FlowPolicyCfg(**SEEING), 4, 2)
     assert "\n" not in str(error.value)
-    with pytest.raises(ZprlError, match=r"needs images of shape \(height.*depth \(16, 12\)"):
-        FlowPolicy(FlowPolicyCfg(**SEEING), 4, 2, {"depth": (16, 12)})
+    for shape in ((16, 12), (3, 16, 12), (2, 2, 16, 12, 3)):  # without channels, with these first, and of two histories
+        with pytest.raises(ZprlError, match=rf"needs images of shape \(height.*depth \({shape[0]}, {shape[1]}"):
+            FlowPolicy(FlowPolicyCfg(**SEEING), 4, 2, {"depth": shape})
+
+
+def test_an_image_is_encoded_once_for_all_its_flow_samples():
+    obs, actions = make_seen_data()
+    rows = []
+    embed = FlowPolicy.embed
+
+    def counting(self, inputs):
+        e = embed(self, inputs)
+        rows.append(len(e))
+        return e
+
+    def losses(samples, batch_size=8):
+        cfg = PretrainCfg(num_steps=2, batch_size=batch_size, flow_samples=samples, log_interval=1)
+        return train_policy(obs, actions, FlowPolicyCfg(**SEEING), cfg, image_shapes=IMAGES).history
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(FlowPolicy, "embed", counting)
+        losses(4)
+    assert rows == [8, 8, 80]
+    # Each sample has a point of its own on its chunk's line.
+    policy = train_policy(obs, actions, FlowPolicyCfg(**SEEING), PretrainCfg(num_steps=1), image_shapes=IMAGES).policy
+    inputs = policy.inputs({name: values[:3] for name, values in obs[0].items()})
+    chunk = torch.randn(3, *policy.chunk_shape, generator=torch.Generator().manual_seed(0))
+    batch = policy.regression(inputs, chunk, torch.Generator().manual_seed(0), samples=4)
+    assert torch.equal(batch.e, policy.embed(inputs).repeat_interleave(4, dim=0))
+    noise = batch.target + policy.action_normalizer(chunk).repeat_interleave(4, dim=0)
+    assert len(noise.flatten(1).unique(dim=0)) == 12
+    t = (batch.x - noise + batch.target) / batch.target
+    torch.testing.assert_close(t.flatten(1), t.flatten(1)[:, :1].expand(-1, 6), atol=1e-3, rtol=1e-3)
+
+
+def test_a_depth_that_is_no_number_is_refused():
+    obs, actions = make_seen_data(1)
+    depth = torch.ones(20, 16, 12, 1)
+    cfg = FlowPolicyCfg(**{**SEEING, "observation_groups": ("policy", "depth")})
+    depth[3, 2, 1] = torch.inf  # nothing was hit
+    train_policy(
+        [{**obs[0], "depth": depth}], actions, cfg, PretrainCfg(num_steps=1), image_shapes={"depth": (16, 12, 1)}
+    )
+    depth[3, 2, 1] = torch.nan
+    with pytest.raises(ValueError, match=r"^the images depth hold NaN\.$"):
+        train_policy([{**obs[0], "depth": depth}], actions, cfg, PretrainCfg(), image_shapes={"depth": (16, 12, 1)})

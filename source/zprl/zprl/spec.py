@@ -225,6 +225,11 @@ class TaskSpec:
         """All groups but the images."""
         return tuple(group for group in self.groups if not group.is_image)
 
+    @property
+    def privileged(self) -> tuple[Group, ...]:
+        """All groups that only a simulator knows."""
+        return tuple(group for group in self.groups if group.kind == "privileged")
+
     def find(self, feature: str) -> tuple[str, slice] | None:
         """Return the group that holds a state or privileged feature and its place there, or None."""
         for group in self.vectors:

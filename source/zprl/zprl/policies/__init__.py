@@ -14,6 +14,8 @@ from zprl.policies.flow.bottleneck import sample_latent as sample_latent
 from zprl.policies.flow.cfg import INFERENCE_FIELDS as INFERENCE_FIELDS
 from zprl.policies.flow.cfg import FlowPolicyCfg as FlowPolicyCfg
 from zprl.policies.flow.cfg import PretrainCfg as PretrainCfg
+from zprl.policies.flow.cfg import VisualPolicyCfg as VisualPolicyCfg
+from zprl.policies.flow.cfg import VisualPretrainCfg as VisualPretrainCfg
 from zprl.policies.flow.encoders import ImageEmbedding as ImageEmbedding
 from zprl.policies.flow.encoders import Normalizer as Normalizer
 from zprl.policies.flow.encoders import ObservationEmbedding as ObservationEmbedding

@@ -102,6 +102,7 @@ def restore_policy(
     """
     check_cfg(cfg)
     layers = len(cfg.embed_hidden_dims) + len(cfg.vib_hidden_dims) + cfg.velocity_num_blocks + len(image_shapes or {})
+    layers += len(cfg.images.channels) if image_shapes else 0
     if layers > len(weights):
         raise ValueError(f"its settings declare {layers} layers, and it holds {len(weights)} arrays")
 

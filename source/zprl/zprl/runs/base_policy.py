@@ -139,6 +139,7 @@ def pretrain(task: str, cfg: ZprlRunnerCfg, dataset: Path, path: Path, device: s
                 device,
                 advance,
                 {group.name: group.shape for group in demos.spec.groups if group.is_image},
+                [group for group in demos.spec.privileged if group.name not in cfg.policy.observation_groups],
             )
         except ValueError as error:
             raise ZprlError(f"the base policy cannot be trained on {dataset}: {error}") from error
@@ -164,7 +165,7 @@ def pretrain(task: str, cfg: ZprlRunnerCfg, dataset: Path, path: Path, device: s
     print(
         f"base policy: {cfg.pretrain.num_steps} steps in {time.perf_counter() - start:.0f} s, flow loss "
         f"{last['flow']:.3f} plain and {last['flow_bottleneck']:.3f} through the bottleneck, RMS(z) "
-        f"{latent['latent_mean_rms']:.2f}{_place(path, kept)}"
+        f"{latent['latent_mean_rms']:.2f}{_probed(last)}{_place(path, kept)}"
     )
 
 
@@ -217,6 +218,20 @@ def check_bottleneck(
         f"noise {policy.cfg.initial_noise})"
     )
     return gap
+
+
+def _probed(entry: dict[str, float]) -> str:
+    """Return what an entry of a training's history says of privileged features, or ""."""
+    errors: dict[str, dict[str, float]] = {}
+    for name, value in entry.items():
+        if name.startswith("probe/"):
+            _, feature, source = name.split("/")
+            errors.setdefault(feature, {})[source] = value
+    parts = [
+        f"{feature} {by['embedding']:.3g} from e, {by['latent']:.3g} from z, {by['state']:.3g} from the state alone"
+        for feature, by in errors.items()
+    ]
+    return f"; RMS errors of linear read-outs: {'; '.join(parts)}" if parts else ""
 
 
 def _place(path: Path, kept: bool) -> str:

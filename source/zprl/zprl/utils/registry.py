@@ -19,6 +19,7 @@ _REGISTERED: dict[str, set[str]] = {
     "embedding": {
         "zprl.policies.flow.encoders:ImageEmbedding",
         "zprl.policies.flow.encoders:ObservationEmbedding",
+        "zprl.policies.flow.encoders.resnet:ResNetEmbedding",
     },
     "velocity field": {"zprl.policies.flow.velocity_field:ResidualMLPVelocityField"},
     "steering": {

@@ -147,6 +147,27 @@ def load_tensors(path: StrPath, kind: str, what: str, version: int = 1) -> Any:
         raise ZprlError(f"the {what} {path} is not well-formed ({first_line(error)}); use another one.") from error
 
 
+def load_weights(path: StrPath, what: str) -> dict[str, Tensor]:
+    """Load the tensors of a safetensors file that another program wrote, by name and on the CPU.
+
+    Args:
+        path: File to load.
+        what: What it is, for error messages, such as "encoder weights".
+
+    Raises:
+        ZprlError: If it is missing, unreadable, no safetensors file, or holds numbers that are not finite.
+    """
+    try:
+        weights = load(read_file(path, what))
+    except (SafetensorError, ValueError, KeyError) as error:
+        raise ZprlError(
+            f"the {what} {path} are no safetensors file ({first_line(error)}); other formats can run code, so convert "
+            "them first."
+        ) from error
+    require_finite(weights, f"the file of {what} {path} holds")
+    return weights
+
+
 def require_finite(content: Any, what: str) -> None:
     """Check that no tensor of a tree holds NaN or infinity, before it is written or used.
 

@@ -93,19 +93,20 @@ ONNX = Format("onnx", "policy.onnx", "an ONNX runtime with opset 18 and IR versi
 def for_onnx_runtime(policy: PortableSteeredPolicy) -> PortableSteeredPolicy:
     """Replace what of a policy's double precision ONNX Runtime does not have on a CPU.
 
-    It has no error function and no convolution, so GELU and convolutions do without, and other activations are single
-    precision.
+    It has no error function, no convolution and no normalisation by groups, so GELU, convolutions and GroupNorm do
+    without, and other activations are single precision.
 
     Raises:
         ZprlError: If the policy has a convolution that cannot be replaced.
     """
     for module in (policy.encoder, policy.actor):
         if module is not None:
-            _replace_missing(module)
+            replace_missing(module)
     return policy
 
 
-def _replace_missing(module: nn.Module) -> None:
+def replace_missing(module: nn.Module) -> None:
+    """Do so inside a module; see :func:`for_onnx_runtime`."""
     for name, child in module.named_children():
         if isinstance(child, nn.GELU) and child.approximate == "none":
             setattr(module, name, _GeluOfExponential())
@@ -116,10 +117,12 @@ def _replace_missing(module: nn.Module) -> None:
                     "--format."
                 )
             setattr(module, name, _UnfoldedConvolution(child))
+        elif isinstance(child, nn.GroupNorm):
+            setattr(module, name, _GroupNormOfMoments(child))
         elif type(child).__module__ == "torch.nn.modules.activation":
             setattr(module, name, _Single(child))
         else:
-            _replace_missing(child)
+            replace_missing(child)
 
 
 class _Single(nn.Module):
@@ -154,6 +157,25 @@ class _GeluOfExponential(nn.Module):
         for coefficient in self.COEFFICIENTS[::-1]:
             p = p * t + coefficient
         return x.relu() - u * torch.exp(-0.5 * u * u) * p
+
+
+class _GroupNormOfMoments(nn.Module):
+    """GroupNorm in sums and products, in any precision."""
+
+    def __init__(self, norm: nn.GroupNorm) -> None:
+        super().__init__()
+        self.norm = norm
+
+    def forward(self, x: Tensor) -> Tensor:
+        norm = self.norm
+        groups = x.reshape(x.shape[0], norm.num_groups, -1)
+        centred = groups - groups.mean(dim=2, keepdim=True)
+        y = centred * (centred.square().mean(dim=2, keepdim=True) + norm.eps).rsqrt()
+        y = y.reshape(x.shape)
+        if not norm.affine:
+            return y
+        shape = (-1, *[1] * (x.ndim - 2))
+        return y * norm.weight.view(shape) + norm.bias.view(shape)
 
 
 class _UnfoldedConvolution(nn.Module):

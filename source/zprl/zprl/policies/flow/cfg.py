@@ -12,6 +12,7 @@ from zprl.policies.flow.flow_matching import SOLVERS
 from zprl.utils.configclass import configclass, update_from_dict
 from zprl.utils.constraints import (
     Decay,
+    Increasing,
     Name,
     NonNegativeFloat,
     NonNegativeInt,
@@ -34,6 +35,26 @@ PRECISIONS = {"float32": "native", "tf32": "native_tf32", "bfloat16": "native_bf
 
 BACKEND_NAMES = (*PRECISIONS.values(), "torch")
 """Values of :attr:`FlowPolicyCfg.backend`."""
+
+
+IMAGE_EMBEDDING = "zprl.policies.flow.encoders:ImageEmbedding"
+RESNET_EMBEDDING = "zprl.policies.flow.encoders.resnet:ResNetEmbedding"
+"""Encoders of images, as values of :attr:`FlowPolicyCfg.embedding_class`."""
+
+
+@configclass
+class ImageEncoderCfg:
+    """How encoders see images; of no consequence to a policy that sees none."""
+
+    crop: PositiveFloat = 0.875
+    """Side of what they see of an image: at most 1, a share of its height and of its width; above, pixels. Training
+    crops at random places, acting in the middle."""
+
+    channels: Annotated[tuple[PositiveInt, ...], NotEmpty()] = (32, 32, 64)
+    """Channels of the convolutions of :class:`zprl.policies.ImageEmbedding`."""
+
+    depth_range: Annotated[tuple[NonNegativeFloat, PositiveFloat], Increasing()] = (0.0, 2.0)
+    """Nearest and farthest depth that is told apart [m]."""
 
 
 @configclass
@@ -98,8 +119,13 @@ class FlowPolicyCfg:
     """Module that maps observations to the embedding, as "module:Class".
 
     It is constructed with ``(cfg, obs_dim, image_shapes)``, maps a normalised state (N, obs_dim) to (N, embed_dim), and
-    gets as a second argument the images by name where there are any.
+    gets as a second argument the images by name where there are any. For images there are
+    "zprl.policies.flow.encoders:ImageEmbedding", which is fast on CPUs, and the paper's
+    "zprl.policies.flow.encoders.resnet:ResNetEmbedding".
     """
+
+    images: ImageEncoderCfg = ImageEncoderCfg()
+    """How those two see images."""
 
     velocity_field_class: Name = "zprl.policies.flow.velocity_field:ResidualMLPVelocityField"
     """Subclass of :class:`zprl.policies.VelocityField`, as "module:Class".
@@ -113,6 +139,26 @@ INFERENCE_FIELDS = ("execute_steps", "num_flow_steps", "solver", "initial_noise"
 
 
 @configclass
+class ImageAugmentationCfg:
+    """Random changes of the images that a policy is trained on; a policy without images knows none."""
+
+    random_crop: bool = True
+    """Whether crops of the size that the encoder sees come from random places instead of the middle."""
+
+    brightness: Share = 0.0
+    """Largest change of brightness, as a share of white."""
+
+    contrast: Share = 0.0
+    """Largest relative change of contrast."""
+
+    color: Share = 0.0
+    """Largest relative change of each colour channel."""
+
+    blur: Share = 0.0
+    """Share of the images that are blurred."""
+
+
+@configclass
 class PretrainCfg:
     """Configuration of :func:`zprl.policies.train_policy`."""
 
@@ -121,6 +167,12 @@ class PretrainCfg:
 
     batch_size: PositiveInt = 256
     """Number of (observation, chunk) pairs of an optimiser step, drawn with replacement."""
+
+    flow_samples: PositiveInt = 1
+    """Number of (noise, flow time) pairs per observation of an optimiser step. An image is encoded once for all."""
+
+    augmentation: ImageAugmentationCfg = ImageAugmentationCfg()
+    """Random changes of the images."""
 
     learning_rate: PositiveFloat = 1.0e-3
     """Peak learning rate of AdamW, reached after the warm-up; it then falls to zero along a cosine."""
@@ -146,11 +198,41 @@ class PretrainCfg:
     vib_recon: NonNegativeFloat = 0.01
     """Weight of the mean squared error between the decoded latent and the embedding."""
 
+    privileged_weight: NonNegativeFloat = 0.0
+    """Weight of an auxiliary loss: a linear layer on the embedding, which is no part of the policy, predicts the
+    privileged observations. For images, in simulation; 0 for none, as data from a robot need."""
+
+    encoder_weights: str = ""
+    """Safetensors file of a trained ResNet18, as torchvision names its weights, with which each colour camera of
+    ``ResNetEmbedding`` begins; empty for random weights."""
+
     log_interval: PositiveInt = 50
     """Number of optimiser steps between two entries of the history and two calls of the progress callback."""
 
+    probe_interval: NonNegativeInt = 0
+    """Number of optimiser steps, a multiple of ``log_interval``, between two probes of what can be read linearly of the
+    privileged observations, where there are any; 0 for one at the end alone."""
+
     seed: Seed = 0
     """Seed of the initial weights, of the batches and of the noise."""
+
+
+@configclass
+class VisualPolicyCfg(FlowPolicyCfg):
+    """Defaults of a policy that sees images; a task names their groups."""
+
+    embedding_class = IMAGE_EMBEDDING
+
+
+@configclass
+class VisualPretrainCfg(PretrainCfg):
+    """Defaults of its training in simulation, on a CPU."""
+
+    num_steps = 5000
+    batch_size = 32
+    flow_samples = 4
+    privileged_weight = 1.0
+    probe_interval = 1000
 
 
 def check_cfg(cfg: FlowPolicyCfg) -> None:
@@ -166,6 +248,20 @@ def check_cfg(cfg: FlowPolicyCfg) -> None:
         raise ZprlError(f"FlowPolicyCfg.time_embed_dim is {cfg.time_embed_dim}; it must be even.")
 
 
+def check_pretrain_cfg(cfg: PretrainCfg) -> None:
+    """Check all values of a training.
+
+    Raises:
+        ZprlError: If one is of another type or out of range, or two do not go together.
+    """
+    check_values(cfg)
+    if cfg.probe_interval % cfg.log_interval:
+        raise ZprlError(
+            f"PretrainCfg.probe_interval is {cfg.probe_interval}; it must be a multiple of log_interval "
+            f"({cfg.log_interval})."
+        )
+
+
 def cfg_from_dict(values: dict[str, Any]) -> FlowPolicyCfg:
     """Return the configuration that a policy's file holds.
 
@@ -176,5 +272,7 @@ def cfg_from_dict(values: dict[str, Any]) -> FlowPolicyCfg:
     if unknown:
         raise ZprlError(f"the policy has settings that this ZPRL does not know: {', '.join(sorted(unknown))}.")
     cfg = FlowPolicyCfg()
+    if "images" not in values and values.get("embedding_class") == IMAGE_EMBEDDING:
+        raise ZprlError("the policy has an encoder of images that this ZPRL does not know any more; train it again.")
     update_from_dict(cfg, values)
     return cfg

@@ -55,7 +55,7 @@ class Regression(NamedTuple):
     """Rows (N, ...) of :meth:`VelocityField.time_tables`."""
 
     e: Tensor
-    """Embeddings (N, embed_dim)."""
+    """Embeddings (N, embed_dim), each repeated for all of its observation's samples."""
 
     def detach(self) -> Regression:
         """Return the same tensors for a path whose gradients end at them."""
@@ -292,13 +292,24 @@ class FlowPolicy(nn.Module):
         total = flow + bottleneck
         return total, {"loss": total.detach(), "flow": flow.detach(), **diagnostics}
 
-    def regression(self, obs: Inputs, chunk: Tensor, generator: torch.Generator | None = None) -> Regression:
-        """Draw the points that :meth:`loss` regresses at, and compute what both of its paths need; see there."""
-        chunk = self.action_normalizer(chunk)
+    def regression(
+        self, obs: Inputs, chunk: Tensor, generator: torch.Generator | None = None, samples: int = 1
+    ) -> Regression:
+        """Draw the points that :meth:`loss` regresses at, and compute what both of its paths need; see there.
+
+        Args:
+            obs: See :meth:`loss`.
+            chunk: See :meth:`loss`.
+            generator: See :meth:`loss`.
+            samples: Points per observation, which is encoded once for all of them. They follow one another.
+        """
+        chunk, e = self.action_normalizer(chunk), self.embed(obs)
+        if samples > 1:
+            chunk, e = chunk.repeat_interleave(samples, dim=0), e.repeat_interleave(samples, dim=0)
         options = {"generator": generator, "device": chunk.device, "dtype": chunk.dtype}
         t = torch.rand(chunk.shape[0], **options)
         x, target = flow_matching.interpolate(chunk, torch.randn(chunk.shape, **options), t)
-        return Regression(x, target, self.velocity_field.time_tables(t), self.embed(obs))
+        return Regression(x, target, self.velocity_field.time_tables(t), e)
 
     def plain_loss(self, batch: Regression) -> Tensor:
         """First path of :meth:`loss`, of shape (): it trains the embedding and the velocity field."""

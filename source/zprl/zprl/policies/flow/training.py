@@ -17,11 +17,16 @@ from numpy.typing import ArrayLike
 from torch import Tensor, nn
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
-from zprl.policies.flow.cfg import FlowPolicyCfg, PretrainCfg
-from zprl.policies.flow.policy import STATE, FlowPolicy, Inputs, Regression
-from zprl.utils.constraints import check_values
+from zprl.policies.flow.augmentation import ImageAugmentation
+from zprl.policies.flow.cfg import RESNET_EMBEDDING, FlowPolicyCfg, PretrainCfg, check_pretrain_cfg
+from zprl.policies.flow.dataset import ChunkDataset
+from zprl.policies.flow.policy import STATE, FlowPolicy, Regression
+from zprl.policies.flow.privileged import PrivilegedTeacher, readout_errors
+from zprl.spec import Group
+from zprl.utils.errors import ZprlError
 from zprl.utils.modules import rms
 from zprl.utils.processes import num_threads, torch_threads
+from zprl.utils.tensor_files import load_weights
 
 ProgressCallback = Callable[[int, int, dict[str, float]], None]
 """Called as ``(steps done, steps in total, metrics averaged since the call before)``."""
@@ -36,75 +41,11 @@ class PretrainResult(NamedTuple):
     """Policy with the averaged weights, in evaluation mode."""
 
     history: list[dict[str, float]]
-    """Step, learning rate and mean diagnostics of each log interval; see :meth:`FlowPolicy.loss`."""
+    """Step, learning rate and mean diagnostics of each log interval, see :meth:`FlowPolicy.loss`; where it was probed,
+    with the errors of :func:`zprl.policies.flow.privileged.readout_errors`."""
 
     latent_statistics: dict[str, Any]
     """See :func:`latent_statistics`."""
-
-
-class ChunkDataset:
-    """Training pairs: every observation of some trajectories with the next H actions.
-
-    A chunk that reaches past the end of its trajectory repeats the last action, so that the policy also learns how to
-    end. States and actions lie on the device; images stay where they are and go there batch by batch.
-
-    Args:
-        observations: Observations by group of each trajectory, (T_i, ...) each.
-        actions: Actions (T_i, A) of each trajectory.
-        cfg: Configuration of the policy, whose ``observation_groups`` and ``horizon`` count.
-        image_shapes: Shapes of the groups that are images, by name.
-        device: Device of the batches.
-
-    Raises:
-        ValueError: If there is no trajectory, a group is missing, or the lengths of one differ or are zero.
-    """
-
-    def __init__(
-        self,
-        observations: Sequence[Mapping[str, ArrayLike]],
-        actions: Sequence[ArrayLike],
-        cfg: FlowPolicyCfg,
-        image_shapes: Mapping[str, Sequence[int]],
-        device: torch.device,
-    ) -> None:
-        if not observations or len(observations) != len(actions):
-            raise ValueError(f"expected as many trajectories of each kind, got {len(observations)} and {len(actions)}.")
-        missing = [name for name in cfg.observation_groups if name not in observations[0]]
-        if missing:
-            known = ", ".join(observations[0])
-            raise ValueError(f"the policy is to see the observation group {missing[0]}, and there are only {known}.")
-        vectors = [name for name in cfg.observation_groups if name not in image_shapes]
-        moves = [torch.as_tensor(action, dtype=torch.float32) for action in actions]
-        states, chunks = [], []
-        for index, (obs, move) in enumerate(zip(observations, moves, strict=True)):
-            parts = [torch.as_tensor(obs[name], dtype=torch.float32) for name in vectors]
-            states.append(torch.cat(parts, dim=1) if parts else torch.zeros(len(move), 0))
-            if len(states[-1]) != len(move) or len(move) == 0:
-                raise ValueError(f"trajectory {index} has {len(states[-1])} observations and {len(move)} actions.")
-            padded = torch.cat([move, move[-1:].expand(cfg.horizon - 1, -1)])
-            chunks.append(padded.unfold(0, cfg.horizon, 1).transpose(1, 2))
-        self.state = torch.cat(states).to(device)
-        """All states (M, obs_dim), with M the sum of all T_i."""
-        self.chunks = torch.cat(chunks).to(device)
-        """What follows each state (M, H, A)."""
-        self.actions = torch.cat(moves).to(device)
-        """All actions (M, A)."""
-        self._device = device
-        self._images = {name: torch.cat([torch.as_tensor(obs[name]) for obs in observations]) for name in image_shapes}
-        for name, images in self._images.items():
-            if len(images) != len(self):
-                raise ValueError(f"there are {len(images)} images {name} for {len(self)} observations.")
-
-    def __len__(self) -> int:
-        return len(self.chunks)
-
-    def inputs(self, rows: Tensor | slice) -> Inputs:
-        """Return what the policy takes of some observations, see :meth:`FlowPolicy.inputs`."""
-        if not self._images:
-            return self.state[rows]
-        where = rows.cpu() if isinstance(rows, Tensor) else rows
-        images = {name: values[where].to(self._device, non_blocking=True) for name, values in self._images.items()}
-        return {STATE: self.state[rows], **images}
 
 
 def train_policy(
@@ -116,10 +57,14 @@ def train_policy(
     device: str | torch.device = "cpu",
     on_progress: ProgressCallback | None = None,
     image_shapes: Mapping[str, Sequence[int]] | None = None,
+    privileged: Sequence[Group] = (),
 ) -> PretrainResult:
     """Train a base policy. The result depends on the data, the configurations and the machine, not on global state.
 
     On a CPU, the two paths of :meth:`FlowPolicy.loss` are computed side by side, with the same bits as in one thread.
+
+    An encoder of images may need help: imitation alone hardly makes it find an object, and an auxiliary loss, by which
+    the embedding tells what a simulator knows, does (``privileged_weight``).
 
     Args:
         obs_list: Observations by group of each trajectory, (T_i, ...) each, in their own units.
@@ -130,24 +75,27 @@ def train_policy(
         device: Device to train on. The policy stays there.
         on_progress: Called after each log interval and at the end.
         image_shapes: Shapes of the observation groups that are images, by name.
+        privileged: Observation groups that only a simulator knows.
 
     Returns:
         The policy with averaged weights, the history and the latent's statistics; see :class:`PretrainResult`.
 
     Raises:
         ValueError: If the trajectories do not fit together or are not finite, or training diverged.
-        ZprlError: If a configuration is not valid.
+        ZprlError: If a configuration is not valid, or asks for privileged observations or an encoder that is not there.
     """
-    check_values(pretrain_cfg)
+    check_pretrain_cfg(pretrain_cfg)
     device = torch.device(device)
     seen = {name: shape for name, shape in (image_shapes or {}).items() if name in cfg.observation_groups}
-    data = ChunkDataset(obs_list, action_list, cfg, seen, device)
+    data = ChunkDataset(obs_list, action_list, cfg, seen, device, privileged)
 
     # The initial weights come from torch's global generator: seed it for a moment, then put its state back. They are
     # drawn on the CPU, so that they are the same on every device.
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(pretrain_cfg.seed)
         policy = FlowPolicy(cfg, data.state.shape[1], data.chunks.shape[2], seen)
+        teacher = PrivilegedTeacher(policy, data, pretrain_cfg.privileged_weight)
+    _load_encoder_weights(policy, pretrain_cfg.encoder_weights)
     policy.set_normalizers(data.state.cpu(), data.actions.cpu())
     if action_limits is not None:
         policy.set_action_limits(*action_limits)
@@ -155,8 +103,9 @@ def train_policy(
 
     average = copy.deepcopy(policy).eval().requires_grad_(False)
     bottleneck = _Trainee(policy.bottleneck.parameters(), average.bottleneck.parameters(), pretrain_cfg)
-    base = _Trainee(_without_bottleneck(policy), _without_bottleneck(average), pretrain_cfg)
+    base = _Trainee(_without_bottleneck(policy), _without_bottleneck(average), pretrain_cfg, teacher.parameters())
     generator = torch.Generator(device).manual_seed(pretrain_cfg.seed)
+    augment = ImageAugmentation(pretrain_cfg.augmentation, getattr(policy.embedding, "crops", {}))
 
     def train_bottleneck(step: int, batch: Regression) -> tuple[Tensor, dict[str, Tensor]]:
         loss, diagnostics = policy.bottleneck_loss(batch, generator, pretrain_cfg.vib_beta, pretrain_cfg.vib_recon)
@@ -170,15 +119,17 @@ def train_policy(
     with _second_thread(device) as second_thread:
         for step in range(pretrain_cfg.num_steps):
             rows = torch.randint(len(data), (pretrain_cfg.batch_size,), generator=generator, device=device)
-            batch = policy.regression(data.inputs(rows), data.chunks[rows], generator)
+            inputs = augment(data.inputs(rows), generator)
+            batch = policy.regression(inputs, data.chunks[rows], generator, pretrain_cfg.flow_samples)
             # The two paths share no parameter that they train. The second one reads the velocity field's, which
             # therefore change after it.
             path = second_thread.submit(train_bottleneck, step, batch.detach())
             flow = policy.plain_loss(batch)
-            base.backward(flow)
+            told, told_diagnostics = teacher.loss(batch.e[:: pretrain_cfg.flow_samples], rows)
+            base.backward(flow if told is None else flow + told)
             bottleneck_loss, diagnostics = path.result()
             base.update(step)
-            diagnostics |= {"loss": flow.detach() + bottleneck_loss, "flow": flow.detach()}
+            diagnostics |= {"loss": flow.detach() + bottleneck_loss, "flow": flow.detach(), **told_diagnostics}
 
             # Sums stay on the device: reading a value at each step would make the CPU wait for the accelerator.
             sums = {name: value + sums.get(name, 0.0) for name, value in diagnostics.items()}
@@ -188,11 +139,26 @@ def train_policy(
                 if not math.isfinite(metrics["loss"]):
                     raise ValueError(f"training diverged before step {step + 1}; lower PretrainCfg.learning_rate.")
                 sums, steps_in_sums = {}, 0
+                if pretrain_cfg.probe_interval and (step + 1) % pretrain_cfg.probe_interval == 0:
+                    metrics |= probe(average, data, embeddings(average, data))
                 history.append({"step": step + 1, "learning_rate": _learning_rate(step, pretrain_cfg), **metrics})
                 if on_progress is not None:
                     on_progress(step + 1, pretrain_cfg.num_steps, metrics)
 
-    return PretrainResult(average, history, latent_statistics(average, data))
+    e = embeddings(average, data)
+    history[-1] |= probe(average, data, e)
+    return PretrainResult(average, history, latent_statistics(average, e))
+
+
+def _load_encoder_weights(policy: FlowPolicy, path: str) -> None:
+    if not path:
+        return
+    if policy.cfg.embedding_class != RESNET_EMBEDDING:
+        raise ZprlError(
+            f"pretrain.encoder_weights begins the encoder {RESNET_EMBEDDING}, and the policy has "
+            f"{policy.cfg.embedding_class}; set policy.embedding_class or leave it out."
+        )
+    policy.embedding.load_backbones(load_weights(path, "encoder weights"), f"pretrain.encoder_weights={path}")  # type: ignore[operator]
 
 
 class _Trainee:
@@ -202,11 +168,19 @@ class _Trainee:
         parameters: The parameters.
         averages: Their averages, in the same order.
         cfg: Configuration of the training.
+        others: Parameters that are trained with them and not averaged.
     """
 
-    def __init__(self, parameters: Iterable[nn.Parameter], averages: Iterable[nn.Parameter], cfg: PretrainCfg) -> None:
-        self._parameters: list[Tensor] = list(parameters)
+    def __init__(
+        self,
+        parameters: Iterable[nn.Parameter],
+        averages: Iterable[nn.Parameter],
+        cfg: PretrainCfg,
+        others: Iterable[nn.Parameter] = (),
+    ) -> None:
+        self._averaged: list[Tensor] = list(parameters)
         self._averages: list[Tensor] = list(averages)
+        self._parameters: list[Tensor] = [*self._averaged, *others]
         self._cfg = cfg
         self._optimizer = torch.optim.AdamW(
             self._parameters,
@@ -227,7 +201,7 @@ class _Trainee:
             group["lr"] = _learning_rate(step, self._cfg)
         self._optimizer.step()
         decay = min(self._cfg.ema_max_decay, 1.0 - (1.0 + step) ** -self._cfg.ema_power)
-        get_ema_multi_avg_fn(decay)(self._averages, self._parameters, None)
+        get_ema_multi_avg_fn(decay)(self._averages, self._averaged, None)
 
 
 def _without_bottleneck(policy: FlowPolicy) -> list[nn.Parameter]:
@@ -262,14 +236,34 @@ def _second_thread(device: torch.device) -> Iterator[Executor]:
 
 
 @torch.no_grad()
-def latent_statistics(policy: FlowPolicy, data: ChunkDataset) -> dict[str, Any]:
+def embeddings(policy: FlowPolicy, data: ChunkDataset) -> Tensor:
+    """Return the embeddings (M, embed_dim) of a data set, which lies on the policy's device."""
+    # Images would not fit on the device at once.
+    size = _IMAGES_AT_ONCE if policy.image_shapes else len(data)
+    return torch.cat([policy.embed(data.inputs(slice(i, i + size))) for i in range(0, len(data), size)])
+
+
+@torch.no_grad()
+def probe(policy: FlowPolicy, data: ChunkDataset, e: Tensor) -> dict[str, float]:
+    """Return how well privileged features can be read from the state, the embeddings e (M, embed_dim) and the latent.
+
+    See :func:`zprl.policies.flow.privileged.readout_errors`; nothing without privileged observations.
+    """
+    if data.privileged is None:
+        return {}
+    sources = {STATE: data.state, "embedding": e, "latent": policy.bottleneck.encode(e)[0]}
+    return readout_errors(sources, data.privileged, data.privileged_features, data.episodes)
+
+
+@torch.no_grad()
+def latent_statistics(policy: FlowPolicy, e: Tensor) -> dict[str, Any]:
     """RMS values of the latent over a data set, which set the scale of the latent residual.
 
     A good residual has an RMS of about a tenth of the latent's.
 
     Args:
         policy: Policy.
-        data: The data set, on the policy's device.
+        e: Embeddings of the data set (M, embed_dim); see :func:`embeddings`.
 
     Returns:
         Plain numbers and lists: ``latent_mean_rms`` and ``latent_std_rms`` over all dimensions, both also
@@ -277,9 +271,6 @@ def latent_statistics(policy: FlowPolicy, data: ChunkDataset) -> dict[str, Any]:
         the data set the average and the deviation of the latent's mean, ``latent_mean_average_per_dim`` and
         ``latent_mean_deviation_per_dim``.
     """
-    # Images would not fit on the device at once.
-    size = _IMAGES_AT_ONCE if policy.image_shapes else len(data)
-    e = torch.cat([policy.embed(data.inputs(slice(i, i + size))) for i in range(0, len(data), size)])
     mean, logvar = policy.bottleneck.encode(e)
     std = (0.5 * logvar).exp()
     return {
