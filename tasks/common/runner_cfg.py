@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from zprl.policies import FlowPolicyCfg
+from zprl.policies import FlowPolicyCfg, PretrainCfg, VisualPolicyCfg, VisualPretrainCfg
 from zprl.rl.distribution import GaussianCfg
 from zprl.rl.runner_cfg import ZprlRunnerCfg
 from zprl.steering import LatentResidualCfg
@@ -37,7 +37,5 @@ class LongTaskRunnerCfg(ZprlRunnerCfg):
 class VisualRunner:
     """A mixin for a base policy that sees through a fixed camera and one at the wrist."""
 
-    policy: FlowPolicyCfg = FlowPolicyCfg(
-        observation_groups=("policy", "front", "wrist"),
-        embedding_class="zprl.policies.flow.encoders:ImageEmbedding",
-    )
+    policy: FlowPolicyCfg = VisualPolicyCfg(observation_groups=("policy", "front", "wrist"))
+    pretrain: PretrainCfg = VisualPretrainCfg()
