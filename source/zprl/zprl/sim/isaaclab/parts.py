@@ -38,6 +38,7 @@ def simulator_parts(env: ManagerBasedRLEnv) -> list[Part]:
         Part("events", env.event_manager, "apply"),
         Part("observations", env.observation_manager, "compute"),
         *_terms(env),
+        *_cameras(env),
         *_solver_parts(),
     ]
 
@@ -58,6 +59,13 @@ def _terms(env: ManagerBasedRLEnv) -> Iterator[Part]:
     for group, names in observations.active_terms.items():
         for name, cfg in zip(names, observations._group_obs_term_cfgs[group], strict=True):
             yield Part(f"observation {name}", cfg, "func")
+
+
+def _cameras(env: ManagerBasedRLEnv) -> Iterator[Part]:
+    from zprl.sim.isaaclab.cameras.scene_cameras import cameras_of
+
+    if (cameras := cameras_of(env)) is not None:
+        yield Part("images", cameras, "draw")
 
 
 def _solver_parts() -> Iterator[Part]:
