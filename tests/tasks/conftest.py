@@ -43,11 +43,11 @@ def idle(env):
 
 
 @contextlib.contextmanager
-def visual(*overrides, num_envs=2, configure=None):
-    """Make worlds of the lift task with cameras."""
+def visual(*overrides, num_envs=2, configure=None, task=VISUAL_TASK):
+    """Make worlds of a task with cameras."""
     from zprl.runs.session import TaskSession
 
-    session = TaskSession(VISUAL_TASK, "cpu", overrides, num_envs=num_envs)
+    session = TaskSession(task, "cpu", overrides, num_envs=num_envs)
     with session.launched(), session.environment(configure=configure) as env:
         yield env
 

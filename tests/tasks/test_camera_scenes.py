@@ -79,3 +79,18 @@ def test_a_recording_holds_what_was_seen(tmp_path):
 def test_scenes_that_are_refused(overrides, message):
     with pytest.raises(ZprlError, match=message), visual(*overrides, num_envs=1):
         pass
+
+
+@pytest.mark.parametrize("family", ["Can", "Square", "PushWall", "BoxClose", "PlaceOrange"])
+def test_the_object_is_seen_where_episodes_begin(family):
+    """Without a look at it, nobody could find it: some pixels differ where it alone stands elsewhere."""
+    with visual(num_envs=2, task=f"Zprl-{family}-Franka-Visual") as env:
+        env.reset(0)
+        scene, before = env.unwrapped.scene, dict(env.look(0))
+        pose = scene["object"].data.root_link_pose_w.torch.clone()
+        pose[0, :2] += 0.03
+        scene["object"].write_root_pose_to_sim_index(root_pose=pose)
+        env.unwrapped.obs_buf = env.unwrapped.observation_manager.compute()
+        after = env.look(0)
+        assert (after["front"] != before["front"]).any(dim=-1).sum() > 8
+        assert [group.name for group in env.spec.groups] == ["policy", "privileged", "front", "wrist"]

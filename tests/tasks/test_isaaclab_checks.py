@@ -17,6 +17,7 @@ pytestmark = pytest.mark.sim
 
 TASK = "Zprl-Lift-Franka"
 OTHERS = [f"Zprl-{name}-Franka" for name in ("Can", "Square", "PushWall", "BoxClose", "PlaceOrange")]
+OTHERS.append("Zprl-Lift-Franka-Visual")
 
 
 def isaaclab_test_module(name):
