@@ -122,8 +122,8 @@ def make_policy(obs_dim=7, **settings: Any):
     return policy.eval().requires_grad_(False)
 
 
-def make_source(folder, seen=("touch 1", "latent", "arm"), **settings):
-    """A steered policy whose actor sees a group that the base does not, and the latent in the middle."""
+def make_source(folder, seen=("touch 1", "latent", "embedding", "arm"), **settings):
+    """A steered policy whose actor sees a group that the base does not, and latent and embedding in the middle."""
     from rsl_rl.models import MLPModel
     from tensordict import TensorDict
 
@@ -132,7 +132,10 @@ def make_source(folder, seen=("touch 1", "latent", "arm"), **settings):
     cfg.obs_groups = {"actor": list(seen), "critic": list(seen)}
     meta = {"spec": SPEC.seen_by(["arm", "hand_camera"]).to_dict()}
     meta["latent_statistics"] = {"latent_mean_rms": 0.8, "embedding_rms": 1.0}
-    widths = {group.name: group.shape[0] for group in SPEC.groups if not group.is_image} | {"latent": LATENT_DIM}
+    widths = {group.name: group.shape[0] for group in SPEC.groups if not group.is_image} | {
+        "latent": LATENT_DIM,
+        "embedding": 12,
+    }
     obs = TensorDict({name: torch.zeros(1, widths[name]) for name in seen}, batch_size=[1])
     torch.manual_seed(0)
     arguments = model_arguments(class_to_dict(cfg.actor))

@@ -14,7 +14,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from zprl.deploy.steered import LATENT, NativeSteeredPolicy, PortableSteeredPolicy, SteeredPolicy
+from zprl.deploy.steered import EMBEDDING, LATENT, NativeSteeredPolicy, PortableSteeredPolicy, SteeredPolicy
 from zprl.policies import FlowBasePolicy, FlowPolicy, make_base_policy
 from zprl.policies.native.blob import pack_policy
 from zprl.rl.actor import load_actor, make_actor, pack_actor
@@ -37,7 +37,7 @@ class Source:
 
     Raises:
         ZprlError: If the policy is steered by anything but a residual on its latent, or the actor sees what is neither
-            an observation group of the task nor the latent.
+            an observation group of the task nor the embedding nor the latent.
     """
 
     path: Path
@@ -63,15 +63,16 @@ class Source:
             self.residual_scale = self.steering.residual_scale
             self.seen = tuple(self.checkpoint.settings["agent"]["obs_groups"]["actor"])
             known = [group.name for group in self.checkpoint.spec.groups if not group.is_image]
-            odd = [name for name in self.seen if name not in (*known, LATENT)]
+            odd = [name for name in self.seen if name not in (*known, EMBEDDING, LATENT)]
             if odd:
                 raise ZprlError(
                     f"the actor in {self.path} sees {odd[0]}, which is no state group of task "
-                    f"{self.checkpoint.spec.task} and not the latent; it cannot be exported."
+                    f"{self.checkpoint.spec.task} and neither the embedding nor the latent; it cannot be exported."
                 )
             self.actor = make_actor(self.checkpoint).as_jit()
         spec = self.base.spec if self.checkpoint is None else self.checkpoint.spec
-        groups = [*self.policy.cfg.observation_groups, *(name for name in self.seen if name != LATENT)]
+        others = [name for name in self.seen if name not in (EMBEDDING, LATENT)]
+        groups = [*self.policy.cfg.observation_groups, *others]
         self.spec: TaskSpec = spec.seen_by(dict.fromkeys(groups))
         """What the policy sees and does; its groups are the inputs of the exported files, in order."""
 

@@ -5,8 +5,8 @@
 
 ::
 
-    observations -> encoder -> z ------------------------+-> decoder -> flow from the initial noise -> chunk
-              observations, z -> actor -> u -> clamp -> lambda *       (the actor of SAC ends in a tanh)
+    observations -> encoder -> e -> z -------------------+-> decoder -> flow from the initial noise -> chunk
+           observations, e, z -> actor -> u -> clamp -> lambda *       (the actor of SAC ends in a tanh)
 """
 
 from __future__ import annotations
@@ -23,10 +23,11 @@ from zprl.policies.flow.hoisted import HoistedPolicy
 from zprl.policies.native.blob import pack_policy
 from zprl.policies.native.library import load_torch_library
 from zprl.spec import Observations
+from zprl.steering import PLAN_FEATURES
 from zprl.utils.errors import ZprlError
 
-LATENT = "latent"
-"""Name under which an actor sees the latent."""
+LATENT, EMBEDDING = PLAN_FEATURES
+"""Names under which an actor sees the latent and the embedding."""
 
 
 class SteeredPolicy(nn.Module):
@@ -40,7 +41,8 @@ class SteeredPolicy(nn.Module):
             alone.
         residual_scale: Lambda [dimensionless].
         groups: Observation groups in the order of the inputs; those of the base policy if there are none.
-        seen: What the actor sees, in order: groups and :data:`LATENT`; all state groups and the latent if nothing.
+        seen: What the actor sees, in order: groups, :data:`EMBEDDING` and :data:`LATENT`; all state groups and the
+            latent if nothing.
         dtype: Type of the velocity field's weights in the native form, "float32" or "bfloat16".
 
     Raises:
@@ -89,26 +91,31 @@ class SteeredPolicy(nn.Module):
         """Mean z of the latent (N, L) of raw observations; L is 0 for a policy without one."""
         if not self.has_latent:
             return self.noise.new_zeros(inputs[0].shape[0], 0)
-        return self.encode(dict(zip(self.groups, inputs, strict=True))).to(self.noise.dtype)
+        return self.encode(dict(zip(self.groups, inputs, strict=True)))[LATENT].to(self.noise.dtype)
 
     @abstractmethod
     def hold(self, policy: FlowPolicy, dtype: str) -> None:
         """Keep what is needed of a base policy, which others use too."""
 
     @abstractmethod
-    def encode(self, obs: Observations) -> Tensor:
-        """Mean z of the latent (N, L), or without one the embedding, in the precision that acting goes on with."""
+    def encode(self, obs: Observations) -> dict[str, Tensor]:
+        """Encode observations, in the precision that acting goes on with.
+
+        Returns:
+            :data:`LATENT`, the mean z (N, L), or without one the embedding, and in a portable form :data:`EMBEDDING`.
+        """
 
     @abstractmethod
     def generate(self, latent: Tensor, noise: Tensor) -> Tensor:
-        """Chunk (N, H, A) of what :meth:`encode` returned, from the initial noise (N, H, A)."""
+        """Chunk (N, H, A) of the latent that :meth:`encode` returned, from the initial noise (N, H, A)."""
 
     def _act(self, inputs: tuple[Tensor, ...], actor: nn.Module | None) -> Tensor:
         obs = dict(zip(self.groups, inputs, strict=True))
-        latent = self.encode(obs)
+        encoded = self.encode(obs)
+        latent = encoded[LATENT]
         if actor is not None:
             # In double precision, as in zprl.rl.actor.row_by_row; then as zprl.steering.LatentResidual does.
-            seen = {**obs, LATENT: latent.to(self.rounds_to)}
+            seen = {**obs, **{name: value.to(self.rounds_to) for name, value in encoded.items()}}
             u = actor(torch.cat([seen[name].double() for name in self.seen], dim=-1)).to(self.rounds_to)
             latent = latent + (self.residual_scale * u.clamp(-1.0, 1.0)).to(latent.dtype)
         return self.generate(latent, self.noise.expand(inputs[0].shape[0], -1, -1))
@@ -133,11 +140,12 @@ class PortableSteeredPolicy(SteeredPolicy):
         del policy.velocity_field
         self.encoder = policy.double()
 
-    def encode(self, obs: Observations) -> Tensor:
+    def encode(self, obs: Observations) -> dict[str, Tensor]:
         """See :meth:`SteeredPolicy.encode`."""
         exact = {name: value.double() if value.is_floating_point() else value for name, value in obs.items()}
         embedding = self.encoder.embed(self.encoder.inputs(exact))
-        return self.encoder.bottleneck.encoder(embedding).chunk(2, dim=-1)[0] if self.has_latent else embedding
+        latent = self.encoder.bottleneck.encoder(embedding).chunk(2, dim=-1)[0] if self.has_latent else embedding
+        return {EMBEDDING: embedding, LATENT: latent}
 
     def generate(self, latent: Tensor, noise: Tensor) -> Tensor:
         """See :meth:`SteeredPolicy.generate`."""
@@ -161,12 +169,11 @@ class NativeSteeredPolicy(SteeredPolicy):
         self.observed, self.latent_dim = tuple(policy.cfg.observation_groups), policy.cfg.latent_dim
         self.register_buffer("blob", pack_policy(policy, dtype))
 
-    def encode(self, obs: Observations) -> Tensor:
+    def encode(self, obs: Observations) -> dict[str, Tensor]:
         """See :meth:`SteeredPolicy.encode`."""
-        state = [obs[name] for name in self.observed]
-        return torch.ops.zprl.latent(
-            state[0] if len(state) == 1 else torch.cat(state, dim=-1), self.blob, self.latent_dim
-        )
+        states = [obs[name] for name in self.observed]
+        state = states[0] if len(states) == 1 else torch.cat(states, dim=-1)
+        return {LATENT: torch.ops.zprl.latent(state, self.blob, self.latent_dim)}
 
     def generate(self, latent: Tensor, noise: Tensor) -> Tensor:
         """See :meth:`SteeredPolicy.generate`."""

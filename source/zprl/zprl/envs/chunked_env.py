@@ -45,7 +45,8 @@ class ChunkedVecEnv(VecEnv):
     Args:
         env: The environment.
         steering: What turns the learner's output into a chunk.
-        groups: Observation groups that the learner sees beside the steering's features; no images.
+        groups: Observation groups and parts of the plan that the learner sees beside the steering's features; no
+            images.
         step_discount: Discount gamma of one environment step [dimensionless].
         seed: Seed of the first reset, if nobody calls :meth:`restart` before.
         final_observations: Whether the learner makes use of them, where the environment tells them.
@@ -67,7 +68,7 @@ class ChunkedVecEnv(VecEnv):
         self.steering = steering
         self.groups = list(groups)
         for name in self.groups:
-            if env.spec.group(name, who="the learner").is_image:
+            if not steering.shows(name) and env.spec.group(name, who="the learner").is_image:
                 raise ZprlError(
                     f"the learner is to see the images {name}, which would fill its storage; let it see features of "
                     "the base policy, such as latent, in agent.obs_groups."

@@ -255,6 +255,14 @@ class ChunkPlayer(BasePolicy):
         plan.actions = self._chunk.gather(1, self._next.view(-1, 1, 1).expand(-1, 1, self.action_dim))
         return plan
 
+    def embed(self, plan: Plan) -> Tensor:
+        """See :meth:`BasePolicy.embed`."""
+        return self.policy.embed(plan)
+
+    def latent(self, plan: Plan) -> Tensor:
+        """See :meth:`BasePolicy.latent`."""
+        return self.policy.latent(plan)
+
     def act(self, plan: Plan, *, actions: Tensor | None = None, **others: Tensor | None) -> Tensor:
         """See :meth:`BasePolicy.act`; only ``actions`` can be given."""
         return self.bounded(plan.actions if actions is None else actions)

@@ -52,6 +52,13 @@ class SteeringCheckpoint:
     base: Path
 
     @property
+    def acting_spec(self) -> TaskSpec:
+        """What of the task base policy and actor see, which is all that acting needs: the critic may see more."""
+        names = (*self.policy.cfg.observation_groups, *self.settings["agent"]["obs_groups"]["actor"])
+        known = {group.name for group in self.spec.groups}
+        return self.spec.seen_by(dict.fromkeys(name for name in names if name in known))
+
+    @property
     def method(self) -> str:
         """Name of the run's method."""
         return self.settings["agent"].get("method", DEFAULT_METHOD)

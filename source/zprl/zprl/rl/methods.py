@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
+from zprl.policies.flow.cfg import IMAGE_ENCODERS
 from zprl.rl.critic import EnsembleCriticCfg
 from zprl.rl.distribution import SquashedGaussianCfg
 from zprl.rl.flow_actor import FlowActorCfg
@@ -50,10 +51,18 @@ class Method:
 
 
 def _sees(cfg: ZprlRunnerCfg, *groups: str) -> None:
+    if _has_images(cfg) and "embedding" not in groups:  # of which the learner sees nothing else
+        groups = (groups[0], "embedding", *groups[1:])
     cfg.obs_groups = {"actor": [*groups], "critic": [*groups]}
 
 
+def _has_images(cfg: ZprlRunnerCfg) -> bool:
+    return cfg.policy.embedding_class in IMAGE_ENCODERS
+
+
 def _moves_latents(cfg: ZprlRunnerCfg) -> None:
+    if _has_images(cfg):
+        _sees(cfg, "policy", "latent")
     if cfg.algo == "sac":
         # Critics that have seen nothing but the base policy think well of residuals that fail: of three seeds, one
         # never came back.

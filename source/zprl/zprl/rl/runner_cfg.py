@@ -148,7 +148,12 @@ class ZprlRunnerCfg:
         "actor": ["policy", "latent"],
         "critic": ["policy", "latent"],
     }
-    """What actor and critic see: observation groups, and features of the steering."""
+    """What actor and critic see: observation groups, features of the steering, and the base policy's "latent" and
+    "embedding"."""
+
+    critic_sees: Annotated[str, OneOf("auto", "privileged", "policy")] = "auto"
+    """What the critic sees beside its ``obs_groups``: "privileged", what only a simulator knows, "policy", nothing, or
+    "auto", the former where the task has privileged observations. Only the actor acts, which never sees them."""
 
     actor: MLPModelCfg = MLPModelCfg(
         distribution_cfg=GaussianCfg(class_name="zprl.rl.distribution:ZeroMeanGaussian", init_std=0.5, std_type="log")

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import statistics
 import time
 from dataclasses import asdict
@@ -25,6 +26,7 @@ from zprl.rl.checkpoint import SteeringCheckpoint, base_reference, store_base
 from zprl.rl.checkpoint_files import checkpoint_path
 from zprl.rl.methods import DEFAULT_ALGORITHM
 from zprl.rl.runner import SteeringRunner
+from zprl.spec import TaskSpec
 from zprl.steering import ChunkPolicy, base_chunks, make_steering, steered_chunks
 from zprl.utils import processes
 from zprl.utils.configclass import class_to_dict
@@ -65,6 +67,30 @@ def _wait_for(device: str | torch.device) -> None:
         torch.cuda.synchronize(device)
 
 
+def with_critic_groups(cfg: ZprlRunnerCfg, spec: TaskSpec) -> ZprlRunnerCfg:
+    """Return a run's settings in which ``critic_sees`` is decided and ``obs_groups`` say the same.
+
+    Args:
+        cfg: The settings; they stay as they are.
+        spec: What the task observes.
+
+    Raises:
+        ZprlError: If the critic is to see privileged observations, and the task has none.
+    """
+    cfg, actor = copy.copy(cfg), cfg.obs_groups["actor"]
+    groups = [group.name for group in spec.privileged if group.name not in actor]
+    if cfg.critic_sees == "privileged" and not groups:
+        raise ZprlError(
+            f"agent.critic_sees=privileged asks for observations that only a simulator knows, and task {spec.task} has "
+            "none that the actor does not see; choose policy."
+        )
+    if cfg.critic_sees == "auto":
+        cfg.critic_sees = "privileged" if groups else "policy"
+    others = [name for name in cfg.obs_groups["critic"] if name not in groups]
+    cfg.obs_groups = {"actor": actor, "critic": others + (groups if cfg.critic_sees == "privileged" else [])}
+    return cfg
+
+
 class SteeringTrainer:
     """Trains what steers a frozen base policy, alone or as one of several processes that are joined.
 
@@ -96,9 +122,9 @@ class SteeringTrainer:
     ) -> None:
         self._start = time.perf_counter() if start is None else start
         self._seconds_before = 0.0
-        self.cfg = cfg
-        self.run_dir = run_dir
         self.spec = env.spec
+        self.cfg = cfg = with_critic_groups(cfg, env.spec)
+        self.run_dir = run_dir
         self.base = base
         self.steering = make_steering(cfg.steering, base)
         groups = self._learner_groups()
@@ -123,13 +149,17 @@ class SteeringTrainer:
         self.runner = SteeringRunner(self.env, self._runner_dict(), str(run_dir), cfg.device, cfg.seed)
 
     def _learner_groups(self) -> list[str]:
-        """Return the observation groups among what actor and critic see; the rest must be features."""
+        """Return the observation groups and the parts of the plan among what actor and critic see.
+
+        The rest must be features of the steering.
+        """
         device = self.base.action_low.device
         zeros = {name: value.to(device) for name, value in self.spec.zeros().items()}
         features = self.steering.features(self.steering.policy.encode(zeros))
         self.steering.policy.begin_episodes()
         names = dict.fromkeys(name for group in self.cfg.obs_groups.values() for name in group if name not in features)
-        return [self.spec.group(name, who="the learner").name for name in names]
+        shows = self.steering.shows
+        return [name if shows(name) else self.spec.group(name, who="the learner").name for name in names]
 
     def _runner_dict(self) -> dict[str, Any]:
         cfg = class_to_dict(self.cfg)
@@ -196,6 +226,13 @@ class SteeringTrainer:
                 raise ZprlError(
                     f"the checkpoint {checkpoint.path} was made with {name}={theirs}, not {ours}; continue with the "
                     "same value."
+                )
+        for model, ours in self.cfg.obs_groups.items():
+            theirs = checkpoint.settings["agent"]["obs_groups"][model]
+            if list(theirs) != list(ours):
+                raise ZprlError(
+                    f"the {model} of the checkpoint {checkpoint.path} sees {', '.join(theirs)}, and this one would see "
+                    f"{', '.join(ours)}; continue with the agent.critic_sees and agent.obs_groups of its run."
                 )
         try:
             self.runner.load_checkpoint(checkpoint.content)

@@ -187,7 +187,7 @@ def load_base(
     """
     if isinstance(source, SteeringCheckpoint):
         if spec is not None:
-            spec.require_match(source.spec, f"the checkpoint {source.path}")
+            spec.require_match(source.acting_spec, f"the checkpoint {source.path}")
         return session.take_over_policy(source), source.policy_meta
     policy, meta = load_policy(source)
     if spec is not None:

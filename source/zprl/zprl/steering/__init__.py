@@ -19,6 +19,7 @@ from zprl.steering.steered_policy import ChunkPolicy as ChunkPolicy
 from zprl.steering.steered_policy import base_chunks as base_chunks
 from zprl.steering.steered_policy import plain_chunks as plain_chunks
 from zprl.steering.steered_policy import steered_chunks as steered_chunks
+from zprl.steering.steering import PLAN_FEATURES as PLAN_FEATURES
 from zprl.steering.steering import CriticAction as CriticAction
 from zprl.steering.steering import Steering as Steering
 from zprl.steering.steering import SteeringCfg as SteeringCfg

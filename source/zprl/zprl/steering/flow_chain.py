@@ -43,6 +43,11 @@ class FlowChain(Steering):
         if not isinstance(base, FlowBasePolicy):
             raise ZprlError(f"fine-tuning needs a flow policy of this project, not a {type(base).__name__}.")
         policy = base.policy
+        if policy.image_shapes:
+            raise ZprlError(
+                f"fine-tuning would train the encoder too, and the images {', '.join(policy.image_shapes)} that it "
+                "needs are not stored; choose another --method for a policy that sees."
+            )
         if policy.cfg.solver != "euler":
             raise ZprlError(f"a flow is fine-tuned in Euler steps, not with policy.solver={policy.cfg.solver}.")
         if policy.cfg.initial_noise == "sampled":

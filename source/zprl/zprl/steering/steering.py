@@ -19,6 +19,9 @@ from zprl.utils.constraints import Name
 from zprl.utils.modules import rms
 from zprl.utils.registry import resolve_class
 
+PLAN_FEATURES = ("latent", "embedding")
+"""What of a plan a learner can see by these names, whatever it changes, if the base policy has it."""
+
 
 @configclass
 class SteeringCfg:
@@ -102,6 +105,10 @@ class Steering(ABC):
         """What the learner sees beside observations: named tensors (N, ...), float32; nothing by default."""
         return {}
 
+    def shows(self, name: str) -> bool:
+        """Return whether a name is that of one of :data:`PLAN_FEATURES` that the base policy has."""
+        return name in PLAN_FEATURES and name in self.base.knobs
+
     @abstractmethod
     def apply(self, plan: Plan, u: Tensor) -> dict[str, Tensor]:
         """Change a plan.
@@ -119,14 +126,18 @@ class Steering(ABC):
         return self.policy.act(plan, **({} if u is None else self.apply(plan, u)))
 
     def observe(self, plan: Plan, groups: Iterable[str]) -> TensorDict:
-        """Return what the learner sees: observation groups by their names, and the features.
+        """Return what the learner sees: observation groups and parts of the plan by their names, and the features.
 
         Args:
             plan: The plan.
-            groups: Names of the observation groups; those of features may be among them.
+            groups: Names of the observation groups and of :data:`PLAN_FEATURES`; those of features may be among them.
         """
         features = self.features(plan)
-        seen = {name: plan.obs[name] for name in groups if name not in features}
+        seen = {
+            name: getattr(plan, name).float() if self.shows(name) else plan.obs[name]
+            for name in groups
+            if name not in features
+        }
         device = next(iter(plan.obs.values())).device
         return TensorDict({**seen, **features}, batch_size=[plan.batch_size], device=device)
 

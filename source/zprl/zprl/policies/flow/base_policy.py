@@ -55,7 +55,9 @@ class FlowBasePolicy(BasePolicy):
 
     @torch.no_grad()
     def latent(self, plan: Plan) -> Tensor:
-        """See :meth:`BasePolicy.latent`."""
+        """See :meth:`BasePolicy.latent`. An encoder that is not compiled runs once for the embedding and for this."""
+        if self.step is self.policy or not self.step.has_encoder:
+            return self.policy.bottleneck.encode(plan.embedding)[0]
         with self._threads():
             return self.step.latent(self.policy.inputs(plan.obs))
 

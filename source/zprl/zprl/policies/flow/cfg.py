@@ -39,6 +39,7 @@ BACKEND_NAMES = (*PRECISIONS.values(), "torch")
 
 IMAGE_EMBEDDING = "zprl.policies.flow.encoders:ImageEmbedding"
 RESNET_EMBEDDING = "zprl.policies.flow.encoders.resnet:ResNetEmbedding"
+IMAGE_ENCODERS = (IMAGE_EMBEDDING, RESNET_EMBEDDING)
 """Encoders of images, as values of :attr:`FlowPolicyCfg.embedding_class`."""
 
 
