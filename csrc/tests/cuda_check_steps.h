@@ -213,6 +213,8 @@ int check_steps(const char* only) {
     const Shape rk4 = shape_of(96, 1, 3, 1, 9, 8, 40, 70, 33, {130}, {64});
     const Shape rk4_twice = shape_of(64, 1, 3, 2, 1, 1, 1, 1, 1, {}, {});
     const Shape wide = shape_of(256, 1, 0, 1, 8, 8, 40, 256, 32, {}, {256});
+    const Shape two_rounds = shape_of(320, 1, 0, 1, 3, 4, 8, 24, 5, {}, {});
+    const Shape many_pieces = shape_of(550, 1, 0, 1, 3, 4, 8, 16, 4, {}, {});
     const Shape long_chunk = shape_of(64, 1, 0, 2, 14, 24, 20, 300, 150, {}, {});
     const Case cases[] = {
         {"tile fp32 16", kFp32, kTile, 16, 1, 9, small},
@@ -283,6 +285,12 @@ int check_steps(const char* only) {
         {"cluster bf16 8", kBf16, kCluster, 8, 8, 9, heun, Placement::kShared, 0, 0, 3},
         {"cluster bf16 wide", kBf16, kCluster, 8, 16, 2, wide},
         {"cluster bf16 16", kBf16, kCluster, 8, 16, 5, small},
+        {"cluster fp32 of 2 rows", kFp32, kCluster, 2, 4, 3, odd},
+        {"cluster tf32 of 3 rows", kTf32, kCluster, 3, 2, 4, rk4_twice},
+        {"cluster bf16 of 1 row", kBf16, kCluster, 1, 4, 3, heun, Placement::kShared, 0, 0, 1},
+        // More than 8 groups of a block's outputs, and layer norms of more than 8 pieces.
+        {"cluster bf16 rounds", kBf16, kCluster, 4, 2, 3, two_rounds, Placement::kShared, 0, 0, 2},
+        {"cluster bf16 pieces", kBf16, kCluster, 1, 8, 1, many_pieces, Placement::kShared, 0, 0, 1},
     };
     int count = 0;
     for (const Case& each : cases) {

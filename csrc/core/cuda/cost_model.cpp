@@ -39,8 +39,22 @@ constexpr double kLayer = 600.0;    // [E] of a tile: barriers, bias, the first 
 // Instructions of a warp.
 constexpr double kIssued = 4.0;             // [V]
 constexpr double kPairInstructions = 23.0;  // [V] finishing: SiLU's in sm_90a's code, fewer for the others
-constexpr double kPairCycles = 4.0;         // [E] the same where a warp has one pair: of each instruction
-constexpr double kSendInstructions = 3.0;   // two addresses and a store
+// A cluster's layer, in instructions of a warp on the way from one exchange to the next, read in sm_90a's code. Such a
+// warp has a scheduler to itself or shares it with one other: kAlone cycles each.
+constexpr double kAlone = 2.0;        // [E] dependent ones take 4, others 1
+constexpr double kToOperands = 47.0;  // [V] from the exchange's end; after a layer norm:
+constexpr double kToOperandsNormed = 75.0;
+constexpr double kToPartial = 34.0, kToSums = 30.0,
+                 kToSend = 60.0;  // [V] of the products, of a round's sums, of a pair
+constexpr double kPeer = 6.0;     // [E] cycles: four instructions for each peer
+// Its layer norm: on the way; of a piece of 64 columns that a warp writes beyond the first one; beyond four pieces; and
+// what is left of the reciprocal root.
+constexpr double kClusterNorm = 102.0, kPiece = 11.0, kMorePieces = 60.0;  // [V] instructions
+constexpr double kRoot = 40.0, kAdd = 4.0;                                 // [E] cycles
+// Four products that do not wait for each other.
+constexpr double kClusterSlab = kSharedLatency + kMmaLatency + 8.0;
+constexpr double kRequest = 40.0;  // [E] of a slab that is streamed, and for the one that takes its place
+
 // Layer norm of a row by a warp: two sums by five shuffles each, and three passes over the row.
 constexpr double kShuffle = 25.0;                     // [M]
 constexpr double kNorm = 600.0, kNormOfNumber = 2.4;  // [E]
@@ -166,10 +180,20 @@ Cost tile_cycles(const DevicePolicy& p, const Plan& plan, const DeviceProperties
     return c;
 }
 
+// A layer norm of a cluster's rows, with the barrier after it.
+double cluster_norm_cycles(const DevicePolicy& p, double rows) {
+    const double pieces = padded_width(p.hidden_dim) / 64.0;
+    const double warps = rows > 4.0 ? 1.0 : rows > 2.0 ? 2.0 : rows > 1.0 ? 4.0 : 8.0;  // of a row
+    double instructions = kClusterNorm + (std::max(1.0, pieces / warps) - 1.0) * kPiece;
+    if (pieces > 4.0) instructions += kMorePieces;
+    // Pieces past the eighth are read again for each pass.
+    const double again = std::max(0.0, pieces - 8.0) * 2.0 * (kSharedLatency + kPiece * kAlone);
+    return instructions * kAlone + kSharedLatency + 10.0 * (kShuffle + kAdd) + kRoot + again + kBarrier;
+}
+
 Cost cluster_cycles(const DevicePolicy& p, const Plan& plan, int64_t rows, const DeviceProperties& device,
                     int64_t at_once) {
-    const double live = static_cast<double>(std::min<int64_t>(rows, kClusterRows));  // rows that are sent
-
+    const double live = static_cast<double>(std::min<int64_t>(rows, plan.tile_rows));  // rows that are sent
     const double rate = level2_rate(plan, device, at_once);
     const double slab_arrival = kWarps * kGroupBytes / rate;  // of each warp's slab, when all ask for one
     double level2_bytes = 0.0;
@@ -178,32 +202,41 @@ Cost cluster_cycles(const DevicePolicy& p, const Plan& plan, int64_t rows, const
         const bool resident = !layer.once && index >= 0 && index < plan.resident;
         const int groups = groups_per_block(static_cast<int>(layer.out), plan.cluster_size);
         const bool fma = layer.once || p.precision == Precision::kFloat32;
-        double products = 0.0, finishing = 0.0, reduction = 0.0;
+        double products = 0.0, all_slabs = 0.0, finishing = 0.0, latency = 0.0;
         for (int base = 0; base < groups; base += kWarps) {
             const int now = std::min(groups - base, kWarps);
-            const int splits = std::min(kWarps / now, std::max(1, static_cast<int>(layer.slabs())));
-            const double slabs = (static_cast<int>(layer.slabs()) + splits - 1) / splits;
+            const int parts = now > 4 ? 1 : now > 2 ? 2 : now > 1 ? 4 : 8;
+            const double slabs = (static_cast<int>(layer.slabs()) + parts - 1) / parts;
             // By FFMA, the warps that have one share the operands' way.
-            const double slab =
-                fma ? std::max(kFmaSlab, now * splits * kSlabMacs / fp32_macs(kNarrowRows)) : kSlabChain;
-            // The first slabs of a streamed layer have been on their way since the layer before.
-            products += slabs * (resident ? slab : std::max(slab, slab_arrival));
-            const double pairs = now * kGroupOutputs / 2.0 * kClusterRows;
-            const double rounds = std::max(1.0, pairs / kThreads);  // pairs of a thread
-            finishing += rounds * kPairInstructions * kPairCycles +
-                         pairs / 32.0 * plan.cluster_size * kSendInstructions / kIssued;
-            reduction += 2.0 * kBarrier + (1.0 + splits) * kSharedLatency;
+            const double slab = fma ? std::max(kFmaSlab, std::min<double>(parts, layer.slabs()) * now * kSlabMacs /
+                                                             fp32_macs(kNarrowRows))
+                                    : kClusterSlab;
+            products += slabs * (slab + (resident ? 0.0 : kRequest));
+            all_slabs += slabs;
+            // A thread has two pairs where more than four groups have a row each.
+            finishing += (now > 4 ? 2.0 : 1.0) * (kToSend * kAlone + plan.cluster_size * kPeer);
+            latency += ((layer.normed ? kToOperandsNormed : kToOperands) + kToPartial + kToSums) * kAlone + kBarrier +
+                       std::max(1.0, parts / 4.0) * kSharedLatency;
         }
+        // Arrivals are on their way while results are finished.
         const double arriving = live * layer.out * layer.results / kPeerBytes;
+        latency +=
+            std::max(0.0, plan.cluster_size * kArrival - finishing) + kPeerLatency + 2.0 * kSharedLatency + arriving;
+        const double norm = layer.normed ? cluster_norm_cycles(p, live) : 0.0;
+        // Of streamed weights, all stages but one are on their way while the layer before is finished.
+        const double ahead = kGroupStages - 1.0;
+        if (!resident) {
+            products = std::max({products, kLevel2Latency + all_slabs * slab_arrival - (finishing + latency + norm),
+                                 (all_slabs - ahead) * slab_arrival});
+        }
         (layer.once ? c.once : c.products) += layer.times * products;
         c.finishing += layer.times * finishing;
-        c.latency +=
-            layer.times * (reduction + kPeerLatency + plan.cluster_size * kArrival + 2.0 * kSharedLatency + arriving);
-        if (layer.normed) c.norms += layer.times * norm_cycles(p, plan.placement, 1.0);
+        c.latency += layer.times * latency;
+        c.norms += layer.times * norm;
         const double own = layer.weights() / plan.cluster_size;
         level2_bytes += (resident ? 1.0 : layer.times) * own;
         c.shared_floor += layer.times * (own + groups * kClusterRows * layer.in * layer.element) / kSharedBytes;
-        c.chain_floor += layer.times * (kPeerLatency + 2.0 * kSharedLatency + 4.0 * kMmaLatency);
+        c.chain_floor += layer.times * (kPeerLatency + 2.0 * kSharedLatency + kMmaLatency);
         if (layer.normed) c.chain_floor += layer.times * (10.0 * kShuffle + 2.0 * kSharedLatency);
     });
     c.level2_floor = c.level2 = level2_bytes / rate;

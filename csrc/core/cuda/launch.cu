@@ -152,7 +152,8 @@ const KernelEntry kKernels[] = {
 
 const void* function_of(Precision precision, const Plan& plan) {
     for (const KernelEntry& entry : kKernels) {
-        if (entry.precision == precision && entry.kernel == plan.kernel && entry.tile_rows == plan.tile_rows &&
+        const int tile_rows = plan.kernel == Kernel::kCluster ? kClusterRows : plan.tile_rows;  // of them, or fewer
+        if (entry.precision == precision && entry.kernel == plan.kernel && entry.tile_rows == tile_rows &&
             entry.clusters != (plan.cluster_size > 1 ? Clusters::kNever : Clusters::kAlways)) {
             return entry.function;
         }

@@ -17,9 +17,10 @@
 //            weights streamed 8 warps x 3 stages of 2 KiB, per block
 //            weights resident slices of the first `resident` layers, per block
 //
-// with Z the width of the latent, W' and C' the padded ones of a block's layer and of the chunk. The 8 numbers at the
-// end of a row shift the next one by 8 banks, so that the threads of an accumulator (8 rows, 4 pairs of columns) do not
-// conflict.
+// with Z the width of the latent, W' and C' the padded ones of a block's layer and of the chunk. Operands (layers that
+// run once, branch, inner) of a cluster have 8 rows, the columns of mma.sync, however many of them it takes. The 8
+// numbers at the end of a row shift the next one by 8 banks, so that the threads of an accumulator (8 rows, 4 pairs of
+// columns) do not conflict.
 
 #pragma once
 
@@ -40,7 +41,8 @@ constexpr int kMaxStages = 4;
 // Rows of a narrow tile, which the multiprocessors that a batch of a thousand rows would leave idle make up for.
 constexpr int kNarrowRows = 8;
 
-// Cluster kernel: rows of a cluster, outputs that a warp works on at once, and the slabs of them that are on their way.
+// Cluster kernel: rows of a cluster, at most, outputs that a warp works on at once, and the slabs of them that are on
+// their way.
 constexpr int kClusterRows = 8;
 constexpr int kGroupOutputs = 16;
 constexpr int kGroupStages = 3;

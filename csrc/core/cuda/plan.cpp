@@ -95,9 +95,14 @@ class Cheapest {
 
     bool fits(const Plan& plan) const { return plan.shared_bytes <= device_.shared_memory_per_block_optin; }
 
-    void offer(const Plan& plan) {
+    // Clusters, or single blocks, of a plan that the device runs at once.
+    int64_t at_once(const Plan& plan) const {
         const int64_t most = device_.multiprocessors / plan.cluster_size;
-        const int64_t at_once = plan.cluster_size == 1 ? most : std::min(active_(plan), most);
+        return plan.cluster_size == 1 ? most : std::min(active_(plan), most);
+    }
+
+    void offer(const Plan& plan) {
+        const int64_t at_once = this->at_once(plan);
         if (at_once < 1) return;
         const Cost cost = cost_of(policy_, plan, rows_, device_, at_once);
         if (found_ && std::make_pair(cost.total, cost.level2) >= std::make_pair(cost_.total, cost_.level2)) return;
@@ -145,22 +150,34 @@ void offer_tiles(const DevicePolicy& policy, int64_t rows, const DevicePropertie
     }
 }
 
-// Plans of clusters, each with as many layers resident as fit.
+// Clusters of so many blocks that take so many rows each, with as many layers resident as fit.
+Plan cluster_plan(const DevicePolicy& policy, int64_t rows, const DeviceProperties& device, int size, int tile_rows) {
+    Plan plan{Kernel::kCluster, tile_rows, size, kThreads, 0, 0, 0, Placement::kShared, 0, 0, 0};
+    finish(policy, rows, &plan);
+    int64_t room = device.shared_memory_per_block_optin - plan.shared_bytes;
+    while (plan.resident < field_layers(policy)) {
+        room -= slice_bytes(policy, plan.resident, size);
+        if (room < 0) break;
+        ++plan.resident;
+    }
+    finish(policy, rows, &plan);
+    return plan;
+}
+
+// Plans of clusters of each size: of 8 rows, and of as few as take no more waves, for which less has to be sent.
 void offer_clusters(const DevicePolicy& policy, int64_t rows, const DeviceProperties& device, Cheapest* cheapest) {
     // More blocks than groups of outputs would have nothing to do.
     const int most = std::min(device.max_cluster_size, padded_width(policy.hidden_dim) / kGroupOutputs);
     for (int size = 2; size <= most; size *= 2) {
-        Plan plan{Kernel::kCluster, kClusterRows, size, kThreads, 0, 0, 0, Placement::kShared, 0, 0, 0};
-        finish(policy, rows, &plan);
-        if (!cheapest->fits(plan)) continue;
-        int64_t room = device.shared_memory_per_block_optin - plan.shared_bytes;
-        while (plan.resident < field_layers(policy)) {
-            room -= slice_bytes(policy, plan.resident, size);
-            if (room < 0) break;
-            ++plan.resident;
-        }
-        finish(policy, rows, &plan);
-        cheapest->offer(plan);
+        const Plan full = cluster_plan(policy, rows, device, size, kClusterRows);
+        if (cheapest->fits(full)) cheapest->offer(full);
+        const int64_t at_once = cheapest->at_once(full);
+        if (at_once < 1) continue;
+        const int64_t clusters = full.blocks / size, waves = (clusters + at_once - 1) / at_once;
+        const int64_t fewest = (rows + waves * at_once - 1) / (waves * at_once);
+        if (fewest == kClusterRows) continue;
+        const Plan even = cluster_plan(policy, rows, device, size, static_cast<int>(fewest));
+        if (cheapest->fits(even)) cheapest->offer(even);
     }
 }
 
@@ -176,7 +193,8 @@ int64_t least_shared_bytes(const DevicePolicy& policy, Kernel kernel, int tile_r
 Memory lay_out_memory(const DevicePolicy& p, const Plan& plan) {
     Memory m{};
     m.rows = plan.tile_rows;
-    const int64_t rows = m.rows;
+    // Operands of a cluster have all columns of mma.sync, however many of them are rows.
+    const int64_t rows = m.rows, operand_rows = plan.kernel == Kernel::kCluster ? kClusterRows : rows;
     const int hidden = padded_width(p.hidden_dim), chunk = padded_width(p.chunk_dim());
     const int element = element_bytes(p.precision);
     m.modulation_stride = 4 * hidden + kRowShift * 4 / element;
@@ -191,7 +209,7 @@ Memory lay_out_memory(const DevicePolicy& p, const Plan& plan) {
     m.modulation = of_modulation.take(rows * m.modulation_stride * element);
     const int64_t start = shared.position();
     const int once_width = widest_once(p);
-    const int64_t once_bytes = rows * slabs_of(once_width, 4) * kSlabBytes;
+    const int64_t once_bytes = operand_rows * slabs_of(once_width, 4) * kSlabBytes;
     m.once[0] = shared.take(once_bytes);
     m.once[1] = (m.once_in_workspace ? workspace : shared).take(once_bytes);
     m.latent = p.num_actor > 0 ? shared.take(rows * p.latent_dim * 4) : m.once[0];
@@ -199,8 +217,8 @@ Memory lay_out_memory(const DevicePolicy& p, const Plan& plan) {
     // modulation reads it, before the first write here.
     shared.go_to(start);
     const int hidden_slabs = slabs_of(hidden, element);
-    m.branch = shared.take(rows * hidden_slabs * kSlabBytes);
-    m.inner = shared.take(rows * std::max(hidden_slabs, slabs_of(chunk, element)) * kSlabBytes);
+    m.branch = shared.take(operand_rows * hidden_slabs * kSlabBytes);
+    m.inner = shared.take(operand_rows * std::max(hidden_slabs, slabs_of(chunk, element)) * kSlabBytes);
     Pieces& rest = m.rest_in_workspace ? workspace : shared;
     m.stream = rest.take(rows * m.stream_stride * 4);
     m.state = rest.take(rows * m.state_stride * 4);

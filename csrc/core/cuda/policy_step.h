@@ -20,6 +20,7 @@
 //   wgmma_tile_step.cuh  the same with Hopper's matrix units, for tiles of 64 rows
 //   weight_ring.cuh      how they stream: cp.async, or bulk copies for all blocks of a cluster at once
 //   cluster_step.cuh     latency: a cluster of blocks holds the weights of the velocity field, rows stream by
+//   cluster_norm.cuh     its layer norm
 //   launch.cu            choice and launch
 //
 // Packing, planning and the cost model are plain C++ and need neither a GPU nor CUDA's libraries. The rest works on the
@@ -128,7 +129,7 @@ enum class Placement : int32_t {
 
 struct Plan {
     Kernel kernel;
-    int tile_rows;     // rows of a block, or of a cluster
+    int tile_rows;     // rows of a block, or of a cluster, at most
     int cluster_size;  // blocks
     int threads;       // of a block
     int stages;        // tile: of the ring that weights stream through

@@ -20,6 +20,13 @@
 //   computes(layer, column)
 //       whether the block has this column of a layer's results in its epilogues
 //
+// An engine of a cluster (OfCluster) has two more:
+//
+//   receive()
+//       linear() leaves results on their way: they are there after this, or a call above that begins with it
+//   layer_norm(operands)
+//       modulated_layer_norm()
+//
 // Everything else is done by every block for all its rows.
 //
 // Epilogues are chosen once per tile of sums, by template, and not per number: tens of pairs are unrolled in each. What
@@ -88,6 +95,8 @@ ZPRL_DEVICE void sum_over_warp(float (&x)[kSums]) {
     }
 }
 
+struct OfCluster {};  // base of engines of which several blocks have the same rows, and no workspace
+
 // What becomes of a layer's sums.
 enum class EpilogueKind { kPlain, kModulation, kInput, kBlockIn, kBlockOut, kOutput };
 
@@ -121,7 +130,7 @@ class Step {
           c_(arguments.call),
           e_(engine),
           first_(first_row),
-          rows_(live_rows(arguments.call, first_row, Engine::kRows)) {
+          rows_(live_rows(arguments.call, first_row, arguments.memory.rows)) {
         char* const shared = device::shared_memory();
         modulation_ = reinterpret_cast<Kept*>((m_.modulation_in_workspace ? workspace : shared) + m_.modulation);
         char* const rest = m_.rest_in_workspace ? workspace : shared;
@@ -159,6 +168,7 @@ class Step {
     template <typename, EpilogueKind...>
     friend struct LayerEpilogue;
     typedef typename Unit::Kept Kept;
+    static constexpr bool kOfCluster = std::is_base_of_v<OfCluster, Engine>;
 
     // -- element by element: every thread takes some numbers of all rows
 
@@ -317,7 +327,7 @@ class Step {
     // What is in other_, `width` numbers of a row, becomes the next layer's input. Operands of products are in shared
     // memory: where that has no room for both buffers, they are copied there.
     ZPRL_DEVICE void swap_once(int width) {
-        if (m_.once_in_workspace) {
+        if (!kOfCluster && m_.once_in_workspace) {
             e_.sync();
             for_each(padded_width(width) * 4 / kPieceBytes, [&](int row, int piece) {
                 const uint32_t at = swizzled(Engine::kRows, row, piece * kPieceBytes);
@@ -351,6 +361,7 @@ class Step {
             e_.template linear<Fp32Unit>(
                 p_.once[i], once_,
                 LayerEpilogue<Step, EpilogueKind::kPlain>{*this, EpilogueKind::kPlain, kPairBytes, nullptr});
+            if constexpr (kOfCluster) e_.receive();
             if (i + 1 == end && c_.operation != Operation::kEncode) {
                 round_condition();
             } else {
@@ -365,12 +376,16 @@ class Step {
 
     // -- the velocity field; see ResidualMLPVelocityField in zprl/policies/flow/velocity_field.py
 
-    // One layer of it, or the modulation, from `input` to where its kind says.
+    // One layer of it, with the layer norm before it, or the modulation, from `input` to where its kind says.
     ZPRL_DEVICE void field(const DeviceLayer& layer, const char* input, EpilogueKind kind, const float* time) {
         const int bytes = kind == EpilogueKind::kModulation ? 2 * static_cast<int>(sizeof(Kept))
                           : kind == EpilogueKind::kInput || kind == EpilogueKind::kBlockOut ? kPairBytes
                           : kind == EpilogueKind::kBlockIn || !finished_                    ? kOperandBytes
                                                                                             : 0;
+        if (kind == EpilogueKind::kBlockIn || kind == EpilogueKind::kOutput) {
+            modulated_layer_norm();
+            e_.sync();
+        }
         e_.template linear<Unit>(
             layer, input,
             LayerEpilogue<Step, EpilogueKind::kModulation, EpilogueKind::kInput, EpilogueKind::kBlockIn,
@@ -433,6 +448,16 @@ class Step {
     // LayerNorm without affine parameters, then * (1 + scale + time_scale) + shift + time_shift: a warp per row, and
     // several rows at once where it has as many, since a row alone is a chain of latencies.
     ZPRL_DEVICE void modulated_layer_norm() {
+        if constexpr (kOfCluster) {
+            const Kept* const shift = modulation_ + padded_width(p_.hidden_dim);
+            const float* const time_scale = time_ + padded_width(p_.hidden_dim);
+            e_.layer_norm({stream_, m_.stream_stride, shift, shift + padded_width(p_.hidden_dim), m_.modulation_stride,
+                           time_, time_scale, branch_, p_.hidden_dim});
+        } else {
+            modulated_layer_norm_of_tile();
+        }
+    }
+    ZPRL_DEVICE void modulated_layer_norm_of_tile() {
         constexpr int kRowsOfWarp = Engine::kRows / kWarps, kRowsAtOnce = kRowsOfWarp < 4 ? kRowsOfWarp : 4;
         constexpr int kColumnsAtOnce = 4 / kRowsAtOnce;
         static_assert(kRowsOfWarp % kRowsAtOnce == 0, "rows at once end with the block's");
@@ -535,10 +560,6 @@ class Step {
                 finished_ = last_stage_ && k + 1 == p_.num_steps;
                 time_ = floats(p_.time_table) + static_cast<int64_t>(time_row) * time_row_size;
                 for (int i = k == 0 && stage == 0 ? -1 : 0; i < layers; ++i) {  // once, the modulation before
-                    if (i % 2 == 1) {
-                        modulated_layer_norm();
-                        e_.sync();
-                    }
                     EpilogueKind kind = i % 2 == 1 ? EpilogueKind::kBlockIn : EpilogueKind::kBlockOut;
                     if (i < 0) kind = EpilogueKind::kModulation;
                     if (i == 0) kind = EpilogueKind::kInput;
