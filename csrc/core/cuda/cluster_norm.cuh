@@ -98,14 +98,18 @@ ZPRL_DEVICE void modulated_layer_norm_of_cluster(const NormOperands<typename Uni
     }
     sum_over_warp(mean);
     mean[0] *= inverse_width;
-    const auto add_square = [&](Float2 pair, Float2 is_inside) {
-        const float x = pair.x - is_inside.x * mean[0], y = pair.y - is_inside.y * mean[0];
-        variance[0] += x * x + y * y;
-    };
-    for_held([&](int i) { add_square(held[i], inside[i]); });
+    const auto add_square = [&](float x, float y) { variance[0] += x * x + y * y; };
+    if (n.width % kLaneColumns == 0) {
+        for_held([&](int i) {
+            if (i < pieces) add_square(held[i].x - mean[0], held[i].y - mean[0]);
+        });
+    } else {
+        for_held([&](int i) { add_square(held[i].x - inside[i].x * mean[0], held[i].y - inside[i].y * mean[0]); });
+    }
     ZPRL_NO_UNROLL
     for (int i = kHeld; i < pieces; ++i) {
-        add_square(load_pair(stream + i * kLaneColumns), inside_of(column_of(i)));
+        const Float2 pair = load_pair(stream + i * kLaneColumns), is_inside = inside_of(column_of(i));
+        add_square(pair.x - is_inside.x * mean[0], pair.y - is_inside.y * mean[0]);
     }
     sum_over_warp(variance);
     const float inverse_std = device::inverse_sqrt(variance[0] * inverse_width + kLayerNormEpsilon);

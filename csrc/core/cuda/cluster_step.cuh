@@ -64,10 +64,15 @@ class ClusterEngine : public OfCluster {
           m_(arguments.memory),
           blob_(arguments.call.blob),
           shared_(device::shared_memory()),
+          barriers_(reinterpret_cast<uint64_t*>(shared_ + arguments.memory.barrier)),
           size_(size),
           size_log2_(log2_of(size)),
           rank_(device::cluster_rank()),
           rows_(live_rows(arguments.call, first_row, arguments.memory.rows)),
+          senders_log2_(rows_ == 1   ? 3
+                        : rows_ == 2 ? 2
+                        : rows_ == 4 ? 1
+                                     : 0),
           input_bytes_(share_bytes(p_.input)),
           block_layer_bytes_(share_bytes(p_.first_block_layer)),
           cursor_(arguments.policy, arguments.call.operation) {
@@ -83,7 +88,8 @@ class ClusterEngine : public OfCluster {
 
     template <typename T>
     ZPRL_DEVICE void put(void* at, T value) const {
-        if (size_ >= kSentAtOnce) {
+        meet();
+        if (senders_log2_ == 0 && size_ >= kSentAtOnce) {
             ZPRL_NO_UNROLL
             for (int first = 0; first < size_; first += kSentAtOnce) {
                 ZPRL_UNROLL
@@ -91,8 +97,14 @@ class ClusterEngine : public OfCluster {
             }
         } else {
             ZPRL_NO_UNROLL
-            for (int i = 0; i < size_; ++i) send(at, i, value);
+            for (int i = device::thread_index() & ((1 << senders_log2_) - 1); i < size_; i += 1 << senders_log2_) {
+                send(at, i, value);
+            }
         }
+    }
+    // The threads that finish the same pair have read all that it is made from, before one of them writes there.
+    ZPRL_DEVICE void meet() const {
+        if (senders_log2_ > 0) device::sync_warp();
     }
     ZPRL_DEVICE bool writes() const { return rank_ == 0; }
     ZPRL_DEVICE bool computes(const DeviceLayer& layer, int column) const {
@@ -129,23 +141,24 @@ class ClusterEngine : public OfCluster {
         while (!is_last) {
             const Work work = work_;
             is_last = work.is_last;
-            // Sums of this thread: pairs of outputs of row thread % 8. What the epilogue needs is loaded before the
-            // products, so that nobody waits for it after them.
-            const int row = thread % kRows;
+            // Sums of this thread: pairs of outputs of row thread % 8; or, where 1, 2 or 4 rows leave whole warps of
+            // threads together, the same pairs as the threads beside it, with which it shares the peers to send them
+            // to. What the epilogue needs is loaded before the products, so that nobody waits for it after them.
+            const int row = thread % kRows >> senders_log2_;
             const auto column_of = [&](int i) {
                 return work.first_group * kGroupOutputs + 2 * ((thread + i * kThreads) / kRows);
             };
             const auto has_pair = [&](int i) {
                 return row < rows_ && thread + i * kThreads < work.groups * (kGroupOutputs / 2 * kRows);
             };
-            Float2 time[kPairs];
-            ZPRL_UNROLL
-            for (int i = 0; i < kPairs; ++i) {
-                time[i] = {0.0f, 0.0f};
-                if (epilogue.time != nullptr && has_pair(i)) time[i] = load_pair(epilogue.time + column_of(i));
+            Float2 time[kPairs] = {};
+            if (epilogue.time != nullptr) {
+                ZPRL_UNROLL
+                for (int i = 0; i < kPairs; ++i) {
+                    if (has_pair(i)) time[i] = load_pair(epilogue.time + column_of(i));
+                }
             }
             receive();
-            if (work.is_resident) wait_for_resident();
 
             if (work.group < work.groups) {
                 float sums[kChains][4] = {};
@@ -167,7 +180,6 @@ class ClusterEngine : public OfCluster {
             prefetch(next_);
             // Without sums, too: all threads must have seen the exchange before, or a phase could pass them by.
             device::sync_block();
-            if (is_last) arrive(epilogue.pair_bytes * (work.outputs / 2) * rows_);
             Float2 sums[kPairs];
             ZPRL_UNROLL
             for (int i = 0; i < kPairs; ++i) {
@@ -176,6 +188,7 @@ class ClusterEngine : public OfCluster {
                 const float* const from = partial + 2 * ((thread + i * kThreads) / kRows) * kRows + row;
                 add_parts(&sums[i], from, work.groups * (kGroupOutputs * kRows), work.parts);
             }
+            if (is_last) arrive(epilogue.pair_bytes * (work.outputs / 2) * rows_);
             epilogue.choose([&](auto kind) {
                 ZPRL_UNROLL
                 for (int i = 0; i < kPairs; ++i) {
@@ -259,6 +272,7 @@ class ClusterEngine : public OfCluster {
     ZPRL_DEVICE void go_on() {
         work_ = next_;
         load_bias();
+        if (work_.is_resident) wait_for_resident();
         next_ = next_work();
     }
     // Of the outputs which this thread adds up.
@@ -274,8 +288,8 @@ class ClusterEngine : public OfCluster {
         }
     }
 
-    ZPRL_DEVICE uint64_t* resident_full() const { return reinterpret_cast<uint64_t*>(shared_ + m_.barrier); }
-    ZPRL_DEVICE uint64_t* exchanged(uint32_t number) const { return resident_full() + 1 + number % 2; }
+    ZPRL_DEVICE uint64_t* resident_full() const { return barriers_; }
+    ZPRL_DEVICE uint64_t* exchanged(uint32_t number) const { return barriers_ + 1 + number % 2; }
 
     // This block, whose threads have met, has read what it needs; it expects this many bytes. The last warp says so:
     // the first ones have results to send.
@@ -443,8 +457,10 @@ class ClusterEngine : public OfCluster {
     const Memory& m_;
     const char* const blob_;
     char* const shared_;
+    uint64_t* const barriers_;
     const int size_, size_log2_, rank_;
     const int rows_;                             // live ones
+    const int senders_log2_;                     // threads that finish the same pair: see linear()
     const int input_bytes_, block_layer_bytes_;  // of this block's share of them
     LayerCursor cursor_;                         // past `next_`
     int next_group_ = 0;                         // of the layer at the cursor

@@ -42,15 +42,15 @@ constexpr double kPairInstructions = 23.0;  // [V] finishing: SiLU's in sm_90a's
 // A cluster's layer, in instructions of a warp on the way from one exchange to the next, read in sm_90a's code. Such a
 // warp has a scheduler to itself or shares it with one other: kAlone cycles each.
 constexpr double kAlone = 2.0;        // [E] dependent ones take 4, others 1
-constexpr double kToOperands = 47.0;  // [V] from the exchange's end; after a layer norm:
-constexpr double kToOperandsNormed = 75.0;
-constexpr double kToPartial = 34.0, kToSums = 30.0,
+constexpr double kToOperands = 46.0;  // [V] from the exchange's end; after a layer norm:
+constexpr double kToOperandsNormed = 64.0;
+constexpr double kToPartial = 37.0, kToSums = 30.0,
                  kToSend = 60.0;  // [V] of the products, of a round's sums, of a pair
-constexpr double kPeer = 6.0;     // [E] cycles: four instructions for each peer
+constexpr double kPeer = 6.0;     // [E] cycles: four instructions for each peer that a thread sends to
 // Its layer norm: on the way; of a piece of 64 columns that a warp writes beyond the first one; beyond four pieces; and
 // what is left of the reciprocal root.
-constexpr double kClusterNorm = 102.0, kPiece = 11.0, kMorePieces = 60.0;  // [V] instructions
-constexpr double kRoot = 40.0, kAdd = 4.0;                                 // [E] cycles
+constexpr double kClusterNorm = 86.0, kPiece = 11.0, kMorePieces = 40.0;  // [V] instructions
+constexpr double kRoot = 40.0, kAdd = 4.0;                                // [E] cycles
 // Four products that do not wait for each other.
 constexpr double kClusterSlab = kSharedLatency + kMmaLatency + 8.0;
 constexpr double kRequest = 40.0;  // [E] of a slab that is streamed, and for the one that takes its place
@@ -193,7 +193,10 @@ double cluster_norm_cycles(const DevicePolicy& p, double rows) {
 
 Cost cluster_cycles(const DevicePolicy& p, const Plan& plan, int64_t rows, const DeviceProperties& device,
                     int64_t at_once) {
-    const double live = static_cast<double>(std::min<int64_t>(rows, plan.tile_rows));  // rows that are sent
+    // Rows that are sent, and the threads that share the peers of a pair.
+    const double live = static_cast<double>(std::min<int64_t>(rows, plan.tile_rows));
+    const double senders = live == 1.0 ? 8.0 : live == 2.0 ? 4.0 : live == 4.0 ? 2.0 : 1.0;
+    const double sends = std::max(1.0, plan.cluster_size / senders);
     const double rate = level2_rate(plan, device, at_once);
     const double slab_arrival = kWarps * kGroupBytes / rate;  // of each warp's slab, when all ask for one
     double level2_bytes = 0.0;
@@ -214,7 +217,7 @@ Cost cluster_cycles(const DevicePolicy& p, const Plan& plan, int64_t rows, const
             products += slabs * (slab + (resident ? 0.0 : kRequest));
             all_slabs += slabs;
             // A thread has two pairs where more than four groups have a row each.
-            finishing += (now > 4 ? 2.0 : 1.0) * (kToSend * kAlone + plan.cluster_size * kPeer);
+            finishing += (now > 4 ? 2.0 : 1.0) * (kToSend * kAlone + sends * kPeer);
             latency += ((layer.normed ? kToOperandsNormed : kToOperands) + kToPartial + kToSums) * kAlone + kBarrier +
                        std::max(1.0, parts / 4.0) * kSharedLatency;
         }

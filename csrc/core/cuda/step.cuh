@@ -20,12 +20,14 @@
 //   computes(layer, column)
 //       whether the block has this column of a layer's results in its epilogues
 //
-// An engine of a cluster (OfCluster) has two more:
+// An engine of a cluster (OfCluster) has three more:
 //
 //   receive()
 //       linear() leaves results on their way: they are there after this, or a call above that begins with it
 //   layer_norm(operands)
 //       modulated_layer_norm()
+//   meet()
+//       several threads may finish the same pair: they have read what they need of it; put() begins with it
 //
 // Everything else is done by every block for all its rows.
 //
@@ -388,8 +390,8 @@ class Step {
         }
         e_.template linear<Unit>(
             layer, input,
-            LayerEpilogue<Step, EpilogueKind::kModulation, EpilogueKind::kInput, EpilogueKind::kBlockIn,
-                          EpilogueKind::kBlockOut, EpilogueKind::kOutput>{*this, kind, bytes, time});
+            LayerEpilogue<Step, EpilogueKind::kBlockIn, EpilogueKind::kBlockOut, EpilogueKind::kInput,
+                          EpilogueKind::kOutput, EpilogueKind::kModulation>{*this, kind, bytes, time});
     }
 
     // Where things of a row lie from a thread's first column on, so that those of columns behind it are at distances
@@ -522,6 +524,7 @@ class Step {
         Float2* const end = reinterpret_cast<Float2*>(place.end + offset);
         const Float2 from = *state;
         const Float2 to = {end->x - weight_ * x, end->y - weight_ * y};
+        if constexpr (kOfCluster) e_.meet();
         *end = to;
         if (last_stage_) *state = to;
         if (finished_) return;

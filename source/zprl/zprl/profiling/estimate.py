@@ -4,14 +4,18 @@
 """What the policy step is expected to take on an H200, without one.
 
 Plans and times are those of the kernels' own planner and cost model (csrc/core/cuda/cost_model.h), which says where its
-constants come from. Nothing is measured.
+constants come from. Nothing is measured. ``python -m zprl.profiling.estimate docs/performance.md`` renews the table and
+the list that are between two comments there.
 """
 
 from __future__ import annotations
 
 import os
+import re
+import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 from prettytable import PrettyTable
@@ -32,13 +36,28 @@ GOALS = {
 }
 """Times to reach on an H200, replayed from a CUDA graph [us], by shape, precision and batch."""
 
+FAR_FROM_GOAL = 1.3
+"""From so many times the goal on, an estimate says what stands between the two."""
+
+FLOORS = {"tensor": "tensor", "level2": "level-2 cache", "shared": "shared memory", "chain": "chain"}
+PARTS = {
+    "products": "products",
+    "once": "layers that run once",
+    "finishing": "finishing",
+    "norms": "layer norms",
+    "latency": "latency",
+}
+DOCUMENTED = re.compile(r"(<!-- estimates[^\n]*-->\n).*?(\n<!-- end of estimates -->)", re.DOTALL)
+
 LEGEND = """\
 Estimated, not measured: an H200 at 1.98 GHz whose GPCs hold 15 clusters of 8 blocks, by the planner's cost model
 (csrc/core/cuda/cost_model.cpp names each constant's source: the vendor, measurements of others, or our estimate). All
 times in us. Floors, which the plan cannot beat: tensor, the products at the matrix unit's rate; L2, traffic from the
 level-2 cache; shared, from shared memory; chain, its dependent layers at bare latencies. share: goal over estimate.
 SASS: instructions of the kernel for sm_90a as this build has it, each counted once; of them matrix: products of the
-matrix unit; fences: for the whole GPU, or dropping the level-1 cache."""
+matrix unit; fences: for the whole GPU, or dropping the level-1 cache. The list is of estimates far from their goals:
+what a wave takes, largest first, while the level-2 cache's traffic passes beside; latency: barriers, the way from a
+layer's input to its products, and that of its results to the other blocks; finishing: bias, activation, gate, solver."""
 
 
 @dataclass(frozen=True)
@@ -82,6 +101,32 @@ class Estimate:
     """None where there is none."""
     instructions: Instructions | None
     """Of the plan's kernel; None without cuobjdump or a build of it."""
+
+    @property
+    def floor_name(self) -> str:
+        """What the highest floor is of."""
+        return FLOORS[max(self.floors, key=lambda name: self.floors[name])]
+
+    @property
+    def gap(self) -> str:
+        """What stands between the estimate and a goal that is far from it, by the model's parts; else empty."""
+        if self.goal is None or self.total <= FAR_FROM_GOAL * self.goal:
+            return ""
+        parts = {PARTS[name]: time for name, time in self.parts.items() if name in PARTS}
+        beside = self.parts["level2"]
+        waves = "" if self.waves == 1 else f"{self.waves} x ("
+        if beside >= sum(parts.values()):
+            wave = f"level-2 cache {beside:.1f}, beside which all else passes ({sum(parts.values()):.1f})"
+        else:
+            largest = sorted(parts, key=lambda name: -parts[name])
+            wave = " + ".join(f"{name} {parts[name]:.1f}" for name in largest)
+        launch = self.total - self.waves * max(beside, sum(parts.values()))
+        place = "above the goal: it takes another plan" if self.floor > self.goal else "within the goal"
+        return (
+            f"{self.shape}, batch {self.batch:,}: {self.total / self.goal:.2f} times the goal of {self.goal:.0f}. Highest "
+            f"floor: {self.floor_name}, {self.floor:.1f}, {place}. {self.total:.0f} = {waves}{wave}"
+            f"{')' if waves else ''} + launch {launch:.1f}."
+        )
 
 
 @dataclass(frozen=True)
@@ -158,5 +203,53 @@ def estimate_text(report: EstimateReport) -> str:
         )
         waves = "" if each.waves == 1 else f", in {each.waves} waves"
         plans.append(f"{each.shape}, {each.dtype}, batch {each.batch:,}: {each.plan}{waves}")
+    gaps = [each.gap for each in report.estimates if each.gap]
     notes = [f"Instructions are left out: {report.note}."] if report.note else []
-    return "\n\n".join([table.get_string(), "\n".join(plans), "\n".join([*notes, LEGEND])])
+    blocks = [table.get_string(), "\n".join(plans), "\n".join(gaps), "\n".join([*notes, LEGEND])]
+    return "\n\n".join(block for block in blocks if block)
+
+
+def estimate_markdown(report: EstimateReport) -> str:
+    """Return the same as documentation: a table, and a list of what stands between estimates and goals."""
+    columns = ["", "batch", *FLOORS.values(), "estimate", "goal", "share", "instructions", "largest part"]
+    rows = [columns, ["---"] * len(columns)]
+    for each in report.estimates:
+        share = "-" if each.goal is None else f"{100.0 * each.goal / each.total:.0f} %"
+        rows.append(
+            [
+                each.shape,
+                f"{each.batch:,}",
+                *(f"{floor:,.1f}" for floor in each.floors.values()),
+                f"{each.total:,.0f}",
+                "-" if each.goal is None else f"{each.goal:,.0f}",
+                share,
+                "-" if each.instructions is None else f"{each.instructions.total:,}",
+                each.bound,
+            ]
+        )
+    table = ["| " + " | ".join(row) + " |" for row in rows]
+    gaps = [f"- {each.gap}" for each in report.estimates if each.gap]
+    return "\n".join(["", *table, "", *gaps, ""])
+
+
+def renew_documentation(path: Path) -> None:
+    """Put new estimates between the comments of a Markdown file.
+
+    Raises:
+        ZprlError: If the file cannot be read or has no such comments.
+    """
+    try:
+        text = path.read_text()
+    except OSError as error:
+        raise ZprlError(f"{path} cannot be read ({error.strerror}).") from error
+    if not DOCUMENTED.search(text):
+        raise ZprlError(f"{path} has no comments '<!-- estimates -->' and '<!-- end of estimates -->' to write between.")
+    markdown = estimate_markdown(estimate_policy_step(ProfileSettings(batches=BATCHES, dtypes=DTYPES)))
+    path.write_text(DOCUMENTED.sub(lambda found: found[1] + markdown + found[2], text))
+
+
+if __name__ == "__main__":
+    try:
+        renew_documentation(Path(sys.argv[1]))
+    except ZprlError as error:
+        sys.exit(f"error: {error}")
