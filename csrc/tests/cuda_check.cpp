@@ -16,6 +16,7 @@
 
 #include "core_calls.h"
 #include "cuda_check_emulation.h"
+#include "cuda_check_mistakes.h"
 #include "cuda_check_pack.h"
 #include "cuda_check_plan.h"
 #include "cuda_check_reference.h"
@@ -47,7 +48,7 @@ int main(int argc, char** argv) {
         if (what == "pack") return core_check::check_packing(), 0;
         if (what == "plan") return core_check::check_plans(), 0;
         if (what == "noise") return core_check::check_noise(), 0;
-        if (what == "emulation") return core_check::check_emulation(), 0;
+        if (what == "emulation") return core_check::check_emulation(), core_check::check_planted_mistakes(), 0;
     } catch (const std::exception& error) {
         std::fprintf(stderr, "cuda_check: %s\n", error.what());
         return 1;

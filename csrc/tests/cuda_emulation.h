@@ -38,8 +38,12 @@ using emulation::machine;
 inline int thread_index() { return machine().fiber().thread; }
 inline int64_t block_index() { return machine().fiber().block->index; }
 inline char* shared_memory() { return machine().fiber().block->shared; }
-inline void sync_block() { machine().meet(machine().fiber().block->barrier); }
-inline void sync_warp() { machine().execute(&emulation::nothing, nullptr); }
+inline void sync_block() {
+    if (machine().mistake != emulation::Mistake::kNoBlockBarrier) machine().meet(machine().fiber().block->barrier);
+}
+inline void sync_warp() {
+    if (machine().mistake != emulation::Mistake::kNoWarpBarrier) machine().execute(&emulation::nothing, nullptr);
+}
 
 inline float shuffle_xor(float value, int mask) {
     emulation::Shuffle shuffle{value, 0.0f, mask};
@@ -80,6 +84,7 @@ inline void commit_copies() { machine().fiber().groups.emplace_back(); }
 
 template <int kGroups>
 inline void wait_for_copies() {
+    if (machine().mistake == emulation::Mistake::kNoWaitForCopies && kGroups > 0) return;
     auto& groups = machine().fiber().groups;
     while (groups.size() > kGroups + 1) {  // the last one is open
         for (const emulation::Copy& copy : groups.front()) copy.arrive();
@@ -133,11 +138,16 @@ inline void init_arrivals(uint64_t* barrier, int arrivals) {
     machine().add_arrivals(barrier, arrivals);
 }
 
-inline void expect_tx(uint64_t* barrier, uint32_t bytes) { machine().arrive(machine().arrivals(barrier), bytes); }
+inline void expect_tx(uint64_t* barrier, uint32_t bytes) {
+    if (machine().mistake == emulation::Mistake::kTooFewBytes && bytes > 0) bytes -= 4;
+    if (machine().mistake == emulation::Mistake::kTooManyBytes && bytes > 0) bytes += 4;
+    machine().arrive(machine().arrivals(barrier), bytes);
+}
 template <Scope kScope>
 inline void arrive_at_peer(uint64_t* barrier, int rank) {
     emulation::Arrivals& arrivals = machine().arrivals(of_peer(barrier, rank));
-    arrivals.peers_arrive_at_cta_scope |= kScope == Scope::kCta && rank != cluster_rank();
+    const bool is_wrong = machine().mistake == emulation::Mistake::kBlockScopeArrival;
+    arrivals.peers_arrive_at_cta_scope |= (kScope == Scope::kCta || is_wrong) && rank != cluster_rank();
     machine().check_scope_of_arrivals(arrivals);
     machine().arrive(arrivals, 0);
 }
@@ -174,9 +184,12 @@ inline void store_async(void* at, int rank, T value, uint64_t* barrier) {
 
 template <Scope kScope>
 inline void wait_for_phase(uint64_t* barrier, uint32_t parity) {
+    using emulation::Mistake;
+    if (machine().mistake == (kScope == Scope::kCta ? Mistake::kNoWaitForBulkCopies : Mistake::kNoWaitForPeers)) return;
     emulation::Arrivals& arrivals = machine().arrivals(barrier);
     machine().wait_for_phase(arrivals, parity);
-    if (kScope == Scope::kCta && arrivals.peers_stored_last) {
+    const bool is_wrong = machine().mistake == Mistake::kBlockScopeWait;
+    if ((kScope == Scope::kCta || is_wrong) && arrivals.peers_stored_last) {
         machine().fail("a wait at the scope of the block for what another block stored");
     }
 }

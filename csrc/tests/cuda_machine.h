@@ -26,6 +26,20 @@ constexpr size_t kStackBytes = 64 * 1024;
 constexpr size_t kGuardBytes = 256;
 constexpr unsigned char kPoison = 0xFF;  // as floats and bf16: NaN
 
+// What a kernel may be made to leave out or to do wrong, in every call of the kind, as if its source did.
+enum class Mistake {
+    kNone,
+    kBlockScopeArrival,  // arrivals at peers: at the scope of the block
+    kBlockScopeWait,     // waits for what peers stored: the same
+    kNoWaitForPeers,
+    kNoWaitForBulkCopies,
+    kNoWaitForCopies,
+    kTooFewBytes,
+    kTooManyBytes,
+    kNoBlockBarrier,
+    kNoWarpBarrier,
+};
+
 // An instruction that the lanes of a warp execute together: run on all lanes' arguments when the last one arrives.
 typedef void (*WarpInstruction)(void* const* arguments);
 
@@ -120,6 +134,9 @@ class Machine {
         kernel_ = &kernel;
         for (int64_t first = 0; first < blocks; first += cluster_size) run_cluster(first, threads);
     }
+
+    // Of the runs that follow.
+    Mistake mistake = Mistake::kNone;
 
     Fiber& fiber() { return fibers_[current_]; }
     int cluster_size() const { return cluster_size_; }
