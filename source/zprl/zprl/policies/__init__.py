@@ -21,6 +21,7 @@ from zprl.policies.flow.encoders import Normalizer as Normalizer
 from zprl.policies.flow.encoders import ObservationEmbedding as ObservationEmbedding
 from zprl.policies.flow.policy import FlowPolicy as FlowPolicy
 from zprl.policies.flow.training import train_policy as train_policy
+from zprl.policies.flow.unet import UNetVelocityField as UNetVelocityField
 from zprl.policies.flow.velocity_field import ResidualMLPVelocityField as ResidualMLPVelocityField
 from zprl.policies.flow.velocity_field import VelocityField as VelocityField
 from zprl.policies.io import load_policy as load_policy

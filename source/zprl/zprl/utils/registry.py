@@ -21,7 +21,10 @@ _REGISTERED: dict[str, set[str]] = {
         "zprl.policies.flow.encoders:ObservationEmbedding",
         "zprl.policies.flow.encoders.resnet:ResNetEmbedding",
     },
-    "velocity field": {"zprl.policies.flow.velocity_field:ResidualMLPVelocityField"},
+    "velocity field": {
+        "zprl.policies.flow.unet:UNetVelocityField",
+        "zprl.policies.flow.velocity_field:ResidualMLPVelocityField",
+    },
     "steering": {
         "zprl.steering.action_residual:ActionResidual",
         "zprl.steering.direct_action:DirectAction",

@@ -131,8 +131,17 @@ class FlowPolicyCfg:
     velocity_field_class: Name = "zprl.policies.flow.velocity_field:ResidualMLPVelocityField"
     """Subclass of :class:`zprl.policies.VelocityField`, as "module:Class".
 
-    It is constructed with ``(cfg, action_dim)``.
+    It is constructed with ``(cfg, action_dim)``. The paper's is "zprl.policies.flow.unet:UNetVelocityField".
     """
+
+    unet_channels: Annotated[tuple[PositiveInt, ...], NotEmpty()] = (128, 256, 512)
+    """Channels of the U-Net's levels; each but the first has half the steps of the one before."""
+
+    unet_kernel_size: PositiveInt = 5
+    """Steps that a convolution of the U-Net sees, odd."""
+
+    unet_groups: PositiveInt = 8
+    """Groups of the U-Net's GroupNorm, which divide the channels of each level."""
 
 
 INFERENCE_FIELDS = ("execute_steps", "num_flow_steps", "solver", "initial_noise", "backend")
