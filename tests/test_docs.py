@@ -193,8 +193,9 @@ def check_option(option: str) -> None:
     path = f"agent.{path}" if path.startswith("policy.") else path
     section, *names = path.split(".")
     refusal: Exception | None = None
-    for agent in learners() if section == "agent" else [None]:
-        cfgs = {"env": session().env_cfg, "agent": agent}
+    tasks = (TASK, f"{TASK}-Visual") if section == "env" else (TASK,)
+    for agent, task in itertools.product(learners() if section == "agent" else [None], tasks):
+        cfgs = {"env": session(task=task).env_cfg, "agent": agent}
         try:
             if value:
                 check_override(f"{path}={value}", cfgs)

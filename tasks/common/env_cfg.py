@@ -6,25 +6,22 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import MISSING
 from typing import Any
 
 from isaaclab.envs import ManagerBasedRLEnvCfg
-from isaaclab.managers import ObservationGroupCfg, ObservationTermCfg, RewardTermCfg, TerminationTermCfg
+from isaaclab.managers import RewardTermCfg, TerminationTermCfg
 from isaaclab.physics import PhysxAutoCfg
 from isaaclab.scene import InteractiveSceneCfg
 from isaaclab.utils import configclass
 from isaaclab_newton.physics import MJWarpSolverCfg, NewtonCfg
-from isaaclab_newton.renderers import NewtonWarpRendererCfg
 from isaaclab_ov.physics import OvPhysxCfg
 from isaaclab_physx.physics import PhysxCfg
 from isaaclab_tasks.utils import PresetCfg, preset
 
 import zprl.tasks.mdp.descriptions  # noqa: F401 - says what the shared terms mean
-from zprl.sim.isaaclab.cameras import NativeRendererCfg, PolicyCameraCfg
-from zprl.sim.isaaclab.cameras.appearance import AppearanceCfg
-from zprl.sim.isaaclab.cameras.scene_observations import SceneObservationsCfg, drawn_appearance
+from zprl.sim.isaaclab.cameras import PolicyCameraCfg
 from zprl.sim.isaaclab.mujoco import with_mujoco
 from zprl.tasks import mdp
 from zprl.tasks.robots.robot import RobotCfg
@@ -114,59 +111,6 @@ class TaskEnvCfg(ManagerBasedRLEnvCfg):
 
     robot_cameras: dict[str, PolicyCameraCfg] = {}
     """Cameras that the robot carries, whether policies see through them or not; filled from the robot."""
-
-    cameras: dict[str, PolicyCameraCfg] = {}
-    """Cameras that policies see through; see :meth:`use_cameras`."""
-
-    renderer: Any = preset(
-        default=NativeRendererCfg(newton_on_cuda=True),
-        native=NativeRendererCfg(),
-        newton_renderer=NewtonWarpRendererCfg(),
-    )
-    """What draws their images, by default the native one on a CPU and Newton's on a GPU; ``renderer=NAME`` chooses. The
-    names are Isaac Lab's, for which "newton" alone is an old one of the physics."""
-
-    any_renderer: bool = False
-    """Whether policies and data sets are taken whose images another renderer drew."""
-
-    appearance: Any = preset(
-        default=AppearanceCfg(),
-        randomize_images=AppearanceCfg(
-            light_angle=25.0,
-            color=0.08,
-            camera_position=0.01,
-            camera_angle=1.5,
-            brightness=0.08,
-            contrast=0.15,
-            shift=0.03,
-            blur=0.7,
-        ),
-    )
-    """How differently the episodes look; ``presets=randomize_images`` draws it anew at every reset."""
-
-    privileged_groups: list[str] = []
-    """Observation groups that only a simulator knows."""
-
-    def use_cameras(self, cameras: dict[str, PolicyCameraCfg], measured: Iterable[str]) -> None:
-        """Let policies see images, and no longer what no robot measures.
-
-        Args:
-            cameras: The cameras by name; their images are observation groups of these names.
-            measured: Terms of the group ``policy`` that stay there. The others move to the group ``privileged``, by
-                which critics may judge.
-        """
-        self.cameras = copy.deepcopy(cameras)
-        observations: Any = self.observations
-        observations.scene = SceneObservationsCfg()
-        observations.privileged = ObservationGroupCfg(enable_corruption=False)
-        self.privileged_groups = ["privileged"]
-        policy, kept = observations.policy, set(measured)
-        for name, term in list(vars(policy).items()):
-            if isinstance(term, ObservationTermCfg) and name not in kept:
-                setattr(observations.privileged, name, term)
-                setattr(policy, name, None)  # as Isaac Lab leaves out an inherited term
-        for events in self.events_of_presets():
-            events.draw_appearance = drawn_appearance()
 
     def events_of_presets(self) -> list[Any]:
         """Return the events, or those of each preset."""

@@ -85,7 +85,7 @@ def test_configuration_module_imports_no_simulator():
 
 def test_a_process_of_its_own_lists_the_tasks(tmp_path):
     executable = Path(sys.executable).with_name("isaaclab")
-    arguments = ["list_envs", "--keyword", "Zprl", "--show_presets"]
+    arguments = ["list_envs", "--keyword", TASK, "--show_presets"]
     listed = subprocess.run([executable, *arguments], cwd=tmp_path, capture_output=True, text=True, timeout=300)
     assert listed.returncode == 0, listed.stderr
     assert TASK in listed.stdout

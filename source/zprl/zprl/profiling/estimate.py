@@ -243,7 +243,9 @@ def renew_documentation(path: Path) -> None:
     except OSError as error:
         raise ZprlError(f"{path} cannot be read ({error.strerror}).") from error
     if not DOCUMENTED.search(text):
-        raise ZprlError(f"{path} has no comments '<!-- estimates -->' and '<!-- end of estimates -->' to write between.")
+        raise ZprlError(
+            f"{path} has no comments '<!-- estimates -->' and '<!-- end of estimates -->' to write between."
+        )
     markdown = estimate_markdown(estimate_policy_step(ProfileSettings(batches=BATCHES, dtypes=DTYPES)))
     path.write_text(DOCUMENTED.sub(lambda found: found[1] + markdown + found[2], text))
 

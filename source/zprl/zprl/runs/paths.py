@@ -35,12 +35,9 @@ BASE_POLICY = "base_policy.safetensors"
 
 _NO_INFLUENCE = {
     *("num_envs", "device", "seed", "log_dir", "recorders", "video_recorders", "viewer", "visualizer_cfgs"),
-    *("threads", "tracked_terms", "disturbance_targets", "robot_cameras"),
+    *("threads", "tracked_terms", "disturbance_targets", "robot_cameras", "any_renderer"),
 }
 """Fields of an environment's configuration that do not change what a demonstration looks like."""
-
-_OF_CAMERAS = {"cameras", "renderer", "any_renderer", "appearance", "privileged_groups"}
-"""Fields that say what images look like."""
 
 
 def env_settings(env_cfg: Any) -> Any:
@@ -48,11 +45,10 @@ def env_settings(env_cfg: Any) -> Any:
     from isaaclab.utils import class_to_dict as isaaclab_to_dict
 
     values = isaaclab_to_dict(env_cfg)
-    ignored = _NO_INFLUENCE if values.get("cameras") else _NO_INFLUENCE | _OF_CAMERAS
 
     def plain(value: Any) -> Any:
         if isinstance(value, dict):
-            return {str(k): plain(v) for k, v in sorted(value.items(), key=str) if k not in ignored}
+            return {str(k): plain(v) for k, v in sorted(value.items(), key=str) if k not in _NO_INFLUENCE}
         if isinstance(value, list | tuple):
             return [plain(v) for v in value]
         if isinstance(value, bool | int | float | str) or value is None:
