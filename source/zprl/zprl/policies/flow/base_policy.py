@@ -50,8 +50,9 @@ class FlowBasePolicy(BasePolicy):
 
     @torch.no_grad()
     def embed(self, plan: Plan) -> Tensor:
-        """See :meth:`BasePolicy.embed`."""
-        return self.policy.embed(self.policy.inputs(plan.obs))
+        """See :meth:`BasePolicy.embed`. Images take milliseconds, and so all cores."""
+        with all_threads() if self.policy.image_shapes else nullcontext():
+            return self.policy.embed(self.policy.inputs(plan.obs))
 
     @torch.no_grad()
     def latent(self, plan: Plan) -> Tensor:
