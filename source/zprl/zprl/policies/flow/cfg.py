@@ -51,7 +51,7 @@ class ImageEncoderCfg:
     """Side of what they see of an image: at most 1, a share of its height and of its width; above, pixels. Training
     crops at random places, acting in the middle."""
 
-    channels: Annotated[tuple[PositiveInt, ...], NotEmpty()] = (32, 32, 64)
+    channels: Annotated[tuple[PositiveInt, ...], NotEmpty()] = (32, 64)
     """Channels of the convolutions of :class:`zprl.policies.ImageEmbedding`."""
 
     depth_range: Annotated[tuple[NonNegativeFloat, PositiveFloat], Increasing()] = (0.0, 2.0)

@@ -27,6 +27,12 @@ class ImageEmbedding(CameraEmbedding):
         layers: list[nn.Module] = [nn.Flatten(1, 2), nn.Conv2d(steps * channels, first, 8, stride=4, padding=2)]
         for before, after in zip(cfg.channels, others, strict=False):
             layers += [nn.GELU(), nn.Conv2d(before, after, 3, padding=1)]
+        for layer in layers:
+            if isinstance(layer, nn.Conv2d):
+                # The usual initial weights shrink what passes through. A soft maximum of maps that are almost flat is
+                # their middle, wherever things are, and learning takes hundreds of steps to begin.
+                nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+                nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
         return nn.Sequential(*layers, SpatialSoftmax()), 2 * cfg.channels[-1]
 
 
