@@ -3,16 +3,20 @@
 
 """The bookkeeping of scripts/verify_gpu.sh, with programs that are a few lines of shell in place of the real ones."""
 
+import importlib.metadata
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
 import time
+import venv
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+from packaging.requirements import Requirement
 
 ROOT = Path(__file__).resolve().parents[1]
 DRIVER_CHECKS = ["device", "run-cluster", "run-mma", "run-wgmma"]
@@ -55,7 +59,10 @@ esac
 CMAKE = """
 case "$*" in
     --build*) eval "$FAKE_COMPILER"; cp "$FAKE_BIN/gpu_driver" "$2" && exit "${FAKE_BUILD:-0}" ;;
-    --install*) mkdir -p "$4/zprl" && truncate -s "${FAKE_SIZE:-1}" "$4/zprl/libzprl_torch.so" ;;
+    --install*)
+        mkdir -p "$4/zprl"
+        if [ "$REAL_LIBRARIES" ]; then cp $REAL_LIBRARIES "$4/zprl"
+        else truncate -s "${FAKE_SIZE:-1}" "$4/zprl/libzprl_torch.so"; fi ;;
 esac
 """
 PROGRAMS = {
@@ -379,6 +386,55 @@ def test_a_pack_for_another_python_is_refused(programs, pack, tmp_path):
     finally:
         manifest.write_text(before)
     assert result.returncode == 2 and result.stderr.startswith("error: the pack is for Python 3.99, and ")
+
+
+def make_bare_python(folder, *names):
+    """A virtual environment that has these distributions and what they require, by links to this one's files."""
+    venv.create(folder, symlinks=True)
+    site = folder / "lib" / f"python{VERSION}" / "site-packages"
+    left, seen = list(names), set()
+    while left:
+        name = left.pop().lower()
+        if name in seen:
+            continue
+        seen.add(name)
+        distribution = importlib.metadata.distribution(name)
+        for entry in {file.parts[0] for file in distribution.files or ()} - {"..", "__pycache__"}:
+            if not (site / entry).exists():
+                (site / entry).symlink_to(distribution.locate_file(entry))
+        requirements = map(Requirement, distribution.requires or ())
+        left += [each.name for each in requirements if each.marker is None or each.marker.evaluate({"extra": ""})]
+    return folder / "bin" / "python"
+
+
+def test_a_pack_runs_dry_where_there_are_only_torch_numpy_and_pytest(programs, tmp_path):
+    core = pytest.importorskip("zprl._core", reason="the native libraries are not built")
+    home, pack, report = make_repository(tmp_path / "home"), tmp_path / "pack", tmp_path / "report"
+    libraries = " ".join(map(str, Path(core.__file__).parent.glob("*.so")))
+    result = call(programs, script_of(home), "--pack", pack, REAL_LIBRARIES=libraries)
+    assert result.returncode == 0, result.stderr
+    python = make_bare_python(tmp_path / "bare", "torch", "numpy", "pytest")
+    missing = "from importlib.util import find_spec; import sys; print(*(n for n in sys.argv[1:] if not find_spec(n)))"
+    lookup = [python, "-c", missing, "torch", "numpy", "pytest", "xdist", "prettytable", "safetensors", "isaaclab"]
+    answer = subprocess.run(lookup, capture_output=True, text=True, check=True).stdout.split()
+    assert answer == ["xdist", "prettytable", "safetensors", "isaaclab"]
+
+    names = "run-cluster,goal-A-1,tests,rivals-A,training"
+    status, outcomes, _ = verify(
+        programs, pack, report, "--dry-run", "--only", names, PYTHON=str(python), CUDA_VISIBLE_DEVICES=""
+    )
+    log = (report / "log.txt").read_text()
+    assert status == 0, log
+    assert {name: outcome.result for name, outcome in outcomes.items()} == dict.fromkeys(names.split(","), "skipped")
+    assert outcomes["training"].reason == "Python has no module 'isaaclab'"
+    skipped = re.fullmatch(r"dry run, without a GPU: (\d+) skipped in .*", outcomes["tests"].reason)
+    assert skipped is not None and int(skipped[1]) > 200, outcomes["tests"].reason
+    reasons = re.findall(r"^SKIPPED \[(\d+)\] (.*)$", log, re.MULTILINE)
+    assert [(count, reason.partition(": ")[2]) for count, reason in reasons] == [
+        (skipped[1], "needs a CUDA device, and torch finds none")
+    ]
+    assert "A float32 batch 1: native" in outcomes["rivals-A"].reason
+    assert sorted(path.name for path in report.iterdir()) == ["log.txt", "results.jsonl", "summary.txt"]
 
 
 @pytest.mark.parametrize("fault", [False, True])

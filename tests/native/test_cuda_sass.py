@@ -43,7 +43,7 @@ def test_loops_and_accesses_are_found():
     assert (kernel.short_name, kernel.registers) == ("wgmma_tile_kernel<Bf16>", 255)
     assert kernel.bytes == 14 * 16
     names = [each.name for each in kernel.in_loops]
-    assert len(names) == 10
+    assert len(names) == 10 and [len(loop) for loop in kernel.loops] == [10]
     assert not {"MEMBAR.ALL.GPU", "STL", "EXIT"} & set(names)
     assert (
         sass.device_fences(kernel.in_loops) == 1
@@ -58,6 +58,11 @@ def test_loops_and_accesses_are_found():
 def test_fences_are_found(fault):
     (kernel,) = sass.parse(LISTING.replace("LDS R4, [R5]", fault))
     assert sass.device_fences(kernel.in_loops) == 2
+
+
+def test_divisions_are_found():
+    (kernel,) = sass.parse(LISTING.replace("LDS R4, [R5]", "I2F.U32.RP R4, R5"))
+    assert sass.divisions(kernel.in_loops) == 1 and sass.divisions(sass.parse(LISTING)[0].instructions) == 0
 
 
 def test_barriers_of_a_block_are_no_fences_of_the_gpu():
@@ -101,6 +106,19 @@ def test_products_run_on_the_matrix_units_from_shared_memory(kernels):
             for loop in kernel.product_loops:
                 assert sass.generic_accesses(loop) == 0, (arch, name)
                 assert products == "HGMMA" or sass.count(loop, "LDSM.*"), (arch, name)
+
+
+def test_the_cluster_kernels_chain_has_no_divisions_and_no_generic_accesses(kernels):
+    """A layer of theirs takes about a thousand cycles, to which a division would add a hundred."""
+    clusters = [kernel for kernel in kernels["90a"] if "cluster_kernel" in kernel.name]
+    assert len(clusters) == 3
+    for kernel in clusters:
+        chains = [loop for loop in kernel.loops if sass.count(loop, r"STAS.*")]
+        assert chains, kernel.short_name
+        for loop in chains:
+            assert sass.divisions(loop) == 0, kernel.short_name
+            assert sass.generic_accesses(loop) == 0, kernel.short_name
+            assert sass.count(loop, r"(LDL|STL).*") == 0, kernel.short_name
 
 
 def test_kernels_fit_the_instruction_cache_and_use_no_local_memory(kernels):

@@ -43,7 +43,7 @@ constexpr double kPairInstructions = 23.0;  // [V] finishing: SiLU's in sm_90a's
 // warp has a scheduler to itself or shares it with one other: kAlone cycles each.
 constexpr double kAlone = 2.0;        // [E] dependent ones take 4, others 1
 constexpr double kToOperands = 46.0;  // [V] from the exchange's end; after a layer norm:
-constexpr double kToOperandsNormed = 64.0;
+constexpr double kToOperandsNormed = 69.0;
 constexpr double kToPartial = 37.0, kToSums = 30.0,
                  kToSend = 60.0;  // [V] of the products, of a round's sums, of a pair
 constexpr double kPeer = 6.0;     // [E] cycles: four instructions for each peer that a thread sends to

@@ -20,14 +20,8 @@
 //   computes(layer, column)
 //       whether the block has this column of a layer's results in its epilogues
 //
-// An engine of a cluster (OfCluster) has three more:
-//
-//   receive()
-//       linear() leaves results on their way: they are there after this, or a call above that begins with it
-//   layer_norm(operands)
-//       modulated_layer_norm()
-//   meet()
-//       several threads may finish the same pair: they have read what they need of it; put() begins with it
+// An engine of a cluster (OfCluster) leaves results on their way when linear() ends; receive() waits for them, as all
+// but put() do first. meet(): threads that finish the same pair have read what they need before one of them writes.
 //
 // Everything else is done by every block for all its rows.
 //
@@ -378,16 +372,12 @@ class Step {
 
     // -- the velocity field; see ResidualMLPVelocityField in zprl/policies/flow/velocity_field.py
 
-    // One layer of it, with the layer norm before it, or the modulation, from `input` to where its kind says.
+    // One layer of it, or the modulation, from `input` to where its kind says.
     ZPRL_DEVICE void field(const DeviceLayer& layer, const char* input, EpilogueKind kind, const float* time) {
         const int bytes = kind == EpilogueKind::kModulation ? 2 * static_cast<int>(sizeof(Kept))
                           : kind == EpilogueKind::kInput || kind == EpilogueKind::kBlockOut ? kPairBytes
                           : kind == EpilogueKind::kBlockIn || !finished_                    ? kOperandBytes
                                                                                             : 0;
-        if (kind == EpilogueKind::kBlockIn || kind == EpilogueKind::kOutput) {
-            modulated_layer_norm();
-            e_.sync();
-        }
         e_.template linear<Unit>(
             layer, input,
             LayerEpilogue<Step, EpilogueKind::kBlockIn, EpilogueKind::kBlockOut, EpilogueKind::kInput,
@@ -451,10 +441,10 @@ class Step {
     // several rows at once where it has as many, since a row alone is a chain of latencies.
     ZPRL_DEVICE void modulated_layer_norm() {
         if constexpr (kOfCluster) {
-            const Kept* const shift = modulation_ + padded_width(p_.hidden_dim);
-            const float* const time_scale = time_ + padded_width(p_.hidden_dim);
-            e_.layer_norm({stream_, m_.stream_stride, shift, shift + padded_width(p_.hidden_dim), m_.modulation_stride,
-                           time_, time_scale, branch_, p_.hidden_dim});
+            const int hidden = padded_width(p_.hidden_dim);
+            const Kept *const shift = modulation_ + hidden, *const scale = shift + hidden;
+            e_.layer_norm({stream_, m_.stream_stride, shift, scale, m_.modulation_stride, time_, time_ + hidden,
+                           branch_, p_.hidden_dim});
         } else {
             modulated_layer_norm_of_tile();
         }
@@ -571,6 +561,10 @@ class Step {
                     const float* const time = kind == EpilogueKind::kInput      ? time_
                                               : kind == EpilogueKind::kBlockOut ? time_ + 2 * hidden
                                                                                 : nullptr;
+                    if (i % 2 == 1) {
+                        modulated_layer_norm();
+                        e_.sync();
+                    }
                     field(i < 0 ? p_.modulation : field_layer(p_, i), input, kind, time);
                     if (i < 0) {
                         load_state();

@@ -92,13 +92,18 @@ class Kernel:
         return graph
 
     @cached_property
-    def in_loops(self) -> list[Instruction]:
-        """Instructions that can run more than once."""
+    def loops(self) -> list[list[Instruction]]:
+        """The outermost loops: in each, every instruction can run again after any other."""
         import networkx
 
         parts = networkx.strongly_connected_components(self.flow)
         loops = [part for part in parts if len(part) > 1 or any(self.flow.has_edge(i, i) for i in part)]
-        return [self.instructions[i] for loop in loops for i in sorted(loop)]
+        return [[self.instructions[i] for i in sorted(loop)] for loop in loops]
+
+    @property
+    def in_loops(self) -> list[Instruction]:
+        """Instructions that can run more than once."""
+        return [instruction for loop in self.loops for instruction in loop]
 
     @cached_property
     def product_loops(self) -> list[list[Instruction]]:
@@ -125,6 +130,11 @@ def count(instructions: Iterable[Instruction], *patterns: str) -> int:
 def device_fences(instructions: Iterable[Instruction]) -> int:
     """Return how many order memory for the whole GPU or drop the level-1 cache; a hot loop should have none."""
     return count(instructions, r"MEMBAR.*\.(GPU|SYS|VC).*", r"CCTL\.IVALL.*")
+
+
+def divisions(instructions: Iterable[Instruction]) -> int:
+    """Return the number of divisions of integers by what is known only at run time: tens of instructions each."""
+    return count(instructions, r"I2F\..*RP")
 
 
 def generic_accesses(instructions: Iterable[Instruction]) -> int:
