@@ -23,7 +23,10 @@ size_t activation_bytes_per_row(const Policy& p) {
         std::max({max_width(p.embedding), max_width(p.encoder), max_width(p.decoder), max_width(p.actor)});
     const size_t hidden = padded(p.hidden_dim), chunk = padded(p.chunk_dim());
     const size_t mlps = 2 * static_cast<size_t>(padded(widest)) * sizeof(double);
-    const size_t flow = (7 * hidden + 5 * chunk) * sizeof(float);
+    // Of a U-Net, what each block reads and writes: more rows than keep all levels' signals reuse the weights more
+    // often.
+    const size_t field = p.network == Network::kUNet ? 5 * p.unet.largest_signal() : 7 * hidden + chunk;
+    const size_t flow = (field + 4 * chunk) * sizeof(float);
     return std::max(mlps, flow);
 }
 

@@ -15,6 +15,7 @@
 #include <stdexcept>
 
 #include "cpu/step.h"
+#include "team.h"
 
 #if ZPRL_AMX
 #include <cpuid.h>
@@ -100,12 +101,22 @@ const StepFunctions::OfDtype& of_dtype(const StepFunctions& functions, Dtype dty
 const StepFunctions::OfDtype& functions_of(const Policy& policy) noexcept { return of_dtype(*chosen(), policy.dtype); }
 
 // The call whose start `a` says.
-void run(const Policy& policy, StepArguments& a, const float* noise, int64_t rows, float* chunk,
-         float* workspace) noexcept {
+void run(const Policy& policy, StepArguments& a, const float* noise, int64_t rows, float* chunk, float* workspace,
+         int threads) noexcept {
     a.noise = noise;
     a.rows = rows;
     a.chunk = chunk;
-    functions_of(policy).policy_step(policy, a, workspace);
+    const auto step = functions_of(policy).policy_step;
+    if (threads == 1 || policy.network != Network::kUNet) return step(policy, a, workspace);
+    Team::run(threads, [&](Team& team, int) {
+        const StepTeam shared = {[](void* of_all, int count, void (*work)(const void*, int), const void* context) {
+                                     static_cast<Team*>(of_all)->for_each(count, [&](int i) { work(context, i); });
+                                 },
+                                 &team};
+        StepArguments ours = a;
+        ours.team = &shared;
+        step(policy, ours, workspace);
+    });
 }
 
 template <typename Number>
@@ -147,14 +158,14 @@ size_t workspace_floats(const Policy& policy, int64_t rows) {
 
 void policy_step(const Policy& policy, const float* obs, const float* residual, const float* noise,
                  const uint64_t* latent_seed, int64_t rows, float* chunk, float* workspace,
-                 const LatentOutputs& latents) noexcept {
+                 const LatentOutputs& latents, int threads) noexcept {
     StepArguments arguments;
     arguments.obs = obs;
     arguments.residual = residual;
     arguments.latent_seed = latent_seed;
     arguments.latent_mean = latents.mean;
     arguments.decoded_latent = latents.decoded;
-    run(policy, arguments, noise, rows, chunk, workspace);
+    run(policy, arguments, noise, rows, chunk, workspace, threads);
 }
 
 void encode(const Policy& policy, const float* obs, int64_t rows, float* mean, float* logvar,
@@ -166,33 +177,33 @@ void latent(const Policy& policy, const float* obs, int64_t rows, double* mean, 
     functions_of(policy).encode(policy, {obs, rows, nullptr, nullptr, mean}, workspace);
 }
 
-void act(const Policy& policy, const double* latent, const float* noise, int64_t rows, float* chunk,
-         float* workspace) noexcept {
+void act(const Policy& policy, const double* latent, const float* noise, int64_t rows, float* chunk, float* workspace,
+         int threads) noexcept {
     StepArguments arguments;
     arguments.latent = latent;
-    run(policy, arguments, noise, rows, chunk, workspace);
+    run(policy, arguments, noise, rows, chunk, workspace, threads);
 }
 
-void act(const Policy& policy, const float* latent, const float* noise, int64_t rows, float* chunk,
-         float* workspace) noexcept {
+void act(const Policy& policy, const float* latent, const float* noise, int64_t rows, float* chunk, float* workspace,
+         int threads) noexcept {
     StepArguments arguments;
     arguments.rounded_latent = latent;
-    run(policy, arguments, noise, rows, chunk, workspace);
+    run(policy, arguments, noise, rows, chunk, workspace, threads);
 }
 
 void act_from_condition(const Policy& policy, const float* condition, const float* noise, int64_t rows, float* chunk,
-                        float* workspace) noexcept {
+                        float* workspace, int threads) noexcept {
     StepArguments arguments;
     arguments.condition = condition;
-    run(policy, arguments, noise, rows, chunk, workspace);
+    run(policy, arguments, noise, rows, chunk, workspace, threads);
 }
 
 void integrate(const Policy& policy, const float* condition, const float* noise, int64_t rows, float* chunk,
-               float* workspace) noexcept {
+               float* workspace, int threads) noexcept {
     StepArguments arguments;
     arguments.condition = condition;
     arguments.normalised = true;
-    run(policy, arguments, noise, rows, chunk, workspace);
+    run(policy, arguments, noise, rows, chunk, workspace, threads);
 }
 
 void check_result(const Policy& policy, const float* result, int64_t count) { explain_nan(policy, result, count); }
@@ -201,8 +212,8 @@ void check_result(const Policy& policy, const double* result, int64_t count) { e
 std::vector<std::pair<std::string, double>> profile_step(const Policy& policy, int64_t rows, int repeats) {
     require_runnable(policy);
     constexpr int kStages = static_cast<int>(Stage::kCount);
-    const char* const names[] = {"encode",   "actor",     "decode", "modulate", "input", "layer_norm",
-                                 "block_in", "block_out", "output", "solver",   "chunk"};
+    const char* const names[] = {"encode",    "actor", "decode", "modulate", "input",  "layer_norm", "block_in",
+                                 "block_out", "down",  "middle", "up",       "output", "solver",     "chunk"};
     static_assert(std::size(names) == kStages, "every stage has a name");
 
     // From where this policy can start; the parts before take no time.
@@ -216,7 +227,7 @@ std::vector<std::pair<std::string, double>> profile_step(const Policy& policy, i
     for (int i = 0; i < repeats; ++i) {
         StageClock clock = {&seconds_now, seconds_now(), {}};
         arguments.clock = &clock;
-        run(policy, arguments, nullptr, rows, chunk.data(), workspace.data());
+        run(policy, arguments, nullptr, rows, chunk.data(), workspace.data(), 1);
         clocks.push_back(clock);
     }
     const auto total = [](const StageClock& clock) {
@@ -228,9 +239,13 @@ std::vector<std::pair<std::string, double>> profile_step(const Policy& policy, i
     std::vector<std::pair<std::string, double>> result;
     for (int i = 0; i < kStages; ++i) {
         const Stage stage = static_cast<Stage>(i);
+        const bool of_mlp = stage >= Stage::kInput && stage <= Stage::kBlockOut;
+        const bool of_unet = stage >= Stage::kDown && stage <= Stage::kUp;
         const bool there = stage == Stage::kEncode   ? encodes
                            : stage == Stage::kActor  ? policy.steered
                            : stage == Stage::kDecode ? decodes
+                           : of_mlp                  ? policy.network == Network::kResidualMlp
+                           : of_unet                 ? policy.network == Network::kUNet
                                                      : true;
         if (there) result.emplace_back(names[i], middle->seconds[i]);
     }

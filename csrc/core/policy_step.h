@@ -3,6 +3,9 @@
 //
 // The policy step on the CPU. No torch, no Python: raw pointers, row-major float32, caller-owned memory.
 //
+// A policy with a U-Net may be given several threads, which share the work of each row; without (the default) nothing
+// is started and the calling thread does it all. Other policies use one. Results do not depend on it.
+//
 // Which instructions run it is decided once per process, by the processor or by the environment variable ZPRL_CPU
 // (portable, avx2, avx512, avx512_bf16, amx). Functions of a policy do not allocate, lock, log or throw; rows are
 // independent, to the last bit, of the other rows of a batch: call them on parts of a batch from several threads, each
@@ -44,7 +47,7 @@ struct LatentOutputs {
 //   workspace    [workspace_floats(policy, rows)], uninitialised
 void policy_step(const Policy& policy, const float* obs, const float* residual, const float* noise,
                  const uint64_t* latent_seed, int64_t rows, float* chunk, float* workspace,
-                 const LatentOutputs& latents = {}) noexcept;
+                 const LatentOutputs& latents = {}, int threads = 1) noexcept;
 
 // Raw observations to the latent's mean and log-variance, [rows][latent_dim] each.
 void encode(const Policy& policy, const float* obs, int64_t rows, float* mean, float* logvar,
@@ -55,19 +58,19 @@ void latent(const Policy& policy, const float* obs, int64_t rows, double* mean, 
 
 // The rest of a step: given latents [rows][latent_dim], single precision or double, to raw chunks. An actor adds
 // nothing to them. act() of what latent() gives, plus a residual, is policy_step() to the last bit.
-void act(const Policy& policy, const double* latent, const float* noise, int64_t rows, float* chunk,
-         float* workspace) noexcept;
-void act(const Policy& policy, const float* latent, const float* noise, int64_t rows, float* chunk,
-         float* workspace) noexcept;
+void act(const Policy& policy, const double* latent, const float* noise, int64_t rows, float* chunk, float* workspace,
+         int threads = 1) noexcept;
+void act(const Policy& policy, const float* latent, const float* noise, int64_t rows, float* chunk, float* workspace,
+         int threads = 1) noexcept;
 
 // The same from given conditions [rows][embed_dim]: what integrate() does, and then to the action's units and limits.
 void act_from_condition(const Policy& policy, const float* condition, const float* noise, int64_t rows, float* chunk,
-                        float* workspace) noexcept;
+                        float* workspace, int threads = 1) noexcept;
 
 // Solve the flow alone: conditions [rows][embed_dim] and noise (or null) to normalised chunks, [rows][horizon *
 // action_dim] each.
 void integrate(const Policy& policy, const float* condition, const float* noise, int64_t rows, float* chunk,
-               float* workspace) noexcept;
+               float* workspace, int threads = 1) noexcept;
 
 // Explain NaN in a result: throws std::invalid_argument if it comes from the weights. NaN from an observation is passed
 // on to that row alone, as in torch. Reads the result only, unless it holds NaN.

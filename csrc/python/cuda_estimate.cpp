@@ -20,9 +20,10 @@ namespace {
 py::dict estimate_cuda(const py::buffer& blob, const std::string& precision, int64_t rows, const std::string& kernels,
                        const std::vector<int>& gpcs) {
     if (rows < 1) throw py::value_error("zprl: an estimate is of at least one row, not " + std::to_string(rows) + ".");
-    const AlignedBlob aligned(blob);
-    const cuda::DevicePolicy policy =
-        cuda::device_policy(zprl::parse_policy(aligned.data(), aligned.size()), cuda::parse_precision(precision));
+    const zprl::BlobMemory aligned = blob_argument(blob);
+    const zprl::Policy on_cpu = zprl::parse_policy(aligned.data(), aligned.size());
+    zprl::require_residual_mlp(on_cpu);
+    const cuda::DevicePolicy policy = cuda::device_policy(on_cpu, cuda::parse_precision(precision));
     const cuda::DeviceProperties device = cuda::h200();
     const cuda::ActiveClusters active = gpcs.empty() ? cuda::h200_clusters() : cuda::split_over(gpcs);
     const cuda::Plan plan = cuda::plan(policy, rows, device, cuda::parse_choice(kernels), active);

@@ -45,7 +45,8 @@ SeedArray checked_seeds(const py::array& array, py::ssize_t rows) {
 
 class PyPolicy {
  public:
-    explicit PyPolicy(const py::buffer& blob) : blob_(blob) {
+    PyPolicy(const py::buffer& blob, int threads) : blob_(blob_argument(blob)), threads_(threads) {
+        if (threads < 1 || threads > 1024) throw py::value_error("zprl: threads must be between 1 and 1024.");
         policy_ = zprl::parse_policy(blob_.data(), blob_.size());
         zprl::require_runnable(policy_);
         zprl::require_finite_weights(policy_);
@@ -67,7 +68,8 @@ class PyPolicy {
         const float* noise_data = noise_in ? noise_in->data() : nullptr;
         const uint64_t* seed_data = seed_in ? seed_in->data() : nullptr;
         run(obs_in.data(), [&, out = chunk.mutable_data()](const float* obs_data) {
-            zprl::policy_step(policy_, obs_data, residual_data, noise_data, seed_data, rows, out, workspace_.data());
+            zprl::policy_step(policy_, obs_data, residual_data, noise_data, seed_data, rows, out, workspace_.data(), {},
+                              threads_);
         });
         return chunk;
     }
@@ -84,7 +86,8 @@ class PyPolicy {
         const float* noise_data = noise_in ? noise_in->data() : nullptr;
         const zprl::LatentOutputs latents{mean.mutable_data(), decoded.mutable_data()};
         run(obs_in.data(), [&, out = chunk.mutable_data()](const float* obs_data) {
-            zprl::policy_step(policy_, obs_data, nullptr, noise_data, nullptr, rows, out, workspace_.data(), latents);
+            zprl::policy_step(policy_, obs_data, nullptr, noise_data, nullptr, rows, out, workspace_.data(), latents,
+                              threads_);
         });
         return {chunk, mean, decoded};
     }
@@ -112,7 +115,7 @@ class PyPolicy {
         FloatArray chunk(Shape{rows, policy_.horizon, policy_.action_dim});
         const float* noise_data = noise_in ? noise_in->data() : nullptr;
         const auto act = [&, out = chunk.mutable_data()](const auto* latent_data) {
-            zprl::act(policy_, latent_data, noise_data, rows, out, workspace_.data());
+            zprl::act(policy_, latent_data, noise_data, rows, out, workspace_.data(), threads_);
         };
         if (rounded) {
             run(rounded_in->data(), act);
@@ -191,12 +194,13 @@ class PyPolicy {
         FloatArray chunk(Shape{rows, policy_.horizon, policy_.action_dim});
         const float* noise_data = noise_in ? noise_in->data() : nullptr;
         run(condition_in.data(), [&, out = chunk.mutable_data()](const float* condition_data) {
-            of_core(policy_, condition_data, noise_data, rows, out, workspace_.data());
+            of_core(policy_, condition_data, noise_data, rows, out, workspace_.data(), threads_);
         });
         return chunk;
     }
 
-    const AlignedBlob blob_;
+    const zprl::BlobMemory blob_;
+    const int threads_;
     zprl::Policy policy_;
     std::vector<float> workspace_;
     std::mutex mutex_;
@@ -237,8 +241,10 @@ PYBIND11_MODULE(_core, m) {
     m.def("measure_stream", &zprl::stream_gbs, py::arg("bytes"), py::arg("seconds"),
           "Bandwidth of one thread that reads a buffer over and over [GB/s].");
 
-    py::class_<PyPolicy>(m, "Policy", "Policy step from a policy blob (bytes or a uint8 array), which is copied.")
-        .def(py::init<const py::buffer&>(), py::arg("blob"))
+    py::class_<PyPolicy>(
+        m, "Policy",
+        "Policy step from a policy blob (bytes or a uint8 array), which is copied. Threads share the rows of a U-Net.")
+        .def(py::init<const py::buffer&, int>(), py::arg("blob"), py::arg("threads") = 1)
         .def("act", &PyPolicy::act, py::arg("obs"), py::arg("residual") = py::none(), py::arg("noise") = py::none(),
              py::arg("latent_seed") = py::none(),
              "Raw observations (N, obs_dim) to raw action chunks (N, horizon, action_dim), all float32.\n\n"

@@ -1,10 +1,11 @@
 // Copyright (c) 2026, The ZPRL Project Developers.
 // SPDX-License-Identifier: BSD-3-Clause
 
-#include <cstring>
+#include <optional>
 #include <stdexcept>
 
 #include "backend.h"
+#include "blob_memory.h"
 #include "policy_step.h"
 
 namespace zprl {
@@ -22,12 +23,9 @@ class NativeBackend final : public Backend {
     explicit NativeBackend(const Bundle& bundle) : noise_(bundle.contract().noise) {
         const std::string& name = bundle.file_of_kind("native");
         const std::vector<char> bytes = bundle.read(name);
-        blob_.resize(bytes.size() + kAlignment);
-        const auto address = reinterpret_cast<uintptr_t>(blob_.data());
-        char* aligned = blob_.data() + (kAlignment - address % kAlignment) % kAlignment;
-        if (!bytes.empty()) std::memcpy(aligned, bytes.data(), bytes.size());
+        blob_.emplace(bytes.data(), bytes.size());
         try {
-            policy_ = parse_policy(aligned, bytes.size());
+            policy_ = parse_policy(blob_->data(), blob_->size());
             require_runnable(policy_);
             require_encoder(policy_.parts);
             require_finite_weights(policy_);
@@ -59,7 +57,7 @@ class NativeBackend final : public Backend {
     }
 
  private:
-    std::vector<char> blob_;
+    std::optional<BlobMemory> blob_;
     std::vector<float> noise_, workspace_;
     Policy policy_;
 };

@@ -20,6 +20,8 @@ void check_activations() {
         double (*truth)(double);
     } functions[] = {
         {"silu", [](zprl::DoubleVec v) { return zprl::silu(v); }, [](double x) { return x / (1.0 + std::exp(-x)); }},
+        {"mish", [](zprl::DoubleVec v) { return zprl::mish(v); },
+         [](double x) { return x * std::tanh(std::log1p(std::exp(x))); }},
         {"gelu", [](zprl::DoubleVec v) { return zprl::gelu(v); },
          [](double x) { return 0.5 * x * std::erfc(-x * std::sqrt(0.5)); }},
         {"elu", [](zprl::DoubleVec v) { return zprl::elu(v); }, [](double x) { return x > 0.0 ? x : std::expm1(x); }},

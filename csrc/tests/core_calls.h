@@ -65,7 +65,8 @@ int width_of(Call call, const Shape& shape);
 
 // Call the core on copies of the arguments, `shift` bytes off malloc's alignment. The result of encode is per row mean
 // and log-variance, one after the other, and that of a step's latents the mean and the decoded latent.
-std::vector<float> run(const zprl::Policy& policy, const Shape& shape, const Batch& batch, Call call, size_t shift);
+std::vector<float> run(const zprl::Policy& policy, const Shape& shape, const Batch& batch, Call call, size_t shift,
+                       int threads = 1);
 
 // What one row of the result should be.
 Numbers reference_row(const Reference& reference, const Shape& shape, const Batch& batch, Call call, int64_t row);

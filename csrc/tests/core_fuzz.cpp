@@ -157,16 +157,20 @@ bool give_wanted_length(std::vector<char>& blob, const std::string& refusal, Ran
 int fuzz(uint64_t seed, long count) {
     Random random(seed);
     std::vector<std::vector<char>> originals;
-    for (int i = 0; i < 12; ++i) {
+    for (int i = 0; i < 18; ++i) {
         Shape s;
         s.dtype = i % 2 == 0 ? Dtype::kFloat32 : Dtype::kBfloat16;
+        if (i >= 12) {
+            s.unet = {{2, 4, 6}, 1 + 2 * (i % 3), 1 + i / 2 % 2};
+            s.unet.channels.resize(1 + i % 3);
+        }
         s.obs = 1 + static_cast<int>(random.below(9));
         s.action = 1 + static_cast<int>(random.below(4));
         s.horizon = 1 + static_cast<int>(random.below(4));
         s.embed = 1 + static_cast<int>(random.below(9));
         s.latent = 1 + static_cast<int>(random.below(5));
-        s.hidden = 1 + static_cast<int>(random.below(9));
-        s.blocks = 1 + i % 2;
+        s.hidden = s.is_unet() ? 0 : 1 + static_cast<int>(random.below(9));
+        s.blocks = s.is_unet() ? 0 : 1 + i % 2;
         s.solver = i / 2 % 4;
         s.steps = 1 + i % 3;
         for (int j = 0; j < i % 3; ++j) s.embed_hidden.push_back(1 + static_cast<int>(random.below(9)));

@@ -5,6 +5,8 @@
 
 #include <limits>
 
+#include "core_writer.h"
+
 namespace core_check {
 
 std::string describe(const Shape& s) {
@@ -13,6 +15,11 @@ std::string describe(const Shape& s) {
              s.dtype == Dtype::kFloat32 ? "float32" : "bfloat16", s.obs, s.action, s.horizon, s.embed, s.latent,
              s.hidden, s.blocks, s.solver, s.steps) +
         text(" parts=%d", s.parts);
+    if (s.is_unet()) {
+        result += text(" kernel=%d groups=%d channels=(", s.unet.kernel, s.unet.groups);
+        for (int count : s.unet.channels) result += std::to_string(count) + ",";
+        result += ")";
+    }
     if (s.steered) result += text(" activation=%d output=%d", s.activation, static_cast<int>(s.output));
     for (const auto* widths : {&s.embed_hidden, &s.vib_hidden, &s.actor_hidden}) {
         result += widths == &s.embed_hidden ? " embed_hidden=("
@@ -61,7 +68,6 @@ std::vector<Layer> random_mlp(Random& random, int in, std::vector<int> widths, i
 
 Model random_model(const Shape& s, Random& random) {
     const Method& method = kMethods[s.solver];
-    const double by_hidden = 1.0 / std::sqrt(s.hidden);
     const auto positive = [&](int count) {
         std::vector<float> values(count);
         for (float& value : values) value = static_cast<float>(0.5 + random.uniform());
@@ -74,17 +80,23 @@ Model random_model(const Shape& s, Random& random) {
     m.embedding = random_mlp(random, s.obs, s.embed_hidden, s.embed);
     m.encoder = random_mlp(random, s.embed, s.vib_hidden, 2 * s.latent);
     m.decoder = random_mlp(random, s.latent, {s.vib_hidden.rbegin(), s.vib_hidden.rend()}, s.embed);
-    m.modulation = random_layer(random, s.embed, 4 * s.hidden, 0.1, s.dtype);
-    m.input = random_layer(random, s.chunk(), s.hidden, 1.0 / std::sqrt(s.chunk()), s.dtype);
+    const int time_width = s.is_unet() ? s.unet.film() : (3 * s.blocks + 3) * s.hidden;
+    m.modulation = random_layer(random, s.embed, s.is_unet() ? s.unet.film() : 4 * s.hidden, 0.1, s.dtype);
     m.time_rows = 1;
     for (double node : method.nodes) {
         m.time_rows = std::max(m.time_rows, static_cast<int>(method.rows_per_step * (s.steps - 1 + node)) + 1);
     }
-    m.time_table = random.normals(static_cast<size_t>(m.time_rows) * (3 * s.blocks + 3) * s.hidden, 0.2);
-    for (int i = 0; i < 2 * s.blocks; ++i) {
-        m.blocks.push_back(random_layer(random, s.hidden, s.hidden, by_hidden, s.dtype));
+    m.time_table = random.normals(static_cast<size_t>(m.time_rows) * time_width, 0.2);
+    if (s.is_unet()) {
+        m.unet = random_unet(s, random);
+    } else {
+        const double by_hidden = 1.0 / std::sqrt(s.hidden);
+        m.input = random_layer(random, s.chunk(), s.hidden, 1.0 / std::sqrt(s.chunk()), s.dtype);
+        for (int i = 0; i < 2 * s.blocks; ++i) {
+            m.blocks.push_back(random_layer(random, s.hidden, s.hidden, by_hidden, s.dtype));
+        }
+        m.output = random_layer(random, s.hidden, s.chunk(), by_hidden, s.dtype);
     }
-    m.output = random_layer(random, s.hidden, s.chunk(), by_hidden, s.dtype);
     m.action_mean = random.normals(s.action, 0.1);
     m.action_std = positive(s.action);
     constexpr float kInfinity = std::numeric_limits<float>::infinity();
@@ -101,75 +113,32 @@ Model random_model(const Shape& s, Random& random) {
     return m;
 }
 
-namespace {
-
-// Writer of the layout that policy_blob.h describes.
-class Writer {
- public:
-    void numbers(const std::vector<float>& values) { append(values.data(), values.size() * sizeof(float)); }
-
-    void layer(const Layer& layer, Dtype dtype) {
-        const int panels = zprl::padded(layer.out) / zprl::kPanel;
-        const auto weight = [&](int in, int out) {
-            const bool inside = in < layer.in && out < layer.out;
-            return inside ? layer.weight[static_cast<size_t>(in) * layer.out + out] : 0.0f;
-        };
-        std::vector<float> floats;
-        std::vector<uint16_t> halves;
-        for (int panel = 0; panel < panels; ++panel) {
-            for (int in = 0; in < layer.in; in += dtype == Dtype::kBfloat16 ? 2 : 1) {
-                for (int i = 0; i < zprl::kPanel; ++i) {
-                    const int out = panel * zprl::kPanel + i;
-                    if (dtype == Dtype::kBfloat16) {
-                        halves.push_back(to_bf16(weight(in, out)));
-                        halves.push_back(to_bf16(weight(in + 1, out)));
-                    } else {
-                        floats.push_back(weight(in, out));
-                    }
-                }
-            }
-        }
-        if (dtype == Dtype::kBfloat16) {
-            append(halves.data(), halves.size() * sizeof(uint16_t));
-        } else {
-            numbers(floats);
-        }
-        std::vector<float> bias = layer.bias;
-        bias.resize(zprl::padded(layer.out), 0.0f);
-        numbers(bias);
-    }
-
-    void layers(const std::vector<Layer>& layers, Dtype dtype) {
-        for (const Layer& each : layers) layer(each, dtype);
-    }
-
-    std::vector<char> bytes;
-
- private:
-    void append(const void* data, size_t size) {
-        const char* first = static_cast<const char*>(data);
-        bytes.insert(bytes.end(), first, first + size);
-        bytes.resize((bytes.size() + zprl::kAlignment - 1) / zprl::kAlignment * zprl::kAlignment, 0);
-    }
-};
-
-}  // namespace
-
-Layer with_padded_parts(const Layer& layer, int parts, int width) {
-    const int stride = zprl::padded(width);
-    Layer result{layer.in, parts * stride, std::vector<float>(static_cast<size_t>(layer.in) * parts * stride),
-                 std::vector<float>(static_cast<size_t>(parts) * stride)};
-    for (int part = 0; part < parts; ++part) {
-        for (int i = 0; i < width; ++i) {
-            const int from = part * width + i, to = part * stride + i;
-            for (int in = 0; in < layer.in; ++in) {
-                result.weight[static_cast<size_t>(in) * result.out + to] =
-                    layer.weight[static_cast<size_t>(in) * layer.out + from];
-            }
-            result.bias[to] = layer.bias[from];
+std::vector<float> with_padded_parts(const std::vector<float>& values, const std::vector<int>& widths) {
+    std::vector<float> result;
+    for (auto from = values.begin(); from != values.end();) {
+        for (int width : widths) {
+            result.insert(result.end(), from, from + width);
+            result.resize(result.size() + zprl::padded(width) - width, 0.0f);
+            from += width;
         }
     }
     return result;
+}
+
+Layer with_padded_parts(const Layer& layer, const std::vector<int>& widths) {
+    Layer result{layer.in, 0, with_padded_parts(layer.weight, widths), with_padded_parts(layer.bias, widths)};
+    result.out = static_cast<int>(result.bias.size());
+    return result;
+}
+
+Layer with_padded_parts(const Layer& layer, int parts, int width) {
+    return with_padded_parts(layer, std::vector<int>(parts, width));
+}
+
+std::vector<int> film_widths(const Shape& s) {
+    std::vector<int> widths;
+    for (int count : s.unet.block_channels()) widths.insert(widths.end(), 2, count);  // scales, shifts
+    return widths;
 }
 
 std::vector<char> pack(const Model& m) {
@@ -186,16 +155,17 @@ std::vector<char> pack(const Model& m) {
         writer.layers(m.encoder, Dtype::kFloat32);
         writer.layers(m.decoder, Dtype::kFloat32);
     }
-    writer.layer(with_padded_parts(m.modulation, 4, s.hidden), s.dtype);
-    writer.layer(m.input, s.dtype);
-    const size_t parts = static_cast<size_t>(m.time_rows) * (3 * s.blocks + 3), stride = zprl::padded(s.hidden);
-    std::vector<float> table(parts * stride, 0.0f);
-    for (size_t part = 0; part < parts; ++part) {
-        std::copy_n(m.time_table.begin() + part * s.hidden, s.hidden, table.begin() + part * stride);
+    if (s.is_unet()) {
+        writer.layer(with_padded_parts(m.modulation, film_widths(s)), s.dtype);
+        writer.numbers(with_padded_parts(m.time_table, film_widths(s)));
+        write_unet(s, m.unet, writer);
+    } else {
+        writer.layer(with_padded_parts(m.modulation, 4, s.hidden), s.dtype);
+        writer.layer(m.input, s.dtype);
+        writer.numbers(with_padded_parts(m.time_table, {s.hidden}));
+        writer.layers(m.blocks, s.dtype);
+        writer.layer(m.output, s.dtype);
     }
-    writer.numbers(table);
-    writer.layers(m.blocks, s.dtype);
-    writer.layer(m.output, s.dtype);
     for (const auto* values : {&m.action_mean, &m.action_std, &m.action_low, &m.action_high}) writer.numbers(*values);
     if (s.steered) {
         writer.numbers(m.actor_mean);
@@ -218,6 +188,13 @@ std::vector<char> pack(const Model& m) {
     header[zprl::kFieldHiddenDim] = s.hidden;
     header[zprl::kFieldNumBlocks] = s.blocks;
     header[zprl::kFieldDtype] = static_cast<int32_t>(s.dtype);
+    if (s.is_unet()) {
+        header[zprl::kFieldNetwork] = static_cast<int32_t>(zprl::Network::kUNet);
+        header[zprl::kFieldKernelSize] = s.unet.kernel;
+        header[zprl::kFieldNumGroups] = s.unet.groups;
+        header[zprl::kFieldNumLevels] = s.unet.levels();
+        std::copy(s.unet.channels.begin(), s.unet.channels.end(), header + zprl::kFieldChannels);
+    }
     header[zprl::kFieldParts] = s.parts | (s.steered ? zprl::kPartActor : 0);
     if (has_encoder) {
         header[zprl::kFieldNumEmbedHidden] = static_cast<int32_t>(s.embed_hidden.size());

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "core_support.h"
+#include "core_unet.h"
 #include "policy_blob.h"
 
 namespace core_check {
@@ -18,6 +19,7 @@ using zprl::Dtype;
 struct Shape {
     Dtype dtype = Dtype::kFloat32;
     int obs, action, horizon, embed, latent, hidden, blocks, solver, steps;
+    UNetShape unet;  // instead of hidden and blocks
     std::vector<int> embed_hidden, vib_hidden;
     int32_t parts = zprl::kPartEncoder | zprl::kPartBottleneck | zprl::kPartFlow;  // besides an actor
     bool steered = false;
@@ -27,6 +29,7 @@ struct Shape {
 
     bool has(zprl::Part part) const { return (parts & part) != 0; }
     int chunk() const { return horizon * action; }
+    bool is_unet() const { return !unet.channels.empty(); }
 };
 
 std::string describe(const Shape& shape);
@@ -55,8 +58,9 @@ struct Model {
     std::vector<Layer> embedding, encoder, decoder;
     Layer modulation, input, output;
     int time_rows = 0;
-    std::vector<float> time_table;  // [time_rows][3 blocks + 3][hidden]
+    std::vector<float> time_table;  // [time_rows][3 blocks + 3][hidden], or [time_rows][scales and shifts]
     std::vector<Layer> blocks;
+    UNetModel unet;
     std::vector<float> action_mean, action_std, action_low, action_high;
     std::vector<float> actor_mean, actor_divisor;
     float residual_scale = 0.0f;
@@ -72,6 +76,8 @@ float from_bf16(uint16_t value);
 
 // Signals keep their size from layer to layer; shifts, scales and gates get a size that matters.
 Model random_model(const Shape& shape, Random& random);
+
+UNetModel random_unet(const Shape& shape, Random& random);
 
 // `parts` parts of `width` columns each, every part padded to whole panels.
 Layer with_padded_parts(const Layer& layer, int parts, int width);

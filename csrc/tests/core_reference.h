@@ -15,6 +15,7 @@ namespace core_check {
 using Numbers = std::vector<double>;
 
 inline double silu(double x) { return x / (1.0 + std::exp(-x)); }
+inline double mish(double x) { return x * std::tanh(std::log1p(std::exp(x))); }
 inline double gelu(double x) { return 0.5 * x * (1.0 + std::erf(x * std::sqrt(0.5))); }
 
 // The sanitizers watch the core; here they would only take time.
@@ -66,7 +67,7 @@ class Reference {
 
     Numbers integrate(const Numbers& condition, const float* noise) const {
         Numbers active = condition;
-        std::transform(active.begin(), active.end(), active.begin(), silu);
+        std::transform(active.begin(), active.end(), active.begin(), s_.is_unet() ? mish : silu);
         const Numbers modulation = output_of(m_.modulation, active);
         const Method& method = kMethods[s_.solver];
         const double step = 1.0 / s_.steps;
@@ -130,6 +131,12 @@ class Reference {
 
  private:
     Numbers velocity(const Numbers& x, const Numbers& modulation, int time_row) const {
+        if (s_.is_unet()) {
+            const float* of_time = m_.time_table.data() + time_row * modulation.size();
+            Numbers film = modulation;
+            for (size_t i = 0; i < film.size(); ++i) film[i] += static_cast<double>(of_time[i]);
+            return unet_velocity(s_.unet, m_.unet, s_.horizon, x, film);
+        }
         const int width = s_.hidden;
         const float* time = m_.time_table.data() + static_cast<size_t>(time_row) * (3 * s_.blocks + 3) * width;
         Numbers h = output_of(m_.input, x);

@@ -22,6 +22,18 @@ struct Worst {
 // Allow about this many multiply-adds for a policy's checks, and for those in scalar double precision.
 constexpr double kBudget = 4e7, kReferenceBudget = 4e6;
 
+// Numbers of the smallest group that is normalised.
+int fewest_normalised(const Shape& s) {
+    if (!s.is_unet()) return s.hidden;
+    const UNetShape& u = s.unet;
+    int fewest = u.padded_horizon(s.horizon) * u.channels[0] / u.groups;
+    for (int level = 0; level < u.levels(); ++level) {
+        const int width = std::min(u.channels[level], u.channels[std::max(level - 1, 0)]) / u.groups;
+        fewest = std::min(fewest, (u.padded_horizon(s.horizon) >> level) * width);
+    }
+    return fewest;
+}
+
 void check_accuracy(const Model& model, const Batch& batch, Call call, const std::vector<float>& result,
                     double row_cost, Worst& worst) {
     const Shape& s = model.shape;
@@ -54,9 +66,10 @@ void check_accuracy(const Model& model, const Batch& batch, Call call, const std
     // policy.
     const bool exact = s.dtype == Dtype::kFloat32 || gives_latents(call);
     if (call == Call::kEncode) require(relative <= kMaxRoundingError, found);
-    // LayerNorm divides by the spread of the hidden numbers. Where these are three, it is nearly zero in some rows, and
-    // magnifies what was rounded before without bound, in any implementation: no maximum says anything there.
-    if (s.hidden > 1 && s.hidden < 16 && !gives_latents(call)) {
+    // LayerNorm and GroupNorm divide by the spread of some numbers. Where these are three, it is nearly zero in some
+    // rows, and magnifies what was rounded before without bound, in any implementation: no maximum says anything there.
+    const int normalised = fewest_normalised(s);
+    if (normalised > 1 && normalised < 16 && !gives_latents(call)) {
         require(median <= (exact ? kMaxError : kMaxRmsErrorBf16), found);
     } else if (exact) {
         worst.float32 = std::max(worst.float32, relative);
@@ -119,6 +132,10 @@ void check_policy(const Shape& s, Random& random, Worst& worst) {
         }
         require(same_bits(run(policy, s, batch, call, 4).data(), together.data(), together.size()),
                 text("%s: a second run, at other addresses, differs", name(call)));
+        if (s.is_unet()) {
+            require(same_bits(run(policy, s, batch, call, 0, 3).data(), together.data(), together.size()),
+                    text("%s: three threads give another result", name(call)));
+        }
 
         policy.block_rows = 12;
         for (size_t i = largest + 1; i < std::size(kRows); ++i) {
@@ -170,16 +187,32 @@ Shape random_shape(Dtype dtype, int index, Random& random) {
     return s;
 }
 
+// A policy with a U-Net: levels, kernels, groups and horizons in turns.
+Shape random_unet_shape(Dtype dtype, int index, Random& random) {
+    const std::vector<int> channels[] = {{6},          {65, 130},    {12, 24, 36}, {64, 32},    {16, 8, 16, 8},
+                                         {96, 96, 48}, {128, 70, 2}, {192, 64},    {2, 4, 6, 8}};
+    constexpr int kGroups[] = {3, 5, 6, 8, 4, 1, 2, 8, 2};
+    Shape s = random_shape(dtype, index, random);
+    s.hidden = s.blocks = 0;
+    s.action = index % 5 == 4 ? 65 : s.action;
+    s.horizon = 1 + 3 * (index % 4);
+    s.steps = 1 + index % 2;
+    s.unet = {channels[index % 9], 1 + 2 * (index % 4), kGroups[index % 9]};
+    return s;
+}
+
 }  // namespace
 
 int check_shapes() {
-    constexpr int kShapes = 84;  // 7 hidden widths with 4 solvers and 0 to 2 hidden layers
+    constexpr int kMlps = 84;   // 7 hidden widths with 4 solvers and 0 to 2 hidden layers
+    constexpr int kUNets = 36;  // 9 lists of channels with 4 kernels and horizons
     int policies = 0;
     Worst worst;
     for (const Dtype dtype : {Dtype::kFloat32, Dtype::kBfloat16}) {
-        for (int index = 0; index < kShapes; ++index) {
+        for (int index = 0; index < kMlps + kUNets; ++index) {
             Random random(1000 * (static_cast<uint64_t>(dtype) + 1) + index);
-            const Shape shape = random_shape(dtype, index, random);
+            const Shape shape =
+                index < kMlps ? random_shape(dtype, index, random) : random_unet_shape(dtype, index - kMlps, random);
             if (dtype == Dtype::kBfloat16 && !zprl::multiplies_bfloat16()) {
                 const std::vector<char> bytes = pack(random_model(shape, random));
                 Memory<char> blob(bytes, 4);

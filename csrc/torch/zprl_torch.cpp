@@ -63,13 +63,15 @@ zprl::Policy read_blob(const Place& place, const Tensor& blob, const Header& hea
     return policy;
 }
 
-// Call work(first row, one past the last, workspace) for parts of a batch, on torch's threads.
+// Call work(first row, one past the last, workspace, threads) for parts of a batch, on torch's threads; in a batch of
+// few rows, for all of it, with as many threads.
 template <typename Work>
 void for_rows(const zprl::Policy& policy, int64_t rows, const Work& work) {
+    const int threads = rows > kRowsPerThread ? 1 : static_cast<int>(torch::stable::get_num_threads());
     torch::stable::parallel_for(0, rows, kRowsPerThread, [&](int64_t begin, int64_t end) {
         // Not initialised, and no larger than these rows need: a single row has no time for a megabyte of zeros.
         const std::unique_ptr<float[]> workspace(new float[zprl::workspace_floats(policy, end - begin)]);
-        work(begin, end, workspace.get());
+        work(begin, end, workspace.get(), threads);
     });
 }
 
@@ -94,10 +96,10 @@ Tensor run_policy_step(const Tensor& obs, const Tensor& residual, const Tensor& 
 
     const float *obs_data = data(obs_in), *residual_data = data(residual_in), *noise_data = data(noise_in);
     float* chunk_data = mutable_data(chunk);
-    for_rows(p, rows, [&](int64_t begin, int64_t end, float* workspace) {
+    for_rows(p, rows, [&](int64_t begin, int64_t end, float* workspace, int threads) {
         zprl::policy_step(p, obs_data + begin * p.obs_dim, residual_data + begin * p.latent_dim,
                           noise_data + begin * chunk_dim, seeds == nullptr ? nullptr : seeds + begin, end - begin,
-                          chunk_data + begin * chunk_dim, workspace);
+                          chunk_data + begin * chunk_dim, workspace, {}, threads);
     });
     zprl::check_result(p, chunk_data, rows * chunk_dim);
     return chunk;
@@ -128,9 +130,9 @@ Tensor act(const Tensor& latent, const Tensor& noise, const Tensor& blob, const 
     const float* noise_data = data(noise_in);
     float* chunk_data = mutable_data(chunk);
     const auto run = [&](const auto* latent_data) {
-        for_rows(p, rows, [&](int64_t begin, int64_t end, float* workspace) {
+        for_rows(p, rows, [&](int64_t begin, int64_t end, float* workspace, int threads) {
             zprl::act(p, latent_data + begin * p.latent_dim, noise_data + begin * chunk_dim, end - begin,
-                      chunk_data + begin * chunk_dim, workspace);
+                      chunk_data + begin * chunk_dim, workspace, threads);
         });
     };
     if (dtype == ScalarType::Float) {
@@ -156,9 +158,9 @@ Tensor run_from_condition(decltype(zprl::integrate)& of_core, bool normalised, c
 
     const float *condition_data = data(condition_in), *noise_data = data(noise_in);
     float* chunk_data = mutable_data(chunk);
-    for_rows(p, rows, [&](int64_t begin, int64_t end, float* workspace) {
+    for_rows(p, rows, [&](int64_t begin, int64_t end, float* workspace, int threads) {
         of_core(p, condition_data + begin * p.embed_dim, noise_data + begin * chunk_dim, end - begin,
-                chunk_data + begin * chunk_dim, workspace);
+                chunk_data + begin * chunk_dim, workspace, threads);
     });
     zprl::check_result(p, chunk_data, rows * chunk_dim);
     return chunk;
@@ -185,7 +187,7 @@ Tensor latent(const Tensor& obs, const Tensor& blob, int64_t latent_dim, const H
 
     const float* obs_data = data(obs_in);
     auto* mean_data = static_cast<double*>(mean.mutable_data_ptr());
-    for_rows(p, rows, [&](int64_t begin, int64_t end, float* workspace) {
+    for_rows(p, rows, [&](int64_t begin, int64_t end, float* workspace, int) {
         zprl::latent(p, obs_data + begin * p.obs_dim, end - begin, mean_data + begin * p.latent_dim, workspace);
     });
     zprl::check_result(p, mean_data, rows * p.latent_dim);
@@ -206,7 +208,7 @@ std::tuple<Tensor, Tensor> encode(const Tensor& obs, const Tensor& blob, int64_t
 
     const float* obs_data = data(obs_in);
     float *mean_data = mutable_data(mean), *logvar_data = mutable_data(logvar);
-    for_rows(p, rows, [&](int64_t begin, int64_t end, float* workspace) {
+    for_rows(p, rows, [&](int64_t begin, int64_t end, float* workspace, int) {
         zprl::encode(p, obs_data + begin * p.obs_dim, end - begin, mean_data + begin * p.latent_dim,
                      logvar_data + begin * p.latent_dim, workspace);
     });

@@ -11,8 +11,6 @@ from zprl.policies.flow.unet import UNetVelocityField
 
 from .conftest import ALL_KINDS, OBS_DIM, make_bundle, make_source
 
-KINDS = [kind for kind in ALL_KINDS if kind not in ("native", "torchscript")]
-
 
 @pytest.fixture(scope="module")
 def exported(tmp_path_factory):
@@ -20,11 +18,11 @@ def exported(tmp_path_factory):
     unet = {"velocity_field_class": "zprl.policies.flow.unet:UNetVelocityField", "unet_channels": (8, 12)}
     source = make_source(folder, **unet, unet_groups=4, horizon=5, num_flow_steps=1)  # which two levels do not divide
     assert isinstance(source.policy.velocity_field, UNetVelocityField)
-    make_bundle(folder / "bundle", source, KINDS, verified=False)
+    make_bundle(folder / "bundle", source, verified=False)
     return source, folder / "bundle"
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", ALL_KINDS)
 def test_every_format_is_the_policy(exported, kind):
     source, folder = exported
     obs = 2.0 * torch.randn(7, OBS_DIM, generator=torch.Generator().manual_seed(3)) + 1.0

@@ -46,6 +46,8 @@ def cuda_check(tmp_path_factory):
         CSRC / "tests/cuda_check.cpp",
         CSRC / "tests/core_calls.cpp",
         CSRC / "tests/core_model.cpp",
+        CSRC / "tests/core_unet.cpp",
+        CSRC / "tests/core_unet_model.cpp",
         core / "cuda/pack.cpp",
         core / "cuda/plan.cpp",
         core / "cuda/cost_model.cpp",

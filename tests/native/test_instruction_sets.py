@@ -30,7 +30,7 @@ def rounded(policy):
     """Return the policy with the weights of modulation and velocity field rounded to bfloat16, as they are packed."""
     with torch.no_grad():
         for name, parameter in policy.velocity_field.named_parameters():
-            if name.endswith("weight") and "time_mlp" not in name:
+            if name.endswith("weight") and "time_mlp" not in name and "norm" not in name:
                 parameter.copy_(parameter.bfloat16().float())
     return policy
 
@@ -55,10 +55,11 @@ ACCURACY = """
 import json, torch
 from tests.native.test_instruction_sets import errors
 from tests.native.test_policy_step import SHAPES, make_inputs, make_policy, truth
+from tests.native.test_unet import SHAPES as UNETS
 from zprl import _core
 from zprl.policies import NativePolicyStep
 worst = []
-for settings in SHAPES:
+for settings in SHAPES + UNETS:
     policy = make_policy(**settings)
     for rows in (1, 2, 13, 50):
         inputs = make_inputs(policy, rows)

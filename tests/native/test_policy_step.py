@@ -55,8 +55,9 @@ def make_policy(obs=40, action=7, seed=0, **settings):
     policy = FlowPolicy(FlowPolicyCfg(**settings), obs, action)
     for name, parameter in policy.named_parameters():
         # Signals keep their size from layer to layer; shifts, scales and gates get a size that matters.
-        std = 0.1 if name.endswith("bias") or "modulation" in name or "time_mlp" in name else parameter.shape[1] ** -0.5
-        nn.init.normal_(parameter, std=std)
+        small = parameter.ndim == 1 or "modulation" in name or "time_mlp" in name
+        mean = float(name.endswith("norm.weight"))
+        nn.init.normal_(parameter, mean, 0.1 if small else (parameter.numel() / len(parameter)) ** -0.5)
     policy.set_normalizers(torch.randn(64, obs) * 3.0 + 1.0, torch.randn(64, action) * 0.3 - 0.1)
     return policy
 

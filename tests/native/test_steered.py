@@ -218,11 +218,11 @@ def test_an_actor_with_nan_is_refused():
         pack_policy(make_policy(), actor=pack_actor(actor, 0.5))
 
 
-@pytest.mark.parametrize("version", [2, 6])
+@pytest.mark.parametrize("version", [2, 7])
 def test_blobs_of_another_version_are_refused(version):
     blob = pack_policy(make_policy()).numpy().copy()
     blob.view(np.int32)[1] = version
-    with pytest.raises(ValueError, match=f"its version is {version}, and this library reads versions 3 to 5"):
+    with pytest.raises(ValueError, match=f"its version is {version}, and this library reads versions 3 to 6"):
         _core.Policy(blob)
 
 

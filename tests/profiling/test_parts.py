@@ -47,6 +47,18 @@ def test_work_of_shape_b_is_as_documented():
     assert count_work(make_shape("B").policy).macs == 24_883_200
 
 
+def test_work_of_a_unet_by_hand():
+    work = count_work(make_shape("U").policy)
+    assert (work.core_macs, work.core_weights, work.macs) == (19_099_392, 10_393_728, 115_454_464)
+
+    unet = {"velocity_field_class": "zprl.policies.flow.unet:UNetVelocityField", "unet_channels": (4,)}
+    work = count_work(small_policy(**unet, unet_groups=2, horizon=2, execute_steps=1))
+    # Each of 2 positions sees 2 of 5 taps, and one of them at least sees 3. A residual layer and the output have 1 tap.
+    assert work.core_weights == 3 * (5 * 4 + 8 * 4 * 4) + 5 * 4 + 4 * 5
+    assert work.core_macs == 2 * (2 * (5 * 4 + 8 * 4 * 4) + 5 * 4 + 4 * 5)
+    assert work.core_vectors == 10 * 4 + 5 + 9 * 2 * 4
+
+
 @pytest.mark.parametrize("solver", SOLVER_NAMES)
 def test_work_agrees_with_torchs_counter(solver):
     policy = small_policy(solver=solver)

@@ -355,7 +355,7 @@ def test_trace_events_by_hand():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("--shapes", "C"), "unknown shape 'C'; choose among A, B, task:ID."),
+        (("--shapes", "C"), "unknown shape 'C'; choose among A, B, U, task:ID."),
         (("--shapes", ""), "there is no shape to measure"),
         (("--shapes", "A,A"), "a shape is listed twice"),
         (("--shapes", "task:None-Such"), "no base policy of task None-Such"),

@@ -13,10 +13,11 @@ OBS, ACTION, LATENT, HORIZON, EXECUTE = 6, 3, 4, 8, 4
 SCALE = 0.7
 
 
-def make_models(distribution=None):
+def make_models(distribution=None, **settings):
     """A policy and an actor with random weights, and the chunks that they give in double precision.
 
     ``distribution`` is the settings of the actor's output distribution; without one its outputs are the network's.
+    ``settings`` are more of the policy's.
     """
     import torch
     from rsl_rl.models import MLPModel
@@ -37,11 +38,13 @@ def make_models(distribution=None):
         velocity_hidden_dim=20,
         velocity_num_blocks=1,
         initial_noise="fixed",
+        **settings,
     )
     policy = FlowPolicy(cfg, OBS, ACTION)
     for name, parameter in policy.named_parameters():
-        std = 0.1 if name.endswith("bias") or "modulation" in name or "time_mlp" in name else parameter.shape[1] ** -0.5
-        nn.init.normal_(parameter, std=std)
+        small = parameter.ndim == 1 or "modulation" in name or "time_mlp" in name
+        mean = float(name.endswith("norm.weight"))
+        nn.init.normal_(parameter, mean, 0.1 if small else (parameter.numel() / len(parameter)) ** -0.5)
     policy.set_normalizers(torch.randn(64, OBS), torch.randn(64, ACTION) * 0.3)
     policy.set_action_limits(torch.tensor([-1.0, -1.0, -torch.inf]), torch.tensor([1.0, 1.0, torch.inf]))
     seen = TensorDict({"policy": torch.zeros(1, OBS), "latent": torch.zeros(1, LATENT)}, batch_size=[1])

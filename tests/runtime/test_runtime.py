@@ -49,6 +49,16 @@ def test_replay_of_a_squashed_actor(zprl_run, tmp_path):
     assert run(zprl_run, "--bundle", tmp_path, "--golden").returncode == 1
 
 
+def test_replay_of_a_unet(zprl_run, tmp_path):
+    from zprl.rl.actor import pack_actor
+
+    unet = "zprl.policies.flow.unet:UNetVelocityField"
+    policy, actor, truth = make_models(velocity_field_class=unet, unet_channels=(8, 12), unet_groups=4)
+    write_bundle(tmp_path, policy, pack_actor(actor, SCALE), record(truth))
+    result = run(zprl_run, "--bundle", tmp_path, "--golden")
+    assert (result.returncode, result.stderr) == (0, ""), result.stdout
+
+
 @pytest.mark.parametrize(("array", "index"), [("chunk", (14, 7, 2)), ("action", (53, 1))])
 def test_replay_of_something_else_fails(zprl_run, bundle, recording, array, index):
     changed = {name: values.copy() for name, values in recording.items()}

@@ -1,7 +1,7 @@
 // Copyright (c) 2026, The ZPRL Project Developers.
 // SPDX-License-Identifier: BSD-3-Clause
 //
-// The functions between a policy step's layers: SiLU in single precision for the velocity field, and in double
+// The functions between a policy step's layers: SiLU and mish in single precision for the velocity field, and in double
 // precision those of the MLPs before it.
 //
 // Those in double precision are not exact to the last bit, since nobody would see it: the condition that comes out of
@@ -50,6 +50,13 @@ ZPRL_INLINE Vec reciprocal(Vec x) {
 // x / (1 + e^-x).
 ZPRL_INLINE Vec silu(Vec x) { return x * reciprocal(1.0f + exp(-x)); }
 
+// x tanh(ln(1 + e^x)) = x n / (n + 2) with n = e^x (e^x + 2); from 20 on, x.
+ZPRL_INLINE Vec mish(Vec x) {
+    const Vec e = exp(min(x, broadcast(20.0f)));
+    const Vec n = e * (e + 2.0f);
+    return x * (n * reciprocal(n + 2.0f));
+}
+
 // ---- Double precision -----------------------------------------------------------------------------------------------
 
 // e^x to 1e-11 of itself, for x in [-700, 700] and clamped to it; NaN stays NaN. As above, with a relative error of the
@@ -85,6 +92,13 @@ ZPRL_INLINE DoubleVec reciprocal(DoubleVec x) {
 }
 
 ZPRL_INLINE DoubleVec silu(DoubleVec x) { return x * reciprocal(1.0 + exp(-x)); }
+
+// As in single precision.
+ZPRL_INLINE DoubleVec mish(DoubleVec x) {
+    const DoubleVec e = exp(min(x, broadcast(20.0)));
+    const DoubleVec n = e * (e + 2.0);
+    return x * (n * reciprocal(n + 2.0));
+}
 
 // x (1 + erf(x / sqrt 2)) / 2, to 1e-10 of |x|.
 // For x^2 < 2 with a polynomial for erf(x / sqrt 2) / 2x (error 1.2e-11). Beyond, with u = |x| / sqrt 2 >= 1, erfc(u) /

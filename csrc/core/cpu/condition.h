@@ -136,12 +136,17 @@ static void load_latent(const Policy& p, const Number* latent, int rows, const S
     }
 }
 
+// What the velocity field's modulation reads of a condition.
+ZPRL_INLINE DoubleVec activated(const Policy& p, DoubleVec condition) {
+    return p.network == Network::kUNet ? mish(condition) : silu(condition);
+}
+
 // s.condition of s.latent.
 template <typename W>
 static void decode_block(const Policy& p, int rows, const Scratch<W>& s) {
     run_mlp<W>(p.decoder, s.latent, s.latent_stride, rows, s, kGelu,
                [&](int row, int column, DoubleVec v) __attribute__((always_inline)) {
-                   W::store_input(s.condition + static_cast<size_t>(row) * s.embed_stride + column, silu(v));
+                   W::store_input(s.condition + static_cast<size_t>(row) * s.embed_stride + column, activated(p, v));
                });
 }
 
@@ -154,7 +159,7 @@ static void load_condition(const Policy& p, const float* condition, int rows, co
         for (int i = 0; i < s.embed_stride; i += kDoubleLanes) {
             DoubleVec v = {};
             for (int j = 0; j < kDoubleLanes && i + j < p.embed_dim; ++j) v[j] = raw[i + j];
-            W::store_input(to + i, silu(v));
+            W::store_input(to + i, activated(p, v));
         }
     }
 }

@@ -10,6 +10,7 @@
 #include "activations.h"
 #include "scratch.h"
 #include "step.h"
+#include "unet.h"
 
 namespace zprl {
 namespace {
@@ -19,6 +20,14 @@ constexpr float kLayerNormEpsilon = 1e-5f;
 
 template <typename W>
 static void modulate_block(const Policy& p, int rows, const Scratch<W>& s) {
+    if (p.network == Network::kUNet) {
+        linear<W>(p.modulation, s.condition, s.embed_stride, rows,
+                  [&](int row, int column, Vec v) __attribute__((always_inline)) {
+                      store(s.film + static_cast<size_t>(row) * p.unet.film_width + column, v);
+                  });
+        for (int i = 0; i < p.unet.widest_input(p.action_dim); i += kLanes) W::store_input(s.zeros + i, Vec{});
+        return;
+    }
     const int stride = s.hidden_stride;
     linear<W>(p.modulation, s.condition, s.embed_stride, rows,
               [&](int row, int column, Vec v) __attribute__((always_inline)) {
@@ -176,7 +185,7 @@ static void advance(const float* from, float factor, int rows, float* to, const 
 
 // s.x from t = 1 to t = 0. See integrate() in zprl/policies/flow/flow_matching.py.
 template <typename W>
-static void integrate_block(const Policy& p, int rows, Scratch<W>& s, StageClock* clock) {
+static void integrate_block(const Policy& p, int rows, Scratch<W>& s, const StepTeam* team, StageClock* clock) {
     const float step = 1.0f / static_cast<float>(p.num_steps);
     for (int k = 0; k < p.num_steps; ++k) {
         const float* end = s.x;  // until a stage has a weight
@@ -187,13 +196,17 @@ static void integrate_block(const Policy& p, int rows, Scratch<W>& s, StageClock
             const float* time_row = p.time_table + static_cast<size_t>(row_of_time) * p.time_row_size();
             const float* state = s.x;
             if (i > 0) {
-                advance<W>(s.x, step * node, rows, s.stage, s);
+                alone(team, [&] { advance<W>(s.x, step * node, rows, s.stage, s); });
                 state = s.stage;
             }
             end_stage(clock, Stage::kSolver);
-            velocity<W>(p, state, time_row, rows, s, clock);
+            if (p.network == Network::kUNet) {
+                UNetPass<W>{p, s, time_row, rows, team}.run(state, clock);
+            } else {
+                velocity<W>(p, state, time_row, rows, s, clock);
+            }
             if (weight != 0.0f) {
-                advance<W>(end, step * weight, rows, s.end, s);
+                alone(team, [&] { advance<W>(end, step * weight, rows, s.end, s); });
                 end = s.end;
             }
             end_stage(clock, Stage::kSolver);

@@ -11,6 +11,7 @@ namespace zprl {
 namespace {
 
 ZPRL_INLINE int larger(int a, int b) { return a > b ? a : b; }
+ZPRL_INLINE int smaller(int a, int b) { return a < b ? a : b; }
 
 ZPRL_INLINE int widest(const Mlp& mlp) {
     int width = 0;
@@ -30,13 +31,22 @@ struct Scratch {
     double* moments;    // [2 latent_dim]
     double* residual;   // [latent_dim], the actor's; none without an actor
     double* latent;     // [latent_dim]
-    Input* condition;   // [embed_dim], after its SiLU
+    Input* condition;   // [embed_dim], after its activation
     // The flow.
-    float* modulation[4];            // input bias, shift, scale, gate: [hidden_dim] each
     float *x, *stage, *slope, *end;  // [chunk_dim]
-    Input* state;                    // [chunk_dim], what the velocity field reads
-    float* stream;                   // [hidden_dim]
-    Input *branch, *inner;           // [hidden_dim]
+    // Of a residual MLP.
+    float* modulation[4];   // input bias, shift, scale, gate: [hidden_dim] each
+    Input* state;           // [chunk_dim], what the velocity field reads
+    float* stream;          // [hidden_dim]
+    Input *branch, *inner;  // [hidden_dim]
+    // Of a U-Net: activations [positions][channels], but for the first four.
+    float *means, *inverse_stds;  // [channels], of one sample's groups
+    Input* zeros;                 // [channels]
+    float* film;                  // [film_width], the condition's scales and shifts
+    float* sums;                  // of a convolution
+    float* residual_signal;       // what runs along the residual connections
+    Input *state_signal, *inner_signal, *signals[2];
+    Input* joined[kMaxLevels];  // of all levels but the first, twice the channels: from below, and from the way down
 
     size_t floats = 0;  // in total
 
@@ -53,12 +63,15 @@ struct Scratch {
         // An address and no pointer: without a workspace, where only `floats` is asked for, pointers may not be added
         // to.
         uintptr_t next = (reinterpret_cast<uintptr_t>(workspace) + 63) / 64 * 64;
-        const auto take = [&](auto*& piece, int stride) __attribute__((always_inline)) {
-            // A multiple of 64, since strides are multiples of 64 elements.
-            const size_t bytes = static_cast<size_t>(capacity) * stride * sizeof(*piece);
+        const auto take_once = [&](auto*& piece, size_t count) __attribute__((always_inline)) {
+            // A multiple of 64, since counts are multiples of 64 elements.
+            const size_t bytes = count * sizeof(*piece);
             piece = reinterpret_cast<decltype(&*piece)>(next);
             next += bytes;
             floats += bytes / sizeof(float);
+        };
+        const auto take = [&](auto*& piece, size_t stride) __attribute__((always_inline)) {
+            take_once(piece, static_cast<size_t>(capacity) * stride);
         };
         take(mlp[0], mlp_stride);
         take(mlp[1], mlp_stride);
@@ -68,11 +81,30 @@ struct Scratch {
         if (p.steered) take(residual, latent_stride);
         take(latent, latent_stride);
         take(condition, embed_stride);
-        for (float*& part : modulation) take(part, hidden_stride);
         take(x, chunk_stride);
         take(stage, chunk_stride);
         take(slope, chunk_stride);
         take(end, chunk_stride);
+        if (p.network == Network::kUNet) {
+            const UNet& u = p.unet;
+            const size_t largest = u.largest_signal(),
+                         actions = static_cast<size_t>(u.positions(0)) * padded(p.action_dim);
+            const int widest = u.widest_input(p.action_dim);
+            take_once(means, widest);
+            take_once(inverse_stds, widest);
+            take_once(zeros, widest);
+            take(film, u.film_width);
+            take(state_signal, actions);
+            take(sums, largest > actions ? largest : actions);
+            take(residual_signal, largest);
+            take(inner_signal, largest);
+            for (Input*& signal : signals) take(signal, largest);
+            for (int level = 1; level < u.levels; ++level) {
+                take(joined[level], static_cast<size_t>(u.positions(level)) * 2 * padded(u.channels[level]));
+            }
+            return;
+        }
+        for (float*& part : modulation) take(part, hidden_stride);
         take(state, chunk_stride);
         take(stream, hidden_stride);
         take(branch, hidden_stride);

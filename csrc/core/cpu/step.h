@@ -22,6 +22,9 @@ enum class Stage : int {
     kLayerNorm,
     kBlockIn,
     kBlockOut,
+    kDown,  // of a U-Net, with what changes the level
+    kMiddle,
+    kUp,
     kOutput,
     kSolver,
     kChunk,  // the flow's start, and the way back to the task's units
@@ -43,6 +46,30 @@ ZPRL_ALWAYS_INLINE void end_stage(StageClock* clock, Stage stage) {
     clock->last = now;
 }
 
+// Threads that go through one step together: each makes the same call, with the same workspace.
+struct StepTeam {
+    // Call work(context, i) for every i < count, in whichever thread is free; return when all are done. See Team.
+    void (*for_each)(void* team, int count, void (*work)(const void* context, int i), const void* context);
+    void* team;
+};
+
+// Call work(i) for every i < count, in a team's threads or, without one, here.
+template <typename Work>
+ZPRL_ALWAYS_INLINE void for_each(const StepTeam* team, int count, const Work& work) {
+    if (team == nullptr) {
+        for (int i = 0; i < count; ++i) work(i);
+        return;
+    }
+    const auto call = [](const void* context, int i) { (*static_cast<const Work*>(context))(i); };
+    team->for_each(team->team, count, call, &work);
+}
+
+// Call work() in one of a team's threads; the others wait.
+template <typename Work>
+ZPRL_ALWAYS_INLINE void alone(const StepTeam* team, const Work& work) {
+    for_each(team, 1, [&](int) { work(); });
+}
+
 // Arguments of a policy step, or of its end; see policy_step.h. What is null is not there.
 struct StepArguments {
     // Where it starts: one of these.
@@ -62,6 +89,7 @@ struct StepArguments {
     float* chunk = nullptr;
     bool normalised = false;  // whether the chunk stays in the flow's units
     StageClock* clock = nullptr;
+    const StepTeam* team = nullptr;  // of a policy with a U-Net
 };
 
 // Arguments of an encoding: mean and log-variance of the latent, or the mean alone as it is computed.

@@ -2,7 +2,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //
 // The policy step, or its end from a latent or a condition on, for the instruction set of the including file:
-// condition.h, then flow.h.
+// condition.h, then flow.h, whose velocity field is a residual MLP or that of unet.h.
 //
 // Memory plan: Policy::block_rows rows go through the whole step before the next ones, so that all activations stay in
 // the level-2 cache (see plan.h) and only weights are streamed: those of the velocity field once per block and
@@ -98,14 +98,18 @@ static void policy_step_of(const Policy& p, const StepArguments& a, float* works
         Scratch<W> s(p, workspace, rows_at_once(p, a.rows));
         const int rows = rows_at_once(p, a.rows - first);
         const typename W::Unit unit(rows);
-        condition_block<W>(p, a, first, rows, s);
-        modulate_block<W>(p, rows, s);
-        end_stage(a.clock, Stage::kModulate);
-        load_noise<W>(p, a.noise == nullptr ? nullptr : a.noise + first * chunk_dim, rows, s);
-        end_stage(a.clock, Stage::kChunk);
-        integrate_block<W>(p, rows, s, a.clock);
-        write_chunks<W>(p, rows, a.normalised, s, a.chunk + first * chunk_dim);
-        end_stage(a.clock, Stage::kChunk);
+        alone(a.team, [&] {
+            condition_block<W>(p, a, first, rows, s);
+            modulate_block<W>(p, rows, s);
+            end_stage(a.clock, Stage::kModulate);
+            load_noise<W>(p, a.noise == nullptr ? nullptr : a.noise + first * chunk_dim, rows, s);
+            end_stage(a.clock, Stage::kChunk);
+        });
+        integrate_block<W>(p, rows, s, a.team, a.clock);
+        alone(a.team, [&] {
+            write_chunks<W>(p, rows, a.normalised, s, a.chunk + first * chunk_dim);
+            end_stage(a.clock, Stage::kChunk);
+        });
     }
 }
 

@@ -46,7 +46,9 @@ def _whole_numbers(what: str) -> Callable[[str], tuple[int, ...]]:
 class ProfileKernelsOptions:
     """Options of the command; see :class:`zprl.profiling.profiler.ProfileSettings`."""
 
-    shapes: tuple[str, ...] = option("A, B, task:ID (the task's newest base policy)", ("A", "B"), type=_names)
+    shapes: tuple[str, ...] = option(
+        "A, B, U (the paper's U-Net), task:ID (the task's newest base policy)", ("A", "B"), type=_names
+    )
     batch: tuple[int, ...] | None = option(
         "batch sizes; 1,8,64,256,1024 by default, 1,64,1024,8192 for an estimate",
         None,

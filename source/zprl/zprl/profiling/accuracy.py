@@ -71,14 +71,14 @@ def measure_errors(result: Tensor, truth: Tensor) -> Errors:
 def quantised_copy(policy: FlowPolicy, dtype: str) -> FlowPolicy:
     """Return a copy whose layers hold only values that a precision can represent, still stored as float32.
 
-    All weights and biases of linear layers are rounded. Normalisers and limits are not: they work in the units of the
-    data, where bfloat16 would be a coarse ruler.
+    All weights and biases of linear layers and convolutions are rounded. Normalisers and limits are not: they work in
+    the units of the data, where bfloat16 would be a coarse ruler.
     """
     policy = copy.deepcopy(policy)
     if dtype == "bfloat16":
         for layer in policy.modules():
-            if isinstance(layer, nn.Linear):
-                for value in (layer.weight.data, layer.bias.data):
+            if isinstance(layer, nn.Linear | nn.Conv1d | nn.ConvTranspose1d):
+                for value in (layer.weight.data, *([] if layer.bias is None else [layer.bias.data])):
                     value.copy_(value.bfloat16())
     return policy
 

@@ -3,19 +3,22 @@
 
 """The policies that are profiled, the random data they get, and how much arithmetic and how many bytes a step needs.
 
-Shapes A and B have random weights, also where training starts from zero, so that no layer can hide. Their encoder and
-decoder are ``obs -> H -> H -> 2z`` and ``z -> H -> H``, with H the width of the velocity field; multiply-accumulates:
+Shapes A, B and U have random weights, also where training starts from zero, so that no layer can hide. U has the
+paper's U-Net and the other settings of a default policy with actions of seven numbers. Encoder and decoder of A and B
+are ``obs -> H -> H -> 2z`` and ``z -> H -> H``, with H the width of the velocity field; multiply-accumulates:
 
 =====  =================  ================  =====================  ==========  ===========
 shape  core, per step     modulation, once  encode + decode, once  steps K     whole chunk
 =====  =================  ================  =====================  ==========  ===========
 A      425,984            262,144           153,600                10, Euler   4,675,584
 B      2,326,528          1,048,576         569,344                10, Euler   24,883,200
+U      19,099,392         458,752           399,360                6, Euler   115,454,464
 =====  =================  ================  =====================  ==========  ===========
 
-Counted are the multiply-accumulates of the linear layers of the separable model: encoding, decoding and modulation once
-per chunk, the core (input, blocks, output) once per evaluation of the velocity field. The time tables cost nothing, as
-they are made beforehand; element-wise work (activations, LayerNorm, solver) is not counted, as is usual.
+Counted are the multiply-accumulates of the linear layers and convolutions of the separable model: encoding, decoding
+and modulation once per chunk, the core (input, blocks, output) once per evaluation of the velocity field. A
+convolution's products with the zeros beyond the chunk's ends are none. The time tables cost nothing, as they are made
+beforehand; element-wise work (activations, norms, solver) is not counted, as is usual.
 """
 
 from __future__ import annotations
@@ -27,7 +30,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from zprl.policies import FlowPolicy, FlowPolicyCfg, ResidualMLPVelocityField, load_policy
+from zprl.policies import FlowPolicy, FlowPolicyCfg, ResidualMLPVelocityField, UNetVelocityField, load_policy
 from zprl.policies.flow.cfg import check_cfg
 from zprl.policies.flow.flow_matching import SOLVERS, evaluation_times
 from zprl.utils.errors import ZprlError
@@ -50,6 +53,7 @@ def _mlp_shape(hidden: int, blocks: int, horizon: int) -> dict[str, Any]:
 _DEFINITIONS: dict[str, tuple[int, int, dict[str, Any]]] = {
     "A": (40, 8, _mlp_shape(hidden=256, blocks=3, horizon=8)),
     "B": (40, 14, _mlp_shape(hidden=512, blocks=4, horizon=16)),
+    "U": (40, 7, {"velocity_field_class": "zprl.policies.flow.unet:UNetVelocityField"}),
 }
 """Sizes of observation and action, and the configuration."""
 
@@ -59,7 +63,7 @@ class Shape:
     """A policy to profile."""
 
     name: str
-    """What the user called it, "A", "B" or "task:<id>", and the solver and steps that were asked for: "A rk4 K=4"."""
+    """What the user called it, such as "A" or "task:<id>", and the solver and steps asked for: "A rk4 K=4"."""
 
     policy: FlowPolicy
     """The policy in normalised action units and without action limits, where an error has a scale and cannot hide."""
@@ -89,10 +93,10 @@ def make_shape(name: str, solver: str | None = None, steps: int | None = None, s
     """Return the policy of a shape.
 
     Args:
-        name: "A", "B", or "task:<id>" for the task's newest trained base policy.
+        name: "A", "B", "U", or "task:<id>" for the task's newest trained base policy.
         solver: Solver of the flow; the policy's own if None.
         steps: Number of solver steps K; the policy's own if None.
-        seed: Seed of the random weights of A and B.
+        seed: Seed of the random weights of A, B and U.
 
     Raises:
         ZprlError: If the shape is unknown, the task has no trained base policy, or solver or steps are not valid.
@@ -124,8 +128,9 @@ def random_policy(cfg: FlowPolicyCfg, obs_dim: int, action_dim: int, seed: int =
         torch.manual_seed(seed)
         policy = FlowPolicy(cfg, obs_dim, action_dim)
         for name, parameter in policy.named_parameters():
-            small = name.endswith("bias") or "modulation" in name or "time_mlp" in name
-            nn.init.normal_(parameter, std=0.1 if small else parameter.shape[1] ** -0.5)
+            small = parameter.ndim == 1 or "modulation" in name or "time_mlp" in name
+            mean = float(name.endswith("norm.weight"))
+            nn.init.normal_(parameter, mean, 0.1 if small else (parameter.numel() / len(parameter)) ** -0.5)
         policy.obs_normalizer.mean.normal_()
         policy.obs_normalizer.std.uniform_(0.5, 4.0)
     return policy.eval()
@@ -179,8 +184,11 @@ class Work:
     evaluations: int
     """Number of evaluations of the velocity field per chunk."""
 
+    core_weights: int
+    """Number of weights that one evaluation reads: of a residual MLP one per multiply-accumulate."""
+
     core_vectors: int
-    """Number of the core's other weights: biases."""
+    """Number of the core's other weights: biases, and scales of norms."""
 
     once_vectors: int
     """Number of all other values that are read once: biases outside the core, and the time tables."""
@@ -199,7 +207,7 @@ class Work:
 
     def core_bytes(self, dtype: str) -> int:
         """Size of the core's weights [bytes]: what every evaluation reads again."""
-        return WEIGHT_BYTES[dtype] * self.core_macs + 4 * self.core_vectors
+        return WEIGHT_BYTES[dtype] * self.core_weights + 4 * self.core_vectors
 
     def weight_bytes(self, dtype: str) -> int:
         """Weights that a step on one row must read [bytes]: the core once per evaluation, the rest once."""
@@ -217,27 +225,32 @@ class Work:
 
 
 def count_work(policy: FlowPolicy) -> Work:
-    """Count the work of a policy with the residual MLP as its velocity field.
+    """Count the work of a policy with the residual MLP or the U-Net as its velocity field.
 
     Raises:
         ZprlError: If it has another one.
     """
     field = policy.velocity_field
-    if not isinstance(field, ResidualMLPVelocityField):
+    if isinstance(field, ResidualMLPVelocityField):
+        weights, vectors = _linear((field.input, field.blocks, field.output))
+        core = _Core(weights, weights, vectors)
+        table_width = (3 * policy.cfg.velocity_num_blocks + 3) * field.hidden_dim
+    elif isinstance(field, UNetVelocityField):
+        core, table_width = _convolutions(field, policy.cfg.horizon), sum(field.film_widths)
+    else:
         raise ZprlError(f"the profiler cannot count the work of a {type(field).__name__}; choose another shape.")
     encode = _linear((policy.embedding, policy.bottleneck.encoder))
     condition = _linear((policy.bottleneck.decoder, field.condition_modulation))
-    core = _linear((field.input, field.blocks, field.output))
     solver = SOLVERS[policy.cfg.solver]
     table_rows = len(evaluation_times(solver, policy.cfg.num_flow_steps))
-    table_width = (3 * policy.cfg.velocity_num_blocks + 3) * field.hidden_dim
     horizon, action_dim = policy.chunk_shape
     return Work(
         encode_macs=encode[0],
         condition_macs=condition[0],
-        core_macs=core[0],
+        core_macs=core.macs,
         evaluations=len(solver.nodes) * policy.cfg.num_flow_steps,
-        core_vectors=core[1],
+        core_weights=core.weights,
+        core_vectors=core.vectors,
         once_vectors=encode[1] + condition[1] + table_rows * table_width,
         io_values=policy.obs_dim + policy.cfg.latent_dim + 2 * horizon * action_dim,
     )
@@ -247,3 +260,41 @@ def _linear(modules: tuple[nn.Module, ...]) -> tuple[int, int]:
     """Number of weights and of biases of all linear layers. A row takes one multiply-accumulate per weight."""
     layers = [layer for module in modules for layer in module.modules() if isinstance(layer, nn.Linear)]
     return sum(layer.weight.numel() for layer in layers), sum(layer.bias.numel() for layer in layers)
+
+
+class _Core(NamedTuple):
+    """One evaluation of a velocity field; see :class:`Work`."""
+
+    macs: int
+    weights: int
+    vectors: int
+
+
+def _convolutions(field: UNetVelocityField, horizon: int) -> _Core:
+    """Count what a U-Net does, by the positions of each tap that lie within the chunk as it is padded."""
+    counts: list[tuple[int, int]] = []
+
+    def count(layer: nn.Module, inputs: tuple[Tensor], output: Tensor) -> None:
+        assert isinstance(layer, nn.Conv1d | nn.ConvTranspose1d)
+        (taps,), (stride,), (padding,) = layer.kernel_size, layer.stride, layer.padding
+        assert isinstance(padding, int)
+        # Of a transposed convolution, in and out change their places.
+        short, long = (output, inputs[0]) if isinstance(layer, nn.Conv1d) else (inputs[0], output)
+        read = [
+            sum(0 <= position * stride + tap - padding < long.shape[-1] for position in range(short.shape[-1]))
+            for tap in range(taps)
+        ]
+        products = layer.in_channels * layer.out_channels
+        counts.append((products * sum(read), products * sum(times > 0 for times in read)))
+
+    layers = [layer for layer in field.modules() if isinstance(layer, nn.Conv1d | nn.ConvTranspose1d)]
+    norms = [layer for layer in field.modules() if isinstance(layer, nn.GroupNorm)]
+    hooks = [layer.register_forward_hook(count) for layer in layers]
+    with torch.no_grad():
+        like = field.condition_modulation.weight
+        x = like.new_zeros(1, horizon, field.output.out_channels)
+        field(x, like.new_zeros(1, like.shape[1]), like.new_zeros(1))
+    for hook in hooks:
+        hook.remove()
+    vectors = sum(layer.out_channels for layer in layers) + sum(2 * norm.num_channels for norm in norms)
+    return _Core(sum(macs for macs, _ in counts), sum(weights for _, weights in counts), vectors)

@@ -5,8 +5,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -14,12 +15,13 @@ from torch import Tensor, nn
 from zprl.policies.flow.cfg import SOLVER_NAMES
 from zprl.policies.flow.encoders import ObservationEmbedding
 from zprl.policies.flow.policy import FlowPolicy
+from zprl.policies.flow.unet import ConvBlock, FilmBlock, UNetVelocityField
 from zprl.policies.flow.velocity_field import ResidualMLPVelocityField
 from zprl.utils.errors import ZprlError
 
 # Format of the blob. csrc/core/policy_blob.h describes it; change both together.
 _MAGIC = 0x4C52505A
-_VERSION = 5
+_VERSION = 6
 HEADER_INTS = 64
 _PANEL = 64
 _ALIGNMENT = 64
@@ -29,6 +31,10 @@ _VIB_HIDDEN_FIELD = _EMBED_HIDDEN_FIELD + MAX_HIDDEN_LAYERS
 _ACTOR_FIELD = _VIB_HIDDEN_FIELD + MAX_HIDDEN_LAYERS
 _PARTS_FIELD = _ACTOR_FIELD + 4 + MAX_HIDDEN_LAYERS
 _ENCODER, _BOTTLENECK, _FLOW, _ACTOR = 1, 2, 4, 8
+_NETWORK_FIELD = _PARTS_FIELD + 1
+_RESIDUAL_MLP, _UNET = 0, 1
+MAX_LEVELS = 6
+MAX_POSITIONS = 1024
 
 ACTIVATIONS: tuple[type[nn.Module], ...] = (nn.ELU, nn.ReLU, nn.Tanh, nn.SiLU, nn.GELU)
 """Activations of an actor that the native libraries know, in the order of the blob's header."""
@@ -88,7 +94,7 @@ def pack_policy(
         The blob: a one-dimensional uint8 tensor on the CPU.
 
     Raises:
-        ZprlError: If the dtype is unknown, or the policy has a velocity field of its own, too many hidden layers, or
+        ZprlError: If the dtype is unknown, or the policy has a velocity field of its own, too many layers or steps, or
             weights that are not finite, or the actor does not fit it; with ``whole`` or an actor also if it has an
             embedding of its own or no bottleneck.
     """
@@ -96,7 +102,7 @@ def pack_policy(
         raise ZprlError(f"unknown weight type {dtype!r}; choose one of {', '.join(DTYPES)}.")
     cfg = policy.cfg
     parts = _parts_of(policy, required=whole or actor is not None) | (0 if actor is None else _ACTOR)
-    field = supported_module(policy.velocity_field, ResidualMLPVelocityField)
+    field = _supported_field(policy)
     embed_hidden = cfg.embed_hidden_dims if parts & _ENCODER else ()
     vib_hidden = cfg.vib_hidden_dims if parts & _BOTTLENECK else ()
     if max(len(embed_hidden), len(vib_hidden)) > MAX_HIDDEN_LAYERS:
@@ -114,7 +120,11 @@ def pack_policy(
     header = torch.zeros(HEADER_INTS, dtype=torch.int32)
     obs_dim, latent_dim = policy.obs_dim if parts & _ENCODER else 0, cfg.latent_dim if parts & _BOTTLENECK else 0
     sizes = [obs_dim, policy.action_dim, cfg.horizon, cfg.embed_dim, latent_dim, cfg.num_flow_steps]
-    sizes += [SOLVER_NAMES.index(cfg.solver), cfg.velocity_hidden_dim, cfg.velocity_num_blocks]
+    is_mlp = isinstance(field, ResidualMLPVelocityField)
+    sizes += [SOLVER_NAMES.index(cfg.solver)]
+    sizes += [cfg.velocity_hidden_dim, cfg.velocity_num_blocks] if is_mlp else [0, 0]
+    channels = cfg.unet_channels
+    network = [_RESIDUAL_MLP] if is_mlp else [_UNET, cfg.unet_kernel_size, cfg.unet_groups, len(channels), *channels]
     sizes += [len(embed_hidden), len(vib_hidden), list(DTYPES).index(dtype)]
     for start, values in (
         (0, [_MAGIC, _VERSION, 4 * HEADER_INTS + payload.numel(), *sizes]),
@@ -122,6 +132,7 @@ def pack_policy(
         (_VIB_HIDDEN_FIELD, vib_hidden),
         (_ACTOR_FIELD, [] if actor is None else _actor_header(actor)),
         (_PARTS_FIELD, [parts]),
+        (_NETWORK_FIELD, network),
     ):
         header[start : start + len(values)] = torch.tensor(list(values), dtype=torch.int32)
     return torch.cat([header.view(torch.uint8), payload])
@@ -135,6 +146,21 @@ def supported_module[M: nn.Module](module: nn.Module, supported: type[M], what: 
             "use the torch backend."
         )
     return module
+
+
+def _supported_field(policy: FlowPolicy) -> ResidualMLPVelocityField | UNetVelocityField:
+    """Return the velocity field if the native libraries know it."""
+    field = policy.velocity_field
+    if type(field) is not UNetVelocityField:
+        return supported_module(field, ResidualMLPVelocityField)
+    levels = len(policy.cfg.unet_channels)
+    if levels > MAX_LEVELS:
+        raise ZprlError(f"the native backend takes U-Nets of at most {MAX_LEVELS} levels; use the torch backend.")
+    if policy.cfg.horizon + field.padding > MAX_POSITIONS:
+        raise ZprlError(
+            f"the native backend takes U-Nets over at most {MAX_POSITIONS} control steps; use the torch backend."
+        )
+    return field
 
 
 def _parts_of(policy: FlowPolicy, required: bool) -> int:
@@ -167,7 +193,9 @@ def _actor_sections(policy: FlowPolicy, actor: PackedActor) -> Iterator[Tensor]:
         yield from _packed(layer.weight, layer.bias, torch.float32)
 
 
-def _sections(policy: FlowPolicy, parts: int, field: ResidualMLPVelocityField, dtype: torch.dtype) -> Iterator[Tensor]:
+def _sections(
+    policy: FlowPolicy, parts: int, field: ResidualMLPVelocityField | UNetVelocityField, dtype: torch.dtype
+) -> Iterator[Tensor]:
     """Sections of the blob up to the action limits, in the order of csrc/core/policy_blob.h."""
     if parts & _ENCODER:
         yield from (policy.obs_normalizer.mean.float(), policy.obs_normalizer.std.float())
@@ -175,16 +203,85 @@ def _sections(policy: FlowPolicy, parts: int, field: ResidualMLPVelocityField, d
     if parts & _BOTTLENECK:
         for mlp in (policy.bottleneck.encoder, policy.bottleneck.decoder):
             yield from _linear_layers(mlp, torch.float32)
-    modulation, hidden = field.condition_modulation, field.hidden_dim
-    # Its four quarters begin at whole panels.
-    quarters = modulation.weight.view(4, hidden, -1), modulation.bias.view(4, hidden)
-    weight, bias = (_padded_to(quarter, _PANEL, dim=1).flatten(0, 1) for quarter in quarters)
-    yield from _packed(weight, bias, dtype)
+    tables = policy.exact_time_tables().float()
+    if isinstance(field, UNetVelocityField):
+        yield from _unet_sections(field, tables, dtype)
+    else:
+        yield from _mlp_sections(field, tables, dtype)
+    yield from (policy.action_normalizer.mean.float(), policy.action_normalizer.std.float())
+
+
+def _mlp_sections(field: ResidualMLPVelocityField, tables: Tensor, dtype: torch.dtype) -> Iterator[Tensor]:
+    yield from _packed_parts(field.condition_modulation, [field.hidden_dim] * 4, dtype)
     yield from _packed(field.input.weight, field.input.bias, dtype)
-    yield _padded_to(policy.exact_time_tables().float().unflatten(1, (-1, hidden)), _PANEL, dim=2)
+    yield _padded_to(tables.unflatten(1, (-1, field.hidden_dim)), _PANEL, dim=2)
     yield from _linear_layers(field.blocks, dtype)
     yield from _packed(field.output.weight, field.output.bias, dtype)
-    yield from (policy.action_normalizer.mean.float(), policy.action_normalizer.std.float())
+
+
+def _unet_sections(field: UNetVelocityField, tables: Tensor, dtype: torch.dtype) -> Iterator[Tensor]:
+    widths = [width // 2 for width in field.film_widths for _ in range(2)]
+    yield from _packed_parts(field.condition_modulation, widths, dtype)
+    yield _by_panels(tables, widths, dim=1)
+
+    def block(module: nn.Module, first: bool = False, joins: bool = False) -> Iterator[Tensor]:
+        assert isinstance(module, FilmBlock)
+        yield from _conv_block(module.block_in, dtype, joins)
+        yield from _conv_block(module.block_out, dtype)
+        if first:
+            inputs = module.block_in.conv.in_channels
+            identity = torch.eye(inputs)[..., None], torch.zeros(inputs)
+            same = isinstance(module.residual, nn.Identity)
+            yield from _convolution(*(identity if same else _weight_and_bias(module.residual)), dtype, joins)
+
+    for index, module in enumerate(field.down):
+        yield from block(module, first=index % 2 == 0)
+        if index % 2 == 1 and index // 2 < len(field.downsample):
+            yield from _convolution(*_weight_and_bias(field.downsample[index // 2]), dtype)
+    for module in field.middle:
+        yield from block(module)
+    for index, module in enumerate(field.up):
+        yield from block(module, first=index % 2 == 0, joins=index % 2 == 0)
+        if index % 2 == 1:
+            weight, bias = _weight_and_bias(field.upsample[index // 2])
+            for taps in ([3, 1], [2, 0]):  # of even and of odd positions, in the order of what they read
+                yield from _convolution(weight[..., taps].transpose(0, 1), bias, dtype)
+    yield from _conv_block(field.output_block, dtype)
+    yield from _convolution(*_weight_and_bias(field.output), dtype)
+
+
+def _conv_block(block: ConvBlock, dtype: torch.dtype, joins: bool = False) -> Iterator[Tensor]:
+    yield from _convolution(*_weight_and_bias(block.conv), dtype, joins)
+    for values in _weight_and_bias(block.norm):
+        yield _padded_to(values.float(), _PANEL)
+
+
+def _convolution(weight: Tensor, bias: Tensor, dtype: torch.dtype, joins: bool = False) -> tuple[Tensor, Tensor]:
+    """Pack a convolution's weight (out, in, taps) and its bias.
+
+    With ``joins``, the inputs are two halves, of which the first is padded to whole panels.
+    """
+    weight = weight.transpose(1, 2)
+    if joins:
+        first, second = weight.chunk(2, dim=-1)
+        weight = torch.cat([_padded_to(first, _PANEL, dim=2), second], dim=-1)
+    if dtype == torch.bfloat16:
+        weight = _padded_to(weight, 2, dim=2)
+    return _packed(weight.flatten(1), bias, dtype)
+
+
+def _weight_and_bias(layer: Any) -> tuple[Tensor, Tensor]:
+    return layer.weight, layer.bias
+
+
+def _packed_parts(layer: nn.Linear, widths: Sequence[int], dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+    """Pack a layer whose outputs are parts of some widths, each of which begins at a whole panel."""
+    return _packed(_by_panels(layer.weight, widths), _by_panels(layer.bias, widths), dtype)
+
+
+def _by_panels(values: Tensor, widths: Sequence[int], dim: int = 0) -> Tensor:
+    """Let parts of some widths along a dimension begin at whole panels each."""
+    return torch.cat([_padded_to(part, _PANEL, dim) for part in values.split(list(widths), dim)], dim)
 
 
 def _linear_layers(module: nn.Module, dtype: torch.dtype) -> Iterator[Tensor]:

@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import mmap
 import sys
 
 import torch
@@ -69,7 +71,7 @@ class NativePolicyStep:
             raise ZprlError(f"the native policy step runs on the CPU and on CUDA devices, not on '{self.device}'.")
         if precision == "tf32":
             raise ZprlError("tf32 products exist on GPUs only; choose float32 or bfloat16 on the CPU.")
-        self.blob = pack_policy(policy, precision, whole=False)
+        self.blob = _in_large_pages(pack_policy(policy, precision, whole=False))
         """The packed policy: the argument ``blob`` of ``torch.ops.zprl.policy_step`` and all that a robot needs."""
         if precision == "bfloat16" and not multiplies_bfloat16():
             raise ZprlError(f"this processor ({cpu_level()}) does not multiply bfloat16; use float32 weights.")
@@ -134,6 +136,14 @@ class NativePolicyStep:
         if self.has_encoder:
             return torch.ops.zprl.encode(obs, self.blob, self.policy.cfg.latent_dim, self.header)
         return self.policy.encode(obs)
+
+
+def _in_large_pages(blob: Tensor) -> Tensor:
+    """Copy a blob into memory in large pages, where the system has some to give; see csrc/core/blob_memory.h."""
+    memory = mmap.mmap(-1, blob.numel())
+    with contextlib.suppress(AttributeError, OSError):  # another system, or a kernel without them
+        memory.madvise(mmap.MADV_HUGEPAGE)
+    return torch.frombuffer(memory, dtype=torch.uint8).copy_(blob)
 
 
 def make_policy_step(
