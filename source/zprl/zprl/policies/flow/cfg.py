@@ -238,7 +238,7 @@ class VisualPolicyCfg(FlowPolicyCfg):
 class VisualPretrainCfg(PretrainCfg):
     """Defaults of its training in simulation, on a CPU."""
 
-    num_steps = 5000
+    num_steps = 4000
     batch_size = 32
     flow_samples = 4
     privileged_weight = 1.0
