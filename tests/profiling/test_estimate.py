@@ -106,7 +106,9 @@ def test_the_command_prints_shapes_goals_and_plans(monkeypatch, capsys, tmp_path
         assert f"{each['goal'] / each['total']:.0%}".replace("%", " %") in output.out
         assert each["plan"] in output.out
         far = each["total"] > estimate.FAR_FROM_GOAL * each["goal"]
-        assert far == (f"{each['shape']}, batch {each['batch']:,}: {each['total'] / each['goal']:.2f} times" in output.out)
+        assert far == (
+            f"{each['shape']}, batch {each['batch']:,}: {each['total'] / each['goal']:.2f} times" in output.out
+        )
 
 
 def lines_without_instructions(text):

@@ -50,6 +50,14 @@ def test_the_ablation_of_the_bottleneck_has_zprl_to_compare_with():
     assert [(v.method, v.value) for v in variants] == [("zprl", None), ("embedding_residual", 0.1)]
 
 
+def test_a_setting_that_is_no_number_is_given_by_words():
+    variants = ablation_variants("critic", None, ["ppo"])
+    assert [v.overrides for v in variants] == [("agent.critic_sees=policy",), ("agent.critic_sees=privileged",)]
+    assert variants[1].label == "the critic sees = privileged, PPO" and variants[1].value == 1
+    with pytest.raises(ZprlError, match=r"are 0 \(policy\), 1 \(privileged\); 2 is none of them"):
+        ablation_variants("critic", [2], ["ppo"])
+
+
 @pytest.mark.parametrize(("name", "values"), [("gamma", None), ("beta", [1.0, 1.0])])
 def test_wrong_ablations_are_refused(name, values):
     with pytest.raises(ZprlError):

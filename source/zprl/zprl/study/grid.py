@@ -5,8 +5,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 from zprl.rl.methods import ALGORITHMS, DEFAULT_METHOD, METHODS
 from zprl.utils.errors import ZprlError
@@ -59,6 +59,19 @@ class Ablation:
     """Whether each value needs a base policy of its own."""
     reference: str | None = None
     """Method of one more variant that has no such setting, to compare the values with, or None."""
+    words: Mapping[float, str] = field(default_factory=dict)
+    """What the override gets in place of a value, of a setting that is no number."""
+
+    def word(self, value: float) -> str:
+        """Return a value as the override and a label have it.
+
+        Raises:
+            ZprlError: If the setting is no number and has no such value.
+        """
+        if self.words and value not in self.words:
+            known = ", ".join(f"{number:g} ({word})" for number, word in self.words.items())
+            raise ZprlError(f"--values of {self.symbol} are {known}; {value:g} is none of them.")
+        return self.words.get(value, f"{value:g}")
 
 
 ABLATIONS: dict[str, Ablation] = {
@@ -74,8 +87,10 @@ ABLATIONS: dict[str, Ablation] = {
         method="embedding_residual",
         reference=DEFAULT_METHOD,
     ),
+    "critic": Ablation("the critic sees", "agent.critic_sees", (0, 1), words={0: "policy", 1: "privileged"}),
 }
-"""The paper's ablations (arXiv 2605.19919) by the name that ``--ablation`` takes."""
+"""The paper's ablations (arXiv 2605.19919), and what critics of policies that see are told, by the name that
+``--ablation`` takes."""
 
 
 def method_variants(methods: Sequence[str], algorithms: Sequence[str]) -> tuple[list[Variant], list[str]]:
@@ -120,10 +135,10 @@ def ablation_variants(name: str, values: Sequence[float] | None, algorithms: Seq
         variants += [
             Variant(
                 name=f"{name}_{value:g}_{algorithm}",
-                label=f"{ablation.symbol} = {value:g}, {algorithm.upper()}",
+                label=f"{ablation.symbol} = {ablation.word(value)}, {algorithm.upper()}",
                 method=ablation.method,
                 algorithm=algorithm,
-                overrides=(f"{ablation.option}={value:g}",),
+                overrides=(f"{ablation.option}={ablation.word(value)}",),
                 value=value,
             )
             for value in values

@@ -25,7 +25,9 @@ class StudyOptions:
     methods: tuple[str, ...] | None = option(
         "methods to compare; docs/methods.md", None, type=comma_separated(str), metavar="M,..."
     )
-    ablation: str | None = option("setting to vary: lambda, z_dim, beta, num_demos or bottleneck", None, metavar="NAME")
+    ablation: str | None = option(
+        "setting to vary: lambda, z_dim, beta, num_demos, bottleneck or critic", None, metavar="NAME"
+    )
     values: tuple[float, ...] | None = option(
         "values of the ablation", None, type=comma_separated(float), metavar="V,..."
     )
