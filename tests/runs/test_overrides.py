@@ -114,6 +114,8 @@ def test_every_option_takes_a_bad_value_or_refuses_it_in_one_sentence():
         *(f"agent.policy.embed_hidden_dims={dims}" for dims in ("[0]", "[-3]", "[64.5]")),
         *("agent.step_discount=null", "agent.steering.scale=null", "agent.evaluation.seed=-1"),
         *("agent.pretrain.batch_size=-4", "agent.pretrain.batch_size=0", "agent.pretrain.betas=[0.9]"),
+        *("agent.pretrain.probe_interval=70", "agent.pretrain.augmentation.blur=2", "agent.policy.images.crop=0"),
+        *("agent.policy.images.depth_range=[2,1]", "agent.policy.images.channels=[]", "agent.critic_sees=all"),
         *("agent.pretrain.log_interval=0", "agent.algorithm.num_mini_batches=0", "agent.algorithm.schedule=foo"),
         *("agent.actor.activation=foo", "agent.actor.distribution_cfg=null", "agent.obs_groups.actor=[]"),
         *("agent.logger=wandb", "env.decimation=0", "env.decimation=null", "env.episode_length_s=0"),
@@ -133,6 +135,7 @@ def test_what_could_not_train_is_refused(override, monkeypatch):
     [
         *("agent.step_discount=1", "agent.policy.embed_hidden_dims=[]", "agent.policy.vib_hidden_dims=(8,9)"),
         *("agent.clip_actions=null", "agent.pretrain.warmup_steps=0", "agent.steering.scale=1", "agent.run_name=''"),
+        *("agent.policy.images.crop=76", "agent.pretrain.probe_interval=100", "agent.critic_sees=policy"),
         *("agent.algorithm.rnd_cfg=null", "agent.pretrain.betas=[0,0.5]", "agent.critic.hidden_dims=[3]"),
     ],
 )

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from zprl.rl.checkpoint_files import checkpoint_path
+from zprl.rl.runner_cfg import ZprlRunnerCfg
 from zprl.runs import paths
 from zprl.utils.errors import ZprlError
 from zprl.utils.files import atomic_write
@@ -121,3 +122,20 @@ def test_a_manifest_that_is_no_object_is_named(tmp_path, monkeypatch):
     manifest.write_text("[]")
     with pytest.raises(ZprlError, match=r"the run manifest .*run\.json is incomplete .* \(the file is no object\)"):
         paths.latest_checkpoint("Zprl-Lift-Franka", "lift")
+
+
+def test_a_base_policys_key_depends_on_the_content_of_the_weights_that_it_begins_with(tmp_path):
+    data, weights, cfg = tmp_path / "mixed_1_a.hdf5", tmp_path / "weights.safetensors", ZprlRunnerCfg()
+    data.write_bytes(b"data")
+
+    def key(content):
+        weights.write_bytes(content)
+        return paths.base_policy_path("Toy", cfg, data)
+
+    without = key(b"one")
+    cfg.pretrain.encoder_weights = str(weights)
+    assert key(b"one") == key(b"one") != without
+    assert key(b"two") != key(b"one")
+    weights.unlink()
+    with pytest.raises(ZprlError, match=r"encoder weights .*weights\.safetensors does not exist"):
+        paths.base_policy_path("Toy", cfg, data)

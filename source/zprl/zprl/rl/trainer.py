@@ -86,7 +86,7 @@ def with_critic_groups(cfg: ZprlRunnerCfg, spec: TaskSpec) -> ZprlRunnerCfg:
         )
     if cfg.critic_sees == "auto":
         cfg.critic_sees = "privileged" if groups else "policy"
-    others = [name for name in cfg.obs_groups["critic"] if name not in groups]
+    others = [name for name in cfg.obs_groups.get("critic", actor) if name not in groups]
     cfg.obs_groups = {"actor": actor, "critic": others + (groups if cfg.critic_sees == "privileged" else [])}
     return cfg
 

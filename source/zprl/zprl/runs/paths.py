@@ -21,7 +21,7 @@ from zprl.rl.checkpoint import RUN_BASE
 from zprl.rl.checkpoint_files import checkpoints
 from zprl.utils.configclass import class_to_dict
 from zprl.utils.errors import ZprlError
-from zprl.utils.files import checksum, content_key, load_json, remove_leftovers
+from zprl.utils.files import checksum, content_key, existing_file, load_json, remove_leftovers
 from zprl.utils.outputs import LOCK, check_name, exclusive
 
 if TYPE_CHECKING:
@@ -72,7 +72,10 @@ def demonstrations_path(task: str, cfg: DemonstrationsCfg, env_cfg: Any, expert_
 def base_policy_path(task: str, agent_cfg: ZprlRunnerCfg, dataset: Path) -> Path:
     """Return the base policy that some settings train on a data set."""
     policy = {name: value for name, value in class_to_dict(agent_cfg.policy).items() if name not in INFERENCE_FIELDS}
-    key = content_key({"dataset": checksum(dataset), "policy": policy, "pretrain": class_to_dict(agent_cfg.pretrain)})
+    pretrain = class_to_dict(agent_cfg.pretrain)
+    if weights := pretrain["encoder_weights"]:
+        pretrain["encoder_weights"] = checksum(existing_file(weights, "encoder weights"))
+    key = content_key({"dataset": checksum(dataset), "policy": policy, "pretrain": pretrain})
     return LOGS / "base_policy" / task / f"{dataset.stem.rsplit('_', 1)[0]}_{key}" / BASE_POLICY
 
 

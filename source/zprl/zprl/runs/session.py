@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from zprl.policies import INFERENCE_FIELDS
-from zprl.policies.flow.cfg import check_cfg
+from zprl.policies.flow.cfg import check_cfg, check_pretrain_cfg
 from zprl.rl.methods import configure
 from zprl.rl.ppo import check_ppo
 from zprl.rl.sac import check_sac
@@ -243,6 +243,7 @@ def check_together(env_cfg: Any, agent_cfg: ZprlRunnerCfg) -> None:
             f"{agent_cfg.policy.horizon} actions; lower it."
         )
     check_cfg(agent_cfg.policy)
+    check_pretrain_cfg(agent_cfg.pretrain)
     if getattr(agent_cfg.actor, "distribution_cfg", agent_cfg.actor) is None:
         raise ZprlError("agent.actor.distribution_cfg is null, and an actor without a distribution explores nothing.")
     if agent_cfg.logger in _LOGGER_PACKAGES and importlib.util.find_spec(agent_cfg.logger) is None:
