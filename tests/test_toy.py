@@ -48,7 +48,7 @@ def test_the_base_policy_finds_what_only_the_camera_sees_but_not_always(found):
 
 @pytest.mark.parametrize("algo", ["ppo", "sac"])
 def test_learning_on_the_latent_improves_it(found, algo):
-    # Seeds 0 to 4 of the program: PPO 0.13 to 0.22, SAC 0.09 to 0.30.
+    # Seeds 0 and 2 of the program: PPO 0.46 and 0.14, SAC 0.43 and 0.09, with base policies of 0.41 and 0.77.
     assert found[algo]["difference"] > 0.08
     assert found[algo]["p_value"] < 0.02
 

@@ -71,11 +71,12 @@ def config(method, algo, seed):
     policy, training = cfg.policy, cfg.pretrain
     policy.observation_groups = ("policy", "camera")
     policy.embedding_class = "zprl.policies.flow.encoders:ImageEmbedding"
+    policy.images.crop = 1.0  # nothing in the image but the targets says where it was cut
     policy.horizon = policy.execute_steps = 4
     policy.num_flow_steps, policy.backend = 3, "torch"
     policy.embed_dim, policy.embed_hidden_dims, policy.latent_dim, policy.vib_hidden_dims = 32, (64,), 8, (64,)
     policy.velocity_hidden_dim, policy.velocity_num_blocks, policy.time_embed_dim = 64, 2, 16
-    training.num_steps, training.batch_size, training.learning_rate, training.warmup_steps = 600, 96, 2e-3, 30
+    training.num_steps, training.batch_size, training.learning_rate, training.warmup_steps = 500, 96, 2e-3, 30
     cfg.seed = training.seed = seed
     cfg.evaluation.episodes = EPISODES
     if algo == "ppo":
