@@ -42,14 +42,14 @@ constexpr double kPairInstructions = 23.0;  // [V] finishing: SiLU's in sm_90a's
 // A cluster's layer, in instructions of a warp on the way from one exchange to the next, read in sm_90a's code. Such a
 // warp has a scheduler to itself or shares it with one other: kAlone cycles each.
 constexpr double kAlone = 2.0;        // [E] dependent ones take 4, others 1
-constexpr double kToOperands = 46.0;  // [V] from the exchange's end; after a layer norm:
-constexpr double kToOperandsNormed = 69.0;
+constexpr double kToOperands = 47.0;  // [V] from the exchange's end; after a layer norm:
+constexpr double kToOperandsNormed = 70.0;
 constexpr double kToPartial = 37.0, kToSums = 30.0,
                  kToSend = 60.0;  // [V] of the products, of a round's sums, of a pair
 constexpr double kPeer = 6.0;     // [E] cycles: four instructions for each peer that a thread sends to
 // Its layer norm: on the way; of a piece of 64 columns that a warp writes beyond the first one; beyond four pieces; and
 // what is left of the reciprocal root.
-constexpr double kClusterNorm = 86.0, kPiece = 11.0, kMorePieces = 40.0;  // [V] instructions
+constexpr double kClusterNorm = 82.0, kPiece = 11.0, kMorePieces = 40.0;  // [V] instructions
 constexpr double kRoot = 40.0, kAdd = 4.0;                                // [E] cycles
 // Four products that do not wait for each other.
 constexpr double kClusterSlab = kSharedLatency + kMmaLatency + 8.0;
@@ -188,7 +188,11 @@ double cluster_norm_cycles(const DevicePolicy& p, double rows) {
     if (pieces > 4.0) instructions += kMorePieces;
     // Pieces past the eighth are read again for each pass.
     const double again = std::max(0.0, pieces - 8.0) * 2.0 * (kSharedLatency + kPiece * kAlone);
-    return instructions * kAlone + kSharedLatency + 10.0 * (kShuffle + kAdd) + kRoot + again + kBarrier;
+    // Mean and variance on one way through the warp, of which each of five steps adds, squares and adds; or one after
+    // the other where lanes have not as many numbers, or more than are held.
+    const bool merged = p.hidden_dim % 64 == 0 && pieces <= 8.0;
+    const double sums = merged ? 5.0 * (kShuffle + 4.0 * kAdd) : 10.0 * (kShuffle + kAdd);
+    return instructions * kAlone + kSharedLatency + sums + kRoot + again + kBarrier;
 }
 
 Cost cluster_cycles(const DevicePolicy& p, const Plan& plan, int64_t rows, const DeviceProperties& device,
@@ -240,7 +244,7 @@ Cost cluster_cycles(const DevicePolicy& p, const Plan& plan, int64_t rows, const
         level2_bytes += (resident ? 1.0 : layer.times) * own;
         c.shared_floor += layer.times * (own + groups * kClusterRows * layer.in * layer.element) / kSharedBytes;
         c.chain_floor += layer.times * (kPeerLatency + 2.0 * kSharedLatency + kMmaLatency);
-        if (layer.normed) c.chain_floor += layer.times * (10.0 * kShuffle + 2.0 * kSharedLatency);
+        if (layer.normed) c.chain_floor += layer.times * (5.0 * kShuffle + 2.0 * kSharedLatency);
     });
     c.level2_floor = c.level2 = level2_bytes / rate;
     c.total = std::max(c.products + c.once + c.finishing + c.norms + c.latency, c.level2);

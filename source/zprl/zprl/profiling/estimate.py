@@ -57,7 +57,7 @@ level-2 cache; shared, from shared memory; chain, its dependent layers at bare l
 SASS: instructions of the kernel for sm_90a as this build has it, each counted once; of them matrix: products of the
 matrix unit; fences: for the whole GPU, or dropping the level-1 cache. The list is of estimates far from their goals:
 what a wave takes, largest first, while the level-2 cache's traffic passes beside; latency: barriers, the way from a
-layer's input to its products, and that of its results to the other blocks; finishing: bias, activation, gate, solver."""
+layer's input to its products, and that of its results to other blocks; finishing: bias, activation, gate, solver."""
 
 
 @dataclass(frozen=True)
@@ -123,9 +123,9 @@ class Estimate:
         launch = self.total - self.waves * max(beside, sum(parts.values()))
         place = "above the goal: it takes another plan" if self.floor > self.goal else "within the goal"
         return (
-            f"{self.shape}, batch {self.batch:,}: {self.total / self.goal:.2f} times the goal of {self.goal:.0f}. Highest "
-            f"floor: {self.floor_name}, {self.floor:.1f}, {place}. {self.total:.0f} = {waves}{wave}"
-            f"{')' if waves else ''} + launch {launch:.1f}."
+            f"{self.shape}, batch {self.batch:,}: {self.total / self.goal:.2f} times the goal of {self.goal:.0f}. "
+            f"Highest floor: {self.floor_name}, {self.floor:.1f}, {place}. "
+            f"{self.total:.0f} = {waves}{wave}{')' if waves else ''} + launch {launch:.1f}."
         )
 
 
