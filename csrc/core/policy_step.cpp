@@ -108,13 +108,20 @@ void run(const Policy& policy, StepArguments& a, const float* noise, int64_t row
     a.chunk = chunk;
     const auto step = functions_of(policy).policy_step;
     if (threads == 1 || policy.network != Network::kUNet) return step(policy, a, workspace);
-    Team::run(threads, [&](Team& team, int) {
-        const StepTeam shared = {[](void* of_all, int count, void (*work)(const void*, int), const void* context) {
-                                     static_cast<Team*>(of_all)->for_each(count, [&](int i) { work(context, i); });
-                                 },
-                                 &team};
+    struct Member {
+        SharedLoops& loops;
+        uint32_t position;
+    };
+    SharedLoops loops;
+    Team::run(threads, [&](Team&, int) {
+        Member member = {loops, 0};
+        const StepTeam team = {[](void* of_member, int count, void (*work)(const void*, int), const void* context) {
+                                   auto* m = static_cast<Member*>(of_member);
+                                   m->loops.for_each(m->position, count, [&](int i) { work(context, i); });
+                               },
+                               &member};
         StepArguments ours = a;
-        ours.team = &shared;
+        ours.team = &team;
         step(policy, ours, workspace);
     });
 }

@@ -21,6 +21,16 @@ void pause_shortly() {
 #endif
 }
 
+// Whether something comes true while a thread looks.
+template <typename Condition>
+bool comes_true(const Condition& condition) {
+    for (int i = 0; i < kQuickLooks + kPatientLooks; ++i) {
+        if (condition()) return true;
+        i < kQuickLooks ? pause_shortly() : std::this_thread::yield();
+    }
+    return false;
+}
+
 }  // namespace
 
 void Team::run(int threads, const std::function<void(Team&, int)>& program) {
@@ -58,12 +68,26 @@ void Team::wait_for_all() {
         changed_.notify_all();
         return;
     }
-    for (int i = 0; i < kQuickLooks + kPatientLooks; ++i) {
-        if (loops_.load(std::memory_order_acquire) != loop) return;
-        i < kQuickLooks ? pause_shortly() : std::this_thread::yield();
-    }
+    const auto ended = [&] { return loops_.load(std::memory_order_acquire) != loop; };
+    if (comes_true(ended)) return;
     std::unique_lock<std::mutex> lock(mutex_);
-    changed_.wait(lock, [&] { return loops_.load(std::memory_order_acquire) != loop; });
+    changed_.wait(lock, ended);
+}
+
+void SharedLoops::wait_for_end(uint64_t loop) {
+    const auto ended = [&] { return next_.load(std::memory_order_acquire) >> 32 != loop; };
+    if (comes_true(ended)) return;
+    std::unique_lock<std::mutex> lock(mutex_);
+    ended_.wait(lock, ended);
+}
+
+void SharedLoops::end(uint64_t loop) {
+    done_.store(0, std::memory_order_relaxed);
+    {
+        const std::lock_guard<std::mutex> lock(mutex_);
+        next_.store((loop + 1) << 32, std::memory_order_release);
+    }
+    ended_.notify_all();
 }
 
 }  // namespace zprl

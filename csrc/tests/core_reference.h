@@ -18,9 +18,6 @@ inline double silu(double x) { return x / (1.0 + std::exp(-x)); }
 inline double mish(double x) { return x * std::tanh(std::log1p(std::exp(x))); }
 inline double gelu(double x) { return 0.5 * x * (1.0 + std::erf(x * std::sqrt(0.5))); }
 
-// The sanitizers watch the core; here they would only take time.
-#define ZPRL_NOT_WATCHED __attribute__((no_sanitize("address", "undefined")))
-
 ZPRL_NOT_WATCHED inline void add_products(const float* weight, const double* x, int in, int out, double* y) {
     for (int i = 0; i < in; ++i, weight += out) {
         for (int j = 0; j < out; ++j) y[j] += x[i] * static_cast<double>(weight[j]);

@@ -25,6 +25,9 @@
 #endif
 #endif
 
+// Of a reference: the sanitizers watch the core, and would only take time there.
+#define ZPRL_NOT_WATCHED __attribute__((no_sanitize("address", "undefined")))
+
 namespace core_check {
 
 class CheckFailed : public std::exception {

@@ -5,6 +5,8 @@
 
 #include <cmath>
 
+#include "core_support.h"
+
 namespace core_check {
 
 namespace {
@@ -30,36 +32,39 @@ Map with_bias(const ConvolutionLayer& layer, int length) {
     return y;
 }
 
-Map convolution(const ConvolutionLayer& layer, const Map& x, int stride = 1) {
-    Map y = with_bias(layer, x.length / stride);
-    const float* weight = layer.weight.data();
-    for (int out = 0; out < layer.out; ++out) {
-        for (int in = 0; in < layer.in; ++in) {
-            for (int tap = 0; tap < layer.taps; ++tap, ++weight) {
-                for (int p = 0; p < y.length; ++p) {
-                    const int from = p * stride + tap - layer.taps / 2;
-                    if (from >= 0 && from < x.length) y.at(out, p) += static_cast<double>(*weight) * x.at(in, from);
+// Add to y [out][y_length] the products of x [in][x_length] and weights [out][in][taps], where tap t leads from
+// position p of the shorter one of x and y to `stride * p + t + first` of the other one.
+ZPRL_NOT_WATCHED void add_products(const float* weight, int in, int out, int taps, const double* x, int x_length,
+                                   double* y, int y_length, int stride, int first) {
+    const bool transposed = y_length > x_length;
+    const int shorter = transposed ? x_length : y_length, longer = transposed ? y_length : x_length;
+    for (int o = 0; o < out; ++o) {
+        for (int i = 0; i < in; ++i) {
+            const double* from = x + i * x_length;
+            double* to = y + o * y_length;
+            for (int tap = 0; tap < taps; ++tap, ++weight) {
+                for (int p = 0; p < shorter; ++p) {
+                    const int other = stride * p + tap + first;
+                    if (other < 0 || other >= longer) continue;
+                    to[transposed ? other : p] += static_cast<double>(*weight) * from[transposed ? p : other];
                 }
             }
         }
     }
+}
+
+Map convolution(const ConvolutionLayer& layer, const Map& x, int stride = 1) {
+    Map y = with_bias(layer, x.length / stride);
+    add_products(layer.weight.data(), layer.in, layer.out, layer.taps, x.values.data(), x.length, y.values.data(),
+                 y.length, stride, -(layer.taps / 2));
     return y;
 }
 
 // Four taps, stride 2, and one position cut off at each end: input p reaches outputs 2 p - 1 to 2 p + 2.
 Map transposed(const ConvolutionLayer& layer, const Map& x) {
     Map y = with_bias(layer, 2 * x.length);
-    const float* weight = layer.weight.data();
-    for (int out = 0; out < layer.out; ++out) {
-        for (int in = 0; in < layer.in; ++in) {
-            for (int tap = 0; tap < 4; ++tap, ++weight) {
-                for (int p = 0; p < x.length; ++p) {
-                    const int to = 2 * p + tap - 1;
-                    if (to >= 0 && to < y.length) y.at(out, to) += static_cast<double>(*weight) * x.at(in, p);
-                }
-            }
-        }
-    }
+    add_products(layer.weight.data(), layer.in, layer.out, 4, x.values.data(), x.length, y.values.data(), y.length, 2,
+                 -1);
     return y;
 }
 

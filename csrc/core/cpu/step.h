@@ -46,9 +46,10 @@ ZPRL_ALWAYS_INLINE void end_stage(StageClock* clock, Stage stage) {
     clock->last = now;
 }
 
-// Threads that go through one step together: each makes the same call, with the same workspace.
+// Threads that go through one step together: each makes the same call, with the same workspace. Between the loops they
+// change local variables alone, since a thread may come late and skip some; see SharedLoops.
 struct StepTeam {
-    // Call work(context, i) for every i < count, in whichever thread is free; return when all are done. See Team.
+    // Call work(context, i) for every i < count, in whichever thread is free; return when all are done.
     void (*for_each)(void* team, int count, void (*work)(const void* context, int i), const void* context);
     void* team;
 };
