@@ -80,8 +80,11 @@ Model random_model(const Shape& s, Random& random) {
     m.embedding = random_mlp(random, s.obs, s.embed_hidden, s.embed);
     m.encoder = random_mlp(random, s.embed, s.vib_hidden, 2 * s.latent);
     m.decoder = random_mlp(random, s.latent, {s.vib_hidden.rbegin(), s.vib_hidden.rend()}, s.embed);
+    const int modulated = s.is_unet() ? s.unet.film() : 4 * s.hidden;
     const int time_width = s.is_unet() ? s.unet.film() : (3 * s.blocks + 3) * s.hidden;
-    m.modulation = random_layer(random, s.embed, s.is_unet() ? s.unet.film() : 4 * s.hidden, 0.1, s.dtype);
+    const double by_hidden = 1.0 / std::sqrt(std::max(s.hidden, 1));
+    m.modulation = random_layer(random, s.embed, modulated, 0.1, s.dtype);
+    if (!s.is_unet()) m.input = random_layer(random, s.chunk(), s.hidden, 1.0 / std::sqrt(s.chunk()), s.dtype);
     m.time_rows = 1;
     for (double node : method.nodes) {
         m.time_rows = std::max(m.time_rows, static_cast<int>(method.rows_per_step * (s.steps - 1 + node)) + 1);
@@ -90,8 +93,6 @@ Model random_model(const Shape& s, Random& random) {
     if (s.is_unet()) {
         m.unet = random_unet(s, random);
     } else {
-        const double by_hidden = 1.0 / std::sqrt(s.hidden);
-        m.input = random_layer(random, s.chunk(), s.hidden, 1.0 / std::sqrt(s.chunk()), s.dtype);
         for (int i = 0; i < 2 * s.blocks; ++i) {
             m.blocks.push_back(random_layer(random, s.hidden, s.hidden, by_hidden, s.dtype));
         }
