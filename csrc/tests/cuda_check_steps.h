@@ -51,13 +51,14 @@ Plan plan_of(Case c, const DevicePolicy& policy, int64_t rows) {
 // and nothing else rounded.
 constexpr double kMaxRmsErrorTf32 = 1e-3;
 // Largest error against double precision with operands rounded as the kernel rounds them. What is left are sums and
-// activations in float32: some 1e-7 each, which layer norms of random policies magnify up to tenfold.
-constexpr double kMaxRoundedError = 4e-6;
+// activations in float32, some 1e-7 each, and sums of the matrix unit, which are cut off instead of rounded; layer
+// norms of random policies magnify that up to tenfold.
+constexpr double kMaxRoundedError = 6e-6;
 // Numbers that come as near to the middle between two roundings, of their root mean square, may go either way. A row
 // with such numbers departs by no more than so many times what moving all of its numbers that far changes, and so
 // many times what rounding does to it, or to all rows: what went the other way moves numbers of later layers farther,
 // and some of them go the other way then. Rows differ in how much they magnify it.
-constexpr double kUncertain = 1e-6, kUncertainFactor = 2.0, kKnockOn = 1.0;
+constexpr double kUncertain = 2e-6, kUncertainFactor = 2.0, kKnockOn = 1.0;
 
 // Of results, in units of their root mean square.
 struct Errors {
@@ -235,6 +236,8 @@ int check_steps(const char* only) {
         {"tile fp32 once, actor", kFp32, kTile, 16, 1, 9, steered(small, 0, {48, 20}), Placement::kOnce},
         {"tile fp32 8", kFp32, kTile, 8, 1, 9, odd},
         {"tile fp32 8 steered", kFp32, kTile, 8, 1, 17, steered(small, 4, {130}), Placement::kOnce, 4, 64},
+        {"tile fp32 8 by 2", kFp32, kTile, 8, 2, 17, small},
+        {"tile fp32 32 by 4", kFp32, kTile, 32, 4, 33, odd, Placement::kModulation, 4, 64},
         {"tile tf32 8", kTf32, kTile, 8, 1, 9, heun, Placement::kWorkspace, 2, 128},
         {"tile tf32 8 by 2", kTf32, kTile, 8, 2, 17, odd, Placement::kShared, 3, 64},
         {"tile bf16 8", kBf16, kTile, 8, 1, 3, wide},

@@ -122,6 +122,9 @@ inline float to_tf32(float value) {
     return emulation::as_float((bits + 0x1000) & ~uint32_t{0x1FFF});
 }
 
+inline uint32_t float_bits(float value) { return emulation::as_bits(value); }
+inline float bits_float(uint32_t bits) { return emulation::as_float(bits); }
+
 inline int cluster_rank() { return machine().fiber().rank; }
 inline void sync_cluster() { machine().meet(machine().cluster_barrier()); }
 

@@ -12,6 +12,7 @@
 #pragma once
 
 #include <algorithm>
+#include <cmath>
 
 #include "cuda_machine.h"
 
@@ -26,6 +27,12 @@ struct Product {
     uint32_t b[2];
 };
 
+// Sums of the matrix unit are not rounded: what float32 has no bits for is cut off.
+inline float cut_off(double sum) {
+    const float nearest = static_cast<float>(sum);
+    return std::abs(static_cast<double>(nearest)) > std::abs(sum) ? std::nextafter(nearest, 0.0f) : nearest;
+}
+
 // c += a b for 16 x k by k x 8 numbers, which `get` takes out of lane, register and place in the register.
 template <int kDepth, int kPerRegister, typename Get>
 void multiply(void* const* arguments, const Get& get) {
@@ -39,11 +46,14 @@ void multiply(void* const* arguments, const Get& get) {
         for (int n = 0; n < 8; ++n) b[k][n] = get(product(4 * n + t)->b[high], place);
     }
     for (int row = 0; row < 16; ++row) {
-        float sums[8] = {};
-        for (int k = 0; k < kDepth; ++k) {
-            for (int n = 0; n < 8; ++n) sums[n] += a[row][k] * b[k][n];
+        for (int n = 0; n < 8; ++n) {
+            float& to = product(row % 8 * 4 + n / 2)->c[row / 8 * 2 + n % 2];
+            for (int first = 0; first < kDepth; first += kDepth / 2) {  // as sm_80 does it, by halves
+                double sum = to;
+                for (int k = first; k < first + kDepth / 2; ++k) sum += static_cast<double>(a[row][k]) * b[k][n];
+                to = cut_off(sum);
+            }
         }
-        for (int n = 0; n < 8; ++n) product(row % 8 * 4 + n / 2)->c[row / 8 * 2 + n % 2] += sums[n];
     }
 }
 
@@ -186,22 +196,20 @@ inline void run_group_product(const GroupProduct& product, GroupSums& sums) {
     for (int n = 0; n < columns; ++n) {
         for (int k = 0; k < depth; ++k) b[k * columns + n] = number(16 + n, k);
     }
-    std::vector<float> row_sums(columns);
+    std::vector<double> row_sums(columns);
     for (int row = 0; row < 16; ++row) {
-        std::fill(row_sums.begin(), row_sums.end(), 0.0f);
+        const auto sum_of = [&](int n) -> float& {
+            return sums.values[(row % 8 * 4 + n % 8 / 2) * 4 * product.tiles + n / 8 * 4 + row / 8 * 2 + n % 2];
+        };
+        for (int n = 0; n < columns; ++n) row_sums[n] = product.accumulate ? sum_of(n) : 0.0;
         for (int k = 0; k < depth; ++k) {
-            const float a = number(row, k);
+            const double a = number(row, k);
             for (int n = 0; n < columns; ++n) row_sums[n] += a * b[k * columns + n];
         }
-        for (int n = 0; n < columns; ++n) {
-            const int lane = row % 8 * 4 + n % 8 / 2, place = n / 8 * 4 + row / 8 * 2 + n % 2;
-            float& sum = sums.values[lane * 4 * product.tiles + place];
-            sum = product.accumulate ? sum + row_sums[n] : row_sums[n];
-        }
+        for (int n = 0; n < columns; ++n) sum_of(n) = cut_off(row_sums[n]);
     }
 }
 
-// Runs all batches but the last `left`.
 inline void wait_for_group_products(int left) {
     Machine& m = machine();
     Warp& warp = m.fiber().block->warps[m.fiber().thread / 32];

@@ -12,7 +12,7 @@
 // Within a block, warps share the groups of outputs, and what is left over splits the sum over inputs; their partial
 // sums meet in shared memory in a fixed order. Weights are the 16-row operand of mma.sync and the batch its 8 columns,
 // so that 8 rows cost the products of one. They do not cost the same exchange: how many rows a cluster takes is
-// plan()'s choice.
+// plan()'s choice. In float32 a product is three of split operands (unit.cuh).
 //
 // Resident weights arrive by bulk copies, all requested at the start, while the layers that run once work. Weights that
 // do not fit (layers from `resident` on), or are used once, are streamed through three stages of each warp's own. The
@@ -43,8 +43,6 @@
 // KB) is not used up.
 
 #pragma once
-
-#include <type_traits>
 
 #include "cluster_norm.cuh"
 #include "step.cuh"
@@ -317,31 +315,20 @@ class ClusterEngine : public OfCluster {
     // Adds the products of a slab: weights [16 outputs][128 bytes] times rows.
     template <typename LayerUnit>
     ZPRL_DEVICE static void multiply(float (&sums)[kChains][4], const char* weights, const char* rows) {
-        if constexpr (std::is_same_v<LayerUnit, Fp32Unit>) {
-            float sum[1][1][4] = {};
-            LayerUnit::template add_products<1, 1>(sum, weights, rows, 0, 1);
-            ZPRL_UNROLL
-            for (int i = 0; i < 4; ++i) sums[0][i] += sum[0][0][i];
-        } else {
-            const int lane = device::thread_index() % 32;
-            uint32_t of_weights[kChains][4], of_rows[2][4];  // two k-steps of rows at once
-            ZPRL_UNROLL
-            for (int half = 0; half < 2; ++half) {
-                device::load_matrices(of_rows[half], piece_of(rows, lane % 8, 4 * half + lane / 8));
-            }
-            ZPRL_UNROLL
-            for (int step = 0; step < kChains; ++step) {
-                device::load_matrices(of_weights[step], piece_of(weights, lane % 16, 2 * step + lane / 16));
-            }
-            ZPRL_UNROLL
-            for (int step = 0; step < kChains; ++step) {
-                const uint32_t* const b = of_rows[step / 2] + step % 2 * 2;
-                if constexpr (std::is_same_v<LayerUnit, Tf32Unit>) {
-                    device::multiply_tf32(sums[step], of_weights[step], b[0], b[1]);
-                } else {
-                    device::multiply_bf16(sums[step], of_weights[step], b[0], b[1]);
-                }
-            }
+        const int lane = device::thread_index() % 32;
+        uint32_t of_weights[kChains][4], of_rows[2][4];  // two k-steps of rows at once
+        ZPRL_UNROLL
+        for (int half = 0; half < 2; ++half) {
+            device::load_matrices(of_rows[half], piece_of(rows, lane % 8, 4 * half + lane / 8));
+        }
+        ZPRL_UNROLL
+        for (int step = 0; step < kChains; ++step) {
+            device::load_matrices(of_weights[step], piece_of(weights, lane % 16, 2 * step + lane / 16));
+        }
+        ZPRL_UNROLL
+        for (int step = 0; step < kChains; ++step) {
+            const uint32_t* const b = of_rows[step / 2] + step % 2 * 2;
+            LayerUnit::Instruction::multiply(sums[step], of_weights[step], b[0], b[1]);
         }
     }
     ZPRL_DEVICE static float sum_of_chains(const float (&sums)[kChains][4], int i) {

@@ -21,7 +21,7 @@ constexpr double kDenseMacs = 1024.0;        // [V] compute capability 8.0
 constexpr double kDenseMacsHopper = 2048.0;  // [V] 9.0 and newer
 constexpr double kWgmmaShare = 0.738;        // [M] torch's matrix product on an H200: 790 Tflop/s at our clock
 constexpr double kMmaShare = 0.629;          // [M] mma.sync on an H100
-constexpr double kFp32Macs = 64.0;           // [E] at most half of the units, by FFMA
+constexpr double kSplitProducts = 3.0;       // of tf32, for one of float32: see unit.cuh
 // Bytes.
 constexpr double kLevel2Bytes = 64.0;         // [V] to one multiprocessor
 constexpr double kLevel2BytesOfAll = 2778.0;  // [M] to 132 of them: 5.5 TB/s (Chips and Cheese, H100)
@@ -51,31 +51,41 @@ constexpr double kPeer = 6.0;     // [E] cycles: four instructions for each peer
 // what is left of the reciprocal root.
 constexpr double kClusterNorm = 82.0, kPiece = 11.0, kMorePieces = 40.0;  // [V] instructions
 constexpr double kRoot = 40.0, kAdd = 4.0;                                // [E] cycles
-// Four products that do not wait for each other.
+// Four products that do not wait for each other. Of float32, operands are split before, and each is three products
+// that wait for each other.
 constexpr double kClusterSlab = kSharedLatency + kMmaLatency + 8.0;
+constexpr double kClusterSplit = 72.0;  // [V] instructions: three for each of 24 numbers
+constexpr double kClusterSplitSlab = kSharedLatency + kClusterSplit * kAlone + 3.0 * kMmaLatency + 8.0;
 constexpr double kRequest = 40.0;  // [E] of a slab that is streamed, and for the one that takes its place
 
 // Layer norm of a row by a warp: two sums by five shuffles each, and three passes over the row.
 constexpr double kShuffle = 25.0;                     // [M]
 constexpr double kNorm = 600.0, kNormOfNumber = 2.4;  // [E]
 constexpr double kNormInstructions = 41.0;            // [E] for 64 numbers of a row
-constexpr double kFmaSlab = 600.0;                    // [E] a warp's 16 outputs by 8 rows of a slab by FFMA
-constexpr double kSlabMacs = 16.0 * 8.0 * 32.0;
+// float32: each half of a slab loads and splits operands, then come three products that wait for each other, of its two
+// k-steps at once.
+constexpr double kSplit = 20.0;  // [E]
+constexpr double kSplitSlabChain = 2.0 * (kSharedLatency + kSplit + 3.0 * kMmaLatency);
 
 int element_bytes(const DevicePolicy& p) { return p.precision == Precision::kBfloat16 ? 2 : 4; }
 
+double tf32_macs(const DeviceProperties& device) { return (device.major >= 9 ? kDenseMacsHopper : kDenseMacs) / 2.0; }
+
 double dense_macs(const DevicePolicy& p, const DeviceProperties& device) {
-    if (p.precision == Precision::kFloat32) return kFp32Macs;
-    return (device.major >= 9 ? kDenseMacsHopper : kDenseMacs) / (p.precision == Precision::kTf32 ? 2.0 : 1.0);
+    return tf32_macs(device) * (p.precision == Precision::kBfloat16 ? 2.0
+                                : p.precision == Precision::kTf32   ? 1.0
+                                                                    : 1.0 / kSplitProducts);
 }
 
-// FFMA is bound by its operands: a warp's load is 512 bytes of shared memory. For a piece of 16 bytes it loads two rows
-// per 16 and eight columns, for 64 multiply-adds of a thread per 16 rows; in a narrow tile two rows and two columns,
-// for 16.
-double fp32_macs(int tile_rows) {
-    const double tiles = tile_rows / 16.0;
-    const double macs_per_load = tile_rows == kNarrowRows ? 16.0 / (2.0 + 2.0) : 64.0 * tiles / (2.0 * tiles + 8.0);
-    return std::min(kFp32Macs, macs_per_load * 32.0 * kSharedBytes / 512.0);
+// float32 of a tile, by the matrix unit's rate or by the instructions around it: for each k-step of 8, a warp splits
+// the numbers of its fragments, four of a thread for 16 rows and two for 8 columns, by three instructions, and adds the
+// sums of each pair of tiles by four, beside three products.
+double split_macs(int tile_rows, const DeviceProperties& device) {
+    const bool narrow = tile_rows == kNarrowRows;  // the weights are the rows, of one tile
+    const double rows = narrow ? 1.0 : tile_rows / 16.0, columns = narrow ? 1.0 : kMaxTileOutputs / 8.0 / kWarps;
+    const double instructions = 3.0 * (4.0 * rows + 2.0 * columns) + 7.0 * rows * columns;
+    return std::min(tf32_macs(device) * kMmaShare / kSplitProducts,
+                    16.0 * 8.0 * 8.0 * rows * columns / instructions * kIssued);
 }
 
 // A layer as the kernels see it: with padding, and how often it runs.
@@ -146,9 +156,9 @@ double norm_cycles(const DevicePolicy& p, Placement placement, double rows) {
 Cost tile_cycles(const DevicePolicy& p, const Plan& plan, const DeviceProperties& device, int64_t at_once) {
     const double rows = plan.tile_rows;
     const bool wgmma = plan.kernel == Kernel::kWgmmaTile;
-    const double fma = fp32_macs(plan.tile_rows);
+    const double split = split_macs(plan.tile_rows, device);
     const double macs =
-        p.precision == Precision::kFloat32 ? fma : dense_macs(p, device) * (wgmma ? kWgmmaShare : kMmaShare);
+        p.precision == Precision::kFloat32 ? split : dense_macs(p, device) * (wgmma ? kWgmmaShare : kMmaShare);
     double weight_bytes = 0.0;
     Cost c{};
     for_each_layer(p, [&](int, const Layer& layer) {
@@ -157,18 +167,17 @@ Cost tile_cycles(const DevicePolicy& p, const Plan& plan, const DeviceProperties
         const double passes = std::max(1.0, layer.out / plan.tile_outputs),
                      readers = wgmma && !layer.once ? 2.0 : kWarps;
         const double read = (layer.out + passes * readers * rows) * layer.in * layer.element / kSharedBytes;
-        // FFMA's rate has the reading in it; see fp32_macs().
-        const double unit = rows * layer.in * layer.out / (layer.once ? fma : macs);
-        const bool reads = !layer.once && p.precision != Precision::kFloat32;
+        const bool on_wgmma = wgmma && !layer.once, float32 = layer.once || p.precision == Precision::kFloat32;
+        const double unit = rows * layer.in * layer.out / (layer.once ? split : macs);
         // Every slab waits for the ring, and its products with mma.sync for those of the slab before.
-        const double chain = wgmma ? 0.0 : passes * layer.slabs() * (kSlabChain + kHandOver);
-        const double products = layer.times * (reads ? std::max({unit, read, chain}) : unit);
-        (layer.once ? c.once : c.products) += products;
+        const double chain =
+            on_wgmma ? 0.0 : passes * layer.slabs() * ((float32 ? kSplitSlabChain : kSlabChain) + kHandOver);
+        (layer.once ? c.once : c.products) += layer.times * std::max({unit, read, chain});
         c.finishing += layer.times * rows * layer.out / 2.0 / 32.0 * kPairInstructions / kIssued;
         if (layer.normed) c.norms += layer.times * norm_cycles(p, plan.placement, rows / kWarps);
         c.latency += layer.times * kLayer;
         weight_bytes += layer.times * layer.weights();
-        if (reads) c.shared_floor += layer.times * read;
+        c.shared_floor += layer.times * read;
         c.chain_floor += layer.times * (2.0 * kBarrier + 2.0 * kSharedLatency + 4.0 * kMmaLatency);
     });
     const double rate = level2_rate(plan, device, at_once);
@@ -208,17 +217,13 @@ Cost cluster_cycles(const DevicePolicy& p, const Plan& plan, int64_t rows, const
     for_each_layer(p, [&](int index, const Layer& layer) {
         const bool resident = !layer.once && index >= 0 && index < plan.resident;
         const int groups = groups_per_block(static_cast<int>(layer.out), plan.cluster_size);
-        const bool fma = layer.once || p.precision == Precision::kFloat32;
+        const bool float32 = layer.once || p.precision == Precision::kFloat32;
         double products = 0.0, all_slabs = 0.0, finishing = 0.0, latency = 0.0;
         for (int base = 0; base < groups; base += kWarps) {
             const int now = std::min(groups - base, kWarps);
             const int parts = now > 4 ? 1 : now > 2 ? 2 : now > 1 ? 4 : 8;
             const double slabs = (static_cast<int>(layer.slabs()) + parts - 1) / parts;
-            // By FFMA, the warps that have one share the operands' way.
-            const double slab = fma ? std::max(kFmaSlab, std::min<double>(parts, layer.slabs()) * now * kSlabMacs /
-                                                             fp32_macs(kNarrowRows))
-                                    : kClusterSlab;
-            products += slabs * (slab + (resident ? 0.0 : kRequest));
+            products += slabs * ((float32 ? kClusterSplitSlab : kClusterSlab) + (resident ? 0.0 : kRequest));
             all_slabs += slabs;
             // A thread has two pairs where more than four groups have a row each.
             finishing += (now > 4 ? 2.0 : 1.0) * (kToSend * kAlone + sends * kPeer);
@@ -274,8 +279,7 @@ Cost cost_of(const DevicePolicy& p, const Plan& plan, int64_t rows, const Device
     for_each_layer(p, [&](int, const Layer& layer) {
         if (!layer.once) field += layer.times * layer.in * layer.out;
     });
-    c.tensor_floor = field * static_cast<double>(rows) / device.multiprocessors /
-                     (dense_macs(p, device) * (p.precision == Precision::kFloat32 ? 1.0 : kWgmmaShare));
+    c.tensor_floor = field * static_cast<double>(rows) / device.multiprocessors / (dense_macs(p, device) * kWgmmaShare);
     const double waves = static_cast<double>(c.waves);
     for (double* floor : {&c.level2_floor, &c.shared_floor, &c.chain_floor}) *floor *= waves;
     for (double* time : {&c.tensor_floor, &c.level2_floor, &c.shared_floor, &c.chain_floor, &c.products, &c.once,

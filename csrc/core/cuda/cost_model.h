@@ -9,7 +9,8 @@
 //
 // A block works through its layers one after the other. A layer takes
 //
-//   products      the longer of the matrix unit's time (or FFMA's) and that of reading operands from shared memory
+//   products      the longest of the matrix unit's time, that of reading operands from shared memory, and the chain of
+//                 a warp's slabs
 //   finishing     bias, activation, gate and solver: instructions per pair of outputs
 //   norms         layer norms: a warp's way through a row, as often as its warp has rows
 //   latency       barriers and the first operands of a layer; in a cluster, the way of the results to all of its blocks

@@ -149,6 +149,9 @@ ZPRL_DEVICE float to_tf32(float x) {
     return __uint_as_float(result);
 }
 
+ZPRL_DEVICE uint32_t float_bits(float x) { return __float_as_uint(x); }
+ZPRL_DEVICE float bits_float(uint32_t bits) { return __uint_as_float(bits); }
+
 // ---- Clusters and bulk copies: Hopper and later ---------------------------------------------------------------------
 
 #if !defined(__CUDA_ARCH__) || __CUDA_ARCH__ >= 900

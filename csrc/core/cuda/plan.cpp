@@ -81,8 +81,7 @@ bool find_tile_kernel(const DevicePolicy& policy, int tile_rows, const DevicePro
     const bool wgmma = has_wgmma(policy, device) && choice != KernelChoice::kMmaTiles;
     *kernel = wgmma && tile_rows == 64 ? Kernel::kWgmmaTile : Kernel::kTile;
     if (wgmma && choice == KernelChoice::kWgmmaTiles) return tile_rows == 64;
-    // FFMA has two sums for every one of mma.sync's: 64 rows of them exceed the registers. With tf32's operands they
-    // exceed the shared memory of most GPUs.
+    // With operands of four bytes, 64 rows exceed the shared memory of most GPUs.
     return tile_rows < 64 || *kernel == Kernel::kWgmmaTile || policy.precision == Precision::kBfloat16;
 }
 
@@ -129,11 +128,8 @@ void offer_tiles(const DevicePolicy& policy, int64_t rows, const DevicePropertie
         Kernel kernel;
         if (!find_tile_kernel(policy, tile_rows, device, choice, &kernel)) continue;
         for (int cluster : {1, 2, 4}) {
-            // FFMA does not wait for weights. A cluster shares slabs only where there are as many tiles.
-            if (cluster > 1 && (device.major < 9 || cluster > device.max_cluster_size || rows <= tile_rows ||
-                                policy.precision == Precision::kFloat32)) {
-                continue;
-            }
+            // A cluster shares slabs only where there are as many tiles.
+            if (cluster > 1 && (device.major < 9 || cluster > device.max_cluster_size || rows <= tile_rows)) continue;
             for (Placement placement :
                  {Placement::kShared, Placement::kModulation, Placement::kWorkspace, Placement::kOnce}) {
                 for (const auto& [outputs, stages] : kRings) {

@@ -12,7 +12,7 @@
 //   memory.h             where a block keeps what
 //   device.cuh           what the kernels ask of the hardware: PTX, or the host's emulation of it in tests
 //   wgmma.cuh            the same for what only Hopper has
-//   unit.cuh             products of operand tiles: FFMA, or mma.sync with tf32 or bf16 operands
+//   unit.cuh             products of operand tiles: mma.sync with bf16 or tf32 operands, or float32's, split in two
 //   arguments.cuh        what a kernel is told
 //   step.cuh             the step, which all kernels run
 //   tile_step.cuh        throughput: a block takes its rows through the whole step, weights stream by

@@ -11,16 +11,19 @@
 //   sum  per pair of tiles, of 16 x 8 sums, those of thread 4 g + t:
 //        (g, 2 t), (g, 2 t + 1), (g + 8, 2 t), (g + 8, 2 t + 1)     with rows of a, rows of b
 //
-// which is the accumulator of mma.sync; FFMA spreads its sums over the threads in the same way, so that everything
-// around the products is one code. Either operand may be the weights.
+// which is the accumulator of mma.sync. Either operand may be the weights.
 //
 // Bytes 32 j to 32 j + 31 of a slab are one k-step of mma.sync for bf16 (k = 16) and for tf32 (k = 8) alike, and the
-// four bytes that ldmatrix hands to a thread are its two bf16 numbers or its tf32 number: both are one code, but for
+// four bytes that ldmatrix hands to a thread are its two bf16 numbers or its tf32 number: all are one code, but for
 // the instruction.
 //
-// Shared memory traffic per 16 x 8 x 128 bytes of products, with kTilesM = kTilesN = 4: 0.5 ldmatrix.x4 of each operand
-// and k-step, so 1 KB read for 4 mma of 16 cycles each: far from the limit of 128 bytes per cycle and multiprocessor.
-// FFMA reads 16 bytes per 6 multiply-adds of a thread and is bound by that; it is the path for exactness.
+// float32 has no instruction of the matrix unit. A number is split into two of tf32, of 11 bits each, and a product is
+// three of tf32: all but the product of the low parts, which is at most 2^-22 of the whole. The split takes three
+// instructions for a number that a thread has loaded, which then meets all tiles of the other operand.
+//
+// Per 16 x 8 x 128 bytes of products, with kTilesM = kTilesN = 4: 0.5 ldmatrix.x4 of each operand and k-step, so 1 KB
+// read for 4 mma of 16 cycles each, far from the limit of 128 bytes per cycle and multiprocessor. float32: three times
+// as many mma, a third of tf32's rate; FFMA would have a quarter of that, bound by 16 bytes read for 6 multiply-adds.
 
 #pragma once
 
@@ -53,61 +56,25 @@ struct KeepsHalves {
     static ZPRL_DEVICE uint32_t kept(float x, float y) { return device::to_fp16x2(x, y); }
 };
 
-struct Fp32Unit : KeepsFloats {
-    static constexpr int kElementBytes = 4;
-    static ZPRL_DEVICE Float2 operand(float x, float y) { return {x, y}; }
-
-    template <int kTilesM, int kTilesN>
-    static ZPRL_DEVICE void add_products(float (&sum)[kTilesM][kTilesN][4], const char* a, const char* b, int stride,
-                                         int tiles) {
-        const int lane = device::thread_index() % 32, g = lane / 4, t = lane % 4;
-        // The slab's own sums first: rounding errors of long sums add up less that way.
-        float part[kTilesM][kTilesN][4] = {};
-#if defined(__CUDACC__)
-#pragma unroll 2
-#endif
-        for (int piece = 0; piece < kSlabBytes / kPieceBytes; ++piece) {
-            Float4 rows[2 * kTilesM];
-            ZPRL_UNROLL
-            for (int i = 0; i < 2 * kTilesM; ++i) {
-                rows[i] = *reinterpret_cast<const Float4*>(piece_of(a, g + 8 * i, piece));
-            }
-            ZPRL_UNROLL
-            for (int n = 0; n < kTilesN; ++n) {
-                if (n >= tiles) continue;
-                ZPRL_UNROLL
-                for (int column = 0; column < 2; ++column) {
-                    const Float4 w = *reinterpret_cast<const Float4*>(piece_of(b + n * stride, 2 * t + column, piece));
-                    ZPRL_UNROLL
-                    for (int i = 0; i < 2 * kTilesM; ++i) {
-                        float& to = part[i / 2][n][2 * (i % 2) + column];
-                        to += rows[i].x * w.x;
-                        to += rows[i].y * w.y;
-                        to += rows[i].z * w.z;
-                        to += rows[i].w * w.w;
-                    }
-                }
-            }
-        }
-        ZPRL_UNROLL
-        for (int m = 0; m < kTilesM; ++m) {
-            ZPRL_UNROLL
-            for (int n = 0; n < kTilesN; ++n) {
-                ZPRL_UNROLL
-                for (int i = 0; i < 4; ++i) sum[m][n][i] += part[m][n][i];
-            }
-        }
-    }
+// A float32 number as the sum of two of tf32: the nearest one, and what is left of it, of which the matrix unit, which
+// reads 11 bits, may ignore a last bit of the number. NaN stays in the low part, and infinity becomes NaN there.
+struct SplitNumber {
+    uint32_t high, low;
+    ZPRL_DEVICE explicit SplitNumber(uint32_t bits)
+        : high((bits + 0x1000) & ~uint32_t{0x1FFF}),
+          low(device::float_bits(device::bits_float(bits) - device::bits_float(high))) {}
 };
 
-// What tf32 and bf16 share; `Instruction` is mma.sync.
-template <typename Instruction>
+// What the units share; the instruction is mma.sync.
+template <typename MatrixInstruction>
 struct MatrixUnit {
+    typedef MatrixInstruction Instruction;
+
     template <int kTilesM, int kTilesN>
     static ZPRL_DEVICE void add_products(float (&sum)[kTilesM][kTilesN][4], const char* a, const char* b, int stride,
                                          int tiles) {
         const int lane = device::thread_index() % 32;
-        ZPRL_UNROLL
+        ZPRL_UNROLL_BY(Instruction::kUnrolledHalves)
         for (int half = 0; half < 2; ++half) {  // of the slab: two k-steps
             // Matrices in the order of the fragment: rows 0-7 and 8-15 of the first piece, then of the second one.
             uint32_t rows[2][kTilesM][4];
@@ -136,16 +103,41 @@ struct MatrixUnit {
     }
 };
 
+struct SplitInstruction {
+    static constexpr int kUnrolledHalves = 1;
+    // Each k-step's sums first, the small products before the large one, and then in float32: the matrix unit cuts off
+    // what a sum has no bits for, instead of rounding it, and a long sum would lose that at every step.
+    static ZPRL_DEVICE void multiply(float (&c)[4], const uint32_t (&a)[4], uint32_t b0, uint32_t b1) {
+        const SplitNumber rows[] = {SplitNumber(a[0]), SplitNumber(a[1]), SplitNumber(a[2]), SplitNumber(a[3])};
+        const uint32_t high[] = {rows[0].high, rows[1].high, rows[2].high, rows[3].high};
+        const uint32_t low[] = {rows[0].low, rows[1].low, rows[2].low, rows[3].low};
+        const SplitNumber column0(b0), column1(b1);
+        float part[4] = {};
+        device::multiply_tf32(part, low, column0.high, column1.high);
+        device::multiply_tf32(part, high, column0.low, column1.low);
+        device::multiply_tf32(part, high, column0.high, column1.high);
+        ZPRL_UNROLL
+        for (int i = 0; i < 4; ++i) c[i] += part[i];
+    }
+};
+
 struct Tf32Instruction {
+    static constexpr int kUnrolledHalves = 2;
     static ZPRL_DEVICE void multiply(float (&c)[4], const uint32_t (&a)[4], uint32_t b0, uint32_t b1) {
         device::multiply_tf32(c, a, b0, b1);
     }
 };
 
 struct Bf16Instruction {
+    static constexpr int kUnrolledHalves = 2;
     static ZPRL_DEVICE void multiply(float (&c)[4], const uint32_t (&a)[4], uint32_t b0, uint32_t b1) {
         device::multiply_bf16(c, a, b0, b1);
     }
+};
+
+struct Fp32Unit : KeepsFloats, MatrixUnit<SplitInstruction> {
+    static constexpr int kElementBytes = 4;
+    static ZPRL_DEVICE Float2 operand(float x, float y) { return {x, y}; }
 };
 
 struct Tf32Unit : KeepsFloats, MatrixUnit<Tf32Instruction> {

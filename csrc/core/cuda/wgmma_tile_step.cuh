@@ -5,7 +5,8 @@
 //
 // Two warpgroups share a slab's outputs, half each, for all 64 rows; up to 128 outputs are 64 sums of a thread, in the
 // registers. Both operands stay in shared memory, in the layout that the blob and all activations have (layout.h).
-// Embedding, encoder and decoder stay with FFMA (tile_step.cuh), since they are float32.
+// Embedding, encoder, actor and decoder stay with mma.sync (tile_step.cuh), since they are float32: wgmma has no place
+// for operands that are split on their way from shared memory.
 //
 //   slab i      wait for its stage | start its products | wait for the products of slab i - 1 | release its stage
 //
