@@ -8,6 +8,7 @@
 #include <functional>
 
 #include "cuda/device.cuh"
+#include "cuda/producer_ring.cuh"
 #include "cuda/unit.cuh"
 #include "cuda/weight_ring.cuh"
 #include "cuda/wgmma.cuh"
@@ -180,6 +181,97 @@ void check_emulated_ring() {
     }
 }
 
+// A warpgroup of a tile on wgmma that reads its own slabs of a layer, and what is wrong about it or its neighbours.
+struct GroupMistakes {
+    bool unwaited = false;        // reads without waiting, ahead of the producer
+    bool early_release = false;   // of a slab before it is read
+    bool no_release = false;      // of the last slab of a turn
+    bool double_release = false;  // of a slab, by a warpgroup that has none
+    bool no_skip = false;         // takes the other warpgroup's slabs for its own
+    bool no_end = false;          // keeps the last slab of the layer that both read
+};
+
+// Two blocks read two layers, of which slab i is all i: one in float32, whose slabs all warps read, and one of the
+// velocity field, whose slabs are the warpgroups' by turns.
+void read_slabs_in_turns(const std::vector<float>& weights, int slabs, int turns, const GroupMistakes& mistakes) {
+    namespace device = zprl::cuda::device;
+    constexpr int kStages = 3, kOutputs = 64, kSlabNumbers = kOutputs * zprl::cuda::kSlabBytes / 4;
+    zprl::cuda::KernelArguments arguments{};
+    arguments.policy.num_decoder = 1;
+    arguments.policy.once[0] = {0, 0, 32 * slabs, kOutputs};
+    // In the blob a layer is [slab][output], so that the slabs of a turn are not next to each other.
+    arguments.policy.modulation = {static_cast<uint32_t>(slabs * kSlabNumbers * 4), 0, 32 * slabs, kOutputs * turns};
+    arguments.memory.stages = kStages;
+    arguments.memory.tile_outputs = kOutputs;
+    arguments.memory.barrier = kStages * kSlabNumbers * 4;
+    arguments.call.blob = reinterpret_cast<const char*>(weights.data());
+    arguments.call.operation = zprl::cuda::Operation::kAct;
+    zprl::cuda::ProducerRing<zprl::cuda::Tf32Unit> ring(arguments, 2);
+    if (device::thread_index() >= zprl::cuda::kThreads) {
+        if (device::thread_index() == zprl::cuda::kThreads) ring.produce();
+        device::sync_warp();
+        ring.close();
+        return;
+    }
+    const auto read = [](const char* slab, int number) {
+        for (int at = device::thread_index() % 32; at < kSlabNumbers; at += 64) {
+            if (reinterpret_cast<const float*>(slab)[at] != static_cast<float>(number)) {
+                zprl::cuda::emulation::machine().fail("a wrong slab");
+            }
+        }
+    };
+    for (int i = 0; i < slabs; ++i) read(ring.next(), i);
+    if (!mistakes.no_end) ring.end();
+    const int group = device::thread_index() / 128;
+    int number = slabs;
+    for (int turn = 0; turn < turns; ++turn) {
+        if (turn % 2 != group) {
+            if (!mistakes.no_skip) ring.skip(slabs);
+            if (mistakes.double_release) {
+                ring.next_of_group();
+                ring.release_of_group(0);
+            }
+            number += slabs;
+            continue;
+        }
+        for (int i = 0; i < slabs; ++i, ++number) {
+            const char* const place = device::shared_memory() + number % kStages * kSlabNumbers * 4;
+            const char* const slab = mistakes.unwaited ? place : ring.next_of_group();
+            if (mistakes.early_release) ring.release_of_group(0);
+            read(slab, slabs + i * turns + turn);
+            if (mistakes.unwaited) ring.next_of_group();
+            ring.release_of_group(1);
+        }
+        if (!mistakes.no_release) ring.release_of_group(0);
+        device::sync_first<zprl::cuda::kThreads>();
+    }
+    ring.close();
+}
+
+void check_emulated_turns() {
+    constexpr int kSlabs = 5, kTurns = 6, kSlabNumbers = 64 * zprl::cuda::kSlabBytes / 4;
+    constexpr int kBytes = 3 * kSlabNumbers * 4 + 96, kThreads = zprl::cuda::kThreads + zprl::cuda::kProducerThreads;
+    std::vector<float> weights(kSlabs * (kTurns + 1) * kSlabNumbers);
+    for (size_t i = 0; i < weights.size(); ++i) weights[i] = static_cast<float>(i / kSlabNumbers);
+    const auto run = [&](const GroupMistakes& mistakes) {
+        return [&weights, mistakes] { read_slabs_in_turns(weights, kSlabs, kTurns, mistakes); };
+    };
+    const auto found = [&](const char* what, bool GroupMistakes::* mistake) {
+        GroupMistakes mistakes;
+        mistakes.*mistake = true;
+        require_found(what, run(mistakes), kThreads, kBytes, 2);
+    };
+    found("a warpgroup ahead of the producer", &GroupMistakes::unwaited);
+    found("a slab of a warpgroup that is released before it is read", &GroupMistakes::early_release);
+    found("a slab of a warpgroup that is never released", &GroupMistakes::no_release);
+    found("a slab that a warpgroup releases for the other one", &GroupMistakes::double_release);
+    found("a warpgroup at the other one's slabs", &GroupMistakes::no_skip);
+    found("a last slab that is kept beyond its layer", &GroupMistakes::no_end);
+    for (uint64_t seed = 1; seed < 4; ++seed) {
+        zprl::cuda::emulation::machine().run(2, 2, kThreads, kBytes, seed, run({}));
+    }
+}
+
 void check_emulation() {
     namespace device = zprl::cuda::device;
     auto& machine = zprl::cuda::emulation::machine();
@@ -251,6 +343,7 @@ void check_emulation() {
     check_emulated_wgmma();
     check_emulated_scopes();
     check_emulated_ring();
+    check_emulated_turns();
     std::printf("cuda_check: the emulation notices mistakes\n");
 }
 

@@ -89,7 +89,7 @@ void check_memory(const Shape& s, const DevicePolicy& policy, const Plan& plan) 
     late.push_back({"the inner operand", m.inner, operand_rows * std::max(hidden, chunk) * element});
     for (auto* pieces : {&early, &late}) {
         if (plan.kernel != Kernel::kCluster) {
-            pieces->push_back({"the barriers", m.barrier, 64});
+            pieces->push_back({"the barriers", m.barrier, 96});
             pieces->push_back({"the ring", m.ring, int64_t{plan.stages} * plan.tile_outputs * 128});
             continue;
         }
@@ -115,7 +115,8 @@ void check_memory(const Shape& s, const DevicePolicy& policy, const Plan& plan) 
 void check_plan(const Shape& s, const DevicePolicy& policy, const DeviceProperties& device, int64_t rows,
                 const Plan& plan) {
     require(plan.shared_bytes <= device.shared_memory_per_block_optin, "more shared memory than a block has");
-    require(plan.threads == 256 && plan.blocks % plan.cluster_size == 0, "an odd number of threads or blocks");
+    require(plan.threads == (plan.kernel == Kernel::kWgmmaTile ? 384 : 256) && plan.blocks % plan.cluster_size == 0,
+            "an odd number of threads or blocks");
     const int64_t tiles = plan.blocks / plan.cluster_size;
     const int64_t rows_of_a_unit =
         plan.kernel == Kernel::kCluster ? plan.tile_rows : plan.tile_rows * plan.cluster_size;
@@ -134,7 +135,7 @@ void check_plan(const Shape& s, const DevicePolicy& policy, const DeviceProperti
                             (plan.tile_rows == 64 && (wgmma || policy.precision == Precision::kBfloat16));
         require(exists, "a tile that no kernel has");
         require(wgmma == (plan.tile_rows == 64 && device.wgmma), "wgmma where it is not, or not where it is");
-        require(!wgmma || policy.precision != Precision::kFloat32, "wgmma for float32");
+        require(!wgmma || (policy.precision != Precision::kFloat32 && plan.tile_outputs <= 128), "wgmma for float32");
         require(plan.cluster_size == 1 || ((plan.cluster_size == 2 || plan.cluster_size == 4) && device.major >= 9 &&
                                            plan.cluster_size <= device.max_cluster_size),
                 "weights shared where they cannot be");

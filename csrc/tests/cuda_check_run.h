@@ -65,7 +65,7 @@ void run_kernel(const KernelArguments& arguments, const Plan& plan) {
     if (plan.kernel == Kernel::kCluster) return zprl::cuda::run_cluster<Unit>(arguments, plan.cluster_size);
     if constexpr (!std::is_same_v<Unit, zprl::cuda::Fp32Unit>) {
         if (plan.kernel == Kernel::kWgmmaTile) {
-            return zprl::cuda::run_tile<Unit, zprl::cuda::WgmmaTileEngine<Unit>>(arguments, plan.cluster_size);
+            return zprl::cuda::run_wgmma_tile<Unit>(arguments, plan.cluster_size);
         }
     }
     if (plan.cluster_size > 1) return run_tile<Unit, zprl::cuda::MulticastRing<Unit>>(arguments, plan);

@@ -29,9 +29,8 @@ struct Case {
 
 Plan plan_of(const Case& c, const DevicePolicy& policy) {
     const int resident = std::min(c.resident, 2 * policy.num_blocks + 2);
-    Plan plan{
-        c.kernel, c.tile_rows, c.cluster_size, zprl::cuda::kThreads, c.stages, c.outputs, resident, c.placement, 0, 0,
-        0};
+    const int threads = zprl::cuda::kThreads + (c.kernel == Kernel::kWgmmaTile ? zprl::cuda::kProducerThreads : 0);
+    Plan plan{c.kernel, c.tile_rows, c.cluster_size, threads, c.stages, c.outputs, resident, c.placement, 0, 0, 0};
     const zprl::cuda::Memory memory = zprl::cuda::lay_out_memory(policy, plan);
     const int64_t tiles = (c.rows + c.tile_rows - 1) / c.tile_rows, size = c.cluster_size;
     plan.blocks = c.kernel == Kernel::kCluster ? tiles * size : (tiles + size - 1) / size * size;
@@ -260,14 +259,14 @@ int check_steps(const char* only) {
         {"tile bf16 16 by 2 wide", kBf16, kTile, 16, 2, 17, wide, Placement::kShared, 3, 128},
         {"wgmma bf16", kBf16, kWgmma, 64, 1, 65, odd, Placement::kModulation, 3, 64},
         {"wgmma bf16 by 2", kBf16, kWgmma, 64, 2, 65, heun, Placement::kShared, 3, 128},
-        {"wgmma bf16 rk4", kBf16, kWgmma, 64, 1, 6, rk4, Placement::kWorkspace, 4, 256},
-        {"wgmma bf16 by 4", kBf16, kWgmma, 64, 4, 130, small, Placement::kWorkspace, 4, 256},
+        {"wgmma bf16 rk4", kBf16, kWgmma, 64, 1, 6, rk4, Placement::kWorkspace, 4, 128},
+        {"wgmma bf16 by 4", kBf16, kWgmma, 64, 4, 130, small, Placement::kWorkspace, 4, 128},
         {"wgmma bf16 wide", kBf16, kWgmma, 64, 2, 66, wide, Placement::kModulation, 4, 128},
-        {"wgmma bf16 actor", kBf16, kWgmma, 64, 2, 65, steered(small, 0, {48, 20})},
-        {"wgmma bf16 squashed", kBf16, kWgmma, 64, 1, 65, squashed(steered(small, 0, {48}))},
-        {"wgmma bf16 once", kBf16, kWgmma, 64, 2, 65, odd, Placement::kOnce, 3, 256},
+        {"wgmma bf16 actor", kBf16, kWgmma, 64, 2, 65, steered(small, 0, {48, 20}), Placement::kShared, 3, 128},
+        {"wgmma bf16 squashed", kBf16, kWgmma, 64, 1, 65, squashed(steered(small, 0, {48})), Placement::kShared, 4, 64},
+        {"wgmma bf16 once", kBf16, kWgmma, 64, 2, 65, odd, Placement::kOnce, 3, 128},
         {"wgmma bf16 once, actor", kBf16, kWgmma, 64, 1, 5, steered(small, 0, {48, 20}), Placement::kOnce, 3, 64},
-        {"wgmma bf16 flow alone", kBf16, kWgmma, 64, 2, 65, flow_alone(heun)},
+        {"wgmma bf16 flow alone", kBf16, kWgmma, 64, 2, 65, flow_alone(heun), Placement::kShared, 3, 128},
         {"wgmma tf32", kTf32, kWgmma, 64, 1, 64, small, Placement::kShared, 3, 64},
         {"wgmma tf32 tiny", kTf32, kWgmma, 64, 2, 129, rk4_twice, Placement::kShared, 3, 128},
         {"wgmma tf32 by 2", kTf32, kWgmma, 64, 2, 67, odd, Placement::kWorkspace, 4, 128},

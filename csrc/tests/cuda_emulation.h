@@ -41,6 +41,14 @@ inline char* shared_memory() { return machine().fiber().block->shared; }
 inline void sync_block() {
     if (machine().mistake != emulation::Mistake::kNoBlockBarrier) machine().meet(machine().fiber().block->barrier);
 }
+template <int kFirstThreads>
+inline void sync_first() {
+    emulation::Barrier& barrier = machine().fiber().block->first_barrier;
+    if (thread_index() >= kFirstThreads) machine().fail("a thread at a barrier of others");
+    if (barrier.arrived > 0 && barrier.count != kFirstThreads) machine().fail("a barrier of another number of threads");
+    barrier.count = kFirstThreads;
+    machine().meet(barrier);
+}
 inline void sync_warp() {
     if (machine().mistake != emulation::Mistake::kNoWarpBarrier) machine().execute(&emulation::nothing, nullptr);
 }
@@ -147,12 +155,12 @@ inline void expect_tx(uint64_t* barrier, uint32_t bytes) {
     machine().arrive(machine().arrivals(barrier), bytes);
 }
 template <Scope kScope>
-inline void arrive_at_peer(uint64_t* barrier, int rank) {
+inline void arrive_at_peer(uint64_t* barrier, int rank, int times = 1) {
     emulation::Arrivals& arrivals = machine().arrivals(of_peer(barrier, rank));
     const bool is_wrong = machine().mistake == emulation::Mistake::kBlockScopeArrival;
     arrivals.peers_arrive_at_cta_scope |= (kScope == Scope::kCta || is_wrong) && rank != cluster_rank();
     machine().check_scope_of_arrivals(arrivals);
-    machine().arrive(arrivals, 0);
+    for (int i = 0; i < times; ++i) machine().arrive(arrivals, 0);
 }
 
 inline void check_bulk_copy(void* shared, const void* global, uint32_t bytes) {
@@ -201,6 +209,15 @@ inline void wait_for_phase(uint64_t* barrier, uint32_t parity) {
 
 inline uint32_t shared_address(const void* pointer) {
     return static_cast<uint32_t>(static_cast<const char*>(pointer) - shared_memory()) + emulation::kSharedWindow;
+}
+
+template <int kRegisters>
+inline void take_registers() {
+    machine().execute(&emulation::nothing, nullptr);
+}
+template <int kRegisters>
+inline void give_registers() {
+    machine().execute(&emulation::nothing, nullptr);
 }
 
 inline void fence_async() { machine().fence_writes(); }

@@ -89,7 +89,7 @@ struct Warp {
 struct Block {
     std::vector<char> memory;  // with alignment and guards
     char* shared = nullptr;
-    Barrier barrier;
+    Barrier barrier, first_barrier;  // of all threads, and of the first ones
     std::vector<Warp> warps;
     int64_t index = 0;
     // The thread that wrote each word of shared memory and has not made it visible to the matrix units: number + 1.
@@ -294,6 +294,7 @@ class Machine {
             block.shared =
                 reinterpret_cast<char*>((reinterpret_cast<uintptr_t>(block.memory.data()) + 1023) / 1024 * 1024);
             block.barrier = Barrier{threads, 0, {}};
+            block.first_barrier = Barrier{};
             block.index = first_block + rank;
             block.warps.assign(threads / 32, Warp{});
             for (Warp& warp : block.warps) warp.barrier.count = 32;

@@ -27,7 +27,9 @@ struct Product {
     uint32_t b[2];
 };
 
-// Sums of the matrix unit are not rounded: what float32 has no bits for is cut off.
+// Sums of the matrix unit are not rounded: what float32 has no bits for is cut off. (Those of wgmma, below, are rounded
+// all the same. Nothing in float32 runs on it, and beside the rounding of its operands it does not matter, but fewer
+// rows would be certain enough to be checked without that; see cuda_check_reference.h.)
 inline float cut_off(double sum) {
     const float nearest = static_cast<float>(sum);
     return std::abs(static_cast<double>(nearest)) > std::abs(sum) ? std::nextafter(nearest, 0.0f) : nearest;
@@ -196,17 +198,18 @@ inline void run_group_product(const GroupProduct& product, GroupSums& sums) {
     for (int n = 0; n < columns; ++n) {
         for (int k = 0; k < depth; ++k) b[k * columns + n] = number(16 + n, k);
     }
-    std::vector<double> row_sums(columns);
+    std::vector<float> row_sums(columns);
     for (int row = 0; row < 16; ++row) {
-        const auto sum_of = [&](int n) -> float& {
-            return sums.values[(row % 8 * 4 + n % 8 / 2) * 4 * product.tiles + n / 8 * 4 + row / 8 * 2 + n % 2];
-        };
-        for (int n = 0; n < columns; ++n) row_sums[n] = product.accumulate ? sum_of(n) : 0.0;
+        std::fill(row_sums.begin(), row_sums.end(), 0.0f);
         for (int k = 0; k < depth; ++k) {
-            const double a = number(row, k);
+            const float a = number(row, k);
             for (int n = 0; n < columns; ++n) row_sums[n] += a * b[k * columns + n];
         }
-        for (int n = 0; n < columns; ++n) sum_of(n) = cut_off(row_sums[n]);
+        for (int n = 0; n < columns; ++n) {
+            const int lane = row % 8 * 4 + n % 8 / 2, place = n / 8 * 4 + row / 8 * 2 + n % 2;
+            float& sum = sums.values[lane * 4 * product.tiles + place];
+            sum = product.accumulate ? sum + row_sums[n] : row_sums[n];
+        }
     }
 }
 

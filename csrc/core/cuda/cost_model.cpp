@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cmath>
 
 #include "memory.h"
 
@@ -80,9 +81,9 @@ double dense_macs(const DevicePolicy& p, const DeviceProperties& device) {
 // float32 of a tile, by the matrix unit's rate or by the instructions around it: for each k-step of 8, a warp splits
 // the numbers of its fragments, four of a thread for 16 rows and two for 8 columns, by three instructions, and adds the
 // sums of each pair of tiles by four, beside three products.
-double split_macs(int tile_rows, const DeviceProperties& device) {
-    const bool narrow = tile_rows == kNarrowRows;  // the weights are the rows, of one tile
-    const double rows = narrow ? 1.0 : tile_rows / 16.0, columns = narrow ? 1.0 : kMaxTileOutputs / 8.0 / kWarps;
+double split_macs(const Plan& plan, const DeviceProperties& device) {
+    const bool narrow = plan.tile_rows == kNarrowRows;  // the weights are the rows, of one tile
+    const double rows = narrow ? 1.0 : plan.tile_rows / 16.0, columns = narrow ? 1.0 : plan.tile_outputs / 8.0 / kWarps;
     const double instructions = 3.0 * (4.0 * rows + 2.0 * columns) + 7.0 * rows * columns;
     return std::min(tf32_macs(device) * kMmaShare / kSplitProducts,
                     16.0 * 8.0 * 8.0 * rows * columns / instructions * kIssued);
@@ -156,24 +157,31 @@ double norm_cycles(const DevicePolicy& p, Placement placement, double rows) {
 Cost tile_cycles(const DevicePolicy& p, const Plan& plan, const DeviceProperties& device, int64_t at_once) {
     const double rows = plan.tile_rows;
     const bool wgmma = plan.kernel == Kernel::kWgmmaTile;
-    const double split = split_macs(plan.tile_rows, device);
+    const double split = split_macs(plan, device);
     const double macs =
         p.precision == Precision::kFloat32 ? split : dense_macs(p, device) * (wgmma ? kWgmmaShare : kMmaShare);
     double weight_bytes = 0.0;
     Cost c{};
     for_each_layer(p, [&](int, const Layer& layer) {
-        // Each warp reads its weights once and all rows, for every pass over outputs; with wgmma, each warpgroup. A
-        // narrow tile's weights are the 16-row operand, of the same size.
+        // Each warp reads its weights once and all rows, for every pass over outputs; with wgmma, a warpgroup, in
+        // turns. A narrow tile's weights are the 16-row operand, of the same size.
         const double passes = std::max(1.0, layer.out / plan.tile_outputs),
-                     readers = wgmma && !layer.once ? 2.0 : kWarps;
+                     readers = wgmma && !layer.once ? 1.0 : kWarps;
         const double read = (layer.out + passes * readers * rows) * layer.in * layer.element / kSharedBytes;
         const bool on_wgmma = wgmma && !layer.once, float32 = layer.once || p.precision == Precision::kFloat32;
         const double unit = rows * layer.in * layer.out / (layer.once ? split : macs);
         // Every slab waits for the ring, and its products with mma.sync for those of the slab before.
         const double chain =
             on_wgmma ? 0.0 : passes * layer.slabs() * ((float32 ? kSplitSlabChain : kSlabChain) + kHandOver);
-        (layer.once ? c.once : c.products) += layer.times * std::max({unit, read, chain});
-        c.finishing += layer.times * rows * layer.out / 2.0 / 32.0 * kPairInstructions / kIssued;
+        const double products = std::max({unit, read, chain});
+        (layer.once ? c.once : c.products) += layer.times * products;
+        // On wgmma a warpgroup finishes its outputs beside the other one's products: but for the last turn of all, and
+        // for what takes longer than they do.
+        const double finishing = rows * layer.out / 2.0 / 32.0 * kPairInstructions / kIssued;
+        const double turns = std::ceil(passes);
+        c.finishing += layer.times * (on_wgmma && turns > 1.0
+                                          ? std::max(finishing / turns, (finishing - products) / 2.0 + products / turns)
+                                          : finishing);
         if (layer.normed) c.norms += layer.times * norm_cycles(p, plan.placement, rows / kWarps);
         c.latency += layer.times * kLayer;
         weight_bytes += layer.times * layer.weights();

@@ -46,6 +46,11 @@ namespace device {
 ZPRL_DEVICE int thread_index() { return threadIdx.x; }
 ZPRL_DEVICE int64_t block_index() { return blockIdx.x; }
 ZPRL_DEVICE void sync_block() { __syncthreads(); }
+// The first so many threads of the block.
+template <int kFirstThreads>
+ZPRL_DEVICE void sync_first() {
+    asm volatile("bar.sync 1, %0;" ::"n"(kFirstThreads) : "memory");
+}
 ZPRL_DEVICE void sync_warp() { __syncwarp(); }
 ZPRL_DEVICE float shuffle_xor(float value, int mask) { return __shfl_xor_sync(0xFFFFFFFFu, value, mask); }
 
@@ -182,19 +187,19 @@ ZPRL_DEVICE void expect_tx(uint64_t* barrier, uint32_t bytes) {
                  : "memory");
 }
 
-// Arrives at the same barrier of the cluster's block `rank`. With kCluster, what this thread, and those that it has
-// met, read of this block's shared memory may be overwritten by the peer's stores; kCta is enough before bulk copies,
-// which do not begin before the values that were read have been used.
+// Arrives, so many times, at the same barrier of the cluster's block `rank`. With kCluster, what this thread, and those
+// that it has met, read of this block's shared memory may be overwritten by the peer's stores; kCta is enough before
+// bulk copies, which do not begin before the values that were read have been used.
 template <Scope kScope>
-ZPRL_DEVICE void arrive_at_peer(uint64_t* barrier, int rank) {
+ZPRL_DEVICE void arrive_at_peer(uint64_t* barrier, int rank, int times = 1) {
     if constexpr (kScope == Scope::kCta) {
         asm volatile(
             "{\n"
             ".reg .b32 peer;\n"
             "mapa.shared::cluster.u32 peer, %0, %1;\n"
-            "mbarrier.arrive.shared::cluster.b64 _, [peer];\n"
+            "mbarrier.arrive.shared::cluster.b64 _, [peer], %2;\n"
             "}\n" ::"r"(shared_address(barrier)),
-            "r"(rank)
+            "r"(rank), "r"(times)
             : "memory");
     } else {
         asm volatile(
@@ -202,9 +207,9 @@ ZPRL_DEVICE void arrive_at_peer(uint64_t* barrier, int rank) {
             ".reg .b32 peer;\n"
             "mapa.shared::cluster.u32 peer, %0, %1;\n"
             "fence.release.sync_restrict::shared::cta.cluster;\n"
-            "mbarrier.arrive.relaxed.cluster.shared::cluster.b64 _, [peer];\n"
+            "mbarrier.arrive.relaxed.cluster.shared::cluster.b64 _, [peer], %2;\n"
             "}\n" ::"r"(shared_address(barrier)),
-            "r"(rank)
+            "r"(rank), "r"(times)
             : "memory");
     }
 }

@@ -33,7 +33,7 @@ namespace {
 #define ZPRL_CLUSTER_THREADS 1
 #endif
 #if ZPRL_HAS_WGMMA
-#define ZPRL_WGMMA_THREADS kThreads
+#define ZPRL_WGMMA_THREADS (kThreads + kProducerThreads)
 #else
 #define ZPRL_WGMMA_THREADS 1
 #endif
@@ -70,7 +70,7 @@ template <typename Unit>
 __global__ void __launch_bounds__(ZPRL_WGMMA_THREADS, 1)
     wgmma_tile_kernel(const __grid_constant__ KernelArguments arguments, int cluster_size) {
 #if ZPRL_HAS_WGMMA
-    run_tile<Unit, WgmmaTileEngine<Unit>>(arguments, cluster_size);
+    run_wgmma_tile<Unit>(arguments, cluster_size);
 #endif
 }
 

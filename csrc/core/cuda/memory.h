@@ -11,7 +11,7 @@
 //   residual stream           4 (W' + 8)                             from the modulation on, in the place of
 //   branch, inner             slabs of W' (inner: or the chunk)      the layers that run once
 //   state, end                4 (C' + 8) each; end not for Euler
-//   tile: barriers, ring      64, and stages of up to 32 KiB, per block
+//   tile: barriers, ring      96, and stages of up to 32 KiB (16 KiB on wgmma), per block
 //   cluster: barriers         24, per block
 //            partial sums     4 KiB, per block
 //            weights streamed 8 warps x 3 stages of 2 KiB, per block
@@ -32,11 +32,15 @@ namespace cuda {
 
 constexpr int kThreads = 256;
 constexpr int kWarps = kThreads / 32;
+// On wgmma a block has another warpgroup, of which one thread asks for weights (producer_ring.cuh).
+constexpr int kProducerThreads = 128;
 constexpr int kRowShift = 8;  // numbers
 
 // Tile kernel: outputs that a block works on at once, at most: a slab of them is 32 KiB.
 constexpr int kMaxTileOutputs = 256;
+constexpr int kMaxWgmmaOutputs = 128;  // of a warpgroup, whose 64 rows of them are 64 sums of a thread
 constexpr int kMaxStages = 4;
+constexpr int kRingBarriers = 3;  // of a stage, at most
 
 // Rows of a narrow tile, which the multiprocessors that a batch of a thousand rows would leave idle make up for.
 constexpr int kNarrowRows = 8;

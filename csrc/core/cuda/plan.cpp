@@ -21,6 +21,8 @@ namespace {
 // which wgmma computes from addresses.
 int alignment_of(Kernel kernel) { return kernel == Kernel::kWgmmaTile ? 8 * kSlabBytes : kSlabBytes; }
 
+int threads_of(Kernel kernel) { return kernel == Kernel::kWgmmaTile ? kThreads + kProducerThreads : kThreads; }
+
 int element_bytes(Precision precision) { return precision == Precision::kBfloat16 ? 2 : 4; }
 
 int layers_once(const DevicePolicy& p) { return p.num_embedding + p.num_encoder + p.num_actor + p.num_decoder; }
@@ -135,7 +137,8 @@ void offer_tiles(const DevicePolicy& policy, int64_t rows, const DevicePropertie
                 for (const auto& [outputs, stages] : kRings) {
                     const bool multicast = cluster > 1 || kernel == Kernel::kWgmmaTile;
                     if (multicast && stages < 3) continue;  // see MulticastRing
-                    Plan plan{kernel, tile_rows, cluster, kThreads, stages, outputs, 0, placement, 0, 0, 0};
+                    if (kernel == Kernel::kWgmmaTile && outputs > kMaxWgmmaOutputs) continue;
+                    Plan plan{kernel, tile_rows, cluster, threads_of(kernel), stages, outputs, 0, placement, 0, 0, 0};
                     finish(policy, rows, &plan);
                     if (!cheapest->fits(plan)) continue;
                     cheapest->offer(plan);
@@ -179,7 +182,7 @@ void offer_clusters(const DevicePolicy& policy, int64_t rows, const DeviceProper
 
 // What a kernel for tiles of so many rows needs at least.
 int64_t least_shared_bytes(const DevicePolicy& policy, Kernel kernel, int tile_rows, int stages) {
-    Plan plan{kernel, tile_rows, 1, kThreads, stages, 64, 0, Placement::kOnce, 0, 0, 0};
+    Plan plan{kernel, tile_rows, 1, threads_of(kernel), stages, 64, 0, Placement::kOnce, 0, 0, 0};
     finish(policy, tile_rows, &plan);
     return plan.shared_bytes;
 }
@@ -224,7 +227,7 @@ Memory lay_out_memory(const DevicePolicy& p, const Plan& plan) {
     if (plan.kernel != Kernel::kCluster) {
         m.stages = plan.stages;
         m.tile_outputs = plan.tile_outputs;
-        m.barrier = shared.take(2 * kMaxStages * sizeof(uint64_t));
+        m.barrier = shared.take(kRingBarriers * kMaxStages * sizeof(uint64_t));
         m.ring = shared.take(static_cast<int64_t>(plan.stages) * plan.tile_outputs * kSlabBytes);
     } else {
         m.resident = plan.resident;

@@ -19,6 +19,7 @@
 //   narrow_tile_step.cuh the same for tiles of 8 rows, of which a batch has twice as many as of 16
 //   wgmma_tile_step.cuh  the same with Hopper's matrix units, for tiles of 64 rows
 //   weight_ring.cuh      how they stream: cp.async, or bulk copies for all blocks of a cluster at once
+//   producer_ring.cuh    the same by a warp of its own, for warpgroups in turns
 //   cluster_step.cuh     latency: a cluster of blocks holds the weights of the velocity field, rows stream by
 //   cluster_norm.cuh     its layer norm
 //   launch.cu            choice and launch

@@ -8,8 +8,8 @@
 // are added in the same order. A slab's stage is handed over by the ring, multiplied, and released; after the last slab
 // of up to 256 outputs an epilogue takes the sums out of the registers.
 //
-// Memory: shared memory as memory.h says. Of a thread's registers 16 kTilesM hold sums, and 16 the epilogue's vectors,
-// bias and time, which are loaded before the products.
+// Memory: shared memory as memory.h says. Of a thread's registers 16 kTilesM hold sums, which begin with the bias, and
+// 8 the epilogue's time.
 //
 // Roofline per slab of 256 outputs and 64 rows, bf16: 1 M multiply-adds, 1024 cycles at the dense rate of sm_80 and
 // half of that on sm_90 (of which mma.sync reaches two thirds), against 32 KiB from the level-2 cache: 512 cycles at
@@ -24,7 +24,7 @@
 namespace zprl {
 namespace cuda {
 
-template <typename WeightRing, int kTilesM>
+template <typename WeightRing, int kTilesM, int kMaxOutputs = kMaxTileOutputs>
 class TileEngine {
  public:
     typedef WeightRing Ring;
@@ -49,30 +49,38 @@ class TileEngine {
     }
 
  protected:
-    // What an epilogue needs of pairs of columns: loaded before the products, so that nobody waits for it after them.
-    template <int kTileStride, int kTilesN, typename Epilogue>
-    static ZPRL_DEVICE void load_vectors(Float2 (&bias)[kTilesN], Float2 (&time)[kTilesN], const float* column_bias,
-                                         const Epilogue& epilogue, int tiles, int column) {
+    // Pairs of columns, kTileStride numbers apart: loaded before the products, so that nobody waits for them after.
+    // Sums begin with the bias; an epilogue needs the time. Zero without `values`, and past `tiles`.
+    template <int kTileStride, int kTilesN>
+    static ZPRL_DEVICE void load_pairs(Float2 (&pairs)[kTilesN], const float* values, int tiles) {
         ZPRL_UNROLL
         for (int n = 0; n < kTilesN; ++n) {
-            bias[n] = time[n] = {0.0f, 0.0f};
-            if (n >= tiles) continue;
-            bias[n] = load_pair(column_bias + kTileStride * n);
-            if (epilogue.time != nullptr) time[n] = load_pair(epilogue.time + column + kTileStride * n);
+            pairs[n] = {0.0f, 0.0f};
+            if (values != nullptr && n < tiles) pairs[n] = load_pair(values + kTileStride * n);
         }
+    }
+    template <typename Epilogue>
+    static ZPRL_DEVICE const float* time_of(const Epilogue& epilogue, int column) {
+        return epilogue.time == nullptr ? nullptr : epilogue.time + column;
     }
 
     template <typename LayerUnit, typename Epilogue>
     ZPRL_DEVICE void add_up(const DeviceLayer& layer, const char* input, const Epilogue& epilogue) {
-        constexpr int kTilesN = kMaxTileOutputs / 8 / kWarps, kTileStride = 8 * kWarps;
+        constexpr int kTilesN = kMaxOutputs / 8 / kWarps, kTileStride = 8 * kWarps;
         const int warp = device::thread_index() / 32, lane = device::thread_index() % 32;
         const int outputs = padded_width(layer.out), slabs = slabs_of(layer.in, LayerUnit::kElementBytes);
         for (int first = 0, tiles = 0; first < outputs; first += tiles * kTileStride) {
             tiles = outputs_of_slab(outputs - first, at_once_) / kTileStride;
             const int column = first + warp * 8 + 2 * (lane % 4);
             Float2 bias[kTilesN], time[kTilesN];
-            load_vectors<kTileStride>(bias, time, bias_of(layer) + column, epilogue, tiles, column);
-            float sum[kTilesM][kTilesN][4] = {};
+            load_pairs<kTileStride>(bias, bias_of(layer) + column, tiles);
+            load_pairs<kTileStride>(time, time_of(epilogue, column), tiles);
+            float sum[kTilesM][kTilesN][4];
+            ZPRL_UNROLL
+            for (int m = 0; m < kTilesM; ++m) {
+                ZPRL_UNROLL
+                for (int n = 0; n < kTilesN; ++n) begin(sum[m][n], bias[n]);
+            }
             for (int slab = 0; slab < slabs; ++slab) {
                 const char* const weights = ring_.next();
                 LayerUnit::template add_products<kTilesM, kTilesN>(sum, input + slab * (kRows * kSlabBytes),
@@ -87,12 +95,16 @@ class TileEngine {
                     for (int n = 0; n < kTilesN; ++n) {
                         if (n >= tiles) continue;
                         const float* const pair = &sum[i / 2][n][i % 2 * 2];
-                        epilogue.finish(kind, place, kTileStride * n, pair[0] + bias[n].x, pair[1] + bias[n].y,
-                                        time[n]);
+                        epilogue.finish(kind, place, kTileStride * n, pair[0], pair[1], time[n]);
                     }
                 }
             });
         }
+    }
+
+    static ZPRL_DEVICE void begin(float (&sum)[4], Float2 bias) {
+        sum[0] = sum[2] = bias.x;
+        sum[1] = sum[3] = bias.y;
     }
 
     ZPRL_DEVICE const float* bias_of(const DeviceLayer& layer) const {
@@ -106,13 +118,19 @@ class TileEngine {
     Ring& ring_;
 };
 
+// What the threads do that take the rows through the step.
 template <typename Unit, typename Engine>
-ZPRL_DEVICE void run_tile(const KernelArguments& arguments, int cluster_size) {
-    typename Engine::Ring ring(arguments, cluster_size);
+ZPRL_DEVICE void run_consumers(const KernelArguments& arguments, typename Engine::Ring& ring) {
     Engine engine(arguments, ring);
     char* const workspace = arguments.call.workspace + device::block_index() * arguments.memory.workspace_bytes;
     Step<Unit, Engine> step(arguments, engine, device::block_index() * Engine::kRows, workspace);
     step.run();
+}
+
+template <typename Unit, typename Engine>
+ZPRL_DEVICE void run_tile(const KernelArguments& arguments, int cluster_size) {
+    typename Engine::Ring ring(arguments, cluster_size);
+    run_consumers<Unit, Engine>(arguments, ring);
     ring.close();
 }
 

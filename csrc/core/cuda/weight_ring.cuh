@@ -29,6 +29,9 @@ class WeightCursor {
         enter();
     }
     ZPRL_DEVICE bool done() const { return layers_.done(); }
+    ZPRL_DEVICE bool runs_once() const { return layers_.runs_once(); }
+    // How many times the layer's slabs have begun anew, for other outputs.
+    ZPRL_DEVICE int turn() const { return turn_; }
     ZPRL_DEVICE int bytes() const { return tile_ * kSlabBytes; }
     ZPRL_DEVICE uint32_t offset() const {
         return weight_ + (static_cast<uint32_t>(slab_) * outputs_ + first_output_) * kSlabBytes;
@@ -37,6 +40,7 @@ class WeightCursor {
         if (++slab_ < slabs_) return;
         slab_ = 0;
         first_output_ += tile_;
+        ++turn_;
         if (first_output_ == outputs_) {
             layers_.advance();
             enter();
@@ -52,14 +56,14 @@ class WeightCursor {
         weight_ = layer.weight;
         outputs_ = padded_width(layer.out);
         slabs_ = slabs_of(layer.in, layers_.runs_once() ? 4 : Unit::kElementBytes);
-        slab_ = first_output_ = 0;
+        slab_ = first_output_ = turn_ = 0;
         tile_ = outputs_of_slab(outputs_, at_once_);
     }
 
     LayerCursor layers_;
     const int at_once_;
     uint32_t weight_ = 0;
-    int outputs_ = 0, slabs_ = 0, first_output_ = 0, slab_ = 0, tile_ = 0;  // outputs at once
+    int outputs_ = 0, slabs_ = 0, first_output_ = 0, slab_ = 0, turn_ = 0, tile_ = 0;  // outputs at once
 };
 
 template <typename Unit>
@@ -119,9 +123,9 @@ class CopyRing {
 
 #if !defined(__CUDA_ARCH__) || __CUDA_ARCH__ >= 900
 
-// Thread 0 is the producer: it refills a stage `kSlack` releases after the stage has become empty, so that it seldom
-// has to wait for the slowest warp of the cluster. All warps are consumers.
-template <typename Unit, int kSlack = 1>
+// Thread 0 is the producer: it refills a stage one release after the stage has become empty, so that it seldom has to
+// wait for the slowest warp of the cluster. All warps are consumers.
+template <typename Unit>
 class MulticastRing {
  public:
     ZPRL_DEVICE MulticastRing(const KernelArguments& arguments, int cluster_size)
@@ -172,7 +176,7 @@ class MulticastRing {
         device::sync_warp();  // all lanes have read it
         if (lane < size_) device::arrive_at_peer<Scope::kCta>(empty_ + released_to_.stage, lane);
         released_to_.advance(stages_);
-        if (++released_ > kSlack) produce();
+        if (++released_ > 1) produce();
         device::sync_warp();
     }
 

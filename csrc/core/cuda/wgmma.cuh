@@ -9,7 +9,9 @@
 //   multiply_group_*(c, a, b, ..)  asynchronous: c += a b, or c = a b
 //   commit_products()              ends a batch
 //   wait_for_products<n>()         all batches but the last n are through: their operands may be overwritten
-//   fence_operand(c)                      after the wait for the last one: only now may the sums be read
+//   fence_operand(c)               after the wait for the last one: only now may the sums be read
+//   take_registers<n>()            by all warps of a warpgroup: from now on a thread has n registers, which others must
+//   give_registers<n>()            have given before
 //
 // Operands are 64 rows, or kTiles times 8 rows, of 32 bytes (16 bf16 or 8 tf32 numbers) of slabs as in layout.h. The
 // sums of warp w of the group are those of its rows 16 w to 16 w + 15, each tile's four as in unit.cuh.
@@ -48,6 +50,15 @@ ZPRL_HOST_DEVICE constexpr uint64_t matrix_descriptor(uint32_t shared_address) {
 namespace zprl {
 namespace cuda {
 namespace device {
+
+template <int kRegisters>
+ZPRL_DEVICE void take_registers() {
+    asm volatile("setmaxnreg.inc.sync.aligned.u32 %0;" ::"n"(kRegisters));
+}
+template <int kRegisters>
+ZPRL_DEVICE void give_registers() {
+    asm volatile("setmaxnreg.dec.sync.aligned.u32 %0;" ::"n"(kRegisters));
+}
 
 ZPRL_DEVICE void fence_async() { asm volatile("fence.proxy.async.shared::cta;" ::: "memory"); }
 ZPRL_DEVICE void begin_products() { asm volatile("wgmma.fence.sync.aligned;" ::: "memory"); }

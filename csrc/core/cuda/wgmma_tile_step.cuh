@@ -3,29 +3,39 @@
 //
 // Throughput on Hopper: the tile kernel for 64 rows with the velocity field's products on wgmma (wgmma.cuh).
 //
-// Two warpgroups share a slab's outputs, half each, for all 64 rows; up to 128 outputs are 64 sums of a thread, in the
-// registers. Both operands stay in shared memory, in the layout that the blob and all activations have (layout.h).
-// Embedding, encoder, actor and decoder stay with mma.sync (tile_step.cuh), since they are float32: wgmma has no place
-// for operands that are split on their way from shared memory.
+// Two warpgroups take turns at a layer's outputs, up to 128 at once, for all 64 rows: 64 sums of a thread. A third one
+// has the producer, a thread that asks for weights (producer_ring.cuh), and gives its registers to the other two. A
+// layer of 256 outputs and four slabs takes
+//
+//   producer       | slabs for warpgroup 0 | slabs for warpgroup 1 | those of the next layer ...
+//   warpgroup 0            | products              | epilogue              | meet
+//   warpgroup 1            | waits for its slabs   | products              | epilogue | meet
+//
+// so that the matrix units work for one while the other finishes its outputs, and a single warpgroup keeps them busy: a
+// warp has the units of its quarter of the multiprocessor to itself. Nothing tells warpgroup 1 to begin later but that
+// its weights come later. Within its turn a warpgroup does
 //
 //   slab i      wait for its stage | start its products | wait for the products of slab i - 1 | release its stage
 //
-// so that the matrix units work while warps wait for bytes, release a stage and produce the next slab. Two things order
-// what the matrix units read: the barrier that counts a slab's bytes, and, for activations, each writer's fence before
-// the block's barrier (sync()). Operands may be overwritten once the products are waited for.
+// Two things order what the matrix units read: the barrier that counts a slab's bytes, and, for activations, each
+// writer's fence before the warpgroups meet (sync()). Operands may be overwritten once the products are waited for: no
+// epilogue writes what a product of the same layer reads. Why no wait lasts for ever is said in producer_ring.cuh.
 //
-// Memory: shared memory as memory.h says, 1024-byte aligned. Of a thread's registers 64 hold sums and 64 the epilogue's
-// vectors of 16 tiles, bias and time, which are loaded before the products.
+// Embedding, encoder, actor and decoder stay with mma.sync (tile_step.cuh), since they are float32: wgmma has no place
+// for operands that are split on their way from shared memory. There both warpgroups read every slab.
 //
-// Roofline per slab of 256 outputs, bf16: 1 M multiply-adds, 512 cycles at the dense rate. Each warpgroup reads its
-// weights and all rows, 2 x (16 + 8) KiB of shared memory: 384 cycles at 128 bytes. Hence 128 outputs to a warpgroup:
-// with 32, the rows would be read too often (2 x (4 + 8) KiB for 128 cycles). tf32 has half of the rate and of the
-// numbers to a slab: the same cycles.
+// Memory: shared memory as memory.h says, 1024-byte aligned. A thread begins with 168 registers; 64 of a consumer's 232
+// hold sums, which begin with the bias, and 32 the epilogue's time.
+//
+// Roofline per slab of 128 outputs, bf16: 0.5 M multiply-adds, 256 cycles at the dense rate, for (16 + 8) KiB read from
+// shared memory: 192 cycles at 128 bytes. With 64 outputs, the rows would be read too often: (8 + 8) KiB for 128
+// cycles. tf32 has half of the rate and of the numbers to a slab: the same cycles.
 
 #pragma once
 
 #include <type_traits>
 
+#include "producer_ring.cuh"
 #include "tile_step.cuh"
 #include "wgmma.cuh"
 
@@ -34,6 +44,9 @@ namespace cuda {
 
 constexpr int kWarpgroups = kWarps / 4;
 constexpr int kWgmmaRows = 64;
+constexpr int kConsumerRegisters = 232, kProducerRegisters = 40;
+static_assert(kThreads * kConsumerRegisters + kProducerThreads * kProducerRegisters <= 64 * 1024,
+              "the registers of a multiprocessor");
 
 #if ZPRL_HAS_WGMMA
 
@@ -54,17 +67,17 @@ struct GroupProduct<Tf32Unit> {
     }
 };
 
-// The ring refills a stage as soon as it is released: the wait for the cluster's slowest warp is hidden by products.
 template <typename Unit>
-class WgmmaTileEngine : public TileEngine<MulticastRing<Unit, 0>, kWgmmaRows / 16> {
-    typedef TileEngine<MulticastRing<Unit, 0>, kWgmmaRows / 16> Base;
+class WgmmaTileEngine : public TileEngine<ProducerRing<Unit>, kWgmmaRows / 16, kMaxWgmmaOutputs> {
+    typedef TileEngine<ProducerRing<Unit>, kWgmmaRows / 16, kMaxWgmmaOutputs> Base;
 
  public:
     using Base::Base;
 
+    // Of the consumers, as is everything here.
     ZPRL_DEVICE void sync() const {
         device::fence_async();
-        device::sync_block();
+        device::sync_first<kThreads>();
     }
     ZPRL_DEVICE void exchange() const { sync(); }
 
@@ -74,35 +87,38 @@ class WgmmaTileEngine : public TileEngine<MulticastRing<Unit, 0>, kWgmmaRows / 1
             multiply_layer(layer, input, epilogue);
         } else {
             this->template add_up<LayerUnit>(layer, input, epilogue);
+            this->ring_.end();
         }
         sync();
     }
 
  private:
-    static constexpr int kAllTiles = kMaxTileOutputs / 8 / kWarpgroups;  // of a warpgroup, 8 outputs each
-    static constexpr int kPanelTiles = kPanel / 8 / kWarpgroups;         // of which there are whole panels
+    static constexpr int kAllTiles = kMaxWgmmaOutputs / 8;  // of a turn, 8 outputs each
+    static constexpr int kPanelTiles = kPanel / 8;          // of which there are whole panels
 
     template <typename Epilogue>
     ZPRL_DEVICE void multiply_layer(const DeviceLayer& layer, const char* input, const Epilogue& epilogue) {
         const int warp = device::thread_index() / 32, lane = device::thread_index() % 32;
         const int outputs = padded_width(layer.out), slabs = slabs_of(layer.in, Unit::kElementBytes);
-        for (int first = 0, tiles = 0; first < outputs; first += tiles * 8 * kWarpgroups) {
-            tiles = outputs_of_slab(outputs - first, this->at_once_) / (8 * kWarpgroups);
-            const int column = first + warp / 4 * tiles * 8 + 2 * (lane % 4);
-            Float2 bias[kAllTiles], time[kAllTiles];
-            this->template load_vectors<8>(bias, time, this->bias_of(layer) + column, epilogue, tiles, column);
-            float sum[kAllTiles][4] = {};
-            switch (tiles) {
-                case 4:
-                    multiply_slabs<4>(sum, input, slabs);
-                    break;
-                case 8:
-                    multiply_slabs<8>(sum, input, slabs);
-                    break;
-                default:
-                    multiply_slabs<16>(sum, input, slabs);
+        int turn = 0;
+        for (int first = 0, at_once = 0; first < outputs; first += at_once) {
+            at_once = outputs_of_slab(outputs - first, this->at_once_);
+            if (turn++ % kWarpgroups != warp / 4) {
+                this->ring_.skip(slabs);
+                continue;
             }
-            device::wait_for_products<0>();
+            const int tiles = at_once / 8, column = first + 2 * (lane % 4);
+            Float2 bias[kAllTiles], time[kAllTiles];
+            this->template load_pairs<8>(bias, this->bias_of(layer) + column, tiles);
+            this->template load_pairs<8>(time, this->time_of(epilogue, column), tiles);
+            float sum[kAllTiles][4];
+            ZPRL_UNROLL
+            for (int n = 0; n < kAllTiles; ++n) this->begin(sum[n], bias[n]);
+            if (tiles == kAllTiles) {
+                multiply_slabs<kAllTiles>(sum, input, slabs);
+            } else {
+                multiply_slabs<kPanelTiles>(sum, input, slabs);
+            }
             device::fence_operand(sum);
             epilogue.choose([&](auto kind) {
                 ZPRL_UNROLL
@@ -113,8 +129,7 @@ class WgmmaTileEngine : public TileEngine<MulticastRing<Unit, 0>, kWgmmaRows / 1
                         if (panel >= tiles) continue;
                         ZPRL_UNROLL
                         for (int n = panel; n < panel + kPanelTiles; ++n) {
-                            epilogue.finish(kind, place, 8 * n, sum[n][2 * half] + bias[n].x,
-                                            sum[n][2 * half + 1] + bias[n].y, time[n]);
+                            epilogue.finish(kind, place, 8 * n, sum[n][2 * half], sum[n][2 * half + 1], time[n]);
                         }
                     }
                 }
@@ -122,32 +137,43 @@ class WgmmaTileEngine : public TileEngine<MulticastRing<Unit, 0>, kWgmmaRows / 1
         }
     }
 
-    // All products of kTiles tiles of outputs. Those of the last slab are not waited for, and its stage is released
-    // only beside the next products: a release is also what produces slabs, so that every place of one is much code.
+    // All products of kTiles tiles of outputs, waited for.
     template <int kTiles>
     ZPRL_DEVICE void multiply_slabs(float (&sum)[kAllTiles][4], const char* input, int slabs) {
         constexpr int kSteps = 4, kStepBytes = kSlabBytes / kSteps;
-        const int warpgroup = device::thread_index() / 128;
         for (int slab = 0; slab < slabs; ++slab) {
-            const char* const weights = this->ring_.consumer_wait() + warpgroup * (kTiles * 8 * kSlabBytes);
-            const char* const rows = input + slab * (kWgmmaRows * kSlabBytes);
-            const uint64_t a = matrix_descriptor(device::shared_address(rows));
-            const uint64_t b = matrix_descriptor(device::shared_address(weights));
+            const uint64_t b = matrix_descriptor(device::shared_address(this->ring_.next_of_group()));
+            const uint64_t a = matrix_descriptor(device::shared_address(input + slab * (kWgmmaRows * kSlabBytes)));
             device::begin_products();
             ZPRL_UNROLL
             for (int step = 0; step < kSteps; ++step) {
                 const int offset = step * kStepBytes / kPieceBytes;
-                GroupProduct<Unit>::template add<kTiles>(sum, a + offset, b + offset, slab > 0 || step > 0);
+                GroupProduct<Unit>::template add<kTiles>(sum, a + offset, b + offset, true);
             }
             device::commit_products();
             device::wait_for_products<1>();
-            this->ring_.consumer_release(1);
+            this->ring_.release_of_group(1);
         }
+        device::wait_for_products<0>();
+        this->ring_.release_of_group(0);
     }
 
-    static_assert(kPanel / 8 % kWarpgroups == 0 && kPanelTiles == 4, "the cases of tiles above, and Step::Place");
-    static_assert(kMaxTileOutputs / kPanel == 4, "the cases of tiles above");
+    static_assert(kWarpgroups == 2 && kAllTiles == 2 * kPanelTiles, "the cases of turns and tiles above");
 };
+
+template <typename Unit>
+ZPRL_DEVICE void run_wgmma_tile(const KernelArguments& arguments, int cluster_size) {
+    typename WgmmaTileEngine<Unit>::Ring ring(arguments, cluster_size);
+    if (device::thread_index() < kThreads) {
+        device::take_registers<kConsumerRegisters>();
+        run_consumers<Unit, WgmmaTileEngine<Unit>>(arguments, ring);
+    } else {
+        device::give_registers<kProducerRegisters>();
+        if (device::thread_index() == kThreads) ring.produce();
+        device::sync_warp();
+    }
+    ring.close();
+}
 
 #endif
 

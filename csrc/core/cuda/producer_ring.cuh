@@ -1,0 +1,140 @@
+// Copyright (c) 2026, The ZPRL Project Developers.
+// SPDX-License-Identifier: BSD-3-Clause
+//
+// How weights come to the tile kernel on wgmma: as by MulticastRing (weight_ring.cuh), but from a warp that does
+// nothing else, to two warpgroups that are not at the same place.
+//
+// A slab of the velocity field is for one warpgroup, by turns of a layer's slabs of outputs: while one of them finishes
+// its outputs, the other one multiplies. A slab of a float32 layer, all of which come before, is for both. What a stage
+// waits for is
+//
+//   full[0], full[1]   the bytes of a slab for warpgroup 0 (or both), and for warpgroup 1. A warpgroup waits for its
+//   own
+//                      slabs alone, so each stage has a barrier per warpgroup: one that the other warpgroup's slabs end
+//                      the phases of as well could be two phases ahead, and a wait tells even from odd phases only.
+//   empty              kWarps arrivals from each block of the cluster: one of each warp, or two of each of a
+//                      warpgroup's four
+//
+// No wait can last for ever: the slabs have an order, which is the same for all. The producer waits for nothing but the
+// release of the slab that the stage had before. A warpgroup releases its slab i when its products are through, for
+// which it waits for no slab but, at most, its next one; where that is i + 1, it has a stage of its own, since there
+// are at least three; and where it lies further on, the warpgroup has released i before (end()). So whoever waits for
+// slab i waits for slabs before it alone. Barriers of the warpgroups, between layers, come after the release of all
+// slabs of the layer.
+
+#pragma once
+
+#include "weight_ring.cuh"
+
+namespace zprl {
+namespace cuda {
+
+#if !defined(__CUDA_ARCH__) || __CUDA_ARCH__ >= 900
+
+template <typename Unit>
+class ProducerRing {
+ public:
+    ZPRL_DEVICE ProducerRing(const KernelArguments& arguments, int cluster_size)
+        : arguments_(arguments),
+          ring_(device::shared_memory() + arguments.memory.ring),
+          barriers_(reinterpret_cast<uint64_t*>(device::shared_memory() + arguments.memory.barrier)),
+          stages_(arguments.memory.stages),
+          stage_bytes_(arguments.memory.tile_outputs * kSlabBytes),
+          size_(cluster_size) {
+        if (device::thread_index() == 0) {
+            ZPRL_NO_UNROLL
+            for (int i = 0; i < stages_; ++i) {
+                device::init_arrivals(full(0, i), 1);
+                device::init_arrivals(full(1, i), 1);
+                device::init_arrivals(empty(i), size_ * kWarps);
+            }
+        }
+        device::sync_cluster();  // nobody sends to a barrier that is not set up
+    }
+
+    // All that the producer does, by one thread: request this block's part of each slab, for all blocks of the cluster,
+    // once all of its consumers have released the stage.
+    ZPRL_DEVICE void produce() const {
+        const int rank = device::cluster_rank(), size_log2 = log2_of(size_);
+        int stage = 0;
+        uint32_t round = 0;  // through all stages
+        ZPRL_NO_UNROLL
+        for (WeightCursor<Unit> cursor(arguments_); !cursor.done(); cursor.advance()) {
+            if (round > 0) device::wait_for_phase<Scope::kCta>(empty(stage), (round - 1) % 2);
+            const int bytes = cursor.bytes(), part = bytes >> size_log2, first = rank * part;
+            uint64_t* const barrier = full(cursor.runs_once() ? 0 : cursor.turn() % 2, stage);
+            device::expect_tx(barrier, bytes);
+            char* const to = ring_ + stage * stage_bytes_ + first;
+            const char* const from = arguments_.call.blob + cursor.offset() + first;
+            if (size_ > 1) {
+                device::copy_bulk_to_all(to, from, part, barrier, size_);
+            } else {
+                device::copy_bulk(to, from, part, barrier);
+            }
+            if (++stage == stages_) {
+                stage = 0;
+                ++round;
+            }
+        }
+    }
+
+    // -- consumers, each warp for itself: slabs in their order
+
+    // The next slab, of a layer whose slabs all warps read; the warp is done with the one before it.
+    ZPRL_DEVICE const char* next() {
+        release<1>(0);
+        return wait(0);
+    }
+
+    // The next slab, which is for this warpgroup; the warp keeps those that it has.
+    ZPRL_DEVICE const char* next_of_group() { return wait(warpgroup()); }
+
+    // The warp is done with the oldest slab that it has of its warpgroup's, if it has more than `keep`.
+    ZPRL_DEVICE void release_of_group(int keep) { release<2>(keep); }
+
+    // The warp is done with the last slab of next().
+    ZPRL_DEVICE void end() { release<1>(0); }
+
+    // The next slabs are the other warpgroup's. This one has none.
+    ZPRL_DEVICE void skip(int slabs) { stage_ = released_to_ = static_cast<unsigned>(stage_ + slabs) % stages_; }
+
+    // A block must not end while others may arrive at its barriers.
+    ZPRL_DEVICE void close() const { device::sync_cluster(); }
+
+ private:
+    ZPRL_DEVICE uint64_t* full(int group, int stage) const { return barriers_ + group * kMaxStages + stage; }
+    ZPRL_DEVICE uint64_t* empty(int stage) const { return full(2, stage); }
+    ZPRL_DEVICE static int warpgroup() { return device::thread_index() / 128; }
+
+    ZPRL_DEVICE const char* wait(int group) {
+        device::wait_for_phase<Scope::kCta>(full(group, stage_), phases_ >> (group * kMaxStages + stage_) & 1);
+        device::sync_warp();  // matrix instructions follow, which want the warp together
+        phases_ ^= 1u << (group * kMaxStages + stage_);
+        const char* const slab = ring_ + stage_ * stage_bytes_;
+        if (++stage_ == stages_) stage_ = 0;
+        ++kept_;
+        return slab;
+    }
+
+    template <int kArrivals>
+    ZPRL_DEVICE void release(int keep) {
+        if (kept_ <= keep) return;
+        --kept_;
+        const int lane = device::thread_index() % 32;
+        device::sync_warp();  // all lanes have read it
+        if (lane < size_) device::arrive_at_peer<Scope::kCta>(empty(released_to_), lane, kArrivals);
+        if (++released_to_ == stages_) released_to_ = 0;
+    }
+
+    const KernelArguments& arguments_;
+    char* const ring_;
+    uint64_t* const barriers_;
+    const int stages_, stage_bytes_, size_;
+    int stage_ = 0, released_to_ = 0, kept_ = 0;  // of this warp
+    uint32_t phases_ = 0;  // parity of the phase that it waits for next, a bit for each barrier of slabs that arrive
+};
+
+#endif
+
+}  // namespace cuda
+}  // namespace zprl
