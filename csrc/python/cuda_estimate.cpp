@@ -46,6 +46,7 @@ py::dict estimate_cuda(const py::buffer& blob, const std::string& precision, int
     result["kernel"] = kKernels[static_cast<int>(plan.kernel)];
     result["tile_rows"] = plan.tile_rows;
     result["cluster_size"] = plan.cluster_size;
+    result["placement"] = static_cast<int>(plan.placement);
     result["waves"] = cost.waves;
     result["floors"] = floors;
     result["parts"] = parts;

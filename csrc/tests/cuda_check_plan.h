@@ -75,17 +75,21 @@ void check_memory(const Shape& s, const DevicePolicy& policy, const Plan& plan) 
     const int64_t once = pad(std::max({s.obs, s.embed, 2 * s.latent, s.vib_hidden[0]})) * 4 * operand_rows;
     std::vector<Piece> early, late, workspace;
     const auto modulation = Piece{"the modulation", m.modulation, rows * (4 * hidden * element + 32)};
-    const std::vector<Piece> rest = {{"the stream", m.stream, rows * (hidden + 8) * 4},
-                                     {"the state", m.state, rows * (chunk + 8) * 4}};
-    const bool once_in_workspace = plan.placement == Placement::kOnce;
+    const bool one_operand = plan.placement == Placement::kStream || plan.placement == Placement::kOneOperand;
+    const bool once_in_workspace = plan.placement == Placement::kOnce || one_operand;
     const bool rest_in_workspace = plan.placement == Placement::kWorkspace || once_in_workspace;
+    const bool stream_in_workspace = rest_in_workspace && plan.placement != Placement::kStream;
     (plan.placement == Placement::kShared ? early : workspace).push_back(modulation);
     if (plan.placement == Placement::kShared) late.push_back(modulation);
-    for (const Piece& piece : rest) (rest_in_workspace ? workspace : late).push_back(piece);
+    (stream_in_workspace ? workspace : late).push_back({"the stream", m.stream, rows * (hidden + 8) * 4});
+    (rest_in_workspace ? workspace : late).push_back({"the state", m.state, rows * (chunk + 8) * 4});
     if (s.solver != 0) (rest_in_workspace ? workspace : late).push_back({"the end", m.end, rows * (chunk + 8) * 4});
     early.push_back({"a layer that runs once", m.once[0], once});
     (once_in_workspace ? workspace : early).push_back({"another layer that runs once", m.once[1], once});
-    late.push_back({"the branch", m.branch, operand_rows * hidden * element});
+    require(!one_operand || (m.branch == m.inner && plan.kernel == Kernel::kWgmmaTile && plan.tile_outputs == 64 &&
+                             hidden <= 512 && chunk <= 512),
+            "an operand in the place of another one");
+    if (!one_operand) late.push_back({"the branch", m.branch, operand_rows * hidden * element});
     late.push_back({"the inner operand", m.inner, operand_rows * std::max(hidden, chunk) * element});
     for (auto* pieces : {&early, &late}) {
         if (plan.kernel != Kernel::kCluster) {
@@ -279,18 +283,22 @@ void check_choices() {
     const Device blackwell{{10, 0, 148, 232448, 16, false}, {20, 20, 18, 18, 18, 18, 18, 18}};
     const DevicePolicy a = shape_a(Precision::kBfloat16), b = shape_b(Precision::kBfloat16);
     require_refused("8.0 or more", [&] { plan_on({{7, 5, 40, 65536, 1, false}, {}}, a, 1); });
-    const Plan one = plan_on(h200, a, 1);
-    require(one.kernel == Kernel::kCluster && one.resident == 8, "one row does not get a cluster with all its weights");
+    const Plan few = plan_on(h200, a, 1);
+    require(few.kernel == Kernel::kCluster && few.resident == 8, "one row does not get a cluster with all its weights");
     const Plan many = plan_on(h200, a, 8192);
     require(many.kernel == Kernel::kWgmmaTile && many.cluster_size > 1, "8192 rows are not on wgmma");
     const Plan wide = plan_on(h200, b, 8192, KernelChoice::kWgmmaTiles);
-    require(wide.kernel == Kernel::kWgmmaTile, "a policy of width 512 has no wgmma");
+    require(wide.kernel == Kernel::kWgmmaTile && wide.placement == Placement::kStream,
+            "a policy of width 512 has no wgmma, or its stream no place");
     require(plan_on(h200, shape_a(Precision::kTf32), 8192, KernelChoice::kWgmmaTiles).kernel == Kernel::kWgmmaTile,
             "a policy of width 256 has no wgmma in tf32");
-    // Two operands of 64 rows and 512 numbers of four bytes are 256 KiB.
+    // Two operands of 64 rows and 512 numbers of four bytes are 256 KiB, but one takes the other's place.
+    const Plan one = plan_on(h200, shape_b(Precision::kTf32), 8192, KernelChoice::kWgmmaTiles);
+    require(one.placement == Placement::kOneOperand, "a policy of width 512 has no wgmma in tf32");
+    const DevicePolicy c = device_policy(shape_of(1024, 4, 0, 10, 14, 16, 40, 512, 32, {}, {512}), Precision::kTf32);
     require_refused(
-        "ZPRL_CUDA_KERNEL=wgmma leaves no kernel for this policy in tf32: its tiles of 64 rows need 287744 bytes",
-        [&] { plan_on(h200, shape_b(Precision::kTf32), 8192, KernelChoice::kWgmmaTiles); });
+        "ZPRL_CUDA_KERNEL=wgmma leaves no kernel for this policy in tf32: its tiles of 64 rows need 549888 bytes",
+        [&] { plan_on(h200, c, 8192, KernelChoice::kWgmmaTiles); });
     // All multiprocessors have something to do, where tiles of 16 rows would leave half of them idle.
     const Plan middle = plan_on(h200, a, 1024, KernelChoice::kTiles);
     require(middle.tile_rows == 8 && middle.blocks == 128, "1024 rows leave multiprocessors idle");

@@ -61,11 +61,29 @@ void run_tile(const KernelArguments& arguments, const Plan& plan) {
 }
 
 template <typename Unit>
+void run_wgmma_tile(const KernelArguments& arguments, const Plan& plan) {
+    switch (plan.placement) {
+        case Placement::kShared:
+            return zprl::cuda::run_wgmma_tile<Unit, Placement::kShared>(arguments, plan.cluster_size);
+        case Placement::kModulation:
+            return zprl::cuda::run_wgmma_tile<Unit, Placement::kModulation>(arguments, plan.cluster_size);
+        case Placement::kOnce:
+            return zprl::cuda::run_wgmma_tile<Unit, Placement::kOnce>(arguments, plan.cluster_size);
+        case Placement::kStream:
+            return zprl::cuda::run_wgmma_tile<Unit, Placement::kStream>(arguments, plan.cluster_size);
+        case Placement::kOneOperand:
+            return zprl::cuda::run_wgmma_tile<Unit, Placement::kOneOperand>(arguments, plan.cluster_size);
+        default:
+            throw CheckFailed("there is no such kernel on wgmma");
+    }
+}
+
+template <typename Unit>
 void run_kernel(const KernelArguments& arguments, const Plan& plan) {
     if (plan.kernel == Kernel::kCluster) return zprl::cuda::run_cluster<Unit>(arguments, plan.cluster_size);
     if constexpr (!std::is_same_v<Unit, zprl::cuda::Fp32Unit>) {
         if (plan.kernel == Kernel::kWgmmaTile) {
-            return zprl::cuda::run_wgmma_tile<Unit>(arguments, plan.cluster_size);
+            return run_wgmma_tile<Unit>(arguments, plan);
         }
     }
     if (plan.cluster_size > 1) return run_tile<Unit, zprl::cuda::MulticastRing<Unit>>(arguments, plan);

@@ -215,6 +215,7 @@ int check_steps(const char* only) {
     const Shape wide = shape_of(256, 1, 0, 1, 8, 8, 40, 256, 32, {}, {256});
     const Shape two_rounds = shape_of(320, 1, 0, 1, 3, 4, 8, 24, 5, {}, {});
     const Shape many_pieces = shape_of(550, 1, 0, 1, 3, 4, 8, 16, 4, {}, {});
+    const Shape very_wide = shape_of(400, 1, 0, 1, 14, 16, 40, 256, 32, {}, {256});
     const Shape long_chunk = shape_of(64, 1, 0, 2, 14, 24, 20, 300, 150, {}, {});
     const Case cases[] = {
         {"tile fp32 16", kFp32, kTile, 16, 1, 9, small},
@@ -259,19 +260,24 @@ int check_steps(const char* only) {
         {"tile bf16 16 by 2 wide", kBf16, kTile, 16, 2, 17, wide, Placement::kShared, 3, 128},
         {"wgmma bf16", kBf16, kWgmma, 64, 1, 65, odd, Placement::kModulation, 3, 64},
         {"wgmma bf16 by 2", kBf16, kWgmma, 64, 2, 65, heun, Placement::kShared, 3, 128},
-        {"wgmma bf16 rk4", kBf16, kWgmma, 64, 1, 6, rk4, Placement::kWorkspace, 4, 128},
-        {"wgmma bf16 by 4", kBf16, kWgmma, 64, 4, 130, small, Placement::kWorkspace, 4, 128},
+        {"wgmma bf16 rk4", kBf16, kWgmma, 64, 1, 6, rk4, Placement::kOnce, 4, 128},
+        {"wgmma bf16 by 4", kBf16, kWgmma, 64, 4, 130, small, Placement::kOnce, 4, 128},
         {"wgmma bf16 wide", kBf16, kWgmma, 64, 2, 66, wide, Placement::kModulation, 4, 128},
         {"wgmma bf16 actor", kBf16, kWgmma, 64, 2, 65, steered(small, 0, {48, 20}), Placement::kShared, 3, 128},
         {"wgmma bf16 squashed", kBf16, kWgmma, 64, 1, 65, squashed(steered(small, 0, {48})), Placement::kShared, 4, 64},
         {"wgmma bf16 once", kBf16, kWgmma, 64, 2, 65, odd, Placement::kOnce, 3, 128},
         {"wgmma bf16 once, actor", kBf16, kWgmma, 64, 1, 5, steered(small, 0, {48, 20}), Placement::kOnce, 3, 64},
         {"wgmma bf16 flow alone", kBf16, kWgmma, 64, 2, 65, flow_alone(heun), Placement::kShared, 3, 128},
+        {"wgmma bf16 stream", kBf16, kWgmma, 64, 1, 65, very_wide, Placement::kStream, 4, 64},
+        {"wgmma bf16 stream by 2", kBf16, kWgmma, 64, 2, 66, wide, Placement::kStream, 3, 64},
+        {"wgmma tf32 one operand", kTf32, kWgmma, 64, 2, 65, odd, Placement::kOneOperand, 3, 64},
+        {"wgmma tf32 stream rk4", kTf32, kWgmma, 64, 1, 5, rk4, Placement::kStream, 4, 64},
+        {"wgmma tf32 stream, actor", kTf32, kWgmma, 64, 1, 4, steered(long_chunk, 0, {48}), Placement::kStream, 3, 64},
         {"wgmma tf32", kTf32, kWgmma, 64, 1, 64, small, Placement::kShared, 3, 64},
         {"wgmma tf32 tiny", kTf32, kWgmma, 64, 2, 129, rk4_twice, Placement::kShared, 3, 128},
-        {"wgmma tf32 by 2", kTf32, kWgmma, 64, 2, 67, odd, Placement::kWorkspace, 4, 128},
+        {"wgmma tf32 by 2", kTf32, kWgmma, 64, 2, 67, odd, Placement::kOnce, 4, 128},
         {"wgmma tf32 once", kTf32, kWgmma, 64, 1, 65, heun, Placement::kOnce, 3, 128},
-        {"wgmma tf32 long chunk", kTf32, kWgmma, 64, 1, 5, long_chunk, Placement::kWorkspace, 3, 128},
+        {"wgmma tf32 long chunk", kTf32, kWgmma, 64, 1, 5, long_chunk, Placement::kOnce, 3, 128},
         {"cluster fp32 2", kFp32, kCluster, 8, 2, 9, small},
         {"cluster fp32 4", kFp32, kCluster, 8, 4, 3, odd, Placement::kShared, 0, 0, 2},
         {"cluster fp32 rk4", kFp32, kCluster, 8, 4, 17, rk4, Placement::kShared, 0, 0, 0},

@@ -13,7 +13,7 @@ MAX_KERNEL_BYTES = 128 * 1024
 
 # As cuobjdump prints it. Outer loop from 0x10, inner one from 0x30 with products; a wait's retry out of line.
 LISTING = """
-\t\tFunction : _ZN4zprl4cuda17wgmma_tile_kernelINS0_8Bf16UnitEEEvNS0_15KernelArgumentsEi
+\t\tFunction : _ZN4zprl4cuda17wgmma_tile_kernelINS0_8Bf16UnitELNS0_9PlacementE4EEEvNS0_15KernelArgumentsEi
 \t.headerflags    @"EF_CUDA_SM90 EF_CUDA_VIRTUAL_SM(EF_CUDA_SM90)"
         /*0000*/                   MEMBAR.ALL.GPU ;                    /* 0x0000000000007992 */
                                                                        /* 0x000fec0000000000 */
@@ -32,7 +32,7 @@ LISTING = """
         /*00d0*/                   MEMBAR.ALL.GPU ;                    /* 0x0000000000007992 */
 """
 USAGE = """
- Function _ZN4zprl4cuda17wgmma_tile_kernelINS0_8Bf16UnitEEEvNS0_15KernelArgumentsEi:
+ Function _ZN4zprl4cuda17wgmma_tile_kernelINS0_8Bf16UnitELNS0_9PlacementE4EEEvNS0_15KernelArgumentsEi:
   REG:255 STACK:0 SHARED:1024 LOCAL:0 CONSTANT[0]:1540 TEXTURE:0 SURFACE:0 SAMPLER:0
 """
 
@@ -40,7 +40,7 @@ USAGE = """
 def test_loops_and_accesses_are_found():
     """Loops are what can run again, in whichever order the compiler puts it; a jump backward alone is none."""
     (kernel,) = sass.parse(LISTING, USAGE)
-    assert (kernel.short_name, kernel.registers) == ("wgmma_tile_kernel<Bf16>", 255)
+    assert (kernel.short_name, kernel.registers) == ("wgmma_tile_kernel<Bf16, 4>", 255)
     assert kernel.bytes == 14 * 16
     names = [each.name for each in kernel.in_loops]
     assert len(names) == 10 and [len(loop) for loop in kernel.loops] == [10]
@@ -91,7 +91,7 @@ def kernels():
 
 def test_loops_wait_for_no_memory_of_the_gpu(kernels):
     """No barrier across the GPU and no dropped cache: some 600 slabs and 80 exchanges of a step would pay for each."""
-    assert len(kernels["80"]) == 10 and len(kernels["90a"]) == 25
+    assert len(kernels["80"]) == 10 and len(kernels["90a"]) == 33
     faults = {(arch, each.name): sass.device_fences(each.in_loops) for arch in kernels for each in kernels[arch]}
     assert {key for key, count in faults.items() if count} == set()
 
@@ -128,4 +128,6 @@ def test_kernels_fit_the_instruction_cache_and_use_no_local_memory(kernels):
         for kernel in every:
             assert kernel.bytes <= MAX_KERNEL_BYTES, (arch, kernel.short_name, kernel.bytes)
             assert sass.count(kernel.instructions, r"(LDL|STL).*") == 0, (arch, kernel.short_name)
-            assert "cluster" not in kernel.name or sass.generic_accesses(kernel.instructions) == 0, arch
+            # Tiles on mma.sync learn from the plan where things are.
+            knows_memory = "cluster" in kernel.name or "wgmma" in kernel.name
+            assert not knows_memory or sass.generic_accesses(kernel.instructions) == 0, (arch, kernel.short_name)

@@ -7,8 +7,10 @@ import json
 import re
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+from tests.native.test_policy_step import make_policy
 
 from zprl.commands import cli
 from zprl.policies.native.blob import pack_policy
@@ -54,14 +56,15 @@ def test_instructions_are_counted():
 
 
 def test_a_plan_finds_its_kernel_and_no_other():
-    names = {CLUSTER: ("cluster", "bfloat16", 8, 8), MULTICAST: ("tile", "tf32", 32, 2)}
+    names = {CLUSTER: ("cluster", "bfloat16", 8, 8, 0), MULTICAST: ("tile", "tf32", 32, 2, 0)}
     prefix, end = "_ZN4zprl4cuda41_GLOBAL__N__8209cb02_9_launch_cu_9b17e98d", "EvNS0_15KernelArgumentsEi"
     names |= {
-        f"{prefix}28narrow_multicast_tile_kernelINS0_8Bf16UnitEE{end}": ("tile", "bfloat16", 8, 4),
-        f"{prefix}18narrow_tile_kernelINS0_8Fp32UnitEE{end}": ("tile", "float32", 8, 1),
-        f"{prefix}17wgmma_tile_kernelINS0_8Bf16UnitEE{end}": ("wgmma", "bfloat16", 64, 2),
-        f"{prefix}11tile_kernelINS0_8Bf16UnitELi1EE{end}": ("tile", "bfloat16", 16, 1),
-        f"{prefix}11tile_kernelINS0_8Bf16UnitELi4EE{end}": ("tile", "bfloat16", 64, 1),
+        f"{prefix}28narrow_multicast_tile_kernelINS0_8Bf16UnitEE{end}": ("tile", "bfloat16", 8, 4, 0),
+        f"{prefix}18narrow_tile_kernelINS0_8Fp32UnitEE{end}": ("tile", "float32", 8, 1, 0),
+        f"{prefix}17wgmma_tile_kernelINS0_8Bf16UnitELNS0_9PlacementE1EEE{end}": ("wgmma", "bfloat16", 64, 2, 1),
+        f"{prefix}17wgmma_tile_kernelINS0_8Bf16UnitELNS0_9PlacementE4EEE{end}": ("wgmma", "bfloat16", 64, 2, 4),
+        f"{prefix}11tile_kernelINS0_8Bf16UnitELi1EE{end}": ("tile", "bfloat16", 16, 1, 0),
+        f"{prefix}11tile_kernelINS0_8Bf16UnitELi4EE{end}": ("tile", "bfloat16", 64, 1, 0),
     }
     for plan in names.values():
         assert [names[name] for name in names if kernel_function(*plan).search(name)] == [plan]
@@ -189,14 +192,17 @@ def test_wrong_wishes_end_in_a_sentence(argv, sentence, monkeypatch, capsys):
 
 
 def test_a_choice_that_leaves_no_kernel_ends_in_its_reason(monkeypatch, capsys, blobs):
-    """Two operands of 64 rows and 512 numbers of four bytes take 256 KiB, and a block has 227."""
+    """Two operands of 64 rows and 1024 numbers of four bytes take 512 KiB, and a block has 227."""
     monkeypatch.setattr(estimate, "disassemble", lambda library: [])
     monkeypatch.setenv("ZPRL_CUDA_KERNEL", "wgmma")
+    wide = SimpleNamespace(name="B", policy=make_policy(velocity_hidden_dim=1024))
+    monkeypatch.setattr(estimate, "make_shape", lambda *_: wide)
     status, output = run(capsys, "--shapes", "B", "--dtype", "tf32")
     assert status == 2
     assert "ZPRL_CUDA_KERNEL=wgmma leaves no kernel for this policy in tf32" in output.err
     for shape, dtype, precision in (
         ("A", "float32", "tf32"),
+        ("B", "float32", "tf32"),
         ("A", "bfloat16", "bfloat16"),
         ("B", "bfloat16", "bfloat16"),
     ):

@@ -32,6 +32,15 @@ struct KernelArguments {
     Call call;
 };
 
+// Where things are: as the plan says, or as the kernel was compiled for, so that loads and stores know their memory.
+struct PlacedByPlan {
+    static ZPRL_DEVICE Placement of(const Memory& memory) { return memory.placement; }
+};
+template <Placement kPlacement>
+struct PlacedAs {
+    static ZPRL_DEVICE Placement of(const Memory&) { return kPlacement; }
+};
+
 // ---- The order of layers: what the weights' stream follows ---------------------------------------------------------
 
 ZPRL_DEVICE int layers_to_moments(const DevicePolicy& p) { return p.num_embedding + p.num_encoder; }

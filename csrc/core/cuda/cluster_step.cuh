@@ -462,7 +462,7 @@ template <typename Unit>
 ZPRL_DEVICE void run_cluster(const KernelArguments& arguments, int cluster_size) {
     const int64_t first_row = (device::block_index() >> log2_of(cluster_size)) * arguments.memory.rows;
     ClusterEngine<Unit> engine(arguments, cluster_size, first_row);
-    Step<Unit, ClusterEngine<Unit>> step(arguments, engine, first_row, nullptr);
+    Step<Unit, ClusterEngine<Unit>, PlacedAs<Placement::kShared>> step(arguments, engine, first_row, nullptr);
     step.run();
     engine.close();
 }

@@ -125,11 +125,10 @@ double workspace_traffic(const DevicePolicy& p, const Plan& plan) {
     if (plan.placement != Placement::kShared) {  // bias, and for each block shift, scale and gate; and the final norm
         bytes += (4.0 + evaluations * (3.0 * blocks + 3.0)) * hidden * element_bytes(p);
     }
-    if (plan.placement == Placement::kWorkspace || plan.placement == Placement::kOnce) {
-        // The stream: written by the input, read by every norm, read and written by every block.
-        bytes += evaluations * ((3.0 * blocks + 2.0) * hidden + 2.0 * chunk) * 4.0;
-    }
-    if (plan.placement == Placement::kOnce) {
+    // The stream: written by the input, read by every norm, read and written by every block.
+    if (stream_in_workspace(plan.placement)) bytes += evaluations * (3.0 * blocks + 2.0) * hidden * 4.0;
+    if (state_in_workspace(plan.placement)) bytes += evaluations * 2.0 * chunk * 4.0;
+    if (once_in_workspace(plan.placement)) {
         for_each_layer(p, [&](int, const Layer& layer) {
             if (layer.once) bytes += 2.0 * layer.out * 4.0;
         });
@@ -146,7 +145,8 @@ double level2_rate(const Plan& plan, const DeviceProperties& device, int64_t at_
 // Layer norms of a warp's rows, up to four of them at once: as long as one takes, with its waits for what is not in
 // shared memory, or as all warps need to issue their instructions.
 double norm_cycles(const DevicePolicy& p, Placement placement, double rows) {
-    const double waits = placement == Placement::kShared ? 0.0 : placement == Placement::kModulation ? 1.0 : 2.0;
+    const double waits =
+        (modulation_in_workspace(placement) ? 1.0 : 0.0) + (stream_in_workspace(placement) ? 1.0 : 0.0);
     const double hidden = padded_width(p.hidden_dim), at_once = std::min(4.0, rows);
     const double latency = kNorm + kNormOfNumber * hidden + waits * kLevel2Latency;
     const double issue = at_once * kWarps * kNormInstructions * hidden / 64.0 / kIssued;

@@ -113,6 +113,9 @@ ZPRL_DEVICE void wait_for_copies() {
     asm volatile("cp.async.wait_group %0;" ::"n"(kGroups) : "memory");
 }
 
+// Into the level-1 cache: 128 bytes.
+ZPRL_DEVICE void prefetch(const void* global) { asm volatile("prefetch.global.L1 [%0];" ::"l"(global)); }
+
 // ---- Numbers --------------------------------------------------------------------------------------------------------
 
 ZPRL_DEVICE float exp(float x) { return expf(x); }

@@ -66,11 +66,11 @@ __global__ void __launch_bounds__(ZPRL_CLUSTER_THREADS, 1)
 #endif
 }
 
-template <typename Unit>
+template <typename Unit, Placement kPlacement>
 __global__ void __launch_bounds__(ZPRL_WGMMA_THREADS, 1)
     wgmma_tile_kernel(const __grid_constant__ KernelArguments arguments, int cluster_size) {
 #if ZPRL_HAS_WGMMA
-    run_wgmma_tile<Unit>(arguments, cluster_size);
+    run_wgmma_tile<Unit, kPlacement>(arguments, cluster_size);
 #endif
 }
 
@@ -98,9 +98,17 @@ struct KernelEntry {
     Clusters clusters;
     const void* function;
     const char* name;
+    Placement placement = Placement::kShared;  // of those on wgmma
 };
 
 const void* address_of(void (*function)(KernelArguments, int)) { return reinterpret_cast<const void*>(function); }
+
+template <typename Unit, Placement kPlacement>
+KernelEntry wgmma_entry(Precision precision, const char* name) {
+    return {
+        precision, Kernel::kWgmmaTile, kWgmmaRows, Clusters::kMaybe, address_of(&wgmma_tile_kernel<Unit, kPlacement>),
+        name,      kPlacement};
+}
 
 // Every kernel there is; plan() asks for no other.
 const KernelEntry kKernels[] = {
@@ -130,8 +138,15 @@ const KernelEntry kKernels[] = {
      "tile, tf32, 32 rows"},
     {Precision::kTf32, Kernel::kTile, 32, Clusters::kAlways, address_of(&multicast_tile_kernel<Tf32Unit, 2>),
      "tile with shared weights, tf32, 32 rows"},
-    {Precision::kTf32, Kernel::kWgmmaTile, kWgmmaRows, Clusters::kMaybe, address_of(&wgmma_tile_kernel<Tf32Unit>),
-     "tile on wgmma, tf32, 64 rows"},
+    wgmma_entry<Tf32Unit, Placement::kShared>(Precision::kTf32, "tile on wgmma, tf32, 64 rows, all in shared memory"),
+    wgmma_entry<Tf32Unit, Placement::kModulation>(Precision::kTf32,
+                                                  "tile on wgmma, tf32, 64 rows, modulation in the workspace"),
+    wgmma_entry<Tf32Unit, Placement::kOnce>(Precision::kTf32,
+                                            "tile on wgmma, tf32, 64 rows, operands in shared memory"),
+    wgmma_entry<Tf32Unit, Placement::kStream>(
+        Precision::kTf32, "tile on wgmma, tf32, 64 rows, one operand and the stream in shared memory"),
+    wgmma_entry<Tf32Unit, Placement::kOneOperand>(Precision::kTf32,
+                                                  "tile on wgmma, tf32, 64 rows, one operand in shared memory"),
     {Precision::kTf32, Kernel::kCluster, kClusterRows, Clusters::kAlways, address_of(&cluster_kernel<Tf32Unit>),
      "cluster, tf32"},
     {Precision::kBfloat16, Kernel::kTile, kNarrowRows, Clusters::kNever, address_of(&narrow_tile_kernel<Bf16Unit>),
@@ -150,8 +165,16 @@ const KernelEntry kKernels[] = {
      "tile, bfloat16, 64 rows"},
     {Precision::kBfloat16, Kernel::kTile, 64, Clusters::kAlways, address_of(&multicast_tile_kernel<Bf16Unit, 4>),
      "tile with shared weights, bfloat16, 64 rows"},
-    {Precision::kBfloat16, Kernel::kWgmmaTile, kWgmmaRows, Clusters::kMaybe, address_of(&wgmma_tile_kernel<Bf16Unit>),
-     "tile on wgmma, bfloat16, 64 rows"},
+    wgmma_entry<Bf16Unit, Placement::kShared>(Precision::kBfloat16,
+                                              "tile on wgmma, bfloat16, 64 rows, all in shared memory"),
+    wgmma_entry<Bf16Unit, Placement::kModulation>(Precision::kBfloat16,
+                                                  "tile on wgmma, bfloat16, 64 rows, modulation in the workspace"),
+    wgmma_entry<Bf16Unit, Placement::kOnce>(Precision::kBfloat16,
+                                            "tile on wgmma, bfloat16, 64 rows, operands in shared memory"),
+    wgmma_entry<Bf16Unit, Placement::kStream>(
+        Precision::kBfloat16, "tile on wgmma, bfloat16, 64 rows, one operand and the stream in shared memory"),
+    wgmma_entry<Bf16Unit, Placement::kOneOperand>(Precision::kBfloat16,
+                                                  "tile on wgmma, bfloat16, 64 rows, one operand in shared memory"),
     {Precision::kBfloat16, Kernel::kCluster, kClusterRows, Clusters::kAlways, address_of(&cluster_kernel<Bf16Unit>),
      "cluster, bfloat16"},
 };
@@ -160,7 +183,8 @@ const void* function_of(Precision precision, const Plan& plan) {
     for (const KernelEntry& entry : kKernels) {
         const int tile_rows = plan.kernel == Kernel::kCluster ? kClusterRows : plan.tile_rows;  // of them, or fewer
         if (entry.precision == precision && entry.kernel == plan.kernel && entry.tile_rows == tile_rows &&
-            entry.clusters != (plan.cluster_size > 1 ? Clusters::kNever : Clusters::kAlways)) {
+            entry.clusters != (plan.cluster_size > 1 ? Clusters::kNever : Clusters::kAlways) &&
+            (plan.kernel != Kernel::kWgmmaTile || entry.placement == plan.placement)) {
             return entry.function;
         }
     }

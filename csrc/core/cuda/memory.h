@@ -6,10 +6,11 @@
 //   what                      bytes per row                          lifetime
 //   modulation                kept numbers: 4 W', and 8 banks        from the condition on
 //   layers that run once (2)  slabs of the widest, float32           until the modulation; the second one may be in
-//                                                                    the workspace (Placement::kOnce)
+//                                                                    the workspace (Placement::kOnce and later ones)
 //   latent                    4 Z, of a policy with an actor         while the actor works
 //   residual stream           4 (W' + 8)                             from the modulation on, in the place of
-//   branch, inner             slabs of W' (inner: or the chunk)      the layers that run once
+//   branch, inner             slabs of W' (inner: or the chunk);     the layers that run once
+//                             one of them where one_operand()
 //   state, end                4 (C' + 8) each; end not for Euler
 //   tile: barriers, ring      96, and stages of up to 32 KiB (16 KiB on wgmma), per block
 //   cluster: barriers         24, per block
@@ -39,6 +40,7 @@ constexpr int kRowShift = 8;  // numbers
 // Tile kernel: outputs that a block works on at once, at most: a slab of them is 32 KiB.
 constexpr int kMaxTileOutputs = 256;
 constexpr int kMaxWgmmaOutputs = 128;  // of a warpgroup, whose 64 rows of them are 64 sums of a thread
+constexpr int kMaxHeldOutputs = 512;   // of a layer whose results stay in registers until all its products are through
 constexpr int kMaxStages = 4;
 constexpr int kRingBarriers = 3;  // of a stage, at most
 
@@ -68,11 +70,27 @@ struct Memory {
     int32_t modulation, once[2], latent, stream, branch, inner, state, end;
     int32_t ring, partial, streamed_weights, barrier, resident_weights;
     int32_t stages, tile_outputs, resident;
-    uint8_t modulation_in_workspace, rest_in_workspace, once_in_workspace;
+    Placement placement;
     int64_t shared_bytes, workspace_bytes;  // of a block
 };
 
 Memory lay_out_memory(const DevicePolicy& policy, const Plan& plan);
+
+// What a placement means. Whether a layer's operand takes the place of the one before it: all sums of a layer are in
+// registers before that.
+ZPRL_HOST_DEVICE constexpr bool one_operand(Placement placement) {
+    return placement == Placement::kStream || placement == Placement::kOneOperand;
+}
+ZPRL_HOST_DEVICE constexpr bool modulation_in_workspace(Placement placement) { return placement != Placement::kShared; }
+ZPRL_HOST_DEVICE constexpr bool once_in_workspace(Placement placement) {
+    return placement == Placement::kOnce || one_operand(placement);
+}
+ZPRL_HOST_DEVICE constexpr bool state_in_workspace(Placement placement) {
+    return placement == Placement::kWorkspace || once_in_workspace(placement);
+}
+ZPRL_HOST_DEVICE constexpr bool stream_in_workspace(Placement placement) {
+    return state_in_workspace(placement) && placement != Placement::kStream;
+}
 
 // Layers of the velocity field.
 ZPRL_HOST_DEVICE constexpr int field_layers(const DevicePolicy& policy) { return 2 * policy.num_blocks + 2; }

@@ -87,6 +87,12 @@ bool find_tile_kernel(const DevicePolicy& policy, int tile_rows, const DevicePro
     return tile_rows < 64 || *kernel == Kernel::kWgmmaTile || policy.precision == Precision::kBfloat16;
 }
 
+// Whether the kernel can keep all results of a layer of the velocity field in registers.
+bool holds_results(const DevicePolicy& policy, Kernel kernel) {
+    return kernel == Kernel::kWgmmaTile &&
+           padded_width(std::max(policy.hidden_dim, policy.chunk_dim())) <= kMaxHeldOutputs;
+}
+
 // Keeps the cheapest of the plans that are offered; of those that cost the same, the first with the least traffic from
 // the level-2 cache.
 class Cheapest {
@@ -132,12 +138,15 @@ void offer_tiles(const DevicePolicy& policy, int64_t rows, const DevicePropertie
         for (int cluster : {1, 2, 4}) {
             // A cluster shares slabs only where there are as many tiles.
             if (cluster > 1 && (device.major < 9 || cluster > device.max_cluster_size || rows <= tile_rows)) continue;
-            for (Placement placement :
-                 {Placement::kShared, Placement::kModulation, Placement::kWorkspace, Placement::kOnce}) {
+            for (Placement placement : {Placement::kShared, Placement::kModulation, Placement::kWorkspace,
+                                        Placement::kOnce, Placement::kStream, Placement::kOneOperand}) {
+                if (one_operand(placement) && !holds_results(policy, kernel)) continue;
+                if (kernel == Kernel::kWgmmaTile && placement == Placement::kWorkspace) continue;  // kOnce is as good
                 for (const auto& [outputs, stages] : kRings) {
                     const bool multicast = cluster > 1 || kernel == Kernel::kWgmmaTile;
                     if (multicast && stages < 3) continue;  // see MulticastRing
                     if (kernel == Kernel::kWgmmaTile && outputs > kMaxWgmmaOutputs) continue;
+                    if (one_operand(placement) && outputs > kPanel) continue;  // what it keeps are turns of 64
                     Plan plan{kernel, tile_rows, cluster, threads_of(kernel), stages, outputs, 0, placement, 0, 0, 0};
                     finish(policy, rows, &plan);
                     if (!cheapest->fits(plan)) continue;
@@ -182,7 +191,8 @@ void offer_clusters(const DevicePolicy& policy, int64_t rows, const DeviceProper
 
 // What a kernel for tiles of so many rows needs at least.
 int64_t least_shared_bytes(const DevicePolicy& policy, Kernel kernel, int tile_rows, int stages) {
-    Plan plan{kernel, tile_rows, 1, threads_of(kernel), stages, 64, 0, Placement::kOnce, 0, 0, 0};
+    const Placement placement = holds_results(policy, kernel) ? Placement::kOneOperand : Placement::kOnce;
+    Plan plan{kernel, tile_rows, 1, threads_of(kernel), stages, 64, 0, placement, 0, 0, 0};
     finish(policy, tile_rows, &plan);
     return plan.shared_bytes;
 }
@@ -199,29 +209,27 @@ Memory lay_out_memory(const DevicePolicy& p, const Plan& plan) {
     m.modulation_stride = 4 * hidden + kRowShift * 4 / element;
     m.stream_stride = hidden + kRowShift;
     m.state_stride = chunk + kRowShift;
-    m.modulation_in_workspace = plan.placement != Placement::kShared;
-    m.once_in_workspace = plan.placement == Placement::kOnce;
-    m.rest_in_workspace = plan.placement == Placement::kWorkspace || m.once_in_workspace;
+    m.placement = plan.placement;
 
     Pieces shared(alignment_of(plan.kernel)), workspace(alignment_of(plan.kernel));
-    Pieces& of_modulation = m.modulation_in_workspace ? workspace : shared;
-    m.modulation = of_modulation.take(rows * m.modulation_stride * element);
+    const auto home = [&](bool in_workspace) -> Pieces& { return in_workspace ? workspace : shared; };
+    m.modulation = home(modulation_in_workspace(plan.placement)).take(rows * m.modulation_stride * element);
     const int64_t start = shared.position();
     const int once_width = widest_once(p);
     const int64_t once_bytes = operand_rows * slabs_of(once_width, 4) * kSlabBytes;
     m.once[0] = shared.take(once_bytes);
-    m.once[1] = (m.once_in_workspace ? workspace : shared).take(once_bytes);
+    m.once[1] = home(once_in_workspace(plan.placement)).take(once_bytes);
     m.latent = p.num_actor > 0 ? shared.take(rows * p.latent_dim * 4) : m.once[0];
     // The velocity field takes the place of the layers that run once, of which the condition is left. Nothing but the
     // modulation reads it, before the first write here.
     shared.go_to(start);
     const int hidden_slabs = slabs_of(hidden, element);
-    m.branch = shared.take(operand_rows * hidden_slabs * kSlabBytes);
     m.inner = shared.take(operand_rows * std::max(hidden_slabs, slabs_of(chunk, element)) * kSlabBytes);
-    Pieces& rest = m.rest_in_workspace ? workspace : shared;
-    m.stream = rest.take(rows * m.stream_stride * 4);
-    m.state = rest.take(rows * m.state_stride * 4);
-    m.end = p.solver.stages > 1 ? rest.take(rows * m.state_stride * 4) : m.state;
+    m.branch = one_operand(plan.placement) ? m.inner : shared.take(operand_rows * hidden_slabs * kSlabBytes);
+    m.stream = home(stream_in_workspace(plan.placement)).take(rows * m.stream_stride * 4);
+    Pieces& of_state = home(state_in_workspace(plan.placement));
+    m.state = of_state.take(rows * m.state_stride * 4);
+    m.end = p.solver.stages > 1 ? of_state.take(rows * m.state_stride * 4) : m.state;
     shared.go_to_end();
 
     if (plan.kernel != Kernel::kCluster) {
@@ -293,9 +301,12 @@ std::string describe(const Plan& plan) {
                       plan.shared_bytes / 1024);
         return text;
     }
-    const char* const places[] = {"all in shared memory", "modulation in the workspace",
+    const char* const places[] = {"all in shared memory",
+                                  "modulation in the workspace",
                                   "only operands in shared memory",
-                                  "only operands in shared memory, of layers that run once one at a time"};
+                                  "only operands in shared memory, of layers that run once one at a time",
+                                  "one operand at a time and the stream in shared memory",
+                                  "one operand at a time in shared memory"};
     std::snprintf(text, sizeof(text),
                   "%s: %" PRId64 " blocks of %d rows, weights shared by %d, %d stages of %d outputs, %s (%" PRId64
                   " KiB per block)",

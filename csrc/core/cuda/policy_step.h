@@ -124,8 +124,13 @@ enum class KernelChoice : int32_t { kAny = 0, kTiles = 1, kMmaTiles = 2, kWgmmaT
 enum class Placement : int32_t {
     kShared = 0,      // all in shared memory
     kModulation = 1,  // the modulation in the workspace
-    kWorkspace = 2,   // modulation, residual stream and state in the workspace
+    kWorkspace = 2,   // modulation, residual stream and state in the workspace; not on wgmma
     kOnce = 3,        // what the layers that run once put out as well, from where it is copied back
+    // On wgmma, for layers of up to 512 outputs: as kOnce, but a layer's operand takes the place of the
+    // one before it, which leaves room for the residual stream in shared memory; or for operands alone, where it does
+    // not.
+    kStream = 4,
+    kOneOperand = 5,
 };
 
 struct Plan {

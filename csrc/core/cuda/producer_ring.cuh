@@ -35,15 +35,10 @@ template <typename Unit>
 class ProducerRing {
  public:
     ZPRL_DEVICE ProducerRing(const KernelArguments& arguments, int cluster_size)
-        : arguments_(arguments),
-          ring_(device::shared_memory() + arguments.memory.ring),
-          barriers_(reinterpret_cast<uint64_t*>(device::shared_memory() + arguments.memory.barrier)),
-          stages_(arguments.memory.stages),
-          stage_bytes_(arguments.memory.tile_outputs * kSlabBytes),
-          size_(cluster_size) {
+        : arguments_(arguments), size_(cluster_size) {
         if (device::thread_index() == 0) {
             ZPRL_NO_UNROLL
-            for (int i = 0; i < stages_; ++i) {
+            for (int i = 0; i < stages(); ++i) {
                 device::init_arrivals(full(0, i), 1);
                 device::init_arrivals(full(1, i), 1);
                 device::init_arrivals(empty(i), size_ * kWarps);
@@ -64,14 +59,14 @@ class ProducerRing {
             const int bytes = cursor.bytes(), part = bytes >> size_log2, first = rank * part;
             uint64_t* const barrier = full(cursor.runs_once() ? 0 : cursor.turn() % 2, stage);
             device::expect_tx(barrier, bytes);
-            char* const to = ring_ + stage * stage_bytes_ + first;
+            char* const to = slab_at(stage) + first;
             const char* const from = arguments_.call.blob + cursor.offset() + first;
             if (size_ > 1) {
                 device::copy_bulk_to_all(to, from, part, barrier, size_);
             } else {
                 device::copy_bulk(to, from, part, barrier);
             }
-            if (++stage == stages_) {
+            if (++stage == stages()) {
                 stage = 0;
                 ++round;
             }
@@ -96,13 +91,21 @@ class ProducerRing {
     ZPRL_DEVICE void end() { release<1>(0); }
 
     // The next slabs are the other warpgroup's. This one has none.
-    ZPRL_DEVICE void skip(int slabs) { stage_ = released_to_ = static_cast<unsigned>(stage_ + slabs) % stages_; }
+    ZPRL_DEVICE void skip(int slabs) { stage_ = released_to_ = static_cast<unsigned>(stage_ + slabs) % stages(); }
 
     // A block must not end while others may arrive at its barriers.
     ZPRL_DEVICE void close() const { device::sync_cluster(); }
 
  private:
-    ZPRL_DEVICE uint64_t* full(int group, int stage) const { return barriers_ + group * kMaxStages + stage; }
+    // All of these are computed from the kernel's arguments again and again: a consumer has no register to spare.
+    ZPRL_DEVICE int stages() const { return arguments_.memory.stages; }
+    ZPRL_DEVICE char* slab_at(int stage) const {
+        return device::shared_memory() + arguments_.memory.ring + stage * (arguments_.memory.tile_outputs * kSlabBytes);
+    }
+    ZPRL_DEVICE uint64_t* full(int group, int stage) const {
+        return reinterpret_cast<uint64_t*>(device::shared_memory() + arguments_.memory.barrier) + group * kMaxStages +
+               stage;
+    }
     ZPRL_DEVICE uint64_t* empty(int stage) const { return full(2, stage); }
     ZPRL_DEVICE static int warpgroup() { return device::thread_index() / 128; }
 
@@ -110,8 +113,8 @@ class ProducerRing {
         device::wait_for_phase<Scope::kCta>(full(group, stage_), phases_ >> (group * kMaxStages + stage_) & 1);
         device::sync_warp();  // matrix instructions follow, which want the warp together
         phases_ ^= 1u << (group * kMaxStages + stage_);
-        const char* const slab = ring_ + stage_ * stage_bytes_;
-        if (++stage_ == stages_) stage_ = 0;
+        const char* const slab = slab_at(stage_);
+        if (++stage_ == stages()) stage_ = 0;
         ++kept_;
         return slab;
     }
@@ -123,13 +126,11 @@ class ProducerRing {
         const int lane = device::thread_index() % 32;
         device::sync_warp();  // all lanes have read it
         if (lane < size_) device::arrive_at_peer<Scope::kCta>(empty(released_to_), lane, kArrivals);
-        if (++released_to_ == stages_) released_to_ = 0;
+        if (++released_to_ == stages()) released_to_ = 0;
     }
 
     const KernelArguments& arguments_;
-    char* const ring_;
-    uint64_t* const barriers_;
-    const int stages_, stage_bytes_, size_;
+    const int size_;
     int stage_ = 0, released_to_ = 0, kept_ = 0;  // of this warp
     uint32_t phases_ = 0;  // parity of the phase that it waits for next, a bit for each barrier of slabs that arrive
 };

@@ -95,6 +95,12 @@ struct OfCluster {};  // base of engines of which several blocks have the same r
 
 // What becomes of a layer's sums.
 enum class EpilogueKind { kPlain, kModulation, kInput, kBlockIn, kBlockOut, kOutput };
+ZPRL_DEVICE constexpr bool takes_time(EpilogueKind kind) {
+    return kind == EpilogueKind::kInput || kind == EpilogueKind::kBlockOut;
+}
+ZPRL_DEVICE constexpr bool puts_operands(EpilogueKind kind) {
+    return kind == EpilogueKind::kBlockIn || kind == EpilogueKind::kOutput;
+}
 
 // One of `kKinds` for an engine: see linear() above.
 template <typename Step, EpilogueKind... kKinds>
@@ -115,9 +121,19 @@ struct LayerEpilogue {
     ZPRL_DEVICE void finish(Kind, const Place& place, int offset, float x, float y, Float2 time_pair) const {
         step.template finish<Kind::value>(place, offset, x, y, time_pair);
     }
+    // The same in two steps, of a kind that puts operands.
+    typedef typename Step::Operand Operand;
+    template <typename Kind, typename Place>
+    ZPRL_DEVICE Operand operand_of(Kind, const Place& place, int offset, float x, float y) const {
+        return step.template operand_of<Kind::value>(place, offset, x, y);
+    }
+    template <typename Place>
+    ZPRL_DEVICE void put_operand(const Place& place, int offset, Operand operand) const {
+        step.put_operand(place, offset, operand);
+    }
 };
 
-template <typename Unit, typename Engine>
+template <typename Unit, typename Engine, typename Placed = PlacedByPlan>
 class Step {
  public:
     ZPRL_DEVICE Step(const KernelArguments& arguments, Engine& engine, int64_t first_row, char* workspace)
@@ -128,16 +144,18 @@ class Step {
           first_(first_row),
           rows_(live_rows(arguments.call, first_row, arguments.memory.rows)) {
         char* const shared = device::shared_memory();
-        modulation_ = reinterpret_cast<Kept*>((m_.modulation_in_workspace ? workspace : shared) + m_.modulation);
-        char* const rest = m_.rest_in_workspace ? workspace : shared;
-        stream_ = reinterpret_cast<float*>(rest + m_.stream);
+        const Placement placement = Placed::of(m_);
+        const auto home = [&](bool in_workspace) { return in_workspace ? workspace : shared; };
+        modulation_ = reinterpret_cast<Kept*>(home(modulation_in_workspace(placement)) + m_.modulation);
+        stream_ = reinterpret_cast<float*>(home(stream_in_workspace(placement)) + m_.stream);
         latent_ = reinterpret_cast<float*>(shared + m_.latent);
-        state_ = reinterpret_cast<float*>(rest + m_.state);
-        end_ = reinterpret_cast<float*>(rest + m_.end);
+        char* const of_state = home(state_in_workspace(placement));
+        state_ = reinterpret_cast<float*>(of_state + m_.state);
+        end_ = reinterpret_cast<float*>(of_state + m_.end);
         branch_ = shared + m_.branch;
         inner_ = shared + m_.inner;
         once_ = shared + m_.once[0];
-        other_ = (m_.once_in_workspace ? workspace : shared) + m_.once[1];
+        other_ = home(once_in_workspace(placement)) + m_.once[1];
     }
 
     ZPRL_DEVICE void run() {
@@ -323,7 +341,7 @@ class Step {
     // What is in other_, `width` numbers of a row, becomes the next layer's input. Operands of products are in shared
     // memory: where that has no room for both buffers, they are copied there.
     ZPRL_DEVICE void swap_once(int width) {
-        if (!kOfCluster && m_.once_in_workspace) {
+        if (once_in_workspace(Placed::of(m_))) {
             e_.sync();
             for_each(padded_width(width) * 4 / kPieceBytes, [&](int row, int piece) {
                 const uint32_t at = swizzled(Engine::kRows, row, piece * kPieceBytes);
@@ -411,8 +429,15 @@ class Step {
     static ZPRL_DEVICE char* behind(char* operand, const uint32_t (&place)[2], int bytes) {
         return operand + (place[bytes / 64 % 2] ^ bytes % 64) + bytes / kSlabBytes * (Engine::kRows * kSlabBytes);
     }
-    ZPRL_DEVICE void put_operand(const Place& place, int offset, float x, float y) const {
-        e_.put(behind(inner_, place.operand, offset * Unit::kElementBytes), Unit::operand(x, y));
+    typedef decltype(Unit::operand(0.0f, 0.0f)) Operand;
+    ZPRL_DEVICE void put_operand(const Place& place, int offset, Operand operand) const {
+        e_.put(behind(inner_, place.operand, offset * Unit::kElementBytes), operand);
+    }
+    // What becomes of a pair of sums of a kind that puts operands.
+    template <EpilogueKind kKind>
+    ZPRL_DEVICE Operand operand_of(const Place& place, int offset, float x, float y) {
+        if constexpr (kKind == EpilogueKind::kOutput) return advance(place, offset, x, y);
+        return Unit::operand(silu(x), silu(y));
     }
 
     template <EpilogueKind kKind>
@@ -425,7 +450,7 @@ class Step {
             const Float2 bias = Unit::load_kept(place.modulation + offset);
             e_.put(place.stream + offset, Float2{x + (bias.x + time.x), y + (bias.y + time.y)});
         } else if constexpr (kKind == EpilogueKind::kBlockIn) {
-            put_operand(place, offset, silu(x), silu(y));
+            put_operand(place, offset, operand_of<kKind>(place, offset, x, y));
         } else if constexpr (kKind == EpilogueKind::kBlockOut) {
             const Float2 gate = Unit::load_kept(place.gate + offset);
             Float2 h = load_pair(place.stream + offset);
@@ -433,7 +458,8 @@ class Step {
             h.y += (gate.y + time.y) * y;
             e_.put(place.stream + offset, h);
         } else {
-            advance(place, offset, x, y);
+            const Operand next = operand_of<kKind>(place, offset, x, y);
+            if (!finished_) put_operand(place, offset, next);
         }
     }
 
@@ -508,8 +534,8 @@ class Step {
 
     // The solver's part of the output layer: x and y are the velocity. State and end of a row's column belong to the
     // thread that finishes it. The end is where the stages so far lead to from the state, and the next state after the
-    // last one; with Euler's method they are one.
-    ZPRL_DEVICE void advance(const Place& place, int offset, float x, float y) {
+    // last one; with Euler's method they are one. Returns what the next evaluation takes, if there is one.
+    ZPRL_DEVICE Operand advance(const Place& place, int offset, float x, float y) {
         Float2* const state = reinterpret_cast<Float2*>(place.state + offset);
         Float2* const end = reinterpret_cast<Float2*>(place.end + offset);
         const Float2 from = *state;
@@ -517,9 +543,8 @@ class Step {
         if constexpr (kOfCluster) e_.meet();
         *end = to;
         if (last_stage_) *state = to;
-        if (finished_) return;
         const Float2 next = {from.x - next_node_ * x, from.y - next_node_ * y};
-        put_operand(place, offset, last_stage_ ? to.x : next.x, last_stage_ ? to.y : next.y);
+        return Unit::operand(last_stage_ ? to.x : next.x, last_stage_ ? to.y : next.y);
     }
 
     // Of its columns, the block whose epilogues advanced them has the state.

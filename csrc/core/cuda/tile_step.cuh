@@ -119,11 +119,11 @@ class TileEngine {
 };
 
 // What the threads do that take the rows through the step.
-template <typename Unit, typename Engine>
+template <typename Unit, typename Engine, typename Placed = PlacedByPlan>
 ZPRL_DEVICE void run_consumers(const KernelArguments& arguments, typename Engine::Ring& ring) {
     Engine engine(arguments, ring);
     char* const workspace = arguments.call.workspace + device::block_index() * arguments.memory.workspace_bytes;
-    Step<Unit, Engine> step(arguments, engine, device::block_index() * Engine::kRows, workspace);
+    Step<Unit, Engine, Placed> step(arguments, engine, device::block_index() * Engine::kRows, workspace);
     step.run();
 }
 

@@ -31,7 +31,7 @@ class WeightCursor {
     ZPRL_DEVICE bool done() const { return layers_.done(); }
     ZPRL_DEVICE bool runs_once() const { return layers_.runs_once(); }
     // How many times the layer's slabs have begun anew, for other outputs.
-    ZPRL_DEVICE int turn() const { return turn_; }
+    ZPRL_DEVICE int turn() const { return first_output_ >> log2_of(at_once_); }
     ZPRL_DEVICE int bytes() const { return tile_ * kSlabBytes; }
     ZPRL_DEVICE uint32_t offset() const {
         return weight_ + (static_cast<uint32_t>(slab_) * outputs_ + first_output_) * kSlabBytes;
@@ -40,7 +40,6 @@ class WeightCursor {
         if (++slab_ < slabs_) return;
         slab_ = 0;
         first_output_ += tile_;
-        ++turn_;
         if (first_output_ == outputs_) {
             layers_.advance();
             enter();
@@ -56,14 +55,14 @@ class WeightCursor {
         weight_ = layer.weight;
         outputs_ = padded_width(layer.out);
         slabs_ = slabs_of(layer.in, layers_.runs_once() ? 4 : Unit::kElementBytes);
-        slab_ = first_output_ = turn_ = 0;
+        slab_ = first_output_ = 0;
         tile_ = outputs_of_slab(outputs_, at_once_);
     }
 
     LayerCursor layers_;
     const int at_once_;
     uint32_t weight_ = 0;
-    int outputs_ = 0, slabs_ = 0, first_output_ = 0, slab_ = 0, turn_ = 0, tile_ = 0;  // outputs at once
+    int outputs_ = 0, slabs_ = 0, first_output_ = 0, slab_ = 0, tile_ = 0;  // outputs at once
 };
 
 template <typename Unit>

@@ -18,14 +18,18 @@
 //   slab i      wait for its stage | start its products | wait for the products of slab i - 1 | release its stage
 //
 // Two things order what the matrix units read: the barrier that counts a slab's bytes, and, for activations, each
-// writer's fence before the warpgroups meet (sync()). Operands may be overwritten once the products are waited for: no
-// epilogue writes what a product of the same layer reads. Why no wait lasts for ever is said in producer_ring.cuh.
+// writer's fence before the warpgroups meet (sync()). Operands may be overwritten once the products are waited for.
+// Where the branch's and the inner operand have one place (Placement::kStream), an epilogue would write what products
+// of its own layer read: there results stay in registers, of turns of 64 outputs, and both warpgroups meet before they
+// put them. Why no wait lasts for ever is said in producer_ring.cuh.
 //
 // Embedding, encoder, actor and decoder stay with mma.sync (tile_step.cuh), since they are float32: wgmma has no place
 // for operands that are split on their way from shared memory. There both warpgroups read every slab.
 //
-// Memory: shared memory as memory.h says, 1024-byte aligned. A thread begins with 168 registers; 64 of a consumer's 232
-// hold sums, which begin with the bias, and 32 the epilogue's time.
+// Memory: shared memory as memory.h says, 1024-byte aligned; a kernel for each placement, so that loads and stores are
+// those of their memory. A thread begins with 168 registers, and a consumer has 232, but the compiler leaves products
+// asynchronous only where 168 are enough: 64 sums, which begin with the bias; or 32, and up to 96 of results that wait.
+// The epilogue's time is loaded after the products, from the level-1 cache.
 //
 // Roofline per slab of 128 outputs, bf16: 0.5 M multiply-adds, 256 cycles at the dense rate, for (16 + 8) KiB read from
 // shared memory: 192 cycles at 128 bytes. With 64 outputs, the rows would be read too often: (8 + 8) KiB for 128
@@ -67,7 +71,7 @@ struct GroupProduct<Tf32Unit> {
     }
 };
 
-template <typename Unit>
+template <typename Unit, Placement kPlacement>
 class WgmmaTileEngine : public TileEngine<ProducerRing<Unit>, kWgmmaRows / 16, kMaxWgmmaOutputs> {
     typedef TileEngine<ProducerRing<Unit>, kWgmmaRows / 16, kMaxWgmmaOutputs> Base;
 
@@ -93,54 +97,117 @@ class WgmmaTileEngine : public TileEngine<ProducerRing<Unit>, kWgmmaRows / 16, k
     }
 
  private:
-    static constexpr int kAllTiles = kMaxWgmmaOutputs / 8;  // of a turn, 8 outputs each
-    static constexpr int kPanelTiles = kPanel / 8;          // of which there are whole panels
+    // Where operands have one place, turns are of 64 outputs, and results of so many turns are kept until the last one.
+    static constexpr bool kHolds = one_operand(kPlacement);
+    static constexpr int kPanelTiles = kPanel / 8, kAllTiles = kHolds ? kPanelTiles : 2 * kPanelTiles;
+    static constexpr int kKeptTurns = kMaxHeldOutputs / kPanel / kWarpgroups - 1;
 
     template <typename Epilogue>
     ZPRL_DEVICE void multiply_layer(const DeviceLayer& layer, const char* input, const Epilogue& epilogue) {
-        const int warp = device::thread_index() / 32, lane = device::thread_index() % 32;
+        typedef typename Epilogue::Operand Operand;
+        const int warpgroup = device::thread_index() / 128, turns_apart = kWarpgroups * this->at_once_;
         const int outputs = padded_width(layer.out), slabs = slabs_of(layer.in, Unit::kElementBytes);
-        int turn = 0;
-        for (int first = 0, at_once = 0; first < outputs; first += at_once) {
-            at_once = outputs_of_slab(outputs - first, this->at_once_);
-            if (turn++ % kWarpgroups != warp / 4) {
-                this->ring_.skip(slabs);
+        const bool holds = kHolds && puts_operands(epilogue.kind);
+        [[maybe_unused]] Operand kept[kKeptTurns][2][kAllTiles];
+        int first = warpgroup * this->at_once_;
+        if (first > 0) this->ring_.skip(slabs);
+        ZPRL_NO_UNROLL
+        for (; first < outputs; first += turns_apart) {
+            const int tiles = outputs_of_slab(outputs - first, this->at_once_) / 8;
+            float sum[kAllTiles][4];
+            multiply_turn(sum, layer, first, epilogue.time, input, slabs, tiles);
+            if (first + this->at_once_ < outputs) this->ring_.skip(slabs);
+            if (!holds) {
+                for_each_pair(epilogue, first, tiles, [&](auto kind, const auto& place, int half, int n, Float2 time) {
+                    if constexpr (kHolds && puts_operands(decltype(kind)::value)) return;
+                    epilogue.finish(kind, place, 8 * n, sum[n][2 * half], sum[n][2 * half + 1], time);
+                });
                 continue;
             }
-            const int tiles = at_once / 8, column = first + 2 * (lane % 4);
-            Float2 bias[kAllTiles], time[kAllTiles];
-            this->template load_pairs<8>(bias, this->bias_of(layer) + column, tiles);
-            this->template load_pairs<8>(time, this->time_of(epilogue, column), tiles);
-            float sum[kAllTiles][4];
-            ZPRL_UNROLL
-            for (int n = 0; n < kAllTiles; ++n) this->begin(sum[n], bias[n]);
-            if (tiles == kAllTiles) {
-                multiply_slabs<kAllTiles>(sum, input, slabs);
-            } else {
-                multiply_slabs<kPanelTiles>(sum, input, slabs);
-            }
-            device::fence_operand(sum);
-            epilogue.choose([&](auto kind) {
-                ZPRL_UNROLL
-                for (int half = 0; half < 2; ++half) {
-                    const auto place = epilogue.place(16 * (warp % 4) + 8 * half + lane / 4, column);
+            if constexpr (kHolds) {
+                Operand last[2][kAllTiles];
+                for_each_pair(epilogue, first, tiles, [&](auto kind, const auto& place, int half, int n, Float2) {
+                    if constexpr (puts_operands(decltype(kind)::value)) {
+                        last[half][n] = epilogue.operand_of(kind, place, 8 * n, sum[n][2 * half], sum[n][2 * half + 1]);
+                    }
+                });
+                if (first + turns_apart >= outputs) {
+                    sync();  // all products of the layer are through
+                    put_operands(last, epilogue, first);
                     ZPRL_UNROLL
-                    for (int panel = 0; panel < kAllTiles; panel += kPanelTiles) {
-                        if (panel >= tiles) continue;
-                        ZPRL_UNROLL
-                        for (int n = panel; n < panel + kPanelTiles; ++n) {
-                            epilogue.finish(kind, place, 8 * n, sum[n][2 * half], sum[n][2 * half + 1], time[n]);
-                        }
+                    for (int turn = 0; turn < kKeptTurns; ++turn) {
+                        first -= turns_apart;
+                        if (first >= 0) put_operands(kept[turn], epilogue, first);
+                    }
+                    return;
+                }
+                ZPRL_UNROLL
+                for (int turn = kKeptTurns - 1; turn >= 0; --turn) {
+                    ZPRL_UNROLL
+                    for (int n = 0; n < kAllTiles; ++n) {
+                        kept[turn][0][n] = turn > 0 ? kept[turn - 1][0][n] : last[0][n];
+                        kept[turn][1][n] = turn > 0 ? kept[turn - 1][1][n] : last[1][n];
                     }
                 }
-            });
+            }
+        }
+        if (holds) sync();  // with the other warpgroup, which alone has a turn
+    }
+
+    // function(kind, place, half, n, time) for each pair of this thread's sums of a turn.
+    template <typename Epilogue, typename Function>
+    ZPRL_DEVICE void for_each_pair(const Epilogue& epilogue, int first, int tiles, const Function& function) const {
+        const int warp = device::thread_index() / 32, lane = device::thread_index() % 32;
+        const int column = first + 2 * (lane % 4);
+        epilogue.choose([&](auto kind) {
+            Float2 time[kAllTiles];
+            this->template load_pairs<8>(time, takes_time(decltype(kind)::value) ? epilogue.time + column : nullptr,
+                                         tiles);
+            ZPRL_UNROLL
+            for (int half = 0; half < 2; ++half) {
+                const auto place = epilogue.place(16 * (warp % 4) + 8 * half + lane / 4, column);
+                ZPRL_UNROLL
+                for (int panel = 0; panel < kAllTiles; panel += kPanelTiles) {
+                    if (panel >= tiles) continue;
+                    ZPRL_UNROLL
+                    for (int n = panel; n < panel + kPanelTiles; ++n) function(kind, place, half, n, time[n]);
+                }
+            }
+        });
+    }
+
+    template <typename Epilogue>
+    ZPRL_DEVICE void put_operands(const typename Epilogue::Operand (&operands)[2][kAllTiles], const Epilogue& epilogue,
+                                  int first) const {
+        const int warp = device::thread_index() / 32, lane = device::thread_index() % 32;
+        ZPRL_UNROLL
+        for (int half = 0; half < 2; ++half) {
+            const auto place = epilogue.place(16 * (warp % 4) + 8 * half + lane / 4, first + 2 * (lane % 4));
+            ZPRL_UNROLL
+            for (int n = 0; n < kAllTiles; ++n) epilogue.put_operand(place, 8 * n, operands[half][n]);
         }
     }
 
-    // All products of kTiles tiles of outputs, waited for.
+    // The sums of a turn's outputs, from `first` on: all products, waited for.
+    ZPRL_DEVICE void multiply_turn(float (&sum)[kAllTiles][4], const DeviceLayer& layer, int first, const float* time,
+                                   const char* input, int slabs, int tiles) {
+        const int lane = device::thread_index() % 32;
+        if (time != nullptr && 4 * lane < tiles) device::prefetch(time + first + 32 * lane);
+        Float2 bias[kAllTiles];
+        this->template load_pairs<8>(bias, this->bias_of(layer) + first + lane % 4 * 2, tiles);
+        ZPRL_UNROLL
+        for (int n = 0; n < kAllTiles; ++n) this->begin(sum[n], bias[n]);
+        if (tiles == kAllTiles) {
+            multiply_slabs<kAllTiles>(sum, input, slabs);
+        } else {
+            multiply_slabs<kPanelTiles>(sum, input, slabs);
+        }
+    }
+
     template <int kTiles>
     ZPRL_DEVICE void multiply_slabs(float (&sum)[kAllTiles][4], const char* input, int slabs) {
         constexpr int kSteps = 4, kStepBytes = kSlabBytes / kSteps;
+        ZPRL_NO_UNROLL
         for (int slab = 0; slab < slabs; ++slab) {
             const uint64_t b = matrix_descriptor(device::shared_address(this->ring_.next_of_group()));
             const uint64_t a = matrix_descriptor(device::shared_address(input + slab * (kWgmmaRows * kSlabBytes)));
@@ -155,18 +222,21 @@ class WgmmaTileEngine : public TileEngine<ProducerRing<Unit>, kWgmmaRows / 16, k
             this->ring_.release_of_group(1);
         }
         device::wait_for_products<0>();
+        device::fence_operand(sum);
         this->ring_.release_of_group(0);
     }
 
-    static_assert(kWarpgroups == 2 && kAllTiles == 2 * kPanelTiles, "the cases of turns and tiles above");
+    static ZPRL_DEVICE int min_of(int a, int b) { return a < b ? a : b; }
+
+    static_assert(kWarpgroups == 2 && kMaxWgmmaOutputs == 2 * kPanel, "the cases above");
 };
 
-template <typename Unit>
+template <typename Unit, Placement kPlacement>
 ZPRL_DEVICE void run_wgmma_tile(const KernelArguments& arguments, int cluster_size) {
-    typename WgmmaTileEngine<Unit>::Ring ring(arguments, cluster_size);
+    ProducerRing<Unit> ring(arguments, cluster_size);
     if (device::thread_index() < kThreads) {
         device::take_registers<kConsumerRegisters>();
-        run_consumers<Unit, WgmmaTileEngine<Unit>>(arguments, ring);
+        run_consumers<Unit, WgmmaTileEngine<Unit, kPlacement>, PlacedAs<kPlacement>>(arguments, ring);
     } else {
         device::give_registers<kProducerRegisters>();
         if (device::thread_index() == kThreads) ring.produce();

@@ -174,7 +174,8 @@ def estimate_policy_step(settings: ProfileSettings) -> EstimateReport:
 
 
 def _estimate(shape: str, dtype: str, batch: int, planned: dict[str, Any], compiled: list[Kernel] | str) -> Estimate:
-    pattern = kernel_function(planned.pop("kernel"), dtype, planned.pop("tile_rows"), planned.pop("cluster_size"))
+    kernel, placement = planned.pop("kernel"), planned.pop("placement")
+    pattern = kernel_function(kernel, dtype, planned.pop("tile_rows"), planned.pop("cluster_size"), placement)
     found = [] if isinstance(compiled, str) else [kernel for kernel in compiled if pattern.search(kernel.name)]
     instructions = Instructions.of(found[0]) if found else None
     goal = GOALS.get((shape, dtype, batch))

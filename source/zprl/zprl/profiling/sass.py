@@ -70,10 +70,11 @@ class Kernel:
     @property
     def short_name(self) -> str:
         """Without the name spaces and arguments, for example "tile_kernel<Bf16, 4>"."""
-        parts = re.search(r"\d([a-z_]+_kernel)INS\d*_\d+(\w+?)Unit(?:E?Li(\d+))?", self.name)
+        parts = re.search(r"\d([a-z_]+_kernel)INS\d*_\d+(\w+?)Unit(?:E?Li(\d+)|ELNS\d*_9PlacementE(\d))?", self.name)
         if parts is None:
             return self.name
-        return f"{parts[1]}<{parts[2]}{', ' + parts[3] if parts[3] else ''}>"
+        number = parts[3] or parts[4]
+        return f"{parts[1]}<{parts[2]}{', ' + number if number else ''}>"
 
     @cached_property
     def flow(self) -> networkx.DiGraph:
@@ -189,7 +190,9 @@ def parse(listing: str, usage: str = "") -> list[Kernel]:
     return kernels
 
 
-def kernel_function(kernel: str, precision: str, tile_rows: int, cluster_size: int) -> re.Pattern[str]:
+def kernel_function(
+    kernel: str, precision: str, tile_rows: int, cluster_size: int, placement: int = 0
+) -> re.Pattern[str]:
     """Return what the mangled name of a plan's kernel contains.
 
     Args:
@@ -197,12 +200,15 @@ def kernel_function(kernel: str, precision: str, tile_rows: int, cluster_size: i
         precision: "float32", "tf32" or "bfloat16".
         tile_rows: Rows of a block.
         cluster_size: Blocks of a cluster.
+        placement: Where it keeps what its rows need, for which each kernel on wgmma is compiled.
     """
     name, tiles = {"wgmma": "wgmma_tile_kernel", "cluster": "cluster_kernel"}.get(kernel, ""), ""
     if not name:
         narrow = tile_rows < 16
         name = f"{'narrow_' if narrow else ''}{'multicast_' if cluster_size > 1 else ''}tile_kernel"
         tiles = "" if narrow else f"Li{tile_rows // 16}E"
+    elif kernel == "wgmma":
+        tiles = rf"LNS\d*_9PlacementE{placement}E"
     unit = _UNITS[precision]
     return re.compile(rf"{len(name)}{name}INS\d*_{len(unit)}{unit}E{tiles}E")
 
