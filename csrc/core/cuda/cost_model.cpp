@@ -40,6 +40,7 @@ constexpr double kLayer = 600.0;    // [E] of a tile: barriers, bias, the first 
 // Instructions of a warp.
 constexpr double kIssued = 4.0;             // [V]
 constexpr double kPairInstructions = 23.0;  // [V] finishing: SiLU's in sm_90a's code, fewer for the others
+constexpr double kPutInstructions = 3.0;    // [E] address and store of a pair that is finished already
 // A cluster's layer, in instructions of a warp on the way from one exchange to the next, read in sm_90a's code. Such a
 // warp has a scheduler to itself or shares it with one other: kAlone cycles each.
 constexpr double kAlone = 2.0;        // [E] dependent ones take 4, others 1
@@ -182,6 +183,9 @@ Cost tile_cycles(const DevicePolicy& p, const Plan& plan, const DeviceProperties
         c.finishing += layer.times * (on_wgmma && turns > 1.0
                                           ? std::max(finishing / turns, (finishing - products) / 2.0 + products / turns)
                                           : finishing);
+        if (one_operand(plan.placement) && layer.normed) {  // its results wait for all products, and are put then
+            c.finishing += layer.times * (rows * layer.out / 2.0 / 32.0 * kPutInstructions / kIssued + kBarrier);
+        }
         if (layer.normed) c.norms += layer.times * norm_cycles(p, plan.placement, rows / kWarps);
         c.latency += layer.times * kLayer;
         weight_bytes += layer.times * layer.weights();
