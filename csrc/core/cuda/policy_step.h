@@ -14,6 +14,7 @@
 //   wgmma.cuh            the same for what only Hopper has
 //   unit.cuh             products of operand tiles: mma.sync with bf16 or tf32 operands, or float32's, split in two
 //   arguments.cuh        what a kernel is told
+//   activation.cuh       activations of layers
 //   step.cuh             the step, which all kernels run
 //   tile_step.cuh        throughput: a block takes its rows through the whole step, weights stream by
 //   narrow_tile_step.cuh the same for tiles of 8 rows, of which a batch has twice as many as of 16

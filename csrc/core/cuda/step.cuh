@@ -37,6 +37,7 @@
 #include <type_traits>
 
 #include "../latent_noise_impl.h"
+#include "activation.cuh"
 #include "arguments.cuh"
 #include "device.cuh"
 #include "layout.h"
@@ -52,35 +53,6 @@ constexpr float kLayerNormEpsilon = 1e-5f;
 
 // Passes NaN on, as torch.clamp does.
 ZPRL_DEVICE float clamp(float x, float low, float high) { return x < low ? low : (x > high ? high : x); }
-ZPRL_DEVICE float silu(float x) { return x * device::reciprocal(1.0f + device::exp(-x)); }
-ZPRL_DEVICE float gelu(float x) { return 0.5f * x * (1.0f + device::erf(x * 0.707106781f)); }
-
-template <Activation kActivation>
-ZPRL_DEVICE float activated(float x) {
-    if constexpr (kActivation == Activation::kElu) return x > 0.0f ? x : device::expm1(x);
-    if constexpr (kActivation == Activation::kRelu) return x < 0.0f ? 0.0f : x;
-    if constexpr (kActivation == Activation::kTanh) return device::tanh(x);
-    if constexpr (kActivation == Activation::kSilu) return silu(x);
-    return gelu(x);
-}
-
-// Calls function(constant) for the activation, so that loops have it as a template parameter.
-template <typename Function>
-ZPRL_DEVICE void with_activation(Activation activation, const Function& function) {
-    switch (activation) {
-        case Activation::kElu:
-            return function(std::integral_constant<Activation, Activation::kElu>{});
-        case Activation::kRelu:
-            return function(std::integral_constant<Activation, Activation::kRelu>{});
-        case Activation::kTanh:
-            return function(std::integral_constant<Activation, Activation::kTanh>{});
-        case Activation::kSilu:
-            return function(std::integral_constant<Activation, Activation::kSilu>{});
-        default:
-            return function(std::integral_constant<Activation, Activation::kGelu>{});
-    }
-}
-
 // Sums over the lanes of a warp, several at once: one alone would be five times the latency of a shuffle.
 template <int kSums>
 ZPRL_DEVICE void sum_over_warp(float (&x)[kSums]) {
