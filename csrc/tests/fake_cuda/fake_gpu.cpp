@@ -76,7 +76,7 @@ void require_runnable(const Policy&) {}
 size_t workspace_floats(const Policy&, int64_t) { return 1; }
 
 void policy_step(const Policy& policy, const float* obs, const float* residual, const float* noise, const uint64_t*,
-                 int64_t rows, float* chunk, float*, const LatentOutputs&) noexcept {
+                 int64_t rows, float* chunk, float*, const LatentOutputs&, int) noexcept {
     const float of_weights = field_is_bfloat16(policy, false) ? 1.0f : field_is_bfloat16(policy, true) ? 0.0f : NAN;
     for (int64_t i = 0; i < rows * policy.chunk_dim(); ++i) {
         chunk[i] = noise[i] + of_row(obs, policy.obs_dim, residual, policy.latent_dim, i / policy.chunk_dim());
