@@ -22,6 +22,7 @@ GROUPS = {"policy": {"joint_pos": 3, "ee_pose": 2}, "critic": {"friction": 1}}
 def recorder(images, groups=GROUPS):
     """Return a recorder of vectors that count through their elements, and of images, in two worlds."""
     env = SimpleNamespace(
+        cfg=SimpleNamespace(),
         obs_buf={
             **{name: torch.arange(sum(t.values())).float().repeat(2, 1) for name, t in groups.items()},
             "cameras": images,

@@ -56,7 +56,8 @@ class SteeringCheckpoint:
         """What of the task base policy and actor see, which is all that acting needs: the critic may see more."""
         names = (*self.policy.cfg.observation_groups, *self.settings["agent"]["obs_groups"]["actor"])
         known = {group.name for group in self.spec.groups}
-        return self.spec.seen_by(dict.fromkeys(name for name in names if name in known))
+        seen = dict.fromkeys(name for name in names if name in known)
+        return self.spec.seen_by(seen) if seen else self.spec  # of a damaged file: what it says is refused by name
 
     @property
     def method(self) -> str:
