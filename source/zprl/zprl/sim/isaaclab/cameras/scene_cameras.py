@@ -269,11 +269,13 @@ class _NewtonDraws:
         return drawn
 
 
-_CAMERAS: WeakKeyDictionary[Any, SceneCameras | None] = WeakKeyDictionary()
+_CAMERAS: WeakKeyDictionary[Any, SceneCameras] = WeakKeyDictionary()
 
 
 def cameras_of(env: ManagerBasedEnv) -> SceneCameras | None:
     """Return the cameras of an environment, made when first asked for, or None if it has none."""
+    if not getattr(env.cfg, "cameras", None):
+        return None
     if env not in _CAMERAS:
-        _CAMERAS[env] = SceneCameras(env) if getattr(env.cfg, "cameras", None) else None
+        _CAMERAS[env] = SceneCameras(env)
     return _CAMERAS[env]
