@@ -251,6 +251,7 @@ def test_the_recorded_episodes_are_replayed_by_the_command(exported, tmp_path):
 def test_a_wrong_image_is_noticed(exported):
     folder = exported[1].folder
     contract = read_contract(folder)
+    assert fidelity.tolerance(contract, "float32", rms=2.0) == [1e-4] * 3
     recording = read_recording(folder / GOLDEN_FILE, contract)
     cases = fidelity.Cases(
         {name: torch.from_numpy(value.copy()) for name, value in recording.planned_on().items()},
