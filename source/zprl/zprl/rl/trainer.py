@@ -228,7 +228,8 @@ class SteeringTrainer:
                     "same value."
                 )
         for model, ours in self.cfg.obs_groups.items():
-            theirs = checkpoint.settings["agent"]["obs_groups"][model]
+            groups = checkpoint.settings["agent"]["obs_groups"]
+            theirs = groups.get(model, groups["actor"])
             if list(theirs) != list(ours):
                 raise ZprlError(
                     f"the {model} of the checkpoint {checkpoint.path} sees {', '.join(theirs)}, and this one would see "

@@ -54,6 +54,7 @@ class IsaacLabEnv:
         self.unwrapped = env
         self.spec = read_spec(task, env)
         self._cameras = cameras_of(env)
+        self._images = [] if self._cameras is None else [group.name for group in self._cameras.groups]
         self.num_envs = env.num_envs
         self.device = str(env.device)
         self.max_episode_length = int(env.max_episode_length)
@@ -140,9 +141,8 @@ class IsaacLabEnv:
         if self._cameras is None:
             return {group.name: found[group.name] for group in self.spec.groups}
         cameras, scene = self._cameras, obs[SCENE_GROUP]
-        images = [group.name for group in cameras.groups]
-        there = {group.name: found[group.name] for group in self.spec.groups if group.name not in images}
-        return LazyObservations(there, images, lambda rows: cameras.draw(scene, rows))
+        there = {group.name: found[group.name] for group in self.spec.groups if group.name not in self._images}
+        return LazyObservations(there, self._images, lambda rows: cameras.draw(scene, rows))
 
     @contextlib.contextmanager
     def noiseless(self) -> Iterator[None]:

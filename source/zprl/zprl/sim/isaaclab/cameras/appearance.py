@@ -76,8 +76,16 @@ class Appearance:
 
     @staticmethod
     def size(num_primitives: int, num_cameras: int) -> int:
-        """Return how many numbers a world's look takes."""
+        """Return how many numbers a world's look takes.
+
+        They are 3 of the light, 3 of each primitive's colour, and of each camera 3 of its place, 3 of its turn, and one
+        each of brightness, contrast, shift to the right, shift down and blur.
+        """
         return 3 + 3 * num_primitives + 11 * num_cameras
+
+    def _start(self, camera: int) -> int:
+        """Return where the numbers of a camera begin."""
+        return self.size(self.num_primitives, camera)
 
     def _part(self, start: int, count: int) -> NDArray[np.float32]:
         return self.draws[:, start : start + count].cpu().numpy()
@@ -95,7 +103,7 @@ class Appearance:
 
     def camera_poses(self, poses: NDArray[np.float32], camera: int) -> NDArray[np.float32]:
         """Return the poses (n, 7) of a camera, by its number, that would stand elsewhere by itself."""
-        draws = self._part(3 + 3 * self.num_primitives + 11 * camera, 6)
+        draws = self._part(self._start(camera), 6)
         turns = turned(np.deg2rad(self.cfg.camera_angle) * draws[:, 3:])
         return composed(poses, np.concatenate([self.cfg.camera_position * draws[:, :3], turns], axis=1))
 
@@ -104,7 +112,7 @@ class Appearance:
         cfg = self.cfg
         if not (cfg.brightness or cfg.contrast or cfg.shift or cfg.blur):
             return rgb
-        start = 3 + 3 * self.num_primitives + 11 * camera + 6
+        start = self._start(camera) + 6
         brightness, contrast, right, down, blur = self.draws[:, start : start + 5].to(rgb.device).unbind(dim=1)
         images = rgb.movedim(-1, 1).float() / 255.0
         if cfg.shift:
@@ -121,7 +129,7 @@ class Appearance:
         """Return what a camera, by its number, makes of depth images (n, height, width, 1): they are shifted."""
         if not self.cfg.shift:
             return depth
-        start = 3 + 3 * self.num_primitives + 11 * camera + 8
+        start = self._start(camera) + 8  # behind brightness and contrast
         right, down = self.draws[:, start : start + 2].to(depth.device).unbind(dim=1)
         shifted = _shifted(depth.movedim(-1, 1), self.cfg.shift * right, self.cfg.shift * down)
         return shifted.movedim(1, -1).contiguous()

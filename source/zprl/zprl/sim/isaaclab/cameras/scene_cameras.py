@@ -162,6 +162,8 @@ class _Mount:
         self._body: int | None = None
         if cfg.body is not None:
             labels = [model.body_label[row] for row in world_bodies(model)[0]]
+            # Labels are paths of prims, such as /World/envs/env_0/Robot/hand, in which an articulation has its name in
+            # the scene but for the case of the letters.
             articulation, _, body = cfg.body.rpartition("/")
             ending = f"/{articulation}/{body}".lower() if articulation else f"/{body}".lower()
             found = [number for number, label in enumerate(labels) if label.lower().endswith(ending)]
