@@ -98,7 +98,7 @@ def pretrain(patch, folder):
     gap = {"gap": 0.0, "gap_low": 0.0, "gap_high": 0.0, "plain": summary, "bottleneck": summary}
     patch("zprl.runs.session.TaskSession", Session)
     patch("zprl.runs.base_policy.find_or_collect", lambda *arguments: Path("demos.hdf5"))
-    patch("zprl.runs.base_policy.pretrain", lambda task, cfg, data, path, device: save_policy(path, policy, meta))
+    patch("zprl.runs.base_policy.pretrain_in_simulation", lambda session, data, path: save_policy(path, policy, meta))
     patch("zprl.runs.base_policy.load_base", lambda *arguments: (policy, meta))
     patch("zprl.evaluation.rollout.Evaluator", lambda *arguments: None)
     patch("zprl.evaluation.rollout.bottleneck_gap", lambda *arguments: gap)

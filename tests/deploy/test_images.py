@@ -281,6 +281,7 @@ def test_observations_are_put_together_and_checked_by_group(exported):
     for change, words in (
         ({"hand_camera": obs["hand_camera"].float()}, "the image hand_camera holds torch.float32 instead of uint8"),
         ({"hand_camera": obs["hand_camera"][:, :9]}, r"\(2, 9, 10, 3\) instead of \(N, 12, 10, 3\)"),
+        ({"arm": obs["arm"].where(obs["arm"] != obs["arm"][1, 6], torch.nan)}, "the observation group arm holds NaN"),
         ({"touch 1": obs["touch 1"][:1]}, r"instead of \(N, 6\); it consists of force\[6\]"),
     ):
         with pytest.raises(ZprlError, match=words):

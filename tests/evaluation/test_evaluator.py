@@ -14,6 +14,7 @@ from zprl.envs.task_env import episode_seed
 from zprl.evaluation.rollout import Evaluator, bottleneck_gap, run_all
 from zprl.spec import Group
 from zprl.steering import ChunkPolicy
+from zprl.utils.errors import ZprlError
 
 SEED = 3
 FIRST = [[world(success=True), world()] if step == 1 else NOTHING for step in range(5)]
@@ -57,6 +58,24 @@ def test_a_task_that_tracks_nothing_has_no_smoothness():
     assert results.positions == []
     summary = results.summary()
     assert (summary["rate"], summary["velocity"], summary["jerk"]) == (0.5, None, None)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("-inf"), 2e9])
+def test_nothing_is_planned_on_what_is_no_number(value):
+    class Breaking(CountingPolicy):
+        """Breaks the second world with its first chunk."""
+
+        def act(self, plan, **knobs):
+            assert len(env.received) == 0
+            env.observation[1] = value
+            return super().act(plan, **knobs)
+
+    env, evaluator = make(*FIRST)
+    policy = Breaking()
+    with pytest.raises(
+        ZprlError, match=r"^task Fake-Task observed values that are NaN, .*: 7 of policy; no policy can"
+    ):
+        evaluator.run(ChunkPolicy(policy, policy.act), 2, SEED)
 
 
 def test_a_wave_ends_with_its_last_episode():

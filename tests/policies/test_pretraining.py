@@ -144,6 +144,36 @@ def test_training_learns_the_controller_through_both_paths():
     assert statistics["latent_mean_rms"] == pytest.approx(mean.square().mean().sqrt().item(), rel=1e-5)
 
 
+def test_the_policy_is_evaluated_on_the_way_without_an_influence_on_it():
+    seen = []
+
+    def evaluate(policy):
+        seen.append(policy)
+        assert not policy.training
+        torch.rand(1)  # an evaluation may draw what it likes
+        return {"success": len(seen) / 10}
+
+    settings: dict[str, Any] = {"num_steps": 50, "batch_size": 32, "warmup_steps": 5, "log_interval": 10}
+    obs, actions = make_data()
+    results = [
+        train_policy(named(obs), actions, FlowPolicyCfg(**SMALL), PretrainCfg(eval_interval=n, **settings), evaluate=f)
+        for n, f in ((20, evaluate), (0, evaluate), (20, None))
+    ]
+    assert [entry.get("success") for entry in results[0].history] == [None, 0.1, None, 0.2, None]
+    assert len(seen) == 2
+    for name, value in results[0].policy.state_dict().items():
+        for other in results[1:]:
+            assert torch.equal(value, other.policy.state_dict()[name]), name
+
+
+@pytest.mark.parametrize("cfg", [PretrainCfg(probe_interval=30), PretrainCfg(eval_interval=30)])
+def test_intervals_that_are_no_multiple_of_the_histories_are_refused(cfg):
+    with pytest.raises(
+        ZprlError, match=r"PretrainCfg\.(probe|eval)_interval is 30; it must be a multiple of .* \(50\)\."
+    ):
+        train_policy([], [], FlowPolicyCfg(), cfg)
+
+
 def test_progress_is_reported_and_the_limits_are_kept():
     calls = []
     limits = (-torch.ones(2), torch.ones(2))

@@ -19,6 +19,7 @@ from zprl.data import Demonstration, save_demonstrations
 from zprl.evaluation.statistics import SuccessRate, success_rate
 from zprl.rl.runner_cfg import ZprlRunnerCfg
 from zprl.runs import calibration
+from zprl.runs.base_policy import TRIAL_SEED_OFFSET
 from zprl.runs.calibration import bisect_scale, calibrate, closest, noisy_expert
 from zprl.utils.errors import ZprlError
 
@@ -100,6 +101,9 @@ def test_no_line_names_a_file_that_is_gone(monkeypatch, capsys):
     cfg = ZprlRunnerCfg()
     cfg.demonstrations.num_demos = 4
     cfg.pretrain.num_steps = cfg.pretrain.warmup_steps = cfg.pretrain.batch_size = 2
+    cfg.pretrain.log_interval = cfg.pretrain.eval_interval = 1
+    cfg.pretrain.eval_episodes = 6
+    evaluated = []
     cfg.policy.latent_dim = LATENT_DIM
     spec = dataclasses.replace(SPEC, task=Session.task)
     env = SimpleNamespace(spec=spec, device="cpu", unwrapped=None)
@@ -119,12 +123,15 @@ def test_no_line_names_a_file_that_is_gone(monkeypatch, capsys):
         def __init__(self, *arguments):
             pass
 
-        def run(self, policy, episodes, *arguments):
+        def run(self, policy, episodes, seed, *arguments):
+            evaluated.append(episodes)
+            assert seed == cfg.evaluation.seed + TRIAL_SEED_OFFSET
             return SimpleNamespace(successes=[i % 2 == 0 for i in range(episodes)])
 
     session: Any = SimpleNamespace(
         task=Session.task,
         agent_cfg=cfg,
+        env_cfg=SimpleNamespace(scene=SimpleNamespace(num_envs=4)),
         device="cpu",
         apply_inference_settings=lambda policy: None,
         environment=lambda *arguments: contextlib.nullcontext(env),
@@ -133,6 +140,7 @@ def test_no_line_names_a_file_that_is_gone(monkeypatch, capsys):
     monkeypatch.setattr("zprl.tasks.experts.make_expert", lambda *arguments: None)
     monkeypatch.setattr("zprl.evaluation.rollout.Evaluator", Evaluator)
     assert calibrate(session, 0.5, episodes=8).success.successes == 4
+    assert evaluated == [6, 6, 8]  # after each step of pre-training, and at the end
     lines = capsys.readouterr().out.splitlines()
     assert [line.partition(":")[0] for line in lines] == [*["demonstrations"] * 3, *["base policy"] * 2]
     assert not [line for line in lines if re.search(r"/|written|hdf5|safetensors", line)]

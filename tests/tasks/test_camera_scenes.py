@@ -34,12 +34,13 @@ def test_newton_sees_the_same():
         assert (images["native"][camera] - images["newton_renderer"][camera]).abs().mean() < 2.0
 
 
-def test_a_recording_holds_what_was_seen(tmp_path):
-    from zprl.data import load_demonstrations
+@pytest.fixture(scope="module")
+def recording(tmp_path_factory):
+    """Give a data set of two episodes, what its worlds saw (image, whether they ended) per step, and their spec."""
     from zprl.sim.isaaclab.recording import collect_demonstrations, record_into_memory
     from zprl.tasks.experts import make_expert
 
-    path, seen = tmp_path / "demos.hdf5", []
+    path, seen = tmp_path_factory.mktemp("recording") / "demos.hdf5", []
     with visual(num_envs=2, configure=lambda cfg: record_into_memory(cfg, VISUAL_TASK)) as env:
         expert = make_expert(VISUAL_TASK, env.unwrapped, "expert", 0)
         original = env.step
@@ -51,7 +52,13 @@ def test_a_recording_holds_what_was_seen(tmp_path):
 
         env.step = watched
         collect_demonstrations(env, expert, path, 2, "expert", 0)
-        spec = env.spec
+        yield path, seen, env.spec
+
+
+def test_a_recording_holds_what_was_seen(recording):
+    from zprl.data import load_demonstrations
+
+    path, seen, spec = recording
     demos = load_demonstrations(path)
     assert demos.spec == spec and [demo.success for demo in demos.episodes] == [True, True]
     for world, demo in enumerate(demos.episodes):
@@ -66,6 +73,32 @@ def test_a_recording_holds_what_was_seen(tmp_path):
         assert images.chunks == (1, 64, 64, 3) and images.compression == "gzip"
         np.testing.assert_array_equal(following[:-1], images[1:])
         assert (following[-1] != images[-1]).any()
+
+
+def test_robomimic_reads_a_recording(recording):
+    """By its own class, where it is installed."""
+    pytest.importorskip("robomimic", reason="robomimic is not installed")
+    from robomimic.utils import obs_utils  # type: ignore[import-not-found]
+    from robomimic.utils.dataset import SequenceDataset  # type: ignore[import-not-found]
+
+    from zprl.data import load_demonstrations
+
+    modalities = {"low_dim": ["joint_pos", "ee_pose"], "rgb": ["front", "wrist"]}
+    obs_utils.initialize_obs_utils_with_obs_specs([{"obs": modalities}])
+    keys = [name for names in modalities.values() for name in names]
+    sequences = SequenceDataset(
+        str(recording[0]), obs_keys=keys, dataset_keys=("actions", "rewards", "dones"), frame_stack=2, seq_length=3
+    )
+    demos = load_demonstrations(recording[0])
+    assert len(sequences) == sum(len(demo.actions) for demo in demos.episodes)
+    first, start = demos.episodes[0], 5
+    read, steps = sequences[start], slice(start - 1, start + 3)  # the stacked frame comes before
+    np.testing.assert_array_equal(read["actions"], first.actions[steps])
+    state = np.concatenate([read["obs"][name] for name in modalities["low_dim"]], axis=1)
+    np.testing.assert_array_equal(state, first.observations["policy"][steps])
+    for name in modalities["rgb"]:
+        assert read["obs"][name].dtype == np.uint8
+        np.testing.assert_array_equal(read["obs"][name], first.observations[name][steps])
 
 
 @pytest.mark.parametrize(

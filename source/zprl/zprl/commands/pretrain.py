@@ -28,7 +28,7 @@ class PretrainOptions(TaskOptions):
 def run(options: PretrainOptions, overrides: list[str]) -> Path:
     """Train; return the base policy."""
     from zprl.runs import paths
-    from zprl.runs.base_policy import check_bottleneck, find_or_collect, load_base, pretrain
+    from zprl.runs.base_policy import check_bottleneck, find_or_collect, load_base, pretrain_in_simulation
     from zprl.runs.session import TaskSession
     from zprl.utils.files import existing_file
     from zprl.utils.outputs import check_files, check_folder
@@ -45,7 +45,7 @@ def run(options: PretrainOptions, overrides: list[str]) -> Path:
     with session.launched(options.viz):
         dataset = find_or_collect(session, options.dataset_file)
         path = options.output or paths.base_policy_path(options.task, session.agent_cfg, dataset)
-        pretrain(options.task, session.agent_cfg, dataset, path, session.device)
+        pretrain_in_simulation(session, dataset, path)
         with session.environment() as env:
             check_bottleneck(env, *load_base(session, path, env.spec), session.agent_cfg.evaluation, path)
     return path

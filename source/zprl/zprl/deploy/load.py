@@ -191,6 +191,11 @@ class Bundle:
             dtype = getattr(torch, group.dtype)
             if dtype == torch.uint8 and value.dtype != dtype:
                 raise ZprlError(f"the image {group.name} holds {value.dtype} instead of uint8.")
+            if value.is_floating_point() and value.isnan().any():
+                where = "; give the holes of a depth image a distance" if group.kind == "image" else ""
+                raise ZprlError(
+                    f"the observation group {group.name} holds NaN, which nothing can be planned from{where}."
+                )
             inputs.append(value.to("cpu", dtype).contiguous())
         return inputs
 

@@ -13,6 +13,11 @@ from torch import Tensor
 from zprl.envs.task_env import Step, TaskEnv
 from zprl.spec import Observations
 
+LARGEST = 1.0e9
+"""Largest size of a reward or an observed value that a policy can act on and learn from: squares of larger ones, which
+losses and running variances sum up, approach the end of float32. In SI units nothing that a robot meets comes near it.
+"""
+
 
 class ChunkLoop:
     """Executes chunks in all worlds, and knows which of them are still in the episode that counts.
@@ -82,3 +87,14 @@ class ChunkLoop:
 def own(obs: Observations) -> Observations:
     """Copy observations out of the environment's buffers, which the next step may overwrite."""
     return {name: value.clone() for name, value in obs.items()}
+
+
+def is_usable(values: Tensor) -> Tensor:
+    """Return which values are numbers no larger than :data:`LARGEST`."""
+    return values.abs() <= LARGEST
+
+
+def count_unusable(obs: Observations) -> Tensor:
+    """Return how many observed values, those of depth images included, are none that a policy can act on."""
+    counts = [(~is_usable(value)).sum() for value in obs.values() if value.is_floating_point()]
+    return torch.stack(counts).sum() if counts else torch.tensor(0)

@@ -13,7 +13,7 @@ from rsl_rl.env import VecEnv
 from tensordict import TensorDict
 from torch import Tensor
 
-from zprl.envs.chunk_loop import ChunkLoop, own
+from zprl.envs.chunk_loop import LARGEST, ChunkLoop, count_unusable, is_usable, own
 from zprl.envs.lazy_observations import rows_of
 from zprl.envs.task_env import Step, TaskEnv
 from zprl.spec import Observations
@@ -24,10 +24,6 @@ from zprl.utils.stopwatch import Stopwatch
 if TYPE_CHECKING:
     from zprl.policies.base import Plan
     from zprl.steering import Steering
-
-LARGEST = 1.0e9
-"""Largest size of a reward or an observed value that can be learned from: squares of larger ones, which losses and
-running variances sum up, approach the end of float32. In SI units nothing that a robot meets comes near it."""
 
 
 class ChunkedVecEnv(VecEnv):
@@ -157,7 +153,7 @@ class ChunkedVecEnv(VecEnv):
         final: _FinalObservations | None = None
         with self.simulation_time.running():
             for k, step, ended in loop.execute(chunk[:, : self.execute_steps]):
-                usable = _usable(step.reward)
+                usable = is_usable(step.reward)
                 rewards += self.step_discount**k * torch.where(usable & loop.running, step.reward, 0.0)
                 self._count(step, ended, usable)
                 ran_out = ended & ~step.terminated
@@ -168,9 +164,7 @@ class ChunkedVecEnv(VecEnv):
                     final.add(last, ran_out)
         ended = ~loop.running
         self.steering.policy.begin_episodes(ended)
-        for value in loop.obs.values():
-            if value.is_floating_point():
-                self._counts[4] += (~_usable(value)).sum()
+        self._counts[4] += count_unusable(loop.obs)
         if torch.device(self.device).type == "cpu":
             self._require_usable(*self._counts[3:].tolist())  # at once, as it does not wait for anything
         self._plan = self.steering.policy.encode(loop.obs)
@@ -228,11 +222,6 @@ class ChunkedVecEnv(VecEnv):
         unusable = self._loop.running & ~(usable | step.diverged)
         worlds = torch.stack([episodes, step.success & episodes, step.diverged & ended, unusable])
         self._counts[:4] += worlds.sum(dim=1)
-
-
-def _usable(values: Tensor) -> Tensor:
-    """Return which values are numbers no larger than :data:`LARGEST`."""
-    return values.abs() <= LARGEST
 
 
 class _FinalObservations:

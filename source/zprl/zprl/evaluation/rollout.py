@@ -18,12 +18,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from zprl.envs.chunk_loop import ChunkLoop
+from zprl.envs.chunk_loop import LARGEST, ChunkLoop, count_unusable
 from zprl.envs.task_env import TaskEnv, episode_seed
 from zprl.evaluation.statistics import paired_comparison, policy_summary
 from zprl.policies.base import BasePolicy
 from zprl.spec import Observations
 from zprl.steering import ChunkPolicy, plain_chunks
+from zprl.utils.errors import ZprlError
 from zprl.utils.progress import Progress
 
 
@@ -143,6 +144,12 @@ class Evaluator:
         trace: list[Tensor] = []
         taken = planner.execute_steps
         for replan in range(-(-env.max_episode_length // taken)):
+            if unusable := {name: n for name, value in loop.obs.items() if (n := int(count_unusable({name: value})))}:
+                raise ZprlError(
+                    f"task {env.spec.task} observed values that are NaN, infinite or beyond {LARGEST:g}: "
+                    f"{', '.join(f'{n} of {name}' for name, n in unusable.items())}; no policy can act on them. Check "
+                    "its observation terms, cameras and reset events."
+                )
             chunk = planner(loop.obs, None if noise is None else noise[:, replan * taken // self.execute_steps])
             for _ in loop.execute(chunk[:, :taken]):
                 position = self.positions(loop.obs)

@@ -11,6 +11,7 @@ from zprl.policies.flow.base_policy import FlowBasePolicy as FlowBasePolicy
 from zprl.policies.flow.bottleneck import VariationalBottleneck as VariationalBottleneck
 from zprl.policies.flow.bottleneck import kl_to_standard_normal as kl_to_standard_normal
 from zprl.policies.flow.bottleneck import sample_latent as sample_latent
+from zprl.policies.flow.cfg import EVALUATION_FIELDS as EVALUATION_FIELDS
 from zprl.policies.flow.cfg import INFERENCE_FIELDS as INFERENCE_FIELDS
 from zprl.policies.flow.cfg import FlowPolicyCfg as FlowPolicyCfg
 from zprl.policies.flow.cfg import PretrainCfg as PretrainCfg

@@ -5,7 +5,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,8 +24,12 @@ from zprl.utils.outputs import check_files
 from zprl.utils.progress import Progress
 
 if TYPE_CHECKING:
+    from zprl.evaluation.statistics import SuccessRate
     from zprl.rl.runner_cfg import EvaluationCfg, ZprlRunnerCfg
     from zprl.runs.session import TaskSession
+
+TRIAL_SEED_OFFSET = 500_000
+"""What is added to the seed of evaluations where a policy is judged while it is being made."""
 
 
 def find_or_collect(session: TaskSession, dataset_file: Path | None) -> Path:
@@ -100,12 +106,32 @@ def find_or_train(session: TaskSession, dataset: Path) -> Path:
         print(f"base policy: found {path}")
     else:
         check_files({"the base policy": path})
-        pretrain(session.task, session.agent_cfg, dataset, path, session.device)
+        pretrain_in_simulation(session, dataset, path)
     return path
 
 
-def pretrain(task: str, cfg: ZprlRunnerCfg, dataset: Path, path: Path, device: str = "cpu", kept: bool = True) -> None:
-    """Train a base policy on a data set and save it; needs no simulator.
+def pretrain_in_simulation(session: TaskSession, dataset: Path, path: Path, kept: bool = True) -> None:
+    """Train the base policy of a session's settings, inside :meth:`TaskSession.launched`; see :func:`pretrain`.
+
+    Where ``pretrain.eval_interval`` asks for it, the policy is evaluated in the task on the way.
+    """
+    cfg, env = session.agent_cfg, contextlib.nullcontext(None)
+    if cfg.pretrain.eval_interval:
+        env = session.environment(min(session.env_cfg.scene.num_envs, cfg.pretrain.eval_episodes))
+    with env as evaluated:
+        pretrain(session.task, cfg, dataset, path, session.device, kept, evaluated)
+
+
+def pretrain(
+    task: str,
+    cfg: ZprlRunnerCfg,
+    dataset: Path,
+    path: Path,
+    device: str = "cpu",
+    kept: bool = True,
+    env: TaskEnv | None = None,
+) -> None:
+    """Train a base policy on a data set and save it.
 
     Args:
         task: Task id.
@@ -114,6 +140,7 @@ def pretrain(task: str, cfg: ZprlRunnerCfg, dataset: Path, path: Path, device: s
         path: File to write.
         device: Device to train on.
         kept: Whether the file stays, so that it is said where it is.
+        env: Where ``pretrain.eval_interval`` has the policy evaluated; needed by that alone.
 
     Raises:
         ZprlError: If the data set is of another task or cannot be read, or training diverges.
@@ -121,13 +148,22 @@ def pretrain(task: str, cfg: ZprlRunnerCfg, dataset: Path, path: Path, device: s
     from torch.utils.tensorboard import SummaryWriter
 
     demos, sha256 = _of_task(load_demonstrations(dataset), task), checksum(dataset)
-    start = time.perf_counter()
+    spec, start = demos.spec.seen_by(cfg.policy.observation_groups), time.perf_counter()
+    if env is not None:
+        env.spec.require_match(spec, f"the data set {dataset}")
     observations = [episode.observations for episode in demos.episodes]
     actions = [episode.actions for episode in demos.episodes]
     with Progress(cfg.pretrain.num_steps, "training the base policy", "step") as progress:
 
         def advance(step: int, total: int, metrics: dict[str, float]) -> None:
-            progress.advance(step - progress.done, f"flow {metrics['flow']:.3f}, KL {metrics['kl']:.2f}")
+            success = f", success {100 * metrics['success']:.0f}%" if "success" in metrics else ""
+            progress.advance(step - progress.done, f"flow {metrics['flow']:.3f}, KL {metrics['kl']:.2f}{success}")
+
+        def evaluate(policy: FlowPolicy) -> dict[str, float]:
+            assert env is not None
+            # Of scales that no residual is drawn with.
+            meta = {"spec": spec.to_dict(), "latent_statistics": {"latent_mean_rms": 1.0, "embedding_rms": 1.0}}
+            return {"success": trial_success(env, policy, meta, cfg.evaluation, cfg.pretrain.eval_episodes).rate}
 
         try:
             policy, history, latent = train_policy(
@@ -140,13 +176,14 @@ def pretrain(task: str, cfg: ZprlRunnerCfg, dataset: Path, path: Path, device: s
                 advance,
                 {group.name: group.shape for group in demos.spec.groups if group.is_image},
                 [group for group in demos.spec.privileged if group.name not in cfg.policy.observation_groups],
+                evaluate if env is not None else None,
             )
         except ValueError as error:
             raise ZprlError(f"the base policy cannot be trained on {dataset}: {error}") from error
     latents = latent["latent_mean_average_per_dim"], latent["latent_mean_deviation_per_dim"]
     met = Experience.of(observations, actions, demos.num_steps, *latents)
     meta = {
-        "spec": demos.spec.seen_by(cfg.policy.observation_groups).to_dict(),
+        "spec": spec.to_dict(),
         "latent_statistics": latent,
         "dataset": str(dataset),
         "demonstrations": {"sha256": sha256, "num_demos": demos.num_demos, "experience": met.to_dict()},
@@ -194,6 +231,30 @@ def load_base(
         spec.require_match(spec_of(meta, f"the base policy {source}"), f"the base policy {source}")
     session.apply_inference_settings(policy)
     return policy, meta
+
+
+def trial_success(
+    env: TaskEnv, policy: FlowPolicy, meta: Mapping[str, Any], cfg: EvaluationCfg, episodes: int
+) -> SuccessRate:
+    """Return how often a base policy that is being made succeeds through its bottleneck.
+
+    The episodes are not those of any evaluation that is reported, so that nothing is chosen by those.
+
+    Args:
+        env: Environment, whose state is overwritten.
+        policy: The policy, in evaluation mode.
+        meta: What is saved with it.
+        cfg: Settings of the evaluations that are reported.
+        episodes: Number of episodes.
+    """
+    from zprl.evaluation.rollout import Evaluator
+    from zprl.evaluation.statistics import success_rate
+    from zprl.steering import ChunkPolicy
+
+    base = make_base_policy(policy, meta, env.device)
+    chunks = ChunkPolicy(base, base.act, base.mixes_rows("latent"))
+    results = Evaluator(env, base.execute_steps).run(chunks, episodes, cfg.seed + TRIAL_SEED_OFFSET, base.noise_shape)
+    return success_rate(results.successes)
 
 
 def check_bottleneck(

@@ -28,9 +28,6 @@ LARGEST_SCALE = 8.0
 MOST_DEMONSTRATIONS = 8
 """Most scales that demonstrations are collected with before the first base policy is trained."""
 
-SEED_OFFSET = 500_000
-"""What is added to the seed of evaluations."""
-
 
 @dataclass(frozen=True)
 class Trial:
@@ -173,16 +170,10 @@ def _collect(session: TaskSession, scale: float, num_demos: int, path: Path) -> 
 
 
 def _train_base(session: TaskSession, scale: float, episodes: int, folder: Path) -> SuccessRate:
-    from zprl.evaluation.rollout import Evaluator
-    from zprl.policies import make_base_policy
-    from zprl.runs.base_policy import load_base, pretrain
-    from zprl.steering import ChunkPolicy
+    from zprl.runs.base_policy import load_base, pretrain_in_simulation, trial_success
 
     dataset, path = folder / "demonstrations.hdf5", folder / "base_policy.safetensors"
     _collect(session, scale, session.agent_cfg.demonstrations.num_demos, dataset)
-    pretrain(session.task, session.agent_cfg, dataset, path, session.device, kept=False)
+    pretrain_in_simulation(session, dataset, path, kept=False)
     with session.environment() as env:
-        base = make_base_policy(*load_base(session, path, env.spec), env.device)
-        policy = ChunkPolicy(base, base.act, base.mixes_rows("latent"))
-        seed = session.agent_cfg.evaluation.seed + SEED_OFFSET
-        return success_rate(Evaluator(env, base.execute_steps).run(policy, episodes, seed, base.noise_shape).successes)
+        return trial_success(env, *load_base(session, path, env.spec), session.agent_cfg.evaluation, episodes)

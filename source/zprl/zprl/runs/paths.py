@@ -16,7 +16,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from zprl.policies import INFERENCE_FIELDS
+from zprl.policies import EVALUATION_FIELDS, INFERENCE_FIELDS
 from zprl.rl.checkpoint import RUN_BASE
 from zprl.rl.checkpoint_files import checkpoints
 from zprl.utils.configclass import class_to_dict
@@ -73,6 +73,8 @@ def base_policy_path(task: str, agent_cfg: ZprlRunnerCfg, dataset: Path) -> Path
     """Return the base policy that some settings train on a data set."""
     policy = {name: value for name, value in class_to_dict(agent_cfg.policy).items() if name not in INFERENCE_FIELDS}
     pretrain = class_to_dict(agent_cfg.pretrain)
+    for name in EVALUATION_FIELDS:
+        del pretrain[name]
     if weights := pretrain["encoder_weights"]:
         pretrain["encoder_weights"] = checksum(existing_file(weights, "encoder weights"))
     key = content_key({"dataset": checksum(dataset), "policy": policy, "pretrain": pretrain})

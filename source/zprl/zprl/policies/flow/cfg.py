@@ -168,6 +168,10 @@ class ImageAugmentationCfg:
     """Share of the images that are blurred."""
 
 
+EVALUATION_FIELDS = ("eval_interval", "eval_episodes")
+"""Fields of :class:`PretrainCfg` that have no influence on what is trained."""
+
+
 @configclass
 class PretrainCfg:
     """Configuration of :func:`zprl.policies.train_policy`."""
@@ -223,6 +227,13 @@ class PretrainCfg:
     """Number of optimiser steps, a multiple of ``log_interval``, between two probes of what can be read linearly of the
     privileged observations, where there are any; 0 for one at the end alone."""
 
+    eval_interval: NonNegativeInt = 0
+    """Number of optimiser steps, a multiple of ``log_interval``, between two evaluations of the policy in simulation,
+    through its bottleneck; 0 for none. The loss does not tell how often a policy succeeds."""
+
+    eval_episodes: PositiveInt = 100
+    """Episodes of each of them, which are others than those that are reported."""
+
     seed: Seed = 0
     """Seed of the initial weights, of the batches and of the noise."""
 
@@ -265,11 +276,12 @@ def check_pretrain_cfg(cfg: PretrainCfg) -> None:
         ZprlError: If one is of another type or out of range, or two do not go together.
     """
     check_values(cfg)
-    if cfg.probe_interval % cfg.log_interval:
-        raise ZprlError(
-            f"PretrainCfg.probe_interval is {cfg.probe_interval}; it must be a multiple of log_interval "
-            f"({cfg.log_interval})."
-        )
+    for name in ("probe_interval", "eval_interval"):
+        if getattr(cfg, name) % cfg.log_interval:
+            raise ZprlError(
+                f"PretrainCfg.{name} is {getattr(cfg, name)}; it must be a multiple of log_interval "
+                f"({cfg.log_interval})."
+            )
 
 
 def cfg_from_dict(values: dict[str, Any]) -> FlowPolicyCfg:

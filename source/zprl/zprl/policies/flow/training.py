@@ -31,6 +31,9 @@ from zprl.utils.tensor_files import load_weights
 ProgressCallback = Callable[[int, int, dict[str, float]], None]
 """Called as ``(steps done, steps in total, metrics averaged since the call before)``."""
 
+PolicyEvaluation = Callable[[FlowPolicy], dict[str, float]]
+"""Returns what else a log interval says of the policy with the averaged weights, in evaluation mode."""
+
 _IMAGES_AT_ONCE = 512
 
 
@@ -58,6 +61,7 @@ def train_policy(
     on_progress: ProgressCallback | None = None,
     image_shapes: Mapping[str, Sequence[int]] | None = None,
     privileged: Sequence[Group] = (),
+    evaluate: PolicyEvaluation | None = None,
 ) -> PretrainResult:
     """Train a base policy. The result depends on the data, the configurations and the machine, not on global state.
 
@@ -76,6 +80,7 @@ def train_policy(
         on_progress: Called after each log interval and at the end.
         image_shapes: Shapes of the observation groups that are images, by name.
         privileged: Observation groups that only a simulator knows.
+        evaluate: Called every ``eval_interval`` steps; it has no influence on the training.
 
     Returns:
         The policy with averaged weights, the history and the latent's statistics; see :class:`PretrainResult`.
@@ -141,6 +146,8 @@ def train_policy(
                 sums, steps_in_sums = {}, 0
                 if pretrain_cfg.probe_interval and (step + 1) % pretrain_cfg.probe_interval == 0:
                     metrics |= probe(average, data, embeddings(average, data))
+                if evaluate is not None and pretrain_cfg.eval_interval and (step + 1) % pretrain_cfg.eval_interval == 0:
+                    metrics |= evaluate(average)
                 history.append({"step": step + 1, "learning_rate": _learning_rate(step, pretrain_cfg), **metrics})
                 if on_progress is not None:
                     on_progress(step + 1, pretrain_cfg.num_steps, metrics)
