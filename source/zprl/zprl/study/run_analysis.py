@@ -52,7 +52,10 @@ _FORM = {
 
 
 def analyse_runs(manifest: StudyManifest, folder: Path) -> None:
-    """Analyse a study's finished runs of ZPRL that were not analysed yet, and leave the results in their folders."""
+    """Analyse a study's finished runs of ZPRL that were not analysed yet, and leave the results in their folders.
+
+    Runs whose policies see images are left out: the analysis compares states.
+    """
     records = {record.variant.name: record for record in manifest.variants}
     due = [
         (records[run.variant.name], folder / run.name)
@@ -61,6 +64,7 @@ def analyse_runs(manifest: StudyManifest, folder: Path) -> None:
         and (folder / run.name / "result.json").is_file()
         and not (folder / run.name / _FILE).is_file()
     ]
+    due = [(record, run_dir) for record, run_dir in due if not _last_checkpoint(run_dir).policy.image_shapes]
     if not due:
         return
     pinned = manifest.pinned
@@ -69,7 +73,7 @@ def analyse_runs(manifest: StudyManifest, folder: Path) -> None:
     with launcher.launched(), launcher.environment() as env, Progress(len(due), "analysing latents", "run") as progress:
         demonstrated: dict[str, Demonstrated] = {}
         for record, run_dir in due:
-            checkpoint = load_checkpoint(checkpoints(run_dir)[-1])
+            checkpoint = _last_checkpoint(run_dir)
             session = session_of((*pinned["overrides"], *record.variant.overrides), checkpoint=checkpoint)
             policies = load_policies(session, env.spec, checkpoint)
             if record.variant.name not in demonstrated:
@@ -80,6 +84,10 @@ def analyse_runs(manifest: StudyManifest, folder: Path) -> None:
             result = analyse(demonstrated[record.variant.name], _learned_residual(checkpoint), scale, visited.cpu())
             atomic_json_dump(result, run_dir / _FILE)
             progress.advance()
+
+
+def _last_checkpoint(run_dir: Path) -> SteeringCheckpoint:
+    return load_checkpoint(checkpoints(run_dir)[-1])
 
 
 def load_analyses(manifest: StudyManifest, folder: Path) -> dict[str, list[dict[str, Any]]]:
