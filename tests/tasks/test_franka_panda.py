@@ -56,7 +56,7 @@ def test_file_is_what_the_generator_writes(tmp_path):
 
 
 def test_impossible_inertia_is_refused():
-    from zprl.tasks.robots.assets.franka_panda import principal_inertia
+    from zprl.tasks.robots.assets.authoring import principal_inertia
 
     with pytest.raises(ValueError, match="No rigid body"):
         principal_inertia((1.0, 1.0, 3.0, 0.0, 0.0, 0.0))
@@ -65,7 +65,8 @@ def test_impossible_inertia_is_refused():
 def test_principal_axes_reproduce_the_inertia():
     from isaaclab.utils.math import matrix_from_quat
 
-    from zprl.tasks.robots.assets.franka_panda import FRANKA_PANDA_LINKS, principal_inertia
+    from zprl.tasks.robots.assets.authoring import principal_inertia
+    from zprl.tasks.robots.assets.franka_panda import FRANKA_PANDA_LINKS
 
     for link in FRANKA_PANDA_LINKS:
         moments, (w, x, y, z) = principal_inertia(link.inertia)
