@@ -166,6 +166,32 @@ def test_the_policy_is_evaluated_on_the_way_without_an_influence_on_it():
             assert torch.equal(value, other.policy.state_dict()[name]), name
 
 
+def test_the_bottleneck_is_trained_on_alone_where_the_base_policy_is_at_rest():
+    obs, actions = make_data()
+    settings: dict[str, Any] = {"num_steps": 60, "batch_size": 32, "warmup_steps": 5, "log_interval": 20}
+    settings |= {"vib_beta": 0.0, "vib_recon": 1.0}
+    calls = []
+    first, second = (
+        train_policy(
+            named(obs), actions, FlowPolicyCfg(**SMALL), PretrainCfg(bottleneck_steps=steps, **settings),
+            on_progress=lambda *call: calls.append(call[:2]),
+        )
+        for steps in (0, 250)
+    )  # fmt: skip
+    for name, value in first.policy.state_dict().items():
+        same = torch.equal(value, second.policy.state_dict()[name])
+        assert same != name.startswith("bottleneck."), name
+    assert [entry["step"] for entry in second.history] == [*range(20, 301, 20), 310]
+    assert calls[-1] == (310, 310)
+    assert {entry["flow"] for entry in second.history[2:]} == {first.history[-1]["flow"]}
+    e = torch.cat([first.policy.embed(o) for o in obs])
+    errors = [
+        (result.policy.decode(result.policy.bottleneck.encode(e)[0]) - e).square().mean() for result in (first, second)
+    ]
+    assert errors[1] < 0.7 * errors[0]
+    assert second.latent_statistics["recon_error_rms"] == pytest.approx(errors[1].sqrt().item(), rel=1e-4)
+
+
 @pytest.mark.parametrize("cfg", [PretrainCfg(probe_interval=30), PretrainCfg(eval_interval=30)])
 def test_intervals_that_are_no_multiple_of_the_histories_are_refused(cfg):
     with pytest.raises(

@@ -179,6 +179,10 @@ class PretrainCfg:
     num_steps: PositiveInt = 2500
     """Number of optimiser steps."""
 
+    bottleneck_steps: NonNegativeInt = 0
+    """Number of optimiser steps that follow for the bottleneck alone, when what it has to imitate is at rest. Where
+    precision counts, it is behind when the base policy is done."""
+
     batch_size: PositiveInt = 256
     """Number of (observation, chunk) pairs of an optimiser step, drawn with replacement."""
 

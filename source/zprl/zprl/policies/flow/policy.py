@@ -303,7 +303,13 @@ class FlowPolicy(nn.Module):
             generator: See :meth:`loss`.
             samples: Points per observation, which is encoded once for all of them. They follow one another.
         """
-        chunk, e = self.action_normalizer(chunk), self.embed(obs)
+        return self.regression_at(self.embed(obs), chunk, generator, samples)
+
+    def regression_at(
+        self, e: Tensor, chunk: Tensor, generator: torch.Generator | None = None, samples: int = 1
+    ) -> Regression:
+        """:meth:`regression` of observations that are embedded already, as e (N, embed_dim)."""
+        chunk = self.action_normalizer(chunk)
         if samples > 1:
             chunk, e = chunk.repeat_interleave(samples, dim=0), e.repeat_interleave(samples, dim=0)
         options = {"generator": generator, "device": chunk.device, "dtype": chunk.dtype}

@@ -118,9 +118,15 @@ def train_policy(
         bottleneck.update(step)
         return loss.detach(), diagnostics
 
-    history: list[dict[str, float]] = []
-    sums: dict[str, Tensor] = {}
-    steps_in_sums = 0
+    def judge(step: int) -> dict[str, float]:
+        judged: dict[str, float] = {}
+        if pretrain_cfg.probe_interval and step % pretrain_cfg.probe_interval == 0:
+            judged |= probe(average, data, embeddings(average, data))
+        if evaluate is not None and pretrain_cfg.eval_interval and step % pretrain_cfg.eval_interval == 0:
+            judged |= evaluate(average)
+        return judged
+
+    history = _History(pretrain_cfg, judge, on_progress)
     with _second_thread(device) as second_thread:
         for step in range(pretrain_cfg.num_steps):
             rows = torch.randint(len(data), (pretrain_cfg.batch_size,), generator=generator, device=device)
@@ -135,26 +141,79 @@ def train_policy(
             bottleneck_loss, diagnostics = path.result()
             base.update(step)
             diagnostics |= {"loss": flow.detach() + bottleneck_loss, "flow": flow.detach(), **told_diagnostics}
-
-            # Sums stay on the device: reading a value at each step would make the CPU wait for the accelerator.
-            sums = {name: value + sums.get(name, 0.0) for name, value in diagnostics.items()}
-            steps_in_sums += 1
-            if (step + 1) % pretrain_cfg.log_interval == 0 or step + 1 == pretrain_cfg.num_steps:
-                metrics = {name: value.item() / steps_in_sums for name, value in sums.items()}
-                if not math.isfinite(metrics["loss"]):
-                    raise ValueError(f"training diverged before step {step + 1}; lower PretrainCfg.learning_rate.")
-                sums, steps_in_sums = {}, 0
-                if pretrain_cfg.probe_interval and (step + 1) % pretrain_cfg.probe_interval == 0:
-                    metrics |= probe(average, data, embeddings(average, data))
-                if evaluate is not None and pretrain_cfg.eval_interval and (step + 1) % pretrain_cfg.eval_interval == 0:
-                    metrics |= evaluate(average)
-                history.append({"step": step + 1, "learning_rate": _learning_rate(step, pretrain_cfg), **metrics})
-                if on_progress is not None:
-                    on_progress(step + 1, pretrain_cfg.num_steps, metrics)
+            history.add(base.learning_rate(step), diagnostics)
 
     e = embeddings(average, data)
-    history[-1] |= probe(average, data, e)
-    return PretrainResult(average, history, latent_statistics(average, e))
+    if pretrain_cfg.bottleneck_steps:
+        policy.load_state_dict(average.state_dict())
+        with _second_thread(device):
+            _train_on_embeddings(policy, average, e, data.chunks, pretrain_cfg, generator, history)
+    history.entries[-1] |= probe(average, data, e)
+    return PretrainResult(average, history.entries, latent_statistics(average, e))
+
+
+def _train_on_embeddings(
+    policy: FlowPolicy,
+    average: FlowPolicy,
+    e: Tensor,
+    chunks: Tensor,
+    cfg: PretrainCfg,
+    generator: torch.Generator,
+    history: _History,
+) -> None:
+    """Train the bottleneck alone, on embeddings e (M, embed_dim) that stay as they are, and update its average."""
+    parameters = policy.bottleneck.parameters(), average.bottleneck.parameters()
+    bottleneck = _Trainee(*parameters, cfg, num_steps=cfg.bottleneck_steps)
+    for step in range(cfg.bottleneck_steps):
+        rows = torch.randint(len(e), (cfg.batch_size,), generator=generator, device=e.device)
+        batch = policy.regression_at(e[rows], chunks[rows], generator, cfg.flow_samples)
+        loss, diagnostics = policy.bottleneck_loss(batch.detach(), generator, cfg.vib_beta, cfg.vib_recon)
+        bottleneck.backward(loss)
+        bottleneck.update(step)
+        history.add(bottleneck.learning_rate(step), {"loss": loss.detach(), **diagnostics})
+
+
+class _History:
+    """What a training's diagnostics were in each log interval.
+
+    Args:
+        cfg: Configuration of the training.
+        judge: Returns what else is to be said after a step, counted from 1.
+        on_progress: See :func:`train_policy`.
+    """
+
+    def __init__(
+        self, cfg: PretrainCfg, judge: Callable[[int], dict[str, float]], on_progress: ProgressCallback | None
+    ) -> None:
+        self.entries: list[dict[str, float]] = []
+        """The intervals."""
+        self._cfg, self._judge, self._on_progress = cfg, judge, on_progress
+        self._step = self._steps_in_sums = 0
+        self._sums: dict[str, Tensor] = {}
+        self._total = cfg.num_steps + cfg.bottleneck_steps
+
+    def add(self, learning_rate: float, diagnostics: Mapping[str, Tensor]) -> None:
+        """Add a step's diagnostics. What an interval has none of, is as in the one before.
+
+        Raises:
+            ValueError: If training has diverged.
+        """
+        self._step += 1
+        self._steps_in_sums += 1
+        # Sums stay on the device: reading a value at each step would make the CPU wait for the accelerator.
+        self._sums = {name: value + self._sums.get(name, 0.0) for name, value in diagnostics.items()}
+        if self._step % self._cfg.log_interval and self._step not in (self._cfg.num_steps, self._total):
+            return
+        metrics = {name: value.item() / self._steps_in_sums for name, value in self._sums.items()}
+        if not math.isfinite(metrics["loss"]):
+            raise ValueError(f"training diverged before step {self._step}; lower PretrainCfg.learning_rate.")
+        self._sums, self._steps_in_sums = {}, 0
+        if self._step > self._cfg.num_steps:
+            metrics["flow"] = self.entries[-1]["flow"]  # at rest, as all but the bottleneck
+        metrics |= self._judge(self._step)
+        self.entries.append({"step": self._step, "learning_rate": learning_rate, **metrics})
+        if self._on_progress is not None:
+            self._on_progress(self._step, self._total, metrics)
 
 
 def _load_encoder_weights(policy: FlowPolicy, path: str) -> None:
@@ -176,6 +235,7 @@ class _Trainee:
         averages: Their averages, in the same order.
         cfg: Configuration of the training.
         others: Parameters that are trained with them and not averaged.
+        num_steps: Number of optimiser steps, or None for that of the configuration.
     """
 
     def __init__(
@@ -184,7 +244,9 @@ class _Trainee:
         averages: Iterable[nn.Parameter],
         cfg: PretrainCfg,
         others: Iterable[nn.Parameter] = (),
+        num_steps: int | None = None,
     ) -> None:
+        self._num_steps = cfg.num_steps if num_steps is None else num_steps
         self._averaged: list[Tensor] = list(parameters)
         self._averages: list[Tensor] = list(averages)
         self._parameters: list[Tensor] = [*self._averaged, *others]
@@ -205,10 +267,18 @@ class _Trainee:
     def update(self, step: int) -> None:
         """Take an optimiser step, that of a number from 0, and update the average."""
         for group in self._optimizer.param_groups:
-            group["lr"] = _learning_rate(step, self._cfg)
+            group["lr"] = self.learning_rate(step)
         self._optimizer.step()
         decay = min(self._cfg.ema_max_decay, 1.0 - (1.0 + step) ** -self._cfg.ema_power)
         get_ema_multi_avg_fn(decay)(self._averages, self._averaged, None)
+
+    def learning_rate(self, step: int) -> float:
+        """Return that of a step: linear warm-up, then a half cosine down to zero at the last one."""
+        peak, warmup = self._cfg.learning_rate, self._cfg.warmup_steps
+        if step < warmup:
+            return peak * (step + 1) / warmup
+        progress = (step - warmup) / max(1, self._num_steps - warmup)
+        return peak * 0.5 * (1.0 + math.cos(math.pi * progress))
 
 
 def _without_bottleneck(policy: FlowPolicy) -> list[nn.Parameter]:
@@ -290,11 +360,3 @@ def latent_statistics(policy: FlowPolicy, e: Tensor) -> dict[str, Any]:
         "latent_mean_average_per_dim": mean.mean(dim=0).tolist(),
         "latent_mean_deviation_per_dim": mean.std(dim=0, correction=0).tolist(),
     }
-
-
-def _learning_rate(step: int, cfg: PretrainCfg) -> float:
-    """Linear warm-up, then a half cosine down to zero at the last step."""
-    if step < cfg.warmup_steps:
-        return cfg.learning_rate * (step + 1) / cfg.warmup_steps
-    progress = (step - cfg.warmup_steps) / max(1, cfg.num_steps - cfg.warmup_steps)
-    return cfg.learning_rate * 0.5 * (1.0 + math.cos(math.pi * progress))
