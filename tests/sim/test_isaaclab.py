@@ -143,7 +143,13 @@ def test_unknown_agent():
 
 @pytest.mark.sim
 def test_list_of_tasks():
-    assert TASK in list_tasks("lift")
+    *table, presets, agents = list_tasks("lift").splitlines()
+    rows = {cells[1]: cells for line in table if len(cells := [cell.strip() for cell in line.split("|")]) > 1}
+    assert rows[TASK][2:6] == ["franka_panda", "4 s at 20 Hz", "one_arm", ""]
+    assert rows[f"{TASK}-Visual"][5] == "native, newton_renderer, randomize_images"
+    assert presets.startswith("presets of all: ") and "randomize_train" in presets and "native" not in presets
+    assert agents == "agents of all (--agent): rsl_rl_cfg_entry_point, zprl_cfg_entry_point"
+    assert "presets of all: isaacsim_physx" in (alone := list_tasks("lift-franka-visual")) and ", native" in alone
     with pytest.raises(ZprlError, match="no task"):
         list_tasks("juggle")
 

@@ -183,29 +183,31 @@ def list_tasks(keyword: str = "Zprl") -> str:
     from isaaclab_tasks.utils.hydra import collect_presets
 
     register_tasks()
-    table = PrettyTable(["Task", "Robot", "Episode", "Suites", "Agents (--agent)", "Presets"], align="l")
+    rows: list[tuple[str, str, str, str]] = []
+    choices: list[tuple[set[str], set[str]]] = []
     for spec in gymnasium.registry.values():
         if keyword.lower() not in spec.id.lower() or "zprl_cfg_entry_point" not in spec.kwargs:
             continue
         with simulator_speaks():
             env_cfg: Any = load_cfg_from_registry(spec.id, "env_cfg_entry_point")
-        presets = collect_presets(env_cfg).values()
+        presets = {name for names in collect_presets(env_cfg).values() for name in names} - {"default"}
         env_cfg = resolve_presets(env_cfg)
         spawned: list[Any] = [p.spawn for p in vars(env_cfg.scene).values() if isinstance(p, ArticulationCfg)]
         robots = [Path(spawn.usd_path).stem for spawn in spawned]
-        table.add_row(
-            [
-                spec.id,
-                ", ".join(robots) or "-",
-                f"{env_cfg.episode_length_s:g} s at {1 / (env_cfg.sim.dt * env_cfg.decimation):g} Hz",
-                "\n".join(spec.kwargs.get("suites", ())),
-                "\n".join(_agents(spec.kwargs)),
-                "\n".join(sorted({name for names in presets for name in names} - {"default"})),
-            ]
-        )
-    if not table.rows:
+        episode = f"{env_cfg.episode_length_s:g} s at {1 / (env_cfg.sim.dt * env_cfg.decimation):g} Hz"
+        rows.append((spec.id, ", ".join(robots) or "-", episode, ", ".join(spec.kwargs.get("suites", ()))))
+        choices.append((presets, set(_agents(spec.kwargs))))
+    if not rows:
         raise ZprlError(f"no task of this project has '{keyword}' in its id.")
-    return table.get_string()
+    # What all have stands below, since it would make every row ten lines high.
+    presets, agents = (set.intersection(*sets) for sets in zip(*choices, strict=True))
+    table = PrettyTable(["Task", "Robot", "Episode", "Suites", "Further presets and agents"], align="l")
+    for row, (own_presets, own_agents) in zip(rows, choices, strict=True):
+        table.add_row([*row, ", ".join([*sorted(own_presets - presets), *sorted(own_agents - agents)])])
+    return (
+        f"{table.get_string()}\npresets of all: {', '.join(sorted(presets)) or 'none'}\n"
+        f"agents of all (--agent): {', '.join(sorted(agents)) or 'none'}"
+    )
 
 
 def _agents(kwargs: Mapping[str, Any]) -> list[str]:
