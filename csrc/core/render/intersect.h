@@ -114,18 +114,24 @@ ZPRL_INLINE Hits capsule(const Primitive& p, const Rays& r, Vec near) {
     return first(valid, enter, leave, near);
 }
 
-ZPRL_INLINE Hits intersect(const Primitive& p, const Rays& r, Vec near) {
+// Intersect `kCount` vectors of rays, ray(i), and call visit(i, hits) for each.
+template <int kCount, typename Ray, typename Visit>
+ZPRL_INLINE void intersect(const Primitive& p, const Ray& ray, Vec near, const Visit& visit) {
     switch (p.shape) {
         case Shape::kPlane:
-            return plane(p, r, near);
+            for (int i = 0; i < kCount; ++i) visit(i, plane(p, ray(i), near));
+            break;
         case Shape::kSphere:
-            return sphere(p, r, near);
+            for (int i = 0; i < kCount; ++i) visit(i, sphere(p, ray(i), near));
+            break;
         case Shape::kBox:
-            return box(p, r, near);
+            for (int i = 0; i < kCount; ++i) visit(i, box(p, ray(i), near));
+            break;
         case Shape::kCapsule:
-            return capsule(p, r, near);
+            for (int i = 0; i < kCount; ++i) visit(i, capsule(p, ray(i), near));
+            break;
         default:
-            return cylinder(p, r, near);
+            for (int i = 0; i < kCount; ++i) visit(i, cylinder(p, ray(i), near));
     }
 }
 

@@ -79,11 +79,27 @@ double to_linear(double srgb) {
     return c <= 0.04045 ? c / 12.92 : std::pow((c + 0.055) / 1.055, 2.4);
 }
 
+// The largest side of the box around a primitive that looks to the light, and what lies safely beyond it.
+void find_lit_side(Primitive& p) {
+    const int side = static_cast<int>(std::min_element(p.half, p.half + 3) - p.half);
+    const float sign = p.to_light[side] > 0 ? 1.0f : -1.0f;
+    float length = p.half[side];
+    for (int j = 0; j < 3; ++j) {
+        p.lit_side[j] = sign * p.axes[side][j];
+        length += std::abs(p.origin[j]);
+    }
+    const bool level = p.to_light[side] == 0;
+    p.beyond = level ? std::numeric_limits<float>::infinity() : p.half[side] - sign * p.origin[side] + kSlack * length;
+}
+
 // What a thread needs to draw a world.
 struct Workspace {
     std::vector<Primitive> primitives;
     std::vector<float> bounds, shadows;
-    std::vector<uint64_t> present, column_sets, row_set;
+    std::vector<float> nearest;
+    std::vector<uint64_t> present, column_sets, row_set, tile_set;
+    std::vector<Face> faces;
+    std::vector<Fill> fills;
 };
 
 }  // namespace
@@ -95,12 +111,15 @@ struct RayCaster::State {
     std::vector<Primitive> primitives;  // what does not depend on poses
     int padded, words, threads, strips, strip_rows;
     std::vector<float> u[3], v[3], column_edges, row_edges;
-    View shared;  // what does not depend on the world
+    double wide, tall;  // how far from the optical axis the image reaches, at depth 1
+    View shared;        // what does not depend on the world
     std::vector<Workspace> workspaces;
 
     void set_samples();
     void draw(const Frame& frame, int64_t world, int strip, Workspace& workspace) const;
     void place(const Frame& frame, int64_t world, View& view, Workspace& workspace) const;
+    bool shades_itself(const Primitive& p) const;
+    void add_faces(int primitive, const Vector& position, const Rotation& axes, Workspace& workspace) const;
 };
 
 RayCaster::RayCaster(const Scene& scene, const Camera& camera, const Style& style, int threads)
@@ -143,7 +162,12 @@ RayCaster::RayCaster(const Scene& scene, const Camera& camera, const Style& styl
             p.square = size[0] * size[0];
             p.inverse = 1.0f / size[0];
         }
-        for (int j = 0; j < 3; ++j) p.albedo[j] = static_cast<float>(to_linear(scene.colors[3 * i + j]));
+        const bool bounded_by_size = p.shape == Shape::kBox || p.shape == Shape::kPlane;
+        for (int j = 0; j < 3; ++j) {
+            p.half[j] = bounded_by_size ? p.size[j] : (j < 2 || p.shape == Shape::kSphere ? p.size[0] : p.size[1]);
+            p.albedo[j] = static_cast<float>(to_linear(scene.colors[3 * i + j]));
+        }
+        if (p.shape == Shape::kCapsule) p.half[2] += p.size[0];
         s.primitives.push_back(p);
     }
     s.padded = (scene.count + kPad - 1) / kPad * kPad;
@@ -166,6 +190,9 @@ void RayCaster::State::set_samples() {
     const auto v_of = [&](double row) { return static_cast<float>((camera.cy - row) / camera.fy); };
     for (int column = 0; column <= view.tile_columns; ++column) column_edges.push_back(u_of(kTile * column));
     for (int row = 0; row <= view.tile_rows; ++row) row_edges.push_back(v_of(kTile * row));
+    wide = std::max(std::abs(column_edges.front()), std::abs(column_edges.back()));
+    tall = std::max(std::abs(row_edges.front()), std::abs(row_edges.back()));
+    column_edges.resize(column_edges.size() + kPad, column_edges.back());
     constexpr double kOffsets[3] = {0.5, 0.25, 0.75};
     for (int sample = 0; sample < 3; ++sample) {
         for (int i = 0; i < view.tile_columns * kTilePixels; ++i) {
@@ -201,7 +228,11 @@ void RayCaster::State::set_samples() {
         w.bounds.assign(static_cast<size_t>(kBounds) * padded, 0.0f);
         w.shadows.assign(static_cast<size_t>(kShadows) * padded, 0.0f);
         w.present.assign(words, 0);
+        w.nearest.assign(padded, 0.0f);
         w.row_set.assign(3 * words, 0);
+        w.tile_set.assign(words, 0);
+        w.faces.reserve(3 * primitives.size());
+        w.fills.assign(view.tile_columns, {-1, false, false});
         w.column_sets.assign(static_cast<size_t>(view.tile_columns + 1) * words, 0);
     }
 }
@@ -210,6 +241,7 @@ void RayCaster::State::place(const Frame& frame, int64_t world, View& view, Work
     Vector eye;
     Rotation camera_axes;
     std::fill(w.present.begin(), w.present.end(), 0);
+    w.faces.clear();
     if (!read_pose(frame.camera_poses + 7 * world, eye, camera_axes)) return;
 
     Vector light = {-1, 1, -1};
@@ -247,12 +279,20 @@ void RayCaster::State::place(const Frame& frame, int64_t world, View& view, Work
         position = to_frame(camera_axes, position);
         float* bound = w.bounds.data() + i;
         for (int j = 0; j < 3; ++j) bound[(kCenter + j) * padded] = static_cast<float>(position[j]);
+        Rotation axes_of_p;
         for (int j = 0; j < 3; ++j) {
             const Vector axis = to_frame(camera_axes, {axes_in_world[0][j], axes_in_world[1][j], axes_in_world[2][j]});
+            axes_of_p[j] = axis;
             copy(axis, p.axes[j]);
             p.origin[j] = static_cast<float>(-dot(axis, position));
             p.to_light[j] = static_cast<float>(dot(axis, light));
             p.up[j] = static_cast<float>(dot(axis, up));
+        }
+        p.shades_itself = shades_itself(p);
+        find_lit_side(p);
+        if (style.exhaustive) {
+            p.shades_itself = true;
+            p.beyond = std::numeric_limits<float>::infinity();
         }
         const bool round = p.shape == Shape::kCapsule || p.shape == Shape::kCylinder;
         const bool unbounded = p.shape == Shape::kPlane && std::isinf(std::max(p.size[0], p.size[1]));
@@ -260,15 +300,79 @@ void RayCaster::State::place(const Frame& frame, int64_t world, View& view, Work
             const float half =
                 round ? (j == 2 ? p.size[1] : 0) : (p.shape == Shape::kSphere || unbounded ? 0 : p.size[j]);
             for (int k = 0; k < 3; ++k) bound[(kReach + 3 * j + k) * padded] = half * p.axes[j][k];
-            bound[(kFlat + j) * padded] = p.shape == Shape::kCylinder ? p.axes[2][j] : 0;
+            bound[(kFlat + j) * padded] = p.shape == Shape::kCylinder && !style.exhaustive ? p.axes[2][j] : 0;
         }
-        bound[kRadius * padded] = unbounded ? kUnbounded : (round || p.shape == Shape::kSphere ? p.size[0] : 0);
+        bound[kRadius * padded] =
+            unbounded || style.exhaustive ? kUnbounded : (round || p.shape == Shape::kSphere ? p.size[0] : 0);
         if (frame.colors != nullptr) {
             const float* color = frame.colors + 3 * (world * view.count + i);
             for (int j = 0; j < 3; ++j) p.albedo[j] = static_cast<float>(to_linear(color[j]));
         } else {
             std::copy_n(primitives[i].albedo, 3, p.albedo);
         }
+        const bool flat = p.shape == Shape::kBox || p.shape == Shape::kPlane;
+        if (flat && !style.exhaustive) add_faces(i, position, axes_of_p, w);
+    }
+}
+
+// A shadow's ray leaves a convex primitive for good, if roundings are much smaller than the lift of its start: where
+// the primitive is neither large nor far away, nor so thin that roundings decide where its surface looks.
+bool RayCaster::State::shades_itself(const Primitive& p) const {
+    constexpr float kThin = 1e-3f;  // [m]
+    const auto largest = [](const float v[3]) { return std::max({std::abs(v[0]), std::abs(v[1]), std::abs(v[2])}); };
+    const bool thin = p.square > 0 && p.size[0] < kThin;
+    const bool small = largest(p.size) <= kExact || camera.far * (1 + wide + tall) <= kExact;
+    return thin || !small || !(largest(p.origin) <= kExact);
+}
+
+// Of a box or a plane, the faces that can fill tiles. What roundings may decide is not theirs: at their edges, where
+// they are close to the camera, and where they are seen flat.
+void RayCaster::State::add_faces(int primitive, const Vector& position, const Rotation& axes, Workspace& w) const {
+    constexpr double kFlattest = 0.02, kShallowest = 0.01;
+    const Primitive& p = w.primitives[primitive];
+    Vector origin;
+    double length = 0;  // of the vectors whose roundings count
+    for (int j = 0; j < 3; ++j) {
+        origin[j] = -dot(axes[j], position);
+        length += std::abs(origin[j]) + (std::isinf(p.size[j]) ? 0 : p.size[j]);
+    }
+    if (!(length <= kExact)) return;
+    const double nearest = std::max(camera.near, -position[2] - p.size[0] - p.size[1] - p.size[2]);
+    const auto form = [](double factor, const Vector& axis, double other, const Vector& to, float result[3]) {
+        for (int k = 0; k < 3; ++k)
+            result[k] = static_cast<float>((factor * axis[k] + other * to[k]) * (k == 2 ? -1 : 1));
+    };
+    const double slack = kSlack * length;
+    for (int i = p.shape == Shape::kPlane ? 2 : 0; i < 3; ++i) {
+        const int j = (i + 1) % 3, k = (i + 2) % 3;
+        const double gap = std::abs(origin[i]) - p.size[i];
+        const bool fills = 2.0 * std::min(p.size[j], p.size[k]) * std::min(camera.fx, camera.fy) >= kTile * nearest;
+        // Of a thinner box, roundings decide which way its surface looks.
+        const bool solid = p.shape == Shape::kPlane || p.size[i] >= slack;
+        if (gap < kShallowest * length || !fills || !solid) continue;
+        const double side = origin[i] > 0 ? 1 : -1, scale = -1 / (side * gap);
+        Face face = {};
+        face.primitive = primitive;
+        face.normal[i] = p.shape == Shape::kPlane ? 1.0f : static_cast<float>(side);
+        for (int m = 0; m < 3; ++m) face.outwards[m] = face.normal[i] * p.axes[i][m];
+        // The ray through (u, v) meets the face at the depth t, where o_i + t d_i is the face's level: 1 / t is linear.
+        form(scale, axes[i], 0, axes[i], face.inverse_depth);
+        const double farthest = std::min<double>(camera.far, kExact);
+        face.least_inverse_depth =
+            static_cast<float>(std::max((1 + kSlack) / farthest, kFlattest * (1 + wide + tall) / gap));
+        // Within an edge: |o_j + t d_j| <= size_j, times 1 / t.
+        for (int edge = 0; edge < 4; ++edge) {
+            const int across = edge < 2 ? j : k;
+            if (std::isinf(p.size[across])) continue;
+            const double sign = edge % 2 == 0 ? 1 : -1;
+            form(scale * (p.size[across] - slack - sign * origin[across]), axes[i], -sign, axes[across],
+                 face.limits[edge]);
+        }
+        // Not nearer than the near plane: near / t <= 1.
+        const double near = camera.near * (1 + kSlack);
+        form(-near * scale, axes[i], 0, axes[i], face.limits[4]);
+        face.limits[4][2] += 1;
+        w.faces.push_back(face);
     }
 }
 
@@ -280,7 +384,12 @@ void RayCaster::State::draw(const Frame& frame, int64_t world, int strip, Worksp
     view.shadows = w.shadows.data();
     view.column_sets = w.column_sets.data();
     view.row_set = w.row_set.data();
+    view.tile_set = w.tile_set.data();
+    view.nearest = w.nearest.data();
+    view.fills = w.fills.data();
     place(frame, world, view, w);
+    view.faces = w.faces.data();
+    view.face_count = static_cast<int>(w.faces.size());
     const int64_t first = world * camera.width * camera.height;
     view.rgb = frame.rgb == nullptr ? nullptr : frame.rgb + 3 * first;
     view.depth = frame.depth == nullptr ? nullptr : frame.depth + first;

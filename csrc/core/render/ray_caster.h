@@ -50,6 +50,8 @@ struct Style {
     float background[3];  // sRGB, 0..1
     float background_depth;
     int32_t background_id;
+    // Whether every ray is held against every primitive. The picture is the same, and the tests say so.
+    bool exhaustive = false;
 };
 
 // One call. Null where optional and not given, and for pictures that are not asked for.
