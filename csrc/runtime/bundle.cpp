@@ -12,7 +12,9 @@
 #include <cmath>
 #include <cstring>
 #include <limits>
+#include <set>
 #include <stdexcept>
+#include <utility>
 
 #include "json.h"
 #include "sha256.h"
@@ -28,6 +30,7 @@ constexpr float kInfinity = std::numeric_limits<float>::infinity();
 constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
 constexpr long long kMaxDims = 1 << 16, kMaxHorizon = 1 << 12;                           // far above any policy
 constexpr size_t kMaxContractBytes = size_t{16} << 20, kMaxFileBytes = size_t{1} << 30;  // likewise
+constexpr size_t kMaxImageBytes = size_t{256} << 20;  // of all images of an observation together, likewise
 
 // Least max_change, of the width of the action's limits: with the default rate_margin an action gets everywhere within
 // kCatchUpSteps, however little it moved in training. zprl/deploy/describe.py exports no less.
@@ -107,8 +110,11 @@ void append(std::vector<float>& to, const std::vector<float>& values) {
     to.insert(to.end(), values.begin(), values.end());
 }
 
-// The features of a vector of `width` numbers, which go into the contract if it is the observation.
-void read_vector(const Json& features, long long width, bool is_observation, Contract& c) {
+// The features of a vector of `width` numbers, which is appended to the state.
+void read_vector(const Json& features, long long width, Contract& c) {
+    if (c.obs_dim + width > kMaxDims) {
+        throw std::invalid_argument("its observation groups have more than " + std::to_string(kMaxDims) + " elements");
+    }
     long long next = 0;
     for (const Json& term : features.items()) {
         const std::string& name = term.at("name").string();
@@ -117,52 +123,72 @@ void read_vector(const Json& features, long long width, bool is_observation, Con
             throw std::invalid_argument("observation term " + name + " does not begin where the one before it ends");
         }
         next += size;
-        const std::vector<float> low = numbers_or(term.at("minimum"), size, -kInfinity),
-                                 high = numbers_or(term.at("maximum"), size, kInfinity);
-        if (!is_observation) continue;
-        append(c.obs_low, low);
-        append(c.obs_high, high);
+        append(c.obs_low, numbers_or(term.at("minimum"), size, -kInfinity));
+        append(c.obs_high, numbers_or(term.at("maximum"), size, kInfinity));
         for (long long i = 0; i < size; ++i) c.obs_names.push_back(name + "[" + std::to_string(i) + "]");
     }
     if (next != width) {
         throw std::invalid_argument("its observation terms have " + std::to_string(next) + " elements instead of " +
                                     std::to_string(width));
     }
-    if (is_observation) c.obs_dim = static_cast<int>(width);
+    c.obs_dim += static_cast<int>(width);
+}
+
+void add_vector(ObservationGroup group, const Json& features, long long width, Contract& c) {
+    group.start = c.obs_dim;
+    group.shape = {width};
+    group.bytes = sizeof(float) * static_cast<size_t>(width);
+    read_vector(features, width, c);
+    c.groups.push_back(std::move(group));
+}
+
+void add_image(ObservationGroup group, long long history, const std::vector<Json>& shape, Contract& c) {
+    if (history > 1) group.shape.push_back(history);
+    for (const Json& size : shape) group.shape.push_back(size.integer(1, kMaxDims));
+    size_t all = 0;
+    for (const ObservationGroup& image : c.images) all += image.bytes;
+    group.bytes = group.dtype == "uint8" ? 1 : sizeof(float);
+    for (const int64_t size : group.shape) {
+        if (group.bytes > (kMaxImageBytes - all) / static_cast<size_t>(size)) {
+            throw std::invalid_argument("its images have more than " + std::to_string(kMaxImageBytes) + " bytes");
+        }
+        group.bytes *= static_cast<size_t>(size);
+    }
+    c.images.push_back(group);
+    c.groups.push_back(std::move(group));
 }
 
 // Version 1 has one vector, without a name.
 void read_observation_of_version_1(const Json& observation, Contract& c) {
-    c.groups = {"policy (state)"};
-    c.one_state_group = true;
     const long long width = observation.at("size").integer(1, kMaxDims);
-    read_vector(observation.at("terms"), width, true, c);
+    add_vector({"policy", "state", "float32"}, observation.at("terms"), width, c);
 }
 
 void read_observation(const Json& observation, Contract& c) {
     const std::vector<Json>& groups = observation.at("groups").items();
     if (groups.empty()) throw std::invalid_argument("observation.groups is empty");
-    for (const Json& group : groups) {
-        const std::string &name = group.at("name").string(), &kind = group.at("kind").string();
-        const bool is_image = kind == "image";
-        if (kind != "state" && kind != "privileged" && !is_image) {
-            throw std::invalid_argument("observation group " + name + " is of kind '" + kind +
+    std::set<std::string> names;
+    for (const Json& json : groups) {
+        ObservationGroup group{json.at("name").string(), json.at("kind").string(), json.at("dtype").string()};
+        const std::string place = "observation group " + group.name;
+        if (group.kind != "state" && group.kind != "privileged" && !group.is_image()) {
+            throw std::invalid_argument(place + " is of kind '" + group.kind +
                                         "', not one of state, image, privileged");
         }
-        const std::string& dtype = group.at("dtype").string();
-        if (dtype != "float32" && !(is_image && dtype == "uint8")) {
-            throw std::invalid_argument("observation group " + name + " has the dtype '" + dtype + "'");
+        if (group.dtype != "float32" && !(group.is_image() && group.dtype == "uint8")) {
+            throw std::invalid_argument(place + " has the dtype '" + group.dtype + "'");
         }
-        group.at("history").integer(1, kMaxDims);
-        const std::vector<Json>& shape = group.at("shape").items();
-        for (const Json& width : shape) width.integer(1, kMaxDims);
-        c.groups.push_back(name + " (" + kind + ")");
-        c.one_state_group = kind == "state" && groups.size() == 1;
-        if (is_image) continue;
-        if (shape.size() != 1) {
-            throw std::invalid_argument("observation group " + name + " has not the shape of a vector");
+        if (!names.insert(group.name).second) throw std::invalid_argument(place + " comes twice");
+        const long long history = json.at("history").integer(1, kMaxDims);
+        const std::vector<Json>& shape = json.at("shape").items();
+        for (const Json& size : shape) size.integer(1, kMaxDims);
+        if (group.is_image()) {
+            if (shape.size() != 3) throw std::invalid_argument(place + " has not the shape of an image");
+            add_image(std::move(group), history, shape, c);
+        } else {
+            if (shape.size() != 1) throw std::invalid_argument(place + " has not the shape of a vector");
+            add_vector(std::move(group), json.at("features"), shape[0].integer(1, kMaxDims), c);
         }
-        read_vector(group.at("features"), shape[0].integer(1, kMaxDims), c.one_state_group, c);
     }
 }
 
@@ -271,11 +297,10 @@ Bundle::Bundle(const std::string& folder) : folder_(folder) {
         fail(path + " is not a valid contract: " + error.what() + "; export the policy again.");
     }
     if (contract_.sealed) require_seal({bytes.begin(), bytes.end()}, path);
-    if (!contract_.one_state_group) {
-        std::string names;
-        for (const std::string& group : contract_.groups) names += (names.empty() ? "" : ", ") + group;
-        fail("the policy of the bundle " + folder + " reads the observations " + names +
-             ", and this runtime runs policies of one state group; run it in Python.");
+    for (const ObservationGroup& group : contract_.groups) {
+        if (group.kind != "privileged") continue;
+        fail("the policy of the bundle " + folder + " reads the observation group " + group.name +
+             " (privileged), which no robot measures; run it in Python.");
     }
 }
 
@@ -283,7 +308,8 @@ const std::string& Bundle::file_of_kind(const std::string& kind) const {
     for (const auto& [name, file] : contract_.files) {
         if (file.kind == kind) return name;
     }
-    fail("the bundle " + folder_ + " holds no file of the kind " + kind + "; export the policy with it.");
+    const std::string how = kind == "portable" ? " with --portable" : " with it";
+    fail("the bundle " + folder_ + " holds no file of the kind " + kind + "; export the policy again" + how + ".");
 }
 
 std::vector<char> Bundle::read(const std::string& name) const {

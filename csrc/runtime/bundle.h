@@ -8,11 +8,24 @@
 
 #pragma once
 
+#include <cstdint>
 #include <map>
 #include <string>
 #include <vector>
 
 namespace zprl {
+
+// A group of observations: a vector, or one image.
+struct ObservationGroup {
+    std::string name;
+    std::string kind;   // "state", "image", or "privileged", which no robot measures: such a Bundle is refused
+    std::string dtype;  // "float32", or "uint8" of an image
+    std::vector<int64_t> shape{};  // of one observation; of an image of several control steps, these stand in front
+    int start = 0;                 // of a vector: index of its first element in the state
+    size_t bytes = 0;              // of one observation, row-major
+
+    bool is_image() const { return kind == "image"; }
+};
 
 struct Contract {
     bool sealed = true;  // whether its text begins with its own checksum: all but version 1
@@ -20,17 +33,15 @@ struct Contract {
     std::string task;
     bool steered = false;
 
-    // The groups of observations, as "policy (state)". A Bundle is refused unless there is one state group alone.
-    std::vector<std::string> groups;
-    bool one_state_group = false;
-
-    int obs_dim = 0;  // of the state group, if it is the only group
+    std::vector<ObservationGroup> groups;  // in the order in which the policy takes them
+    std::vector<ObservationGroup> images;  // those that are images
+    int obs_dim = 0;                       // of the state: all vectors side by side, in the order of the groups
     int action_dim = 0;
     int latent_dim = 0;                  // 0 without a latent
     int horizon = 0, execute_steps = 0;  // [control steps]
     double period = 0.0;                 // between two actions [s]
 
-    // By element of the observation, in its unit. Where training's range is unknown, it is infinite.
+    // By element of the state, in its unit. Where training's range is unknown, it is infinite.
     std::vector<std::string> obs_names;
     std::vector<float> obs_low, obs_high;
 

@@ -98,7 +98,7 @@ class ChunkController::Impl {
         : contract_(checked(contract, options)),
           options_(options),
           clock_(options.clock ? options.clock : steady_seconds),
-          slot_(contract, std::move(backend), clock_) {
+          slot_(contract_, std::move(backend), clock_) {
         const int a = contract.action_dim;
         execute_ = options.execute_steps == 0 ? contract.execute_steps : options.execute_steps;
         lead_ = options.asynchronous ? options.lead_steps : 0;
@@ -111,7 +111,9 @@ class ChunkController::Impl {
         catch_up_.resize(a);
         stale_after_ = options.stale_steps * contract.period;
         set_limits();
-        for (int i = 0; i < contract.obs_dim; ++i) slot_.obs[i] = middle(contract.obs_low[i], contract.obs_high[i]);
+        for (int i = 0; i < contract.obs_dim; ++i) {
+            slot_.state_vector[i] = middle(contract.obs_low[i], contract.obs_high[i]);
+        }
         slot_.request();  // no thread yet: here and now
         if (!slot_.ok)
             fail("the back end " + std::string(slot_.backend().name()) + " cannot plan: " + slot_.error + ".");
@@ -120,11 +122,11 @@ class ChunkController::Impl {
         reset(nullptr);
     }
 
-    Status step(const float* obs, float* action) noexcept {
+    Status step(const Observation& obs, float* action) noexcept {
         Status& s = status_;
         s.flags = stopped_ ? uint32_t{kStopped} : 0;
         s.step = next_step_++;
-        OnBadObservation reaction = check(obs);
+        OnBadObservation reaction = check(obs.state);
         if (sent_ && !(clock_() - last_time_ <= stale_after_)) {
             s.flags |= kStale;
             ++generation_;
@@ -167,6 +169,9 @@ class ChunkController::Impl {
         }
     }
 
+    // Until a chunk is old enough nothing is planned, and then at the latest the slot is free.
+    bool may_plan() const { return !stopped_ && age_ >= execute_; }
+
     const Contract& contract() const { return contract_; }
     const PlanSlot& slot() const { return slot_; }
     const char* last_error() const { return error_; }
@@ -197,12 +202,12 @@ class ChunkController::Impl {
     }
 
     // What to do about this observation: kReport if nothing.
-    OnBadObservation check(const float* obs) {
+    OnBadObservation check(const float* state) {
         status_.observation_index = -1;
         OnBadObservation reaction = OnBadObservation::kReport;
         for (int i = 0; i < contract_.obs_dim; ++i) {
-            const bool finite = std::isfinite(obs[i]);
-            if (finite && !(obs[i] < obs_low_[i]) && !(obs[i] > obs_high_[i])) continue;
+            const bool finite = std::isfinite(state[i]);
+            if (finite && !(state[i] < obs_low_[i]) && !(state[i] > obs_high_[i])) continue;
             if (status_.observation_index < 0) status_.observation_index = i;
             OnBadObservation wanted = finite ? options_.on_out_of_range : options_.on_not_finite;
             if (!finite) wanted = std::max(wanted, OnBadObservation::kContinue);
@@ -212,13 +217,18 @@ class ChunkController::Impl {
         return reaction;
     }
 
-    void request(const float* obs) {
-        std::memcpy(slot_.obs.data(), obs, sizeof(float) * slot_.obs.size());
+    void request(const Observation& obs) {
+        if (!slot_.take(obs)) return plan_failed();
         slot_.step = status_.step;
         slot_.generation = generation_;
         requested_before_ = false;
         slot_.request();
         if (!options_.asynchronous && slot_.seconds > contract_.period) status_.flags |= kLate;
+    }
+
+    void plan_failed() {
+        status_.flags |= kPlanFailed;
+        std::memcpy(error_, slot_.error, sizeof(error_));
     }
 
     // Take over a plan that is done, if its time has come.
@@ -231,8 +241,7 @@ class ChunkController::Impl {
             return slot_.release();
         }
         if (!slot_.ok) {
-            status_.flags |= kPlanFailed;
-            std::memcpy(error_, slot_.error, sizeof(error_));
+            plan_failed();
             return slot_.release();
         }
         if (age_ < execute_ + lead_) return;  // its time will come
@@ -351,7 +360,9 @@ ChunkController::ChunkController(const Contract& contract, std::unique_ptr<Backe
 
 ChunkController::~ChunkController() = default;
 
-Status ChunkController::step(const float* obs, float* action) noexcept { return impl_->step(obs, action); }
+Status ChunkController::step(const Observation& obs, float* action) noexcept { return impl_->step(obs, action); }
+
+bool ChunkController::needs_images() const { return impl_->may_plan(); }
 
 void ChunkController::reset(const float* last_action) noexcept { impl_->reset(last_action); }
 

@@ -19,6 +19,7 @@
 // - Planning is late or fails, or its thread is stuck or dead: the old chunk goes on to its end, then hold. The next
 //   plan that comes, and is not too old, takes over; a dead thread never comes back.
 // - A plan holds NaN or infinity: it is thrown away, as if planning had failed.
+// - An image is missing or has another size where a plan is to begin: as if planning had failed, until it is there.
 // - An observation holds NaN or infinity: options.on_not_finite; nothing is planned from it.
 // - An observation is out of training's range: options.on_out_of_range; nothing is planned from it unless that is
 //   kReport.
@@ -87,7 +88,7 @@ enum StatusFlag : uint32_t {
     kHolding = 1u << 1,     // the action is the safe one
     kBlending = 1u << 2,    // the action is a mixture of two chunks
     kLate = 1u << 3,        // a plan is overdue; synchronous: planning took longer than a period
-    kPlanFailed = 1u << 4,  // planning failed, or its result was not finite; see last_error()
+    kPlanFailed = 1u << 4,  // planning failed, its result was not finite, or an image was missing; see last_error()
     kPlanTooOld = 1u << 5,  // a plan came so late that nothing was left of it
     kThreadDead = 1u << 6,  // the planning thread ended
     kObservationNotFinite = 1u << 7,
@@ -120,9 +121,9 @@ std::vector<std::string> flag_names(uint32_t flags);
 
 class ChunkController {
  public:
-    // Allocates everything, plans once on an observation of zeros or the middle of its range to warm up, and starts the
-    // planning thread. Throws std::invalid_argument with one sentence if an option does not fit the contract, or the
-    // contract's limits are none.
+    // Allocates everything, plans once on an observation of zeros or the middle of its range, and black images, to warm
+    // up, and starts the planning thread. Throws std::invalid_argument with one sentence if an option does not fit the
+    // contract, or the contract's limits are none.
     ChunkController(const Contract& contract, std::unique_ptr<Backend> backend, const ControllerOptions& options = {});
     // Waits for a plan that is under way.
     ~ChunkController();
@@ -131,9 +132,12 @@ class ChunkController {
 
     // One control step, by one thread at a time.
     //
-    //   obs     [obs_dim], raw, in the contract's order and units
+    //   obs     the state alone will do where needs_images() was false, or the policy sees none
     //   action  [action_dim], written
-    Status step(const float* obs, float* action) noexcept;
+    Status step(const Observation& obs, float* action) noexcept;
+
+    // Whether the next step may plan, for which it looks at the images (and copies them). In other steps it does not.
+    bool needs_images() const;
 
     // Begin a new episode: forget the chunk and a stop. A plan that is under way is thrown away. The limit on the
     // change still counts from the last action.

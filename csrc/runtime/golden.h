@@ -25,6 +25,27 @@ struct GoldenResult {
     bool passed = false;
 };
 
+// The recorded observations, one per control step. Images are recorded of those alone that were planned on.
+class GoldenObservations {
+ public:
+    GoldenObservations(GoldenObservations&&) = default;  // not a copy, whose images would be the original's
+
+    int64_t steps() const { return static_cast<int64_t>(newest_plan_.size()); }
+
+    // What was observed before a step; as to images, before the last step until then that was planned on, if any was.
+    Observation at(int64_t step) const;
+
+ private:
+    friend class Recording;
+    GoldenObservations() = default;
+
+    size_t obs_dim_ = 0, image_count_ = 0;
+    std::vector<float> state_;               // [steps][obs_dim]
+    std::vector<std::vector<char>> pixels_;  // by image: of all plans
+    std::vector<Image> images_;              // [plans][images], of the pixels
+    std::vector<int64_t> newest_plan_;       // [steps], -1 for none
+};
+
 // Plan on all recorded observations, then run the recorded episodes through a ChunkController as training ran them.
 // Throws std::invalid_argument with one sentence if there is no recording or it does not fit the contract.
 //
@@ -33,7 +54,7 @@ struct GoldenResult {
 GoldenResult replay_golden(const Bundle& bundle, const std::string& file,
                            const std::function<std::unique_ptr<Backend>()>& make_backend);
 
-// The recorded observations [steps][obs_dim], of one step at least. Throws likewise.
-std::vector<float> golden_observations(const Bundle& bundle);
+// The observations alone, of one step at least. Throws likewise.
+GoldenObservations golden_observations(const Bundle& bundle);
 
 }  // namespace zprl

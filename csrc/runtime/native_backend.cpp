@@ -21,7 +21,7 @@ void require_equal(const std::string& name, const char* what, double of_blob, do
 class NativeBackend final : public Backend {
  public:
     explicit NativeBackend(const Bundle& bundle) : noise_(bundle.contract().noise) {
-        const std::string& name = bundle.file_of_kind("native");
+        const std::string& name = native_file(bundle);
         const std::vector<char> bytes = bundle.read(name);
         blob_.emplace(bytes.data(), bytes.size());
         try {
@@ -51,8 +51,8 @@ class NativeBackend final : public Backend {
 
     const char* name() const override { return policy_.dtype == Dtype::kFloat32 ? "native" : "native_bf16"; }
 
-    void plan(const float* obs, float* chunk, float* mean, float* decoded) override {
-        policy_step(policy_, obs, nullptr, noise_.empty() ? nullptr : noise_.data(), nullptr, 1, chunk,
+    void plan(const Observation& obs, float* chunk, float* mean, float* decoded) override {
+        policy_step(policy_, obs.state, nullptr, noise_.empty() ? nullptr : noise_.data(), nullptr, 1, chunk,
                     workspace_.data(), {mean, decoded});
     }
 
@@ -63,6 +63,15 @@ class NativeBackend final : public Backend {
 };
 
 }  // namespace
+
+const std::string& native_file(const Bundle& bundle) {
+    const std::vector<ObservationGroup>& images = bundle.contract().images;
+    if (images.empty()) return bundle.file_of_kind("native");
+    throw std::invalid_argument("zprl: the policy of the bundle " + bundle.folder() + " sees the image " +
+                                images.front().name +
+                                ", and our core has no encoder of images; use the back end torch (zprl_run --backend "
+                                "torch).");
+}
 
 std::unique_ptr<Backend> make_native_backend(const Bundle& bundle) { return std::make_unique<NativeBackend>(bundle); }
 

@@ -104,11 +104,9 @@ Npy open_npy(const Bytes& file) {
             file.part(begin + length, file.size - begin - length)};
 }
 
-NpyArray values_of(const Npy& npy) {
+NpyArray array_of(const Npy& npy) {
     if (npy.column_major && npy.shape.size() > 1) fail("an array is stored by columns");
     if (!is_number(npy.type)) fail("an array's type " + npy.type.substr(0, 20) + "' is not one of numbers");
-    NpyArray array;
-    array.shape = npy.shape;
     const size_t width = static_cast<size_t>(npy.type.back() - '0');
     size_t count = 1;
     for (const int64_t size : npy.shape) {
@@ -117,24 +115,31 @@ NpyArray values_of(const Npy& npy) {
     }
     if (count != npy.values.size / width || npy.values.size % width != 0)
         fail("an array has another size than its shape");
-    array.values.reserve(count);
-    const std::string kind = npy.type.substr(2);
-    if (kind == "f4") append<float>(npy.values, count, array.values);
-    if (kind == "f8") append<double>(npy.values, count, array.values);
-    if (kind == "i1") append<int8_t>(npy.values, count, array.values);
-    if (kind == "i2") append<int16_t>(npy.values, count, array.values);
-    if (kind == "i4") append<int32_t>(npy.values, count, array.values);
-    if (kind == "i8") append<int64_t>(npy.values, count, array.values);
-    if (kind == "u1" || kind == "b1") append<uint8_t>(npy.values, count, array.values);
-    if (kind == "u2") append<uint16_t>(npy.values, count, array.values);
-    if (kind == "u4") append<uint32_t>(npy.values, count, array.values);
-    if (kind == "u8") append<uint64_t>(npy.values, count, array.values);
-    return array;
+    return {npy.type.substr(1), npy.shape, {npy.values.data, npy.values.data + npy.values.size}};
 }
 
 }  // namespace
 
-NpyArray parse_npy(const char* data, size_t size) { return values_of(open_npy({data, size})); }
+std::vector<double> NpyArray::numbers() const {
+    const Bytes all{bytes.data(), bytes.size()};
+    const size_t count = bytes.size() / static_cast<size_t>(type.back() - '0');
+    std::vector<double> values;
+    values.reserve(count);
+    const std::string kind = type.substr(1);
+    if (kind == "f4") append<float>(all, count, values);
+    if (kind == "f8") append<double>(all, count, values);
+    if (kind == "i1") append<int8_t>(all, count, values);
+    if (kind == "i2") append<int16_t>(all, count, values);
+    if (kind == "i4") append<int32_t>(all, count, values);
+    if (kind == "i8") append<int64_t>(all, count, values);
+    if (kind == "u1" || kind == "b1") append<uint8_t>(all, count, values);
+    if (kind == "u2") append<uint16_t>(all, count, values);
+    if (kind == "u4") append<uint32_t>(all, count, values);
+    if (kind == "u8") append<uint64_t>(all, count, values);
+    return values;
+}
+
+NpyArray parse_npy(const char* data, size_t size) { return array_of(open_npy({data, size})); }
 
 std::map<std::string, NpyArray> parse_npz(const char* data, size_t size) {
     constexpr uint32_t kEnd = 0x06054b50, kDirectory = 0x02014b50, kLocal = 0x04034b50;
@@ -169,7 +174,7 @@ std::map<std::string, NpyArray> parse_npz(const char* data, size_t size) {
         const Npy npy = open_npy(file.part(begin, stored));
         if (!is_number(npy.type)) continue;
         name.resize(name.size() - suffix.size());
-        if (!arrays.emplace(name, values_of(npy)).second) fail("an array comes twice");
+        if (!arrays.emplace(name, array_of(npy)).second) fail("an array comes twice");
     }
     return arrays;
 }

@@ -12,11 +12,14 @@
 
 namespace zprl {
 
-// An array of numbers, row-major. Integers and floats of any width become doubles; a 64-bit integer beyond 2^53 is
-// refused.
+// An array of numbers, row-major.
 struct NpyArray {
+    std::string type;  // of its numbers, as NumPy writes it: "<f4", "|u1" ...
     std::vector<int64_t> shape;
-    std::vector<double> values;
+    std::vector<char> bytes;
+
+    // Integers and floats of any width as doubles. Throws std::invalid_argument for a 64-bit integer beyond 2^53.
+    std::vector<double> numbers() const;
 };
 
 // Decode a .npy file: the value of an array. Throws std::invalid_argument with what is wrong.

@@ -7,9 +7,11 @@
 
 #include <semaphore.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cmath>
 #include <cstdio>
+#include <cstring>
 #include <exception>
 #include <functional>
 #include <future>
@@ -29,13 +31,20 @@ class PlanSlot {
  public:
     enum class State { kIdle, kRequested, kDone };
 
+    // The contract stays the caller's.
     PlanSlot(const Contract& c, std::unique_ptr<Backend> backend, std::function<double()> clock)
-        : obs(c.obs_dim),
+        : state_vector(c.obs_dim),
           chunk(c.chunk_dim()),
           mean(c.latent_dim),
           decoded(c.latent_dim),
+          contract_(c),
           backend_(std::move(backend)),
-          clock_(std::move(clock)) {}
+          clock_(std::move(clock)) {
+        for (const ObservationGroup& group : c.images) {
+            pixels_.emplace_back(group.bytes);
+            images_.push_back({pixels_.back().data(), group.bytes});  // which stays there when pixels_ grows
+        }
+    }
 
     ~PlanSlot() {
         if (!thread_.joinable()) return;
@@ -58,7 +67,16 @@ class PlanSlot {
         started.get();
     }
 
-    // Plan from `obs`, here and now or on the thread.
+    // Copy the observation to plan from. False, with an `error`, if an image is missing or has another size.
+    bool take(const Observation& obs) {
+        if (images_are_wrong(contract_, obs, error, sizeof(error))) return false;
+        std::copy_n(obs.state, state_vector.size(), state_vector.data());
+        for (size_t i = 0; i < pixels_.size(); ++i)
+            std::memcpy(pixels_[i].data(), obs.images[i].data, pixels_[i].size());
+        return true;
+    }
+
+    // Plan from what was taken, here and now or on the thread.
     void request() {
         if (!thread_.joinable()) return plan();
         state_.store(State::kRequested, std::memory_order_release);
@@ -72,7 +90,7 @@ class PlanSlot {
     const Backend& backend() const { return *backend_; }
 
     // Request.
-    std::vector<float> obs;
+    std::vector<float> state_vector;
     int64_t step = 0;         // that the observation belongs to
     uint32_t generation = 0;  // of the controller; a plan of an earlier one is thrown away
 
@@ -87,7 +105,7 @@ class PlanSlot {
         const double start = clock_();
         ok = false;
         try {
-            backend_->plan(obs.data(), chunk.data(), mean.data(), decoded.data());
+            backend_->plan({state_vector.data(), images_.data()}, chunk.data(), mean.data(), decoded.data());
             ok = true;
             for (const float value : chunk) ok = ok && std::isfinite(value);
             if (!ok) std::snprintf(error, sizeof(error), "the chunk holds NaN or infinity");
@@ -114,6 +132,9 @@ class PlanSlot {
         }
     }
 
+    const Contract& contract_;
+    std::vector<std::vector<unsigned char>> pixels_;  // by image; zeros at first
+    std::vector<Image> images_;                       // of the pixels
     std::unique_ptr<Backend> backend_;
     const std::function<double()> clock_;
     std::atomic<State> state_{State::kIdle};

@@ -32,7 +32,7 @@ constexpr const char* kUsage =
     "usage: zprl_run --bundle DIR (--golden | --bench) [options]\n"
     "  --golden               replay the bundle's recording; exit status 1 beyond the tolerance\n"
     "  --bench                run the control loop and time it\n"
-    "  --backend native|torch what computes the policy (default native)\n"
+    "  --backend native|torch what computes the policy (default native); one that sees images runs on torch\n"
     "  --torch-library PATH   libzprl_torch.so, for the back end torch; without it policy_portable.pt runs\n"
     "  --rate HZ              of the loop (default 1000)\n"
     "  --seconds S            length of the loop (default 10)\n"
@@ -96,7 +96,7 @@ Arguments parse(int argc, char** argv) {
 
 // Name of the bundle's file that the back end runs.
 std::string file_of(const Arguments& a, const zprl::Bundle& bundle) {
-    if (a.backend == "native") return bundle.file_of_kind("native");
+    if (a.backend == "native") return zprl::native_file(bundle);
     if (a.backend != "torch")
         throw std::invalid_argument("zprl: --backend is '" + a.backend + "'; choose native or torch.");
     return bundle.file_of_kind(a.torch_library.empty() ? "portable" : "torchscript");
@@ -154,16 +154,15 @@ void sleep_until(double seconds) {
 }
 
 // Seconds of plans without a controller, one every `interval` seconds, or one after the other if that is zero.
-std::vector<double> time_plans(zprl::Backend& backend, const zprl::Contract& c, const std::vector<float>& obs,
+std::vector<double> time_plans(zprl::Backend& backend, const zprl::Contract& c, const zprl::GoldenObservations& obs,
                                size_t count, double interval) {
     std::vector<float> chunk(c.chunk_dim()), mean(c.latent_dim), decoded(c.latent_dim);
     std::vector<double> seconds(count);
-    const size_t recorded = obs.size() / c.obs_dim;
     const double begin = now();
     for (size_t i = 0; i < count; ++i) {
         if (interval > 0.0) sleep_until(begin + static_cast<double>(i) * interval);
         const double start = now();
-        backend.plan(obs.data() + i % recorded * c.obs_dim, chunk.data(), mean.data(), decoded.data());
+        backend.plan(obs.at(static_cast<int64_t>(i) % obs.steps()), chunk.data(), mean.data(), decoded.data());
         seconds[i] = now() - start;
     }
     return seconds;
@@ -182,7 +181,7 @@ int bench(const Arguments& a, const zprl::Bundle& bundle) {
     options.stale_steps = INFINITY;  // a loop that is always behind is timed as well
     zprl::Contract contract = bundle.contract();
     contract.period = 1.0 / a.rate;  // what counts as late
-    const std::vector<float> obs = zprl::golden_observations(bundle);
+    const zprl::GoldenObservations obs = zprl::golden_observations(bundle);
     zprl::ChunkController controller(contract, make_backend(a, bundle), options);
     zprl::RealtimeOptions realtime;
     realtime.priority = a.priority;
@@ -190,7 +189,6 @@ int bench(const Arguments& a, const zprl::Bundle& bundle) {
     for (const std::string& problem : zprl::make_realtime(realtime)) std::printf("note: %s\n", problem.c_str());
 
     const auto steps = static_cast<size_t>(a.seconds * a.rate) + 1;
-    const size_t recorded = obs.size() / contract.obs_dim;
     std::vector<double> latency(steps), jitter(steps), planning, planning_steps;
     planning.reserve(steps);
     planning_steps.reserve(steps);
@@ -202,7 +200,7 @@ int bench(const Arguments& a, const zprl::Bundle& bundle) {
         const double due = start + static_cast<double>(i) / a.rate;
         sleep_until(due);
         const double woken = now();
-        const zprl::Status status = controller.step(obs.data() + i % recorded * contract.obs_dim, action.data());
+        const zprl::Status status = controller.step(obs.at(static_cast<int64_t>(i) % obs.steps()), action.data());
         latency[i] = now() - woken;
         jitter[i] = woken - due;
         if (status.flags & zprl::kPlanned) {

@@ -97,6 +97,36 @@ void check_planning() {
     require(after.step == 0 && after.flags == kPlanned && action == 50.0f, "a reset begins anew");
 }
 
+// Images are looked at where a plan begins, and nowhere else.
+void check_images() {
+    FakeBackend::Controls controls;
+    controls.pixels = 12;
+    ChunkController controller(seeing_contract(), std::make_unique<FakeBackend>(controls), options_without_limits());
+    std::vector<unsigned char> pixels(12, 1);
+    const Image whole{pixels.data(), 12}, half{pixels.data(), 6}, missing{nullptr, 12};
+    float state = 2.0f, action = NAN;
+    const auto step = [&](const Image* image, float wanted, uint32_t flags, const std::string& error) {
+        const uint32_t found = controller.step({&state, image}, &action).flags;
+        require(found == flags, "images: flags " + std::to_string(found) + " instead of " + std::to_string(flags));
+        require(action == wanted || (flags & kNoCommand), "images: action " + std::to_string(action));
+        require(controller.last_error() == error, std::string("images: ") + controller.last_error());
+    };
+    const std::string no_image = "the image camera has 0 bytes instead of 12";
+    require(controller.needs_images(), "images: none is needed for the first plan");
+    step(nullptr, NAN, kHolding | kNoCommand | kPlanFailed, no_image);
+    step(&half, NAN, kHolding | kNoCommand | kPlanFailed, "the image camera has 6 bytes instead of 12");
+    step(&missing, NAN, kHolding | kNoCommand | kPlanFailed, no_image);
+    step(&whole, 12020.0f, kPlanned, no_image);
+    for (int i = 1; i < 4; ++i) {
+        require(!controller.needs_images(), "images: one is needed in the middle of a chunk");
+        step(nullptr, 12020.0f + static_cast<float>(i), 0, no_image);
+    }
+    require(controller.needs_images(), "images: none is needed for the second plan");
+    step(nullptr, 12024.0f, kPlanFailed, no_image);  // the old chunk goes on
+    pixels[0] = 2;
+    step(&whole, 13020.0f, kPlanned, no_image);
+}
+
 void check_limits() {
     Sequence limits{"limits"};
     limits.contract.action_low = {1.0f};
@@ -419,6 +449,7 @@ void check_realtime() {
 int check_controller() {
     check_realtime();
     check_planning();
+    check_images();
     check_limits();
     check_catching_up();
     check_last_action();

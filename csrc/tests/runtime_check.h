@@ -42,13 +42,23 @@ inline Contract small_contract() {
     return c;
 }
 
+// The same of a policy that sees an image of 12 bytes as well.
+inline Contract seeing_contract() {
+    Contract c = small_contract();
+    c.images = {{"camera", "image", "uint8", {2, 2, 3}, 0, 12}};
+    c.groups = {{"arm", "state", "float32", {1}, 0, sizeof(float)}, c.images[0]};
+    return c;
+}
+
 // The chunk for the observation x is 10 x, 10 x + 1, 10 x + 2, ...; the latent is x, and x + 1 after steering.
+// 1000 times the sum of the pixels is added to the chunk of a policy that sees them.
 struct FakeBackend : Backend {
     // What plan() does, besides.
     enum class Fault { kNone, kThrow, kThrowNumber, kNan, kExitThread };
 
     struct Controls {
         Fault fault = Fault::kNone;
+        size_t pixels = 0;   // of the image [bytes]; 0 without one
         bool gated = false;  // every plan waits for the gate
         sem_t gate;
         int plans = 0;
@@ -59,9 +69,20 @@ struct FakeBackend : Backend {
 
     explicit FakeBackend(Controls& controls) : controls(controls) {}
     const char* name() const override { return "fake"; }
-    void plan(const float* obs, float* chunk, float* mean, float* decoded) override;
+    void plan(const Observation& obs, float* chunk, float* mean, float* decoded) override;
 
     Controls& controls;
+};
+
+// Stands in for the back end of a policy that sees: reads all that it is shown, and puts out its mean.
+class MeanBackend final : public Backend {
+ public:
+    explicit MeanBackend(const Contract& contract) : contract_(contract) {}
+    const char* name() const override { return "mean"; }
+    void plan(const Observation& obs, float* chunk, float* mean, float* decoded) override;
+
+ private:
+    const Contract contract_;
 };
 
 int check_controller();  // hand-computed sequences

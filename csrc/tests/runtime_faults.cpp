@@ -15,6 +15,7 @@
 #include <map>
 #include <sstream>
 #include <thread>
+#include <utility>
 
 #include "count_allocations.h"
 #include "golden.h"
@@ -23,7 +24,7 @@
 
 namespace zprl {
 
-void FakeBackend::plan(const float* obs, float* chunk, float* mean, float* decoded) {
+void FakeBackend::plan(const Observation& obs, float* chunk, float* mean, float* decoded) {
     ++controls.plans;
     if (controls.gated) {
         while (sem_wait(&controls.gate) != 0) continue;
@@ -32,10 +33,25 @@ void FakeBackend::plan(const float* obs, float* chunk, float* mean, float* decod
     if (controls.fault == Fault::kThrowNumber) throw 42;
     if (controls.fault == Fault::kThrow) throw std::runtime_error("the network is on fire");
     if (controls.fault == Fault::kExitThread) pthread_exit(nullptr);
-    for (int i = 0; i < 8; ++i) chunk[i] = 10.0f * *obs + static_cast<float>(i);
+    float brightness = 0.0f;
+    const auto* pixels = controls.pixels > 0 ? static_cast<const unsigned char*>(obs.images->data) : nullptr;
+    for (size_t i = 0; i < controls.pixels; ++i) brightness += pixels[i];
+    for (int i = 0; i < 8; ++i) chunk[i] = 10.0f * *obs.state + 1000.0f * brightness + static_cast<float>(i);
     if (controls.fault == Fault::kNan) chunk[7] = NAN;
-    *mean = *obs;
-    *decoded = *obs + 1.0f;
+    *mean = *obs.state;
+    *decoded = *obs.state + 1.0f;
+}
+
+void MeanBackend::plan(const Observation& obs, float* chunk, float* mean, float* decoded) {
+    float sum = 0.0f;
+    for (int i = 0; i < contract_.obs_dim; ++i) sum += obs.state[i];
+    for (size_t i = 0; i < contract_.images.size(); ++i) {
+        const auto* pixels = static_cast<const unsigned char*>(obs.images[i].data);
+        for (size_t k = 0; k < contract_.images[i].bytes; ++k) sum += pixels[k];
+    }
+    std::fill_n(chunk, contract_.chunk_dim(), 1e-6f * sum);
+    std::fill_n(mean, contract_.latent_dim, 0.0f);
+    std::fill_n(decoded, contract_.latent_dim, 0.0f);
 }
 
 namespace {
@@ -43,14 +59,15 @@ namespace {
 // An asynchronous controller whose plans end when the test says so. The observation of step t is t.
 class Asynchronous {
  public:
-    explicit Asynchronous(std::string name, int lead_steps = 1) : name_(std::move(name)) {
+    explicit Asynchronous(std::string name, int lead_steps = 1, const Contract& contract = small_contract())
+        : pixels(contract.images.empty() ? 0 : contract.images[0].bytes), name_(std::move(name)) {
+        controls.pixels = pixels.size();
         ControllerOptions options;
         options.asynchronous = true;
         options.lead_steps = lead_steps;
         options.range_margin = options.rate_margin = INFINITY;
         options.clock = [this] { return now.load(); };
-        controller_ =
-            std::make_unique<ChunkController>(small_contract(), std::make_unique<FakeBackend>(controls), options);
+        controller_ = std::make_unique<ChunkController>(contract, std::make_unique<FakeBackend>(controls), options);
         const float rest = 0.0f;  // what a hold repeats
         controller_->reset(&rest);
         controls.gated = true;  // the plan that warms up is over, and the thread reads this after its first request
@@ -69,8 +86,9 @@ class Asynchronous {
 
     void step(float action, uint32_t flags) {
         const float obs = static_cast<float>(t_);
+        const Image image{pixels.data(), pixels.size()};
         float sent = NAN;
-        status = controller_->step(&obs, &sent);
+        status = controller_->step({&obs, pixels.empty() ? nullptr : &image}, &sent);
         require(sent == action, place() + "action " + std::to_string(sent) + " instead of " + std::to_string(action));
         require(status.flags == flags,
                 place() + "flags " + std::to_string(status.flags) + " instead of " + std::to_string(flags));
@@ -105,6 +123,7 @@ class Asynchronous {
     FakeBackend::Controls controls;
     std::atomic<double> now{0.0};  // [s]
     Status status;
+    std::vector<unsigned char> pixels;  // that each step shows
 
  private:
     std::string place() const { return name_ + ", step " + std::to_string(t_) + ": "; }
@@ -203,6 +222,25 @@ void check_stall() {
     a.step(4, kHolding);  // it is of before the stall: thrown away, and asked for anew
     a.end_plan();
     a.step(71, kPlanned);
+}
+
+// The image that a plan was begun with is the plan's, whatever its buffer holds later; other steps look at none.
+void check_images_of_the_thread() {
+    Asynchronous a{"images", 1, seeing_contract()};
+    a.pixels[11] = 1;
+    a.step(0, kHolding);
+    a.pixels[11] = 9;
+    a.end_plan();
+    a.step(1001, kPlanned);
+    const std::vector<unsigned char> image = std::exchange(a.pixels, {});
+    a.step(1002, 0);
+    a.step(1003, 0);
+    a.step(1004, kPlanFailed);  // no image to plan from
+    require(std::strcmp(a.last_error(), "the image camera has 0 bytes instead of 12") == 0, "images: the last error");
+    a.pixels = image;
+    a.step(1005, 0);
+    a.end_plan();
+    a.step(9051, kPlanned);  // the plan of step 5
 }
 
 void check_failures() {
@@ -359,17 +397,23 @@ void damage_contract(std::string& text, Random& random) {
                  kValues[random.below(std::size(kValues))]);
 }
 
+std::unique_ptr<Backend> make_backend(const Bundle& bundle) {
+    if (bundle.contract().images.empty()) return make_native_backend(bundle);
+    return std::make_unique<MeanBackend>(bundle.contract());
+}
+
 // Use a bundle as a program does; true if it runs.
 bool use(const std::string& folder) {
     const Bundle bundle(folder);
-    const auto make = [&] { return make_native_backend(bundle); };
-    replay_golden(bundle, bundle.file_of_kind("native"), make);
+    const auto make = [&] { return make_backend(bundle); };
+    replay_golden(bundle, bundle.file_of_kind(bundle.contract().images.empty() ? "native" : "portable"), make);
     ControllerOptions options;
     options.asynchronous = true;
     options.lead_steps = 0;
     ChunkController controller(bundle.contract(), make(), options);
-    std::vector<float> obs(bundle.contract().obs_dim), action(bundle.contract().action_dim);
-    for (int i = 0; i < 8; ++i) controller.step(obs.data(), action.data());
+    const GoldenObservations obs = golden_observations(bundle);
+    std::vector<float> action(bundle.contract().action_dim);
+    for (int i = 0; i < 8; ++i) controller.step(obs.at(i % obs.steps()), action.data());
     return true;
 }
 
@@ -379,6 +423,7 @@ int check_faults() {
     check_in_time();
     check_late();
     check_stall();
+    check_images_of_the_thread();
     check_failures();
     std::printf("runtime_check: faults: ok\n");
     return 0;
@@ -386,9 +431,8 @@ int check_faults() {
 
 int check_allocations(const std::string& folder) {
     const Bundle bundle(folder);
-    const std::vector<float> obs = golden_observations(bundle);
+    const GoldenObservations obs = golden_observations(bundle);
     const Contract& c = bundle.contract();
-    const size_t rows = obs.size() / c.obs_dim;
     std::vector<float> action(c.action_dim);
     const int64_t at_first = count_allocations();
     require(at_first > 0, "allocations are not counted");
@@ -398,13 +442,13 @@ int check_allocations(const std::string& folder) {
         options.lead_steps = 0;
         options.blend_steps = 1;
         options.stale_steps = INFINITY;
-        ChunkController controller(c, make_native_backend(bundle), options);
+        ChunkController controller(c, make_backend(bundle), options);
         const int64_t before = count_allocations();
         int64_t plans = 0;
         for (int i = 0; i < 5000; ++i) {
             if (i % 100 == 0) controller.reset();
             while (controller.planning()) std::this_thread::yield();
-            plans += (controller.step(obs.data() + i % rows * c.obs_dim, action.data()).flags & kPlanned) != 0;
+            plans += (controller.step(obs.at(i % obs.steps()), action.data()).flags & kPlanned) != 0;
         }
         const int64_t count = count_allocations() - before;
         require(count == 0, std::to_string(count) + " allocations in 5000 steps");
@@ -427,14 +471,15 @@ void reseal(std::string& contract) {
 int fuzz_bundles(const std::string& folder, const std::string& scratch, uint64_t seed, long count) {
     Random random(seed);
     Files files;
-    for (const char* name : {"contract.json", "policy.zprl", "golden.npz"})
+    const std::string policy = Bundle(folder).contract().images.empty() ? "policy.zprl" : "policy_portable.pt";
+    for (const std::string& name : {std::string("contract.json"), policy, std::string("golden.npz")})
         files[name] = read_text(folder + "/" + name);
     require(use(folder), "the intact bundle does not run");
     long ran = 0, refused = 0;
     for (long i = 0; i < count; ++i) {
         Files damaged = files;
-        const char* names[] = {"contract.json", "policy.zprl", "golden.npz"};
-        const std::string name = names[random.below(3)];
+        const std::string names[] = {"contract.json", policy, "golden.npz"};
+        const std::string& name = names[random.below(3)];
         std::string& bytes = damaged[name];
         const std::string old_sum = sha256(bytes.data(), bytes.size());
         const std::string old_size = "\"size\": " + std::to_string(bytes.size());

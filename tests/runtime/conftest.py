@@ -5,6 +5,7 @@
 
 import shutil
 from pathlib import Path
+from unittest import mock
 
 import pytest
 from tests.builds import build, build_check, shared_folder
@@ -50,6 +51,25 @@ def intact_bundle(tmp_path_factory, models, recording):
     folder = tmp_path_factory.mktemp("bundle")
     write_bundle(folder, policy, pack_actor(actor, SCALE), recording)
     return folder
+
+
+@pytest.fixture(scope="session")
+def visual_bundle(tmp_path_factory):
+    """A bundle of a policy of two state groups, a camera, and one that measures depth, over two steps.
+
+    It lacks the process, of seconds, that verifies it.
+    """
+    from tests.deploy.camera_toy import DEPTH_SPEC, DepthToyEnv, make_source
+
+    from zprl.deploy import bundle, fidelity
+
+    folder = tmp_path_factory.mktemp("visual")
+    with (
+        mock.patch.object(fidelity, "measure_in_fresh_process", return_value=[]),
+        mock.patch.object(bundle, "RANDOM_CASES", 8),
+    ):
+        bundle.export_policy(DepthToyEnv(), make_source(folder, spec=DEPTH_SPEC), folder / "bundle", ["portable"])
+    return folder / "bundle"
 
 
 @pytest.fixture

@@ -146,3 +146,33 @@ def seal(folder, contract=None):
             contract["files"][name] = {"kind": kind, "needs": "", "precision": "float32", "tolerance": tolerance,
                                        "size": len(content), "sha256": hashlib.sha256(content).hexdigest()}  # fmt: skip
     (folder / "contract.json").write_bytes(sealed(contract))
+
+
+def change_recording(folder, change):
+    """Change the arrays of a bundle's recording, in place, and let the contract know."""
+    with np.load(folder / "golden.npz") as file:
+        arrays = dict(file)
+    change(arrays)
+    np.savez(folder / "golden.npz", **arrays)
+    seal(folder)
+
+
+def assert_refused(result, *parts):
+    """A program said what is wrong, in one line that holds the parts."""
+    assert result.returncode == 2, result.stdout
+    assert result.stdout == ""
+    lines = result.stderr.splitlines()
+    assert len(lines) == 1, result.stderr
+    for part in ("error: zprl: ", *parts):
+        assert part in lines[0]
+
+
+def edit(folder, change):
+    """Change the contract of a bundle, in place."""
+    from zprl.deploy.contract import sealed
+
+    contract = json.loads((folder / "contract.json").read_text())
+    contract.pop("sha256", None)
+    change(contract)
+    first = contract.get("version") == 1  # which has no checksum of its own
+    (folder / "contract.json").write_bytes(json.dumps(contract).encode() if first else sealed(contract))

@@ -17,9 +17,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 from tests.builds import ROOT, find_tool, run
-from tests.runtime.support import ACTION, EXECUTE, OBS, SCALE, make_models, record, seal, write_bundle
-
-from zprl.deploy.contract import sealed
+from tests.runtime.support import (
+    ACTION,
+    EXECUTE,
+    OBS,
+    SCALE,
+    assert_refused,
+    change_recording,
+    edit,
+    make_models,
+    record,
+    seal,
+    write_bundle,
+)
 
 
 def test_the_programs_need_neither_torch_nor_python(zprl_run):
@@ -59,6 +69,30 @@ def test_replay_of_a_unet(zprl_run, tmp_path):
     assert (result.returncode, result.stderr) == (0, ""), result.stdout
 
 
+def test_replay_of_two_state_groups(zprl_run, bundle):
+    """They are side by side what one group is."""
+
+    def split(contract):
+        (group,) = contract["observation"]["groups"]
+        joints, thing = group["features"]
+        contract["observation"]["groups"] = [
+            {**group, "name": "joints", "shape": [2], "features": [joints]},
+            {**group, "name": "the thing", "shape": [4], "features": [{**thing, "start": 0}]},
+        ]
+
+    def split_recording(arrays):
+        obs = arrays.pop("obs")
+        arrays.update({"obs.joints": obs[:, :2], "obs.the thing": obs[:, 2:]})
+
+    edit(bundle, split)
+    change_recording(bundle, split_recording)
+    result = run(zprl_run, "--bundle", bundle, "--golden")
+    assert (result.returncode, result.stderr) == (0, ""), result.stdout
+    change_recording(bundle, lambda arrays: arrays.update({"obs.the thing": arrays["obs.the thing"][:-1]}))
+    refused = run(zprl_run, "--bundle", bundle, "--golden")
+    assert_refused(refused, "golden.npz is not a recording of this policy: its array obs.the thing has another shape")
+
+
 @pytest.mark.parametrize(("array", "index"), [("chunk", (14, 7, 2)), ("action", (53, 1))])
 def test_replay_of_something_else_fails(zprl_run, bundle, recording, array, index):
     changed = {name: values.copy() for name, values in recording.items()}
@@ -89,23 +123,6 @@ def test_timing(zprl_run, intact_bundle, options):
 # -- damaged bundles ---------------------------------------------------------------------------------------------------
 
 
-def assert_refused(result, *parts):
-    assert result.returncode == 2, result.stdout
-    assert result.stdout == ""
-    lines = result.stderr.splitlines()
-    assert len(lines) == 1, result.stderr
-    for part in ("error: zprl: ", *parts):
-        assert part in lines[0]
-
-
-def edit(folder, change):
-    contract = json.loads((folder / "contract.json").read_text())
-    contract.pop("sha256", None)
-    change(contract)
-    first = contract.get("version") == 1  # which has no checksum of its own
-    (folder / "contract.json").write_bytes(json.dumps(contract).encode() if first else sealed(contract))
-
-
 def replace_text(path, before, after):
     text = path.read_text()
     assert before in text
@@ -121,6 +138,8 @@ def damage_bytes(path):
 CAMERA = {"name": "camera", "start": 0, "size": 768, "elements": None, "units": None, "frame": None,
           "description": None, "minimum": None, "maximum": None, "mean": None, "std": None}  # fmt: skip
 IMAGE = {"name": "camera", "kind": "image", "dtype": "uint8", "shape": [16, 16, 3], "history": 1, "features": [CAMERA]}
+
+WIDE = {**IMAGE, "kind": "state", "dtype": "float32", "shape": [65530], "features": [{**CAMERA, "size": 65530}]}
 
 
 def replace_by_pipe(path):
@@ -181,17 +200,33 @@ DAMAGES = {
     "another version": (lambda f: edit(f, lambda c: c.update(version=3)), "its version is not 1 or 2, which this"),
     "version 1 with groups": (lambda f: edit(f, lambda c: c.update(version=1)), "observation.size is missing"),
     "no groups": (lambda f: edit(f, lambda c: c["observation"].update(groups=[])), "observation.groups is empty"),
-    "two groups": (
+    "an image beside the state": (
         lambda f: edit(f, lambda c: c["observation"]["groups"].append(IMAGE)),
-        "reads the observations policy (state), camera (image), and this runtime runs policies of one state group",
+        "sees the image camera, and our core has no encoder of images; use the back end torch (zprl_run --backend",
     ),
     "an image alone": (
         lambda f: edit(f, lambda c: c["observation"].update(groups=[IMAGE])),
-        "reads the observations camera (image), and this runtime runs policies of one state group",
+        "sees the image camera, and our core has no encoder of images",
+    ),
+    "an image of two dimensions": (
+        lambda f: edit(f, lambda c: c["observation"]["groups"].append({**IMAGE, "shape": [16, 16]})),
+        "observation group camera has not the shape of an image",
+    ),
+    "an image beyond the memory": (
+        lambda f: edit(f, lambda c: c["observation"]["groups"].append({**IMAGE, "shape": [65536, 65536, 65536]})),
+        "its images have more than 268435456 bytes",
+    ),
+    "a state beyond the memory": (
+        lambda f: edit(f, lambda c: c["observation"]["groups"].extend({**WIDE, "name": f"{i}"} for i in range(2))),
+        "its observation groups have more than 65536 elements",
+    ),
+    "a group twice": (
+        lambda f: edit(f, lambda c: c["observation"]["groups"].append(c["observation"]["groups"][0])),
+        "observation group policy comes twice",
     ),
     "a privileged group": (
         lambda f: edit(f, lambda c: c["observation"]["groups"][0].update(kind="privileged")),
-        "reads the observations policy (privileged), and this runtime",
+        "reads the observation group policy (privileged), which no robot measures; run it in Python",
     ),
     "another kind": (
         lambda f: edit(f, lambda c: c["observation"]["groups"][0].update(kind="sound")),

@@ -11,8 +11,6 @@ from tests.builds import run
 
 pytestmark = pytest.mark.slow
 
-DAMAGED_BUNDLES = 2_000
-
 
 def assert_clean(result):
     assert result.returncode == 0, f"exit status {result.returncode}\n{result.stdout}\n{result.stderr[:6000]}"
@@ -26,16 +24,18 @@ def test_checks(runtime_check, part):
     assert result.stdout == f"runtime_check: {part}: ok\n"
 
 
-def test_the_loop_does_not_allocate(runtime_check, intact_bundle):
-    result = run(runtime_check, "allocations", intact_bundle)
+@pytest.mark.parametrize("kind", ["intact_bundle", "visual_bundle"])
+def test_the_loop_does_not_allocate(runtime_check, kind, request):
+    result = run(runtime_check, "allocations", request.getfixturevalue(kind))
     assert_clean(result)
     assert "no allocations in 10000 steps" in result.stdout
 
 
-def test_damaged_bundles(runtime_check, intact_bundle, tmp_path):
+@pytest.mark.parametrize(("kind", "count"), [("intact_bundle", 2000), ("visual_bundle", 250)])
+def test_damaged_bundles(runtime_check, kind, count, request, tmp_path):
     """Each ends in one sentence, or runs."""
-    result = run(runtime_check, "fuzz", intact_bundle, tmp_path, "1", str(DAMAGED_BUNDLES))
+    result = run(runtime_check, "fuzz", request.getfixturevalue(kind), tmp_path, "1", str(count))
     assert_clean(result)
     refused, ran = (int(result.stdout.split(word)[0].split()[-1]) for word in (" refused", " run\n"))
-    assert refused + ran == DAMAGED_BUNDLES
-    assert min(refused, ran) > DAMAGED_BUNDLES // 50  # both ends were reached
+    assert refused + ran == count
+    assert min(refused, ran) > count // 50  # both ends were reached

@@ -84,7 +84,7 @@ class ObservationGroup:
     @property
     def size(self) -> int:
         """Number of elements of one row: D of a vector."""
-        return math.prod(self.shape)
+        return math.prod(self.row_shape)
 
     @property
     def row_shape(self) -> tuple[int, ...]:
