@@ -22,7 +22,6 @@ py::dict estimate_cuda(const py::buffer& blob, const std::string& precision, int
     if (rows < 1) throw py::value_error("zprl: an estimate is of at least one row, not " + std::to_string(rows) + ".");
     const zprl::BlobMemory aligned = blob_argument(blob);
     const zprl::Policy on_cpu = zprl::parse_policy(aligned.data(), aligned.size());
-    zprl::require_residual_mlp(on_cpu);
     const cuda::DevicePolicy policy = cuda::device_policy(on_cpu, cuda::parse_precision(precision));
     const cuda::DeviceProperties device = cuda::h200();
     const cuda::ActiveClusters active = gpcs.empty() ? cuda::h200_clusters() : cuda::split_over(gpcs);

@@ -146,6 +146,13 @@ void check_packing() {
     const zprl::Policy parsed = zprl::parse_policy(with_more.data(), with_more.size());
     std::memcpy(with_more.data() + 60 * sizeof(int32_t), &more, sizeof(more));
     require_refused("a part that", [&] { zprl::cuda::packed_bytes(parsed, Precision::kBfloat16); });
+    Shape unet = s;
+    unet.unet = {{8, 8}, 3, 4};
+    unet.hidden = unet.blocks = 0;
+    const std::vector<char> convolutions = pack(random_model(unet, random));
+    const zprl::Policy other = zprl::parse_policy(convolutions.data(), convolutions.size());
+    require_refused("this policy has a U-Net", [&] { zprl::cuda::packed_bytes(other, Precision::kBfloat16); });
+    require_refused("this policy has a U-Net", [&] { zprl::cuda::device_policy(other, Precision::kBfloat16); });
     require_refused("must be float32, tf32 or bfloat16", [] { zprl::cuda::parse_precision("fp16"); });
     for (const Precision precision : {Precision::kFloat32, Precision::kTf32, Precision::kBfloat16}) {
         require(zprl::cuda::parse_precision(zprl::cuda::name(precision)) == precision, "a precision loses its name");

@@ -174,7 +174,6 @@ Tensor pack_for_cuda(const Tensor& blob, const std::string& precision) {
     const cuda::Precision parsed = cuda::parse_precision(precision);
     const Tensor blob_in = checked_blob(place, blob);
     const Policy policy = parse_policy(blob_in.const_data_ptr(), static_cast<size_t>(blob_in.numel()));
-    require_residual_mlp(policy);
     require_finite_weights(policy);  // on the GPU nothing looks for NaN
     const int64_t bytes = static_cast<int64_t>(cuda::packed_bytes(policy, parsed));
     const Tensor packed = torch::stable::new_empty(blob_in, {bytes});

@@ -151,6 +151,7 @@ DevicePolicy lay_out(const int32_t* header) {
 
 // The header of the GPU's blob, but for its length.
 void make_header(const Policy& policy, Precision precision, int32_t* header) {
+    require_residual_mlp(policy);
     if (policy.dtype == Dtype::kBfloat16 && precision != Precision::kBfloat16) {
         throw std::invalid_argument(std::string("zprl: a policy with bfloat16 weights cannot be packed as ") +
                                     name(precision) + "; pack one with float32 weights, or ask for bfloat16.");
