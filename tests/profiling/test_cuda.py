@@ -11,9 +11,10 @@ import torch
 from zprl.profiling import contenders, cuda
 from zprl.profiling.accuracy import Errors, quantised_copy
 from zprl.profiling.machine import Limits
+from zprl.profiling.parts import random_inputs
 from zprl.profiling.profiler import DRAM_BYTES, CellResult, ContenderResult, ProfileReport, ProfileSettings, ShapeFacts
 from zprl.profiling.report import figures, report_text, report_to_dict
-from zprl.profiling.shapes import count_work, make_shape, random_inputs
+from zprl.profiling.shapes import count_work, make_shape
 from zprl.profiling.timing import Timing
 
 

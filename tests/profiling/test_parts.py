@@ -3,6 +3,7 @@
 
 """The profiler's parts: counts of work, the rivals' module, errors and rules, timing in turns."""
 
+import copy
 import math
 
 import numpy as np
@@ -15,14 +16,15 @@ from zprl.policies.flow.cfg import SOLVER_NAMES
 from zprl.policies.flow.hoisted import HoistedPolicy
 from zprl.profiling.accuracy import double_copy, measure_errors, quantised_copy
 from zprl.profiling.machine import parse_cpuinfo
-from zprl.profiling.shapes import count_work, make_shape, random_inputs, random_policy
+from zprl.profiling.parts import ENCODER, FLOW, WHOLE, random_inputs
+from zprl.profiling.shapes import count_work, make_shape, random_policy
 from zprl.profiling.timing import Timing, choose_repetitions, take_turns
 
 
-def small_policy(**settings):
+def small_policy(image_shapes=None, **settings):
     cfg = {"horizon": 4, "embed_dim": 12, "embed_hidden_dims": (10,), "vib_hidden_dims": (9, 8), "latent_dim": 3}
     cfg |= {"velocity_hidden_dim": 16, "velocity_num_blocks": 2, "num_flow_steps": 3}
-    return random_policy(FlowPolicyCfg(**cfg | settings), obs_dim=7, action_dim=5)
+    return random_policy(FlowPolicyCfg(**cfg | settings), obs_dim=7, action_dim=5, image_shapes=image_shapes)
 
 
 # -- work --------------------------------------------------------------------------------------------------------------
@@ -100,6 +102,40 @@ def test_random_policy_leaves_the_random_numbers_alone_and_repeats():
     assert torch.rand(1) == before
     for a, b in zip(first.parameters(), second.parameters(), strict=True):
         assert torch.equal(a, b) and a.count_nonzero() == a.numel()
+
+
+# -- policies that see -------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def seeing():
+    embedding = "zprl.policies.flow.encoders:ImageEmbedding"
+    return small_policy({"eye": (16, 16, 3)}, embedding_class=embedding, observation_groups=("policy", "eye"))
+
+
+def test_the_parts_of_a_policy_that_sees_are_the_policy(seeing):
+    assert [shape.part for shape in make_shape("V").parts()] == [ENCODER, FLOW]
+    assert [shape.part for shape in make_shape("A").parts()] == [WHOLE]
+    exact = copy.deepcopy(seeing).double()
+    observed, started = ENCODER.draw(seeing, 3, 0), FLOW.draw(seeing, 3, 0)
+    state, eye = observed.to("cpu", torch.float64)
+    noise = started.to("cpu", torch.float64).tensors["noise"]
+    latent = ENCODER.module(exact)(state, eye)
+    torch.testing.assert_close(latent, exact.latent({"state": state, "eye": eye}), atol=0.0, rtol=0.0)
+    chunk = exact.act({"state": state, "eye": eye}, noise=noise)
+    for flow in (FLOW.module, FLOW.exact):
+        torch.testing.assert_close(flow(exact)(latent, noise), chunk, atol=1e-13, rtol=0.0)
+
+
+def test_work_of_a_policy_that_sees_is_that_of_its_parts(seeing):
+    whole, encoder, flow = (count_work(seeing, part) for part in (WHOLE, ENCODER, FLOW))
+    assert encoder.macs + flow.macs == whole.macs
+    assert encoder.weight_bytes("float32") + flow.weight_bytes("float32") == whole.weight_bytes("float32")
+    for part, work in ((ENCODER, encoder), (FLOW, flow)):
+        module, inputs = part.module(seeing), part.draw(seeing, 6, 0)
+        with FlopCounterMode(display=False) as counter:
+            module(*inputs)
+        assert counter.get_total_flops() == work.flops(6)
 
 
 # -- errors and rules --------------------------------------------------------------------------------------------------

@@ -19,7 +19,7 @@ from zprl.policies import FlowPolicy, FlowPolicyCfg, NativePolicyStep, save_poli
 from zprl.profiling import contenders, machine, profiler, roofline, shapes, stages
 from zprl.profiling.output import trace_events
 from zprl.profiling.profiler import CellResult, ProfileSettings, profile_policy_step
-from zprl.profiling.report import figures, report_text, report_to_dict
+from zprl.profiling.report import figures, report_text, report_to_dict, sums_of_parts
 from zprl.profiling.stages import ControlLoop
 from zprl.profiling.timing import Samples, Timing
 
@@ -217,6 +217,34 @@ def test_trained_policy(monkeypatch, tmp_path):
     assert torch.isinf(shape.policy.action_high).all()
 
 
+def test_a_policy_that_sees_is_measured_in_two_parts(monkeypatch):
+    settings = {"embedding_class": shapes.IMAGE_EMBEDDING, "observation_groups": ("policy", "front", "wrist")}
+    monkeypatch.setitem(shapes._DEFINITIONS, "V", (7, 5, {**SMALL, **settings}))
+    dtypes = ["float32", "bfloat16"]
+    report = profile_policy_step(ProfileSettings(["V"], [2], dtypes, ["eager", "jit", "onnx", "once"], budget=0.0))
+    report.check()
+    by_name = {cell.name: cell for cell in report.cells}
+    assert list(by_name) == ["V encoder float32 batch 2", *(f"V flow {dtype} batch 2" for dtype in dtypes)]
+    encoder, flow = by_name["V encoder float32 batch 2"], by_name["V flow float32 batch 2"]
+    assert [c.name for c in encoder.contenders] == ["eager", "jit", "onnx", "once"]  # nothing of it is compiled
+    assert [c.name for c in flow.contenders] == ["native", "eager", "jit", "onnx", "once"]
+    for cell in (encoder, flow):
+        assert cell.contender("once").note == "runs whole steps only"
+        for result in cell.contenders[:-1]:
+            assert result.errors is not None and 0.0 < result.errors.max < 1e-5, (cell.name, result)
+    sums = sums_of_parts(report)["V"]
+    assert [(s.dtype, s.runs_on) for s in sums][:4] == [
+        ("float32", ("eager", "native")), *(("float32", (name, name)) for name in ("eager", "jit", "onnx")),
+    ]  # fmt: skip
+    times = [cell.contender(name).timing for cell, name in ((encoder, "eager"), (flow, "native"))]
+    assert [sums[0].encoder, sums[0].flow] == [timing and timing.median for timing in times]
+    assert sums[0].encoder_share == pytest.approx(sums[0].encoder / (sums[0].encoder + sums[0].flow))
+    text = report_text(report)
+    assert "V encoder, float32: " in text and "V encoder, bfloat16" not in text
+    assert "V: a chunk, from the medians of its parts" in text
+    assert len(report_to_dict(report)["sums"]) == len(sums)
+
+
 @pytest.mark.parametrize(("load", "busy"), [(0.4, False), (1.9, True)])
 def test_a_busy_machine_is_said(monkeypatch, load, busy):
     monkeypatch.setattr(machine.os, "getloadavg", lambda: (load, 0.0, 0.0))
@@ -262,7 +290,7 @@ def test_an_inexact_rival_breaks_no_rule(monkeypatch):
 
 
 def _constant_rival():
-    return lambda inputs: lambda: torch.ones_like(inputs.noise)
+    return lambda inputs: lambda: torch.ones_like(inputs.tensors["noise"])
 
 
 # -- contenders --------------------------------------------------------------------------------------------------------
@@ -355,7 +383,7 @@ def test_trace_events_by_hand():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("--shapes", "C"), "unknown shape 'C'; choose among A, B, U, task:ID."),
+        (("--shapes", "C"), "unknown shape 'C'; choose among A, B, U, V, task:ID."),
         (("--shapes", ""), "there is no shape to measure"),
         (("--shapes", "A,A"), "a shape is listed twice"),
         (("--shapes", "task:None-Such"), "no base policy of task None-Such"),

@@ -8,6 +8,7 @@ With --estimate nothing is measured: what the CUDA kernels are expected to take 
 Examples:
     python scripts/profile_kernels.py --shapes A,B,task:Zprl-Lift-Franka --threads 1 --json profile.json
     python scripts/profile_kernels.py --shapes A --batch 1,64 --dtype float32 --rivals eager,jit,onnx,compile
+    python scripts/profile_kernels.py --shapes V,task:Zprl-Lift-Franka-Visual --batch 1,64 --dtype float32
     python scripts/profile_kernels.py --device cuda --batch 1,8192 --dtype tf32,bfloat16 --rivals eager,graph,jit
     python scripts/profile_kernels.py --device cuda --estimate
 """
@@ -47,7 +48,9 @@ class ProfileKernelsOptions:
     """Options of the command; see :class:`zprl.profiling.profiler.ProfileSettings`."""
 
     shapes: tuple[str, ...] = option(
-        "A, B, U (the paper's U-Net), task:ID (the task's newest base policy)", ("A", "B"), type=_names
+        "A, B, U (the paper's U-Net), V (two cameras; encoder and flow apart), task:ID (the task's newest base policy)",
+        ("A", "B"),
+        type=_names,
     )
     batch: tuple[int, ...] | None = option(
         "batch sizes; 1,8,64,256,1024 by default, 1,64,1024,8192 for an estimate",

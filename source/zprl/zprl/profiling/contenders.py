@@ -18,9 +18,8 @@ import torch
 from torch import Tensor, nn
 
 from zprl.policies import FlowPolicy, NativePolicyStep
-from zprl.policies.flow.hoisted import HoistedPolicy
 from zprl.profiling import cuda
-from zprl.profiling.shapes import Inputs
+from zprl.profiling.parts import WHOLE, Inputs, Part
 from zprl.utils.errors import ZprlError, first_line
 
 NATIVE = "native"
@@ -41,7 +40,7 @@ class UnavailableError(Exception):
 
 @dataclass
 class Contender:
-    """Something that runs the policy step."""
+    """Something that runs the policy step, or a part of it."""
 
     bind: Bind
 
@@ -49,7 +48,7 @@ class Contender:
     """How it runs, for the table."""
 
     def chunk(self, inputs: Inputs) -> Tensor:
-        """Run once and return the chunks (N, H, A) on the CPU."""
+        """Run once and return the chunks (N, H, A), or what the part puts out, on the CPU."""
         result = self.bind(inputs)()
         result = result[0] if isinstance(result, list | tuple) else result
         return torch.as_tensor(result).detach().cpu()
@@ -73,6 +72,9 @@ class Conditions:
 
     threads: int
     """Number of threads."""
+
+    part: Part = WHOLE
+    """What of the policy is run."""
 
     @property
     def torch_dtype(self) -> torch.dtype:
@@ -149,15 +151,19 @@ def native_step(policy: FlowPolicy, precision: str, device: str = "cpu") -> Nati
 
 def _native(name: str, conditions: Conditions) -> Contender:
     step = native_step(conditions.policy, conditions.dtype, conditions.device)
-    bind = _bound(step.act, conditions, torch.float32)
+    if conditions.part.native is None:
+        raise UnavailableError(f"the native step has no {conditions.part.name} of images")
+    bind = _bound(conditions.part.native(step), conditions, torch.float32)
     if name == NATIVE_GRAPH:
         return Contender(_graph_of(bind))
-    rows = len(conditions.example.obs)
+    rows = conditions.example.rows
     return Contender(bind, torch.ops.zprl.cuda_plan(step.blob, rows, step.header) if conditions.on_cuda else "")
 
 
 def _learning(conditions: Conditions, encodings: int) -> Bind:
     """A chunk as a learner gets it: the latent to choose a residual for, then the chunk of their sum."""
+    if conditions.part is not WHOLE:
+        raise UnavailableError("runs whole steps only")
     step = native_step(conditions.policy, conditions.dtype, conditions.device)
 
     def once(obs: Tensor, residual: Tensor, noise: Tensor) -> Tensor:
@@ -183,7 +189,7 @@ def _torch(module: Callable[..., Tensor], conditions: Conditions) -> Bind:
 
 def _module(conditions: Conditions) -> nn.Module:
     # The tables are made before the precision is lowered, and rounded once.
-    return HoistedPolicy(conditions.policy).to(conditions.device, conditions.torch_dtype).eval()
+    return conditions.part.module(conditions.policy).to(conditions.device, conditions.torch_dtype).eval()
 
 
 def _eager(conditions: Conditions) -> Bind:
@@ -233,7 +239,7 @@ def _onnx(conditions: Conditions) -> Bind:
     session = onnxruntime.InferenceSession(_onnx_model(conditions), options, providers=["CPUExecutionProvider"])
 
     def bind(inputs: Inputs) -> Callable[[], Any]:
-        feed = {name: x.numpy() for name, x in inputs._asdict().items()}
+        feed = {name: x.numpy() for name, x in inputs.tensors.items()}
         return lambda: session.run(None, feed)
 
     return bind
@@ -242,6 +248,10 @@ def _onnx(conditions: Conditions) -> Bind:
 def _onnx_model(conditions: Conditions) -> bytes:
     """Export the policy step as an ONNX model with a fixed batch size."""
     file = io.BytesIO()
+    # The first opset with LayerNormalization as one operator; the older exporter turns images' axes round wrongly.
+    exporter: dict[str, Any] = {"opset_version": 17, "dynamo": False}
+    if conditions.part.native is None:
+        exporter = {"opset_version": 18, "dynamo": True, "external_data": False}
     logger = logging.getLogger("torch.onnx")
     level = logger.level
     logger.setLevel(logging.ERROR)
@@ -250,10 +260,10 @@ def _onnx_model(conditions: Conditions) -> bytes:
             _module(conditions),
             tuple(conditions.example),
             file,  # type: ignore[arg-type]  # its annotation forgets files
-            input_names=Inputs._fields,
-            output_names=("chunk",),
-            opset_version=17,  # the first with LayerNormalization as one operator
-            dynamo=False,
+            input_names=list(conditions.example.tensors),
+            output_names=["chunk"],
+            verbose=False,
+            **exporter,
         )
     finally:
         logger.setLevel(level)

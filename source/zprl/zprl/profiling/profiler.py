@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 
@@ -16,7 +16,8 @@ from zprl.profiling import cuda
 from zprl.profiling.accuracy import RULES, Errors, double_copy, measure_errors, quantised_copy
 from zprl.profiling.contenders import NATIVE, OURS, RIVALS, Conditions, Contender, UnavailableError, build, native_step
 from zprl.profiling.machine import Limits, describe_machine, measure_peaks, measure_stream, note_load
-from zprl.profiling.shapes import Shape, Work, count_work, make_shape, random_inputs
+from zprl.profiling.parts import WHOLE, random_inputs
+from zprl.profiling.shapes import Shape, Work, count_work, make_shape
 from zprl.profiling.stages import ControlLoop, measure_control_loop, split_stages
 from zprl.profiling.timing import Samples, Timing, take_turns
 from zprl.utils.errors import ZprlError
@@ -33,7 +34,7 @@ class ProfileSettings:
     """What to measure."""
 
     shapes: Sequence[str] = ("A", "B")
-    """Shapes: "A", "B" or "task:<id>"."""
+    """Shapes; see :func:`zprl.profiling.shapes.make_shape`."""
     batches: Sequence[int] = (1, 8, 64, 256, 1024)
     """Batch sizes."""
     dtypes: Sequence[str] = ("float32", "bfloat16")
@@ -132,6 +133,8 @@ class CellResult:
     """What :func:`zprl.profiling.stages.split_stages` measured, if it did."""
     control_loop: ControlLoop | None = None
     """At batch 1: the native step without rivals, if it was measured."""
+    ours: str = NATIVE
+    """Whose time the others are compared with: the native step, or where it has no such part what runs in its place."""
 
     @property
     def name(self) -> str:
@@ -154,6 +157,10 @@ class ShapeFacts:
     action_errors: dict[str, list[float]] = field(default_factory=dict)
     """For a trained policy, by precision: largest error of each component of an executed action, in its own unit,
     against the policy in double precision with the weights as trained. Rounding of the weights is part of it."""
+    part: str = ""
+    """Of a part of a policy that sees: "encoder" or "flow"."""
+    whole: str = ""
+    """Likewise: name of the shape that it is a part of."""
 
 
 @dataclass
@@ -201,10 +208,11 @@ def profile_policy_step(settings: ProfileSettings, report: Callable[[str], None]
     settings.check()
     # Before the first minute of measuring, so that a misspelt shape does not cost one.
     shapes = [
-        make_shape(name, solver, steps, settings.seed)
+        shape
         for name in settings.shapes
         for solver in settings.solvers or [None]
         for steps in settings.steps or [None]
+        for shape in make_shape(name, solver, steps, settings.seed).parts()
     ]
     with torch.cuda.device(settings.device) if settings.on_cuda else nullcontext(), _torch_threads(settings.threads):
         result = ProfileReport(settings, describe_machine(settings.device, settings.threads))
@@ -219,21 +227,25 @@ def profile_policy_step(settings: ProfileSettings, report: Callable[[str], None]
 
 
 def _profile_shape(shape: Shape, result: ProfileReport, report: Callable[[str], None]) -> None:
-    settings, cfg = result.settings, shape.policy.cfg
-    facts = ShapeFacts(shape.name, count_work(shape.policy), cfg.solver, cfg.num_flow_steps)
+    settings, cfg, part = result.settings, shape.policy.cfg, shape.part
+    facts = ShapeFacts(shape.name, count_work(shape.policy, part), cfg.solver, cfg.num_flow_steps)
+    facts.part, facts.whole = part.name, shape.name.removesuffix(f" {part.name}")
     result.shapes.append(facts)
-    for dtype in settings.dtypes:
-        if not settings.on_cuda:  # there, buffers of that size take less time than starting to read them
+    # What is not compiled runs in single precision, whatever the flow behind it.
+    for dtype in settings.dtypes if part.native else ("float32",):
+        if (
+            not settings.on_cuda and facts.work.core_weights
+        ):  # there, buffers of that size take less time than starting to
             measure_stream(result.limits, settings.device, facts.work.core_bytes(dtype))
         policy = quantised_copy(shape.policy, dtype)
         truth = double_copy(policy).to(settings.device)
         for batch in settings.batches:
             with cuda.matmul_precision(dtype):
-                cell = _profile_cell(shape.name, policy, truth, dtype, batch, settings)
+                cell = _profile_cell(replace(shape, policy=policy), truth, dtype, batch, settings)
             result.cells.append(cell)
             report(_cell_line(cell))
-            ours = cell.contender(NATIVE).timing
-            if ours and settings.device == "cpu":
+            ours = cell.contender(cell.ours).timing
+            if ours and settings.device == "cpu" and part is WHOLE:
                 if batch in (1, max(settings.batches)):
                     cell.stages = split_stages(policy, dtype, batch, ours.median)
                 if batch == 1:
@@ -243,15 +255,20 @@ def _profile_shape(shape: Shape, result: ProfileReport, report: Callable[[str], 
                 facts.action_errors[dtype] = _action_errors(shape.trained, dtype, settings)
 
 
-def _profile_cell(
-    shape: str, policy: FlowPolicy, truth: FlowPolicy, dtype: str, batch: int, settings: ProfileSettings
-) -> CellResult:
-    draws = [random_inputs(policy, batch, settings.seed + 1 + i) for i in range(-(-_CHECKED_ROWS // batch))]
-    expected = torch.cat([truth.act(*inputs.to(settings.device, torch.float64)) for inputs in draws]).cpu()
-    conditions = Conditions(policy, draws[0], dtype, settings.device, settings.threads)
-    cell = CellResult(shape, dtype, batch)
+def _profile_cell(shape: Shape, truth: FlowPolicy, dtype: str, batch: int, settings: ProfileSettings) -> CellResult:
+    policy, part = shape.policy, shape.part
+    exact = part.exact(truth)
+    draws = [part.draw(policy, batch, settings.seed + 1 + i) for i in range(-(-_CHECKED_ROWS // batch))]
+    with torch.no_grad():
+        expected = torch.cat([exact(*inputs.to(settings.device, torch.float64)) for inputs in draws]).cpu()
+    conditions = Conditions(policy, draws[0], dtype, settings.device, settings.threads, part)
+    cell = CellResult(shape.name, dtype, batch)
+    ours = OURS if settings.on_cuda else (NATIVE,)
+    if part.native is None:
+        cell.ours = "eager"
+        ours = (cell.ours,)
     ready: dict[str, Contender] = {}
-    for name in (*(OURS if settings.on_cuda else (NATIVE,)), *settings.rivals):
+    for name in dict.fromkeys((*ours, *settings.rivals)):
         outcome = ContenderResult(name)
         cell.contenders.append(outcome)
         try:

@@ -14,7 +14,7 @@ from typing import Any
 from prettytable import PrettyTable
 
 from zprl.profiling.accuracy import RULES, Errors
-from zprl.profiling.contenders import NATIVE, OURS
+from zprl.profiling.contenders import OURS
 from zprl.profiling.profiler import DRAM_BYTES, CellResult, ContenderResult, ProfileReport, ShapeFacts
 from zprl.profiling.timing import Timing
 
@@ -44,7 +44,7 @@ class Figures:
     """On a GPU: share of what the roofline allows, that is of the arithmetic's peak or of the memory's bandwidth with
     every byte moved once, whichever takes longer [%]."""
     time_over_native: float | None = None
-    """Median time over the native step's."""
+    """Median time over the native step's, or of an encoder that is not compiled over the eager one's."""
 
 
 def figures(report: ProfileReport, cell: CellResult, result: ContenderResult) -> Figures:
@@ -58,13 +58,13 @@ def figures(report: ProfileReport, cell: CellResult, result: ContenderResult) ->
     roof = None
     if report.settings.on_cuda and peak and memory:
         roof = max(gflop / peak, 1e-9 * facts.work.compulsory_bytes(cell.batch, cell.dtype) / memory)
-    native = cell.contender(NATIVE).timing
+    ours = cell.contender(cell.ours).timing
     return Figures(
         gflops=gflop / seconds,
         percent_of_peak=100.0 * (gflop / seconds) / peak if peak else None,
         percent_of_stream=_percent_of_stream(report, facts, cell.dtype, seconds) if cell.batch == 1 else None,
         percent_of_roof=100.0 * roof / seconds if roof else None,
-        time_over_native=seconds / native.median if native else None,
+        time_over_native=seconds / ours.median if ours else None,
     )
 
 
@@ -84,6 +84,8 @@ def report_text(report: ProfileReport) -> str:
         of_shape = [cell for cell in report.cells if cell.shape == facts.name]
         for dtype in report.settings.dtypes:
             cells = [cell for cell in of_shape if cell.dtype == dtype]
+            if not cells:  # of an encoder, which runs in single precision alone
+                continue
             parts.append(f"{_shape_line(facts, dtype)}\n{_cell_table(report, cells)}")
             if dtype in facts.action_errors:
                 errors = ", ".join(f"{error:.1e}" for error in facts.action_errors[dtype])
@@ -93,8 +95,58 @@ def report_text(report: ProfileReport) -> str:
                 )
         if any(cell.control_loop for cell in of_shape):
             parts.append(_control_loop_text(report, facts, of_shape))
-        parts.append(_stage_text(facts.name, [cell for cell in of_shape if cell.stages is not None]))
+        if not facts.part:
+            parts.append(_stage_text(facts.name, [cell for cell in of_shape if cell.stages is not None]))
+    parts += [_sum_text(whole, sums) for whole, sums in sums_of_parts(report).items()]
     return "\n\n".join([*parts, LEGEND])
+
+
+@dataclass(frozen=True)
+class PartSum:
+    """A chunk of a policy that sees, from the medians of its two parts."""
+
+    runs_on: tuple[str, str]
+    """Who runs the encoder, and who the flow."""
+
+    dtype: str
+    """Precision of the flow; the encoder's is single."""
+
+    batch: int
+    encoder: float
+    """Time of the encoder [s]."""
+    flow: float
+    """Time of the flow [s]."""
+
+    @property
+    def encoder_share(self) -> float:
+        """Share of the encoder."""
+        return self.encoder / (self.encoder + self.flow)
+
+
+def sums_of_parts(report: ProfileReport) -> dict[str, list[PartSum]]:
+    """Return, by shape, what its parts take together: as they run today, and of each rival that runs both."""
+    parts = {facts.name: facts for facts in report.shapes if facts.part}
+    sums: dict[str, list[PartSum]] = {facts.whole: [] for facts in parts.values()}
+    for cell in report.cells:
+        if cell.shape not in parts or parts[cell.shape].part != "flow":
+            continue
+        whole = parts[cell.shape].whole
+        before = next(c for c in report.cells if c.shape == f"{whole} encoder" and c.batch == cell.batch)
+        for pair in ((before.ours, cell.ours), *((name, name) for name in report.settings.rivals)):
+            encoder, flow = before.contender(pair[0]).timing, cell.contender(pair[1]).timing
+            if encoder and flow:
+                sums[whole].append(PartSum(pair, cell.dtype, cell.batch, encoder.median, flow.median))
+    return sums
+
+
+def _sum_text(whole: str, sums: Sequence[PartSum]) -> str:
+    columns = ["batch", "encoder on", "flow on", "encoder [ms]", "flow [ms]", "sum [ms]", "encoder %"]
+    table = PrettyTable(["flow in", *columns], align="r")
+    table.align.update({"flow in": "l", "encoder on": "l", "flow on": "l"})
+    for s in sums:
+        times = (f"{1e3 * seconds:,.3f}" for seconds in (s.encoder, s.flow, s.encoder + s.flow))
+        table.add_row([s.dtype, f"{s.batch:,}", *s.runs_on, *times, f"{100.0 * s.encoder_share:.0f}"])
+    return f"{whole}: a chunk, from the medians of its parts\n{table.get_string()}"
 
 
 def _machine_lines(report: ProfileReport) -> list[str]:
@@ -119,6 +171,8 @@ def _machine_lines(report: ProfileReport) -> list[str]:
 
 def _shape_line(facts: ShapeFacts, dtype: str) -> str:
     work = facts.work
+    if facts.part == "encoder":
+        return f"{facts.name}, {dtype}: {work.macs:,} multiply-accumulates; ours is what runs today, torch"
     rules = ", ".join(f"{_RULE_NAMES[name]} <= {limit:g}" for name, limit in RULES[dtype].items())
     return (
         f"{facts.name}, {dtype}: {facts.solver}, {facts.steps} steps, {work.macs:,} multiply-accumulates per chunk "
@@ -233,6 +287,11 @@ def report_to_dict(report: ProfileReport) -> dict[str, Any]:
         ],
         "stages": [
             {**key, "batch": cell.batch, "seconds": cell.stages} for cell, key in cells if cell.stages is not None
+        ],
+        "sums": [
+            {"shape": whole, **asdict(part_sum), "encoder_share": part_sum.encoder_share}
+            for whole, sums in sums_of_parts(report).items()
+            for part_sum in sums
         ],
         "control_loops": [{**key, **asdict(cell.control_loop)} for cell, key in cells if cell.control_loop],
     }

@@ -3,9 +3,11 @@
 
 """The policies that are profiled, the random data they get, and how much arithmetic and how many bytes a step needs.
 
-Shapes A, B and U have random weights, also where training starts from zero, so that no layer can hide. U has the
-paper's U-Net and the other settings of a default policy with actions of seven numbers. Encoder and decoder of A and B
-are ``obs -> H -> H -> 2z`` and ``z -> H -> H``, with H the width of the velocity field; multiply-accumulates:
+Shapes A, B, U and V have random weights, also where training starts from zero, so that no layer can hide. U has the
+paper's U-Net and the other settings of a default policy with actions of seven numbers. V is a default policy that sees
+two cameras, like that of a task whose id ends in -Visual; of such policies the encoder, from observation to latent, and
+the flow, from latent to chunk, are measured apart (:mod:`zprl.profiling.parts`). Encoder and decoder of A and B are
+``obs -> H -> H -> 2z`` and ``z -> H -> H``, with H the width of the velocity field; multiply-accumulates:
 
 =====  =================  ================  =====================  ==========  ===========
 shape  core, per step     modulation, once  encode + decode, once  steps K     whole chunk
@@ -24,15 +26,18 @@ beforehand; element-wise work (activations, norms, solver) is not counted, as is
 from __future__ import annotations
 
 import copy
-from dataclasses import dataclass
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from zprl.policies import FlowPolicy, FlowPolicyCfg, ResidualMLPVelocityField, UNetVelocityField, load_policy
-from zprl.policies.flow.cfg import check_cfg
+from zprl.policies.flow.cfg import IMAGE_EMBEDDING, check_cfg
 from zprl.policies.flow.flow_matching import SOLVERS, evaluation_times
+from zprl.profiling.parts import ENCODER, FLOW, WHOLE, Part
 from zprl.utils.errors import ZprlError
 
 TASK_PREFIX = "task:"
@@ -50,17 +55,20 @@ def _mlp_shape(hidden: int, blocks: int, horizon: int) -> dict[str, Any]:
     }
 
 
+_CAMERAS = {"front": (64, 64, 3), "wrist": (64, 64, 3)}
+
 _DEFINITIONS: dict[str, tuple[int, int, dict[str, Any]]] = {
     "A": (40, 8, _mlp_shape(hidden=256, blocks=3, horizon=8)),
     "B": (40, 14, _mlp_shape(hidden=512, blocks=4, horizon=16)),
     "U": (40, 7, {"velocity_field_class": "zprl.policies.flow.unet:UNetVelocityField"}),
+    "V": (18, 7, {"embedding_class": IMAGE_EMBEDDING, "observation_groups": ("policy", *_CAMERAS)}),
 }
-"""Sizes of observation and action, and the configuration."""
+"""Sizes of state and action, and the configuration; a policy with groups beside its state sees :data:`_CAMERAS`."""
 
 
 @dataclass
 class Shape:
-    """A policy to profile."""
+    """A policy to profile, or a part of one."""
 
     name: str
     """What the user called it, such as "A" or "task:<id>", and the solver and steps asked for: "A rk4 K=4"."""
@@ -71,32 +79,24 @@ class Shape:
     trained: FlowPolicy | None = None
     """The policy as it acts, with its action normaliser and limits; None for random weights."""
 
+    part: Part = WHOLE
+    """What of it."""
 
-class Inputs(NamedTuple):
-    """Arguments of one policy step on N rows, in the order of :meth:`zprl.policies.FlowPolicy.act`."""
-
-    obs: Tensor
-    """Raw observations (N, obs_dim)."""
-
-    residual: Tensor
-    """What is added to the latent's mean (N, latent_dim)."""
-
-    noise: Tensor
-    """Start of the flow (N, H, A)."""
-
-    def to(self, device: str | torch.device, dtype: torch.dtype) -> Inputs:
-        """Copy to a device and a precision."""
-        return Inputs(*(x.to(device, dtype) for x in self))
+    def parts(self) -> list[Shape]:
+        """Return what is measured of it: itself, or of a policy that sees its parts."""
+        if not self.policy.image_shapes:
+            return [self]
+        return [replace(self, name=f"{self.name} {part.name}", trained=None, part=part) for part in (ENCODER, FLOW)]
 
 
 def make_shape(name: str, solver: str | None = None, steps: int | None = None, seed: int = 0) -> Shape:
     """Return the policy of a shape.
 
     Args:
-        name: "A", "B", "U", or "task:<id>" for the task's newest trained base policy.
+        name: "A", "B", "U", "V", or "task:<id>" for the task's newest trained base policy.
         solver: Solver of the flow; the policy's own if None.
         steps: Number of solver steps K; the policy's own if None.
-        seed: Seed of the random weights of A, B and U.
+        seed: Seed of the random weights of all but a task's.
 
     Raises:
         ZprlError: If the shape is unknown, the task has no trained base policy, or solver or steps are not valid.
@@ -115,10 +115,16 @@ def make_shape(name: str, solver: str | None = None, steps: int | None = None, s
     obs_dim, action_dim, settings = _DEFINITIONS[name]
     cfg = FlowPolicyCfg(**settings)
     _set_solver(cfg, solver, steps)
-    return Shape(name + given, random_policy(cfg, obs_dim, action_dim, seed))
+    return Shape(name + given, random_policy(cfg, obs_dim, action_dim, seed, _CAMERAS if name == "V" else None))
 
 
-def random_policy(cfg: FlowPolicyCfg, obs_dim: int, action_dim: int, seed: int = 0) -> FlowPolicy:
+def random_policy(
+    cfg: FlowPolicyCfg,
+    obs_dim: int,
+    action_dim: int,
+    seed: int = 0,
+    image_shapes: Mapping[str, tuple[int, ...]] | None = None,
+) -> FlowPolicy:
     """Return a policy with random weights everywhere, an identity action normaliser and no action limits.
 
     Signals keep their size from layer to layer; shifts, scales and gates get a size that matters. The caller's random
@@ -126,7 +132,7 @@ def random_policy(cfg: FlowPolicyCfg, obs_dim: int, action_dim: int, seed: int =
     """
     with torch.random.fork_rng(devices=[]), torch.no_grad():
         torch.manual_seed(seed)
-        policy = FlowPolicy(cfg, obs_dim, action_dim)
+        policy = FlowPolicy(cfg, obs_dim, action_dim, image_shapes)
         for name, parameter in policy.named_parameters():
             small = parameter.ndim == 1 or "modulation" in name or "time_mlp" in name
             mean = float(name.endswith("norm.weight"))
@@ -134,15 +140,6 @@ def random_policy(cfg: FlowPolicyCfg, obs_dim: int, action_dim: int, seed: int =
         policy.obs_normalizer.mean.normal_()
         policy.obs_normalizer.std.uniform_(0.5, 4.0)
     return policy.eval()
-
-
-def random_inputs(policy: FlowPolicy, rows: int, seed: int) -> Inputs:
-    """Return observations as the policy's normaliser expects them, steering of a usual size, and normal noise."""
-    generator = torch.Generator().manual_seed(seed)
-    normalizer = policy.obs_normalizer
-    obs = torch.randn(rows, policy.obs_dim, generator=generator) * normalizer.std + normalizer.mean
-    residual = 0.5 * torch.randn(rows, policy.cfg.latent_dim, generator=generator)
-    return Inputs(obs, residual, torch.randn(rows, *policy.chunk_shape, generator=generator))
 
 
 def _set_solver(cfg: FlowPolicyCfg, solver: str | None, steps: int | None) -> None:
@@ -174,6 +171,9 @@ class Work:
 
     encode_macs: int
     """Multiply-accumulates from observation to latent."""
+
+    encode_weights: int
+    """Number of weights that these read: one per multiply-accumulate, but of a convolution."""
 
     condition_macs: int
     """Multiply-accumulates from latent to modulation: decoder and modulation."""
@@ -211,7 +211,7 @@ class Work:
 
     def weight_bytes(self, dtype: str) -> int:
         """Weights that a step on one row must read [bytes]: the core once per evaluation, the rest once."""
-        once = WEIGHT_BYTES[dtype] * (self.encode_macs + self.condition_macs) + 4 * self.once_vectors
+        once = WEIGHT_BYTES[dtype] * (self.encode_weights + self.condition_macs) + 4 * self.once_vectors
         return self.evaluations * self.core_bytes(dtype) + once
 
     def compulsory_bytes(self, rows: int, dtype: str) -> int:
@@ -224,8 +224,8 @@ class Work:
         return self.flops(rows) / (self.weight_bytes(dtype) + 4 * self.io_values * rows)
 
 
-def count_work(policy: FlowPolicy) -> Work:
-    """Count the work of a policy with the residual MLP or the U-Net as its velocity field.
+def count_work(policy: FlowPolicy, part: Part = WHOLE) -> Work:
+    """Count the work of a policy with the residual MLP or the U-Net as its velocity field, or of a part of it.
 
     Raises:
         ZprlError: If it has another one.
@@ -239,21 +239,56 @@ def count_work(policy: FlowPolicy) -> Work:
         core, table_width = _convolutions(field, policy.cfg.horizon), sum(field.film_widths)
     else:
         raise ZprlError(f"the profiler cannot count the work of a {type(field).__name__}; choose another shape.")
-    encode = _linear((policy.embedding, policy.bottleneck.encoder))
     condition = _linear((policy.bottleneck.decoder, field.condition_modulation))
     solver = SOLVERS[policy.cfg.solver]
     table_rows = len(evaluation_times(solver, policy.cfg.num_flow_steps))
     horizon, action_dim = policy.chunk_shape
-    return Work(
-        encode_macs=encode[0],
+    encode, latent_dim = _encoding(policy), policy.cfg.latent_dim
+    observed = policy.obs_dim + sum(map(math.prod, policy.image_shapes.values()))
+    if part is ENCODER:
+        return Work(encode.macs, encode.weights, 0, 0, 0, 0, 0, encode.vectors, observed + latent_dim)
+    flow = Work(
+        encode_macs=0,
+        encode_weights=0,
         condition_macs=condition[0],
         core_macs=core.macs,
         evaluations=len(solver.nodes) * policy.cfg.num_flow_steps,
         core_weights=core.weights,
         core_vectors=core.vectors,
-        once_vectors=encode[1] + condition[1] + table_rows * table_width,
-        io_values=policy.obs_dim + policy.cfg.latent_dim + 2 * horizon * action_dim,
+        once_vectors=condition[1] + table_rows * table_width,
+        io_values=latent_dim + 2 * horizon * action_dim,
     )
+    if part is FLOW:
+        return flow
+    return replace(
+        flow,
+        encode_macs=encode.macs,
+        encode_weights=encode.weights,
+        once_vectors=flow.once_vectors + encode.vectors,
+        io_values=flow.io_values + observed,
+    )
+
+
+def _encoding(policy: FlowPolicy) -> _Core:
+    """Count what leads from observation to latent; of convolutions over images the products with padding as well."""
+    weights, vectors = _linear((policy.embedding, policy.bottleneck.encoder))
+    macs = weights
+
+    def count(layer: nn.Module, inputs: tuple[Tensor], output: Tensor) -> None:
+        nonlocal macs, weights, vectors
+        assert isinstance(layer, nn.Conv2d)
+        macs += layer.weight.numel() * output[0, 0].numel()
+        weights += layer.weight.numel()
+        vectors += layer.out_channels
+
+    layers = [layer for layer in policy.embedding.modules() if isinstance(layer, nn.Conv2d)]
+    hooks = [layer.register_forward_hook(count) for layer in layers]
+    if layers:
+        with torch.no_grad():
+            policy.embed(policy.example_inputs())
+    for hook in hooks:
+        hook.remove()
+    return _Core(macs, weights, vectors)
 
 
 def _linear(modules: tuple[nn.Module, ...]) -> tuple[int, int]:
@@ -263,7 +298,7 @@ def _linear(modules: tuple[nn.Module, ...]) -> tuple[int, int]:
 
 
 class _Core(NamedTuple):
-    """One evaluation of a velocity field; see :class:`Work`."""
+    """Multiply-accumulates, weights and other vectors of a part of the step; see :class:`Work`."""
 
     macs: int
     weights: int

@@ -18,7 +18,7 @@ import numpy as np
 from zprl.policies import FlowPolicy
 from zprl.profiling.contenders import native_step
 from zprl.profiling.machine import native_core
-from zprl.profiling.shapes import random_inputs
+from zprl.profiling.parts import random_inputs
 from zprl.profiling.timing import Timing, take_turns
 
 _SIZE = 64  # of a matrix product that stays in the level-1 cache
