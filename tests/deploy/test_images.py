@@ -21,7 +21,7 @@ from tests.deploy.camera_toy import (
 )
 from tests.deploy.conftest import run_python
 
-from zprl.deploy import fidelity
+from zprl.deploy import fidelity, verify
 from zprl.deploy.bundle import Source, export_policy
 from zprl.deploy.contract import GOLDEN_FILE, read_contract
 from zprl.deploy.golden import read_recording
@@ -116,10 +116,33 @@ def test_recorded_episodes_hold_images_as_they_were_planned_on(exported):
 
 
 def test_the_recorded_episodes_are_replayed_by_the_command(exported, tmp_path):
-    done = run_python("-m", "zprl.deploy.verify", exported[1].folder, "--kinds", "onnx", "portable", "torch_export")
+    kinds = ("--kinds", "onnx", "portable", "torch_export")
+    done = run_python("-m", "zprl.deploy.verify", exported[1].folder, *kinds, "--samples", "20")
     assert done.returncode == 0, done.stderr
     assert "3 formats reproduce" in done.stdout
+    assert "on 20 random observations they are at most " in done.stdout and "RMS from onnx" in done.stdout
     assert "Error" not in exported[1].errors and "portable" in exported[1].errors
+
+
+def test_formats_that_differ_on_random_observations_are_named(exported, monkeypatch):
+    folder = exported[1].folder
+    (limit, *_) = read_contract(folder).files["policy.onnx"].tolerance or [0.0]
+    monkeypatch.setattr("sys.argv", ["verify", str(folder), "--kinds", "portable", "onnx", "--samples", "5"])
+    seen = []
+
+    def measure(folder, kinds, cases, not_installed=None):
+        seen.append(cases)
+        worst = 2.1 * limit if len(seen) == 2 else 0.5 * limit
+        return [fidelity.FormatError(kind, worst, 0.0, 0.0, 0.0) for kind in kinds]
+
+    monkeypatch.setattr(fidelity, "measure_in_fresh_process", measure)
+    with pytest.raises(ZprlError, match="apart on random observations, and "):
+        verify.main()
+    images = [cases.obs["hand_camera"] for cases in seen]
+    assert images[1].shape == (5, *CAMERA.shape) and images[1].dtype == torch.uint8
+    monkeypatch.setattr("sys.argv", ["verify", str(folder), "--kinds", "onnx", "--samples", "5"])
+    with pytest.raises(ZprlError, match="onnx alone was checked; name more kinds"):
+        verify.main()
 
 
 def test_a_wrong_image_is_noticed(exported):

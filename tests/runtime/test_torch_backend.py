@@ -122,9 +122,9 @@ def test_replay_of_another_image_fails(zprl_run_torch, seeing, image):
     assert "FAILED" in result.stdout
 
 
-@pytest.mark.parametrize("options", [(), ("--asynchronous",)], ids=["synchronous", "asynchronous"])
-def test_timing_of_a_policy_that_sees(zprl_run_torch, visual_bundle, options):
-    result = run_seeing(zprl_run_torch, visual_bundle, "--bench", "--seconds", "0.2", "--rate", "100", *options)
+def test_timing_of_a_policy_that_sees(zprl_run_torch, visual_bundle):
+    options = ("--seconds", "0.2", "--rate", "100", "--asynchronous")
+    result = run_seeing(zprl_run_torch, visual_bundle, "--bench", *options)
     assert (result.returncode, result.stderr) == (0, "")
     assert "step                          21" in result.stdout
     assert "plan " in result.stdout
@@ -161,10 +161,6 @@ FAULTS = {
     "no image": (
         lambda f: change_recording(f, lambda arrays: arrays.pop("obs.hand_camera")),
         NOT_A_RECORDING + "it has no array obs.hand_camera;",
-    ),
-    "an image too few": (
-        replace_image("obs.hand_camera", lambda images: images[1:]),
-        NOT_A_RECORDING + "its array obs.hand_camera has another shape",
     ),
     "smaller images": (
         replace_image("obs.hand_camera", lambda images: images[:, :6]),

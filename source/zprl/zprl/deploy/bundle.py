@@ -193,22 +193,15 @@ def write_bundle(
 def _make_cases(source: Source, recording: Recording) -> fidelity.Cases:
     """Return the recorded observations and random ones, with what the policy does.
 
-    Random vectors lie around the normaliser's mean, of groups that only the actor sees around the recorded one; images
-    are noise.
+    Random vectors lie around the normaliser's mean; groups that only the actor sees, and images, are random like the
+    recorded ones.
     """
     recorded = {name: torch.from_numpy(value) for name, value in recording.planned_on().items()}
     generator = torch.Generator().manual_seed(0)
     noise = torch.randn(RANDOM_CASES, source.policy.obs_dim, generator=generator)
     random = source.by_group(source.policy.obs_normalizer.inverse(noise))
-    for name, value in recorded.items():
-        shape = (RANDOM_CASES, *value.shape[1:])
-        if value.dtype == torch.uint8:
-            random[name] = torch.randint(0, 256, shape, generator=generator, dtype=torch.uint8)
-        elif value.ndim != 2:
-            random[name] = torch.rand(shape, generator=generator)
-        elif name not in random:
-            scale = value.std(dim=0, correction=0).clamp(min=1e-3)
-            random[name] = value.mean(dim=0) + scale * torch.randn(shape, generator=generator)
+    others = {name: value for name, value in recorded.items() if name not in random}
+    random |= fidelity.random_like(others, RANDOM_CASES, generator)
     obs = {name: torch.cat([recorded[name], random[name].cpu()]) for name in source.groups}
     count, reference = len(recording.plan_step) + RANDOM_CASES, source.reference()
     # In parts: the maps of many images at once are large.

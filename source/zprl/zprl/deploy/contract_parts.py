@@ -83,8 +83,8 @@ class ObservationGroup:
 
     @property
     def size(self) -> int:
-        """Number of elements of one row: D of a vector."""
-        return math.prod(self.row_shape)
+        """Number of elements: D of a vector, and of an image those of one control step."""
+        return math.prod(self.shape)
 
     @property
     def row_shape(self) -> tuple[int, ...]:

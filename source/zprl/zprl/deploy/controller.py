@@ -83,8 +83,8 @@ class ChunkController:
         cfg: Settings.
 
     Raises:
-        ZprlError: If the bundle is missing, truncated, altered or damaged, this processor cannot run it, or a setting
-            does not fit its contract.
+        ZprlError: If the bundle is missing, truncated, altered or damaged, its policy sees images, this processor
+            cannot run it, or a setting does not fit its contract.
     """
 
     def __init__(self, bundle: str | os.PathLike[str], cfg: ControllerCfg | None = None) -> None:

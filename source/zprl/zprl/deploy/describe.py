@@ -156,9 +156,11 @@ def contract_group(group: Group) -> ObservationGroup:
             f"the features of the observation group {group.name} hold different numbers of control steps; put those of "
             "different history into groups of their own."
         )
-    places = group.slices().items()
-    terms = [ObservationTerm(name, place.start, place.stop - place.start, *[None] * 8) for name, place in places]
     shape = list(group.features[0].shape if group.is_image else group.shape)
+    places = group.slices()
+    if group.is_image:  # of which a contract counts the elements of one control step
+        places = {name: slice(0, math.prod(shape)) for name in places}
+    terms = [ObservationTerm(name, p.start, p.stop - p.start, *[None] * 8) for name, p in places.items()]
     return ObservationGroup(group.name, group.kind, group.features[0].dtype, shape, history.pop(), terms)
 
 

@@ -139,6 +139,24 @@ def measure_in_fresh_process(
     return sorted(measured, key=lambda error: kinds.index(error.kind))
 
 
+def random_like(recorded: Observations, rows: int, generator: torch.Generator) -> dict[str, Tensor]:
+    """Return random observations of the shapes and types of recorded ones, by group.
+
+    Vectors (rows, D) lie around the recorded ones; images (rows, ...) are noise, depths between 0 and 1 m.
+    """
+    random = {}
+    for name, value in recorded.items():
+        shape = (rows, *value.shape[1:])
+        if value.dtype == torch.uint8:
+            random[name] = torch.randint(0, 256, shape, generator=generator, dtype=torch.uint8)
+        elif value.ndim != 2:
+            random[name] = torch.rand(shape, generator=generator)
+        else:
+            scale = value.std(dim=0, correction=0).clamp(min=1e-3)
+            random[name] = value.mean(dim=0) + scale * torch.randn(shape, generator=generator)
+    return random
+
+
 def tolerance(contract: Contract, precision: str, rms: float) -> list[float]:
     """Return the largest error that each action dimension may have.
 

@@ -13,10 +13,14 @@ from zprl.utils.errors import NotInstalledError, ZprlError, first_line, run_cli
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Sequence
+    from pathlib import Path
+
+    from zprl.deploy.contract import Contract
+    from zprl.spec import Observations
 
 
 def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
-    """Parse a command line: ``bundle``, and ``kinds`` or None.
+    """Parse a command line: ``bundle``, and ``kinds`` and ``samples`` or None.
 
     Args:
         argv: The arguments, or None for this process's.
@@ -25,11 +29,15 @@ def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
     from pathlib import Path
 
     from zprl.deploy.formats import FORMATS
+    from zprl.utils.arguments import positive_int
 
     parser = argparse.ArgumentParser(prog="python -m zprl.deploy.verify", description=__doc__)
     parser.add_argument("bundle", type=Path)
     parser.add_argument(
         "--kinds", nargs="+", choices=list(FORMATS), help="formats to check (default: all of the bundle)"
+    )
+    parser.add_argument(
+        "--samples", type=positive_int, metavar="N", help="compare the formats on N random observations as well"
     )
     return parser.parse_args(argv)
 
@@ -37,7 +45,8 @@ def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
 def main() -> None:
     """Compare what the formats do in a fresh process with the bundle's recorded episodes.
 
-    Formats whose loader is not installed are named and left out, unless they were asked for.
+    Formats whose loader is not installed are named and left out, unless they were asked for. With ``--samples`` the
+    formats are compared with the first of them on random observations, too: the truth there is the exporter's alone.
 
     Raises:
         ZprlError: If a format is not faithful or does not load, or none can be checked here.
@@ -77,9 +86,36 @@ def main() -> None:
         print(f"warning: the format {kind} was not checked: {reason}", file=sys.stderr, flush=True)
     checked = f"{len(errors)} of {len(kinds)}" if not_installed else f"{len(errors)}"
     print(f"{checked} formats reproduce {len(cases.truth)} recorded chunks")
+    if args.samples:
+        random = fidelity.random_like(obs, args.samples, torch.Generator().manual_seed(0))
+        _compare_with_one_another(args.bundle, contract, [error.kind for error in errors], random)
     left = [kind for kind in present if kind not in kinds]
     if args.kinds is None and left:
         print(f"not run: {', '.join(left)}, which are programs; if you trust their maker, add --kinds {' '.join(left)}")
+
+
+def _compare_with_one_another(folder: Path, contract: Contract, kinds: list[str], obs: Observations) -> None:
+    """Compare formats with the first of them: as far apart as both may be from the truth, they may be."""
+    from zprl.deploy import fidelity
+    from zprl.deploy.formats import FORMATS
+    from zprl.deploy.load import open_bundle
+
+    first, *others = kinds
+    if not others:
+        raise ZprlError(f"--samples compares formats with one another, and {first} alone was checked; name more kinds.")
+    chunk = open_bundle(folder, first).act(obs)
+    cases = fidelity.Cases(obs, chunk.double(), chunk)
+    errors = fidelity.measure_in_fresh_process(folder, others, cases)
+    for error in errors:
+        files = [contract.files[FORMATS[kind].file] for kind in (first, error.kind)]
+        allowed = sum(min(file.tolerance or [0.0]) for file in files)
+        if not error.max <= allowed:
+            raise ZprlError(
+                f"the formats {first} and {error.kind} of {folder} are {error.max:.2e} apart on random observations, "
+                f"and {allowed:.2e} is allowed."
+            )
+    worst = max(error.max for error in errors) / cases.rms
+    print(f"on {len(chunk)} random observations they are at most {worst:.1e} of the chunks' RMS from {first}")
 
 
 if __name__ == "__main__":
