@@ -23,6 +23,8 @@ from zprl.policies.flow.policy import STATE, FlowPolicy
 from zprl.utils.errors import ZprlError
 from zprl.utils.tensor_files import load_tensors, save_tensors
 
+from ..fakes import base_of
+
 BOTH = pytest.mark.parametrize("name", [IMAGE_EMBEDDING, RESNET_EMBEDDING])
 SIZES = {"horizon": 2, "execute_steps": 1, "embed_dim": 8, "embed_hidden_dims": (16,), "latent_dim": 3}
 SIZES |= {"vib_hidden_dims": (8,), "velocity_hidden_dim": 8, "velocity_num_blocks": 1, "time_embed_dim": 4}
@@ -89,6 +91,19 @@ def test_a_row_does_not_depend_on_the_batch_and_steps_and_cameras_make_a_differe
     for change in ({"front": inputs["front"].flip(1)}, {"depth": inputs["depth"].flip(1)}, {STATE: -inputs[STATE]}):
         assert not torch.allclose(policy.embed({**inputs, **change}), e, atol=1e-4)
     assert not any("BatchNorm" in type(module).__name__ for module in policy.modules())
+
+
+@BOTH
+def test_many_worlds_are_encoded_a_few_at_a_time(name):
+    """On a CPU, by a base policy; and a world's embedding is what it is alone, but for roundings."""
+    policy, sizes = make_policy(name, {"camera": (16, 16, 3)}), []
+    inputs = make_inputs(policy, 130)
+    policy.embedding.register_forward_pre_hook(lambda module, inputs: sizes.append(len(inputs[0])))
+    e = base_of(policy).encode({"policy": inputs[STATE], "camera": inputs["camera"]}).embedding
+    assert max(sizes) <= 64 and sum(sizes) == len(e) == 130
+    for i in (0, 63, 64, 129):
+        alone = policy.embed({key: value[i : i + 1] for key, value in inputs.items()})
+        torch.testing.assert_close(e[i : i + 1], alone, atol=1e-5, rtol=1e-5)
 
 
 def test_what_the_networks_see_is_between_minus_one_and_one():

@@ -22,6 +22,11 @@ if TYPE_CHECKING:
     from zprl.policies.native.step import NativePolicyStep
 
 
+_ROWS_AT_ONCE = 64
+"""Rows that are encoded together on a CPU: what lies between two layers of more no longer fits into its caches, and is
+memory that the system has to clear first."""
+
+
 class FlowBasePolicy(BasePolicy):
     """A flow policy behind its bottleneck, with all knobs. Its configuration must not change any more.
 
@@ -51,8 +56,13 @@ class FlowBasePolicy(BasePolicy):
     @torch.no_grad()
     def embed(self, plan: Plan) -> Tensor:
         """See :meth:`BasePolicy.embed`. Images take milliseconds, and so all cores."""
-        with all_threads() if self.policy.image_shapes else nullcontext():
-            return self.policy.embed(self.policy.inputs(plan.obs))
+        inputs = self.policy.inputs(plan.obs)
+        if isinstance(inputs, Tensor):
+            return self.policy.embed(inputs)
+        rows = _ROWS_AT_ONCE if self.action_low.device.type == "cpu" else plan.batch_size
+        parts = zip(*(value.split(rows) for value in inputs.values()), strict=True)
+        with all_threads():
+            return torch.cat([self.policy.embed(dict(zip(inputs, part, strict=True))) for part in parts])
 
     @torch.no_grad()
     def latent(self, plan: Plan) -> Tensor:
