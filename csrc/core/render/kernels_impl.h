@@ -66,10 +66,11 @@ ZPRL_INLINE bool only(int primitive, const Seen (&seen)[kCount]) {
     return !any(others);
 }
 
-// One sample per pixel, at its centre, or the four around it. Colours are drawn on demand, and `even` stands for all of
-// them where only its primitive is seen.
+// One sample per pixel, at its centre, or the four around it. What centres and colours show is drawn on demand; `even`
+// stands for all colours where only its primitive is seen.
 template <int kCount>
-ZPRL_INLINE void draw_samples(const View& view, int column, int row, bool colors, const Face* even, Tile& tile) {
+ZPRL_INLINE void draw_samples(const View& view, int column, int row, bool centers, bool colors, const Face* even,
+                              Tile& tile) {
     for (int at = 0; at < kTilePixels; at += kLanes) {
         Pixels s[kCount];
         for (int i = 0; i < kCount; ++i) {
@@ -78,7 +79,9 @@ ZPRL_INLINE void draw_samples(const View& view, int column, int row, bool colors
         }
         Seen seen[kCount];
         trace(view, s, seen);
-        if constexpr (kCount == 1) show(view, seen, at, tile);
+        if constexpr (kCount == 1) {
+            if (centers) show(view, seen, at, tile);
+        }
         if (!colors) continue;
         if (even != nullptr && only(even->primitive, seen)) {
             store(tile.rgb + at, IntVec{} + even->rgb);
@@ -107,8 +110,8 @@ ZPRL_INLINE bool draw_tile(const View& view, int column, int row, Tile& tile) {
     if (known) {
         for (int32_t& pixel : tile.rgb) pixel = even->rgb;
     }
-    if (centers || (colors && single)) draw_samples<1>(view, column, row, colors && single, even, tile);
-    if (colors && !single) draw_samples<4>(view, column, row, true, even, tile);
+    if (centers || (colors && single)) draw_samples<1>(view, column, row, centers, colors && single, even, tile);
+    if (colors && !single) draw_samples<4>(view, column, row, false, true, even, tile);
     return true;
 }
 

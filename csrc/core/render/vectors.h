@@ -48,12 +48,16 @@ ZPRL_INLINE bool any(IntVec mask) { return bits(mask) != 0; }
 
 // Over all lanes.
 ZPRL_INLINE float lowest(Vec v) {
+#if defined(__AVX512F__)
+    return _mm512_reduce_min_ps((__m512)v);
+#else
     float lanes[kLanes];
     store(lanes, v);
     for (int half = kLanes / 2; half > 0; half /= 2) {
         for (int i = 0; i < half; ++i) lanes[i] = lanes[i + half] < lanes[i] ? lanes[i + half] : lanes[i];
     }
     return lanes[0];
+#endif
 }
 ZPRL_INLINE float highest(Vec v) { return -lowest(-v); }
 
