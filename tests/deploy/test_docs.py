@@ -4,11 +4,13 @@
 """The programs in docs/deploy.md run as they are printed."""
 
 import re
+import subprocess
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from tests.builds import find_compiler
 
 from zprl.deploy.contract import read_contract
 from zprl.deploy.load import open_bundle
@@ -76,6 +78,23 @@ def test_onnx_runtime(bundle, robot):
 
 def test_the_cpp_program_is_the_one_that_is_built_and_run():
     built = [line.strip() for line in (ROOT / "tests/runtime/consumer/main.cpp").read_text().splitlines()]
-    (program,) = blocks("cpp")
+    program, _ = blocks("cpp")
     for line in program.splitlines():
         assert line.strip() in built
+
+
+@pytest.mark.skipif(find_compiler() is None, reason="there is no C++ compiler")
+def test_the_cpp_program_with_cameras_compiles(tmp_path):
+    include, _, body = blocks("cpp")[1].partition("\n\n")
+    given = "std::vector<Camera>& camera, std::vector<float>& obs, std::vector<float>& action"
+    source = tmp_path / "program.cpp"
+    source.write_text(
+        f"{include}\n#include <zprl/chunk_controller.h>\n#include <vector>\n"
+        "struct Camera { const void* newest_frame(); };\n"
+        f"zprl::Status run(const zprl::Bundle& bundle, zprl::ControllerOptions options, {given}) {{\n"
+        f"const zprl::Contract& contract = bundle.contract();\n{body}return status;\n}}\n"
+    )
+    (tmp_path / "zprl").symlink_to(ROOT / "csrc" / "runtime")
+    check = [str(find_compiler()), "-std=c++17", "-fsyntax-only", "-Wall", "-Werror", "-I", str(tmp_path), str(source)]
+    result = subprocess.run(check, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr

@@ -52,7 +52,8 @@ def recording(tmp_path_factory):
 
         env.step = watched
         collect_demonstrations(env, expert, path, 2, "expert", 0)
-        yield path, seen, env.spec
+        spec = env.spec
+    return path, seen, spec
 
 
 def test_a_recording_holds_what_was_seen(recording):
