@@ -3,6 +3,7 @@
 
 """A task's page against the run and the settings that it is made from."""
 
+import dataclasses
 import json
 import shutil
 
@@ -11,9 +12,10 @@ import pytest
 from PIL import Image
 from tests.evaluation.test_summary import result
 
+from zprl.envs.description import CameraDescription
 from zprl.rl.checkpoint_files import checkpoints
 from zprl.rl.runner_cfg import ZprlRunnerCfg
-from zprl.runs.task_page import finished_runs
+from zprl.runs.task_page import describe_camera, finished_runs
 from zprl.utils.errors import ZprlError
 
 from .conftest import EXPERIMENT, TASK, TASK_SETTINGS, call, files_below
@@ -59,6 +61,15 @@ def test_it_says_what_the_settings_are(documented):
     assert "`randomize_heavy` | `object_mass` | `asset_cfg` object, `mass_distribution_params` 0.25 to 4" in text
     assert "Lift a cube off the table, by its centre to 0.15 m, within 4 s." in text
     assert table_of(text, "## Expert")["action_std"] == ["0.215", "0.215"]
+
+
+def test_a_camera_is_described_in_words():
+    camera = CameraDescription("rgb", 0, 255, 32.0, 32.0, 32.0, 24.0, None, [1.05, 0.0, 0.5], [0, 0, 0, 1], "native")
+    assert describe_camera(camera) == (
+        "colours, by a camera at (1.05, 0, 0.5) m, 90 degrees wide, drawn by the native renderer"
+    )
+    camera = dataclasses.replace(camera, content="depth", body="robot/panda_hand", fx=32.0 / 3**0.5)
+    assert describe_camera(camera).startswith("depth in m, by a camera on robot/panda_hand, 120 degrees wide")
 
 
 def test_it_has_the_numbers_and_the_pictures_of_the_run(documented, workshop):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
+import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -17,6 +18,7 @@ from zprl.rl.methods import DEFAULT_ALGORITHM, DEFAULT_METHOD
 from zprl.runs.paths import experiment_dir
 
 if TYPE_CHECKING:
+    from zprl.envs.description import CameraDescription
     from zprl.rl.runner_cfg import ZprlRunnerCfg
     from zprl.robustness.disturbances import Disturbance
     from zprl.runs.session import TaskSession
@@ -116,11 +118,13 @@ def _facts(session: TaskSession, env: IsaacLabEnv) -> str:
         name: term for name, term in vars(cfg.terminations).items() if name not in (SUCCESS_TERM, "time_out") and term
     }
     rows += [(f"ends early: `{name}`", _summary(term.func)) for name, term in others.items()]
+    cameras = {(name, name): describe_camera(camera) for name, camera in described.cameras.items()}
     observed = [
-        (f"`{group.name}`", f"`{feature.name}`", _shape(feature.shape), _text(described.observations, key))
+        (f"`{group.name}`", f"`{feature.name}`", _shape(feature.shape), text)
         for group in spec.groups
         for feature in group.features
         for key in [(group.name, feature.name)]
+        for text in [cameras.get(key) or _text(described.observations, key)]
     ]
     acted = [
         (f"`{t.name}`", str(len(t.low)), _limits(t), _numbers(t.idle), _text(described.actions, t.name))
@@ -146,6 +150,14 @@ def _facts(session: TaskSession, env: IsaacLabEnv) -> str:
             markdown_table(("preset", "term", "with"), presets),
         ]
     return "\n\n".join([*parts, _disturbances(session.task)])
+
+
+def describe_camera(camera: CameraDescription) -> str:
+    """Return what a camera's images show and where it is, in words."""
+    what = {"rgb": "colours", "depth": "depth in m"}[camera.content]
+    angle = math.degrees(2 * math.atan(camera.cx / camera.fx))
+    place = f"on {camera.body}" if camera.body else f"at ({', '.join(f'{x:g}' for x in camera.position)}) m"
+    return f"{what}, by a camera {place}, {angle:.0f} degrees wide, drawn by the {camera.renderer} renderer"
 
 
 def _events(events: Any, skipped: Iterable[str] = ()) -> list[tuple[str, str, str]]:
