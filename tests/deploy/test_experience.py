@@ -69,6 +69,11 @@ def pretrained(tmp_path_factory):
     episodes = save(0, 50.0)
     pretrain(TASK, cfg, dataset, path)
     sha256 = checksum(dataset)
+    cfg.pretrain.eval_interval = cfg.pretrain.log_interval
+    with pytest.raises(
+        ZprlError, match=r"evaluates the policy in its task, and there is no environment; set it to 0\."
+    ):
+        pretrain(TASK, cfg, dataset, path)
     save(1, 1e6)
     policy, meta = load_policy(path)
     assert meta["demonstrations"]["sha256"] == sha256 != checksum(dataset)

@@ -102,7 +102,7 @@ def test_no_line_names_a_file_that_is_gone(monkeypatch, capsys):
     cfg.demonstrations.num_demos = 4
     cfg.pretrain.num_steps = cfg.pretrain.warmup_steps = cfg.pretrain.batch_size = 2
     cfg.pretrain.log_interval = cfg.pretrain.eval_interval = 1
-    cfg.pretrain.eval_episodes = 6
+    cfg.pretrain.eval_episodes, cfg.pretrain.bottleneck_steps = 6, 1
     evaluated = []
     cfg.policy.latent_dim = LATENT_DIM
     spec = dataclasses.replace(SPEC, task=Session.task)
@@ -140,8 +140,9 @@ def test_no_line_names_a_file_that_is_gone(monkeypatch, capsys):
     monkeypatch.setattr("zprl.tasks.experts.make_expert", lambda *arguments: None)
     monkeypatch.setattr("zprl.evaluation.rollout.Evaluator", Evaluator)
     assert calibrate(session, 0.5, episodes=8).success.successes == 4
-    assert evaluated == [6, 6, 8]  # after each step of pre-training, and at the end
+    assert evaluated == [6, 6, 6, 8]  # after each step of pre-training, and at the end
     lines = capsys.readouterr().out.splitlines()
+    assert any(line.startswith("base policy: 2 steps and 1 of the bottleneck alone in ") for line in lines)
     assert [line.partition(":")[0] for line in lines] == [*["demonstrations"] * 3, *["base policy"] * 2]
     assert not [line for line in lines if re.search(r"/|written|hdf5|safetensors", line)]
 

@@ -143,7 +143,8 @@ def pretrain(
         env: Where ``pretrain.eval_interval`` has the policy evaluated; needed by that alone.
 
     Raises:
-        ZprlError: If the data set is of another task or cannot be read, or training diverges.
+        ZprlError: If the data set is of another task or cannot be read, training diverges, or there is no
+            environment to evaluate in.
     """
     from torch.utils.tensorboard import SummaryWriter
 
@@ -151,9 +152,14 @@ def pretrain(
     spec, start = demos.spec.seen_by(cfg.policy.observation_groups), time.perf_counter()
     if env is not None:
         env.spec.require_match(spec, f"the data set {dataset}")
+    elif cfg.pretrain.eval_interval:
+        raise ZprlError(
+            "pretrain.eval_interval evaluates the policy in its task, and there is no environment; set it to 0."
+        )
     observations = [episode.observations for episode in demos.episodes]
     actions = [episode.actions for episode in demos.episodes]
-    with Progress(cfg.pretrain.num_steps, "training the base policy", "step") as progress:
+    steps, rest = cfg.pretrain.num_steps, cfg.pretrain.bottleneck_steps
+    with Progress(steps + rest, "training the base policy", "step") as progress:
 
         def advance(step: int, total: int, metrics: dict[str, float]) -> None:
             success = f", success {100 * metrics['success']:.0f}%" if "success" in metrics else ""
@@ -200,7 +206,8 @@ def pretrain(
                     writer.add_scalar(f"Pretrain/{name}", value, int(entry["step"]))
     last = history[-1]
     print(
-        f"base policy: {cfg.pretrain.num_steps} steps in {time.perf_counter() - start:.0f} s, flow loss "
+        f"base policy: {steps} steps{f' and {rest} of the bottleneck alone' if rest else ''} in "
+        f"{time.perf_counter() - start:.0f} s, flow loss "
         f"{last['flow']:.3f} plain and {last['flow_bottleneck']:.3f} through the bottleneck, RMS(z) "
         f"{latent['latent_mean_rms']:.2f}{_probed(last)}{_place(path, kept)}"
     )
