@@ -28,13 +28,11 @@ class Look:
         color: Linear RGB.
         roughness: Of the surface, 0 to 1.
         friction: Coefficient of sliding friction of colliders that are made of it, or None for the engine's.
-        torsional_friction: Coefficient of torsional friction [m], or None for the engine's.
     """
 
     color: Vec3
     roughness: float = 0.5
     friction: float | None = None
-    torsional_friction: float | None = None
 
 
 @dataclass
@@ -47,7 +45,7 @@ class Shape:
         size: See ``kind``.
         pos: Centre in the link's frame [m].
         rpy: Orientation in the link's frame, roll-pitch-yaw [rad]; capsules and cylinders lie along z.
-        look: Name of its material.
+        look: Name of its material, or None for the first of the robot's.
         collider: Whether the shape collides.
         mujoco: Attributes of the collider that MuJoCo reads, each as type and value, by name.
     """
@@ -56,7 +54,7 @@ class Shape:
     size: tuple[float, ...]
     pos: Vec3 = (0.0, 0.0, 0.0)
     rpy: Vec3 = (0.0, 0.0, 0.0)
-    look: str = "White"
+    look: str | None = None
     collider: bool = False
     mujoco: dict[str, tuple[Sdf.ValueTypeName, object]] = field(default_factory=dict)
 
@@ -70,14 +68,14 @@ class Joint:
         kind: "revolute" or "prismatic".
         limits: Lower and upper limit [rad] or [m].
         effort: Largest torque [N m] or force [N].
-        axis: Unit vector in the link's frame.
+        axis: Axis of the link's frame, "X", "Y" or "Z".
     """
 
     name: str
     kind: str
     limits: tuple[float, float]
     effort: float
-    axis: Vec3 = (0.0, 0.0, 1.0)
+    axis: str = "Z"
 
 
 @dataclass
@@ -176,7 +174,8 @@ def write_robot(path: Path, name: str, links: Sequence[Link], looks: Mapping[str
         mass.CreatePrincipalAxesAttr(Gf.Quatf(*axes))
         for index, shape in enumerate(link.shapes):
             place = f"{root}/{link.name}/shape_{index}"
-            _write_shape(stage, place, shape, looks[shape.look], materials[shape.look])
+            look = shape.look or next(iter(looks))
+            _write_shape(stage, place, shape, looks[look], materials[look])
         _write_joint(stage, root, link)
 
     text = stage.GetRootLayer().ExportToString()
@@ -197,10 +196,6 @@ def _write_look(stage: Usd.Stage, path: str, look: Look) -> UsdShade.Material:
         surface.CreateStaticFrictionAttr(look.friction)
         surface.CreateDynamicFrictionAttr(look.friction)
         surface.CreateRestitutionAttr(0.0)
-    if look.torsional_friction is not None:
-        material.GetPrim().AddAppliedSchema("NewtonMaterialAPI")
-        attribute = material.GetPrim().CreateAttribute("newton:torsionalFriction", Sdf.ValueTypeNames.Float)
-        attribute.Set(look.torsional_friction)
     return material
 
 
@@ -233,25 +228,14 @@ def _write_shape(stage: Usd.Stage, path: str, shape: Shape, look: Look, material
         UsdShade.MaterialBindingAPI(prim).Bind(material, UsdShade.Tokens.weakerThanDescendants, "physics")
 
 
-_AXES: dict[str, Vec3] = {"X": (1.0, 0.0, 0.0), "Y": (0.0, 1.0, 0.0), "Z": (0.0, 0.0, 1.0)}
-
-
-def _onto_z(axis: Vec3) -> Gf.Quatf:
-    """Return the rotation that turns the z axis to another one."""
-    return Gf.Quatf(Gf.Rotation(Gf.Vec3d(0.0, 0.0, 1.0), Gf.Vec3d(*axis)).GetQuat())
-
-
 def _write_joint(stage: Usd.Stage, root: str, link: Link) -> None:
     path = f"{root}/joints/{link.joint.name if link.joint else f'{link.name}_fixed'}"
-    revolute, turn = link.joint is not None and link.joint.kind == "revolute", None
+    revolute = link.joint is not None and link.joint.kind == "revolute"
     if link.joint is None:
         joint = UsdPhysics.FixedJoint.Define(stage, path)
     else:
         joint = (UsdPhysics.RevoluteJoint if revolute else UsdPhysics.PrismaticJoint).Define(stage, path)
-        # An axis that USD has no name for is the z axis of a frame that is turned on both sides of the joint.
-        named = next((key for key, axis in _AXES.items() if axis == link.joint.axis), None)
-        joint.CreateAxisAttr(named or "Z")
-        turn = None if named else _onto_z(link.joint.axis)
+        joint.CreateAxisAttr(link.joint.axis)
         lower, upper = map(math.degrees, link.joint.limits) if revolute else link.joint.limits
         joint.CreateLowerLimitAttr(lower)
         joint.CreateUpperLimitAttr(upper)
@@ -259,9 +243,9 @@ def _write_joint(stage: Usd.Stage, root: str, link: Link) -> None:
         joint.CreateBody0Rel().SetTargets([f"{root}/{link.parent}"])
     joint.CreateBody1Rel().SetTargets([f"{root}/{link.name}"])
     joint.CreateLocalPos0Attr(Gf.Vec3f(*map(float, link.pos)))
-    joint.CreateLocalRot0Attr(_rotation(link.rpy) if turn is None else _rotation(link.rpy) * turn)
+    joint.CreateLocalRot0Attr(_rotation(link.rpy))
     joint.CreateLocalPos1Attr(Gf.Vec3f(0.0, 0.0, 0.0))
-    joint.CreateLocalRot1Attr(Gf.Quatf(1.0, 0.0, 0.0, 0.0) if turn is None else turn)
+    joint.CreateLocalRot1Attr(Gf.Quatf(1.0, 0.0, 0.0, 0.0))
     if link.joint is not None:
         # The drive exists so that actuators can set its gains; the asset itself stays passive.
         drive = UsdPhysics.DriveAPI.Apply(joint.GetPrim(), "angular" if revolute else "linear")

@@ -53,7 +53,7 @@ def _finger(side: str, yaw: float) -> Link:
         "panda_hand",
         (0.0, 0.0, 0.0584),
         (0.0, 0.0, yaw),
-        Joint(f"panda_finger_joint{1 if side == 'left' else 2}", "prismatic", (0.0, 0.04), 20.0, (0.0, 1.0, 0.0)),
+        Joint(f"panda_finger_joint{1 if side == 'left' else 2}", "prismatic", (0.0, 0.04), 20.0, "Y"),
         0.015,
         (0.0, 0.014, 0.022),
         (2.4e-6, 2.4e-6, 7.5e-7, 0.0, 0.0, 0.0),

@@ -194,7 +194,7 @@ class Bundle:
             if value.is_floating_point() and value.isnan().any():
                 where = "; give the holes of a depth image a distance" if group.kind == "image" else ""
                 raise ZprlError(
-                    f"the observation group {group.name} holds NaN, which nothing can be planned from{where}."
+                    f"the observation group {group.name} holds NaN, on which no action can be planned{where}."
                 )
             inputs.append(value.to("cpu", dtype).contiguous())
         return inputs

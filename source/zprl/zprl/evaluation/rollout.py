@@ -144,19 +144,14 @@ class Evaluator:
         trace: list[Tensor] = []
         taken = planner.execute_steps
         for replan in range(-(-env.max_episode_length // taken)):
-            if unusable := {name: n for name, value in loop.obs.items() if (n := int(count_unusable({name: value})))}:
-                raise ZprlError(
-                    f"task {env.spec.task} observed values that are NaN, infinite or beyond {LARGEST:g}: "
-                    f"{', '.join(f'{n} of {name}' for name, n in unusable.items())}; no policy can act on them. Check "
-                    "its observation terms, cameras and reset events."
-                )
+            _require_usable(env, loop.obs)
             chunk = planner(loop.obs, None if noise is None else noise[:, replan * taken // self.execute_steps])
             for _ in loop.execute(chunk[:, :taken]):
                 position = self.positions(loop.obs)
                 if position is not None:
                     trace.append(position)
                 steps += loop.running
-            if not loop.running.any():  # once per chunk, all that this loop asks of the device
+            if not loop.running.any():  # once per chunk, as the check: all that this loop asks of the device
                 break
         lengths = steps[:count].tolist()
         results.successes += loop.succeeded[:count].tolist()
@@ -164,6 +159,18 @@ class Evaluator:
         if trace:
             positions = torch.stack(trace, dim=1)[:count].cpu().numpy()
             results.positions += [positions[i, :length] for i, length in enumerate(lengths)]
+
+
+def _require_usable(env: TaskEnv, obs: Observations) -> None:
+    """Refuse observations that no policy can act on."""
+    if not count_unusable(obs):
+        return
+    counts = {name: int(count_unusable({name: value})) for name, value in obs.items()}
+    found = ", ".join(f"{count} of {name}" for name, count in counts.items() if count)
+    raise ZprlError(
+        f"task {env.spec.task} observed values that are NaN, infinite or beyond {LARGEST:g}: {found}; no policy can "
+        "act on them. Check its observation terms, cameras and reset events."
+    )
 
 
 def run_all(

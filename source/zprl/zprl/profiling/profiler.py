@@ -233,9 +233,8 @@ def _profile_shape(shape: Shape, result: ProfileReport, report: Callable[[str], 
     result.shapes.append(facts)
     # What is not compiled runs in single precision, whatever the flow behind it.
     for dtype in settings.dtypes if part.native else ("float32",):
-        if (
-            not settings.on_cuda and facts.work.core_weights
-        ):  # there, buffers of that size take less time than starting to
+        # On a GPU, buffers of that size take less time than starting to read them.
+        if not settings.on_cuda and facts.work.core_weights:
             measure_stream(result.limits, settings.device, facts.work.core_bytes(dtype))
         policy = quantised_copy(shape.policy, dtype)
         truth = double_copy(policy).to(settings.device)
