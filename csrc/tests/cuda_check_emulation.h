@@ -123,7 +123,8 @@ void exchange_with_peer() {
             device::expect_tx(barrier, 64 * sizeof(float));
             device::arrive_at_peer<kArrival>(barrier, peer);
         }
-        device::store_async(values[1 - i % 2] + thread, peer, zprl::cuda::emulation::as_bits(next), barrier);
+        device::store_async(values[1 - i % 2] + thread, device::peer(peer), zprl::cuda::emulation::as_bits(next),
+                            barrier);
         device::wait_for_phase<kWait>(barrier, i / 2 % 2);
         if (values[1 - i % 2][thread] != next) zprl::cuda::emulation::machine().fail("a wrong number");
     }
@@ -150,34 +151,38 @@ void read_slabs(const std::vector<float>& weights, bool early_release, bool unwa
     arguments.memory.barrier = kStages * kSlabNumbers * 4;
     arguments.call.blob = reinterpret_cast<const char*>(weights.data());
     arguments.call.operation = zprl::cuda::Operation::kEncode;
-    zprl::cuda::MulticastRing<zprl::cuda::Fp32Unit> ring(arguments, 2);
+    zprl::cuda::ProducerRing<zprl::cuda::Fp32Unit, false> ring(arguments, 2);
+    if (device::thread_index() >= zprl::cuda::kThreads) {
+        if (device::thread_index() == zprl::cuda::kThreads) ring.produce();
+        ring.close();
+        return;
+    }
     const char* ahead = device::shared_memory();
     for (int i = 0; i < slabs; ++i) {
-        const char* const slab = unwaited ? ahead + i % kStages * kSlabNumbers * 4 : ring.consumer_wait();
-        if (early_release) ring.consumer_release(0);
+        const char* const slab = unwaited ? ahead + i % kStages * kSlabNumbers * 4 : ring.next();
+        if (early_release) ring.end();
         for (int at = device::thread_index() % 32; at < kSlabNumbers; at += 64) {
             if (reinterpret_cast<const float*>(slab)[at] != static_cast<float>(i)) {
                 zprl::cuda::emulation::machine().fail("a wrong slab");
             }
         }
-        if (unwaited) ring.consumer_wait();
-        ring.consumer_release(0);
+        if (unwaited) ring.next();
     }
     ring.close();
 }
 
 void check_emulated_ring() {
     constexpr int kSlabs = 12, kSlabNumbers = 64 * zprl::cuda::kSlabBytes / 4;
-    constexpr int kBytes = 3 * kSlabNumbers * 4 + 64;
+    constexpr int kBytes = 3 * kSlabNumbers * 4 + 96, kThreads = zprl::cuda::kThreads + zprl::cuda::kProducerWarp;
     std::vector<float> weights(kSlabs * kSlabNumbers);
     for (size_t i = 0; i < weights.size(); ++i) weights[i] = static_cast<float>(i / kSlabNumbers);
     const auto read = [&](bool early_release, bool unwaited) {
         return [&, early_release, unwaited] { read_slabs(weights, early_release, unwaited); };
     };
-    require_found("a slab that is released before it is read", read(true, false), zprl::cuda::kThreads, kBytes, 2);
-    require_found("a slab that nobody waits for", read(false, true), zprl::cuda::kThreads, kBytes, 2);
+    require_found("a slab that is released before it is read", read(true, false), kThreads, kBytes, 2);
+    require_found("a slab that nobody waits for", read(false, true), kThreads, kBytes, 2);
     for (uint64_t seed = 1; seed < 4; ++seed) {
-        zprl::cuda::emulation::machine().run(2, 2, zprl::cuda::kThreads, kBytes, seed, read(false, false));
+        zprl::cuda::emulation::machine().run(2, 2, kThreads, kBytes, seed, read(false, false));
     }
 }
 
@@ -206,7 +211,7 @@ void read_slabs_in_turns(const std::vector<float>& weights, int slabs, int turns
     arguments.memory.barrier = kStages * kSlabNumbers * 4;
     arguments.call.blob = reinterpret_cast<const char*>(weights.data());
     arguments.call.operation = zprl::cuda::Operation::kAct;
-    zprl::cuda::ProducerRing<zprl::cuda::Tf32Unit> ring(arguments, 2);
+    zprl::cuda::ProducerRing<zprl::cuda::Tf32Unit, true> ring(arguments, 2);
     if (device::thread_index() >= zprl::cuda::kThreads) {
         if (device::thread_index() == zprl::cuda::kThreads) ring.produce();
         device::sync_warp();
@@ -250,7 +255,7 @@ void read_slabs_in_turns(const std::vector<float>& weights, int slabs, int turns
 
 void check_emulated_turns() {
     constexpr int kSlabs = 5, kTurns = 6, kSlabNumbers = 64 * zprl::cuda::kSlabBytes / 4;
-    constexpr int kBytes = 3 * kSlabNumbers * 4 + 96, kThreads = zprl::cuda::kThreads + zprl::cuda::kProducerThreads;
+    constexpr int kBytes = 3 * kSlabNumbers * 4 + 96, kThreads = zprl::cuda::kThreads + zprl::cuda::kProducerWarpgroup;
     std::vector<float> weights(kSlabs * (kTurns + 1) * kSlabNumbers);
     for (size_t i = 0; i < weights.size(); ++i) weights[i] = static_cast<float>(i / kSlabNumbers);
     const auto run = [&](const GroupMistakes& mistakes) {
@@ -298,14 +303,14 @@ void check_emulation() {
     require_found("lanes that diverge", [&] {
         uint32_t result[4];
         if (device::thread_index() % 2 == 0) {
-            device::load_matrices(result, number(0));
+            device::load_matrices(result, device::operand_address(number(0)));
         } else {
             device::shuffle_xor(1.0f, 1);
         }
     });
     require_found("an address outside of shared memory", [&] {
         uint32_t result[4];
-        device::load_matrices(result, number(1024));
+        device::load_matrices(result, device::operand_address(number(1024)));
     });
     require_found("a write past shared memory", [&] { *number(256) = 1.0f; });
     require_found("a copy that nobody waits for", [&] { device::copy_async(number(0), source); });

@@ -86,7 +86,7 @@ void run_kernel(const KernelArguments& arguments, const Plan& plan) {
             return run_wgmma_tile<Unit>(arguments, plan);
         }
     }
-    if (plan.cluster_size > 1) return run_tile<Unit, zprl::cuda::MulticastRing<Unit>>(arguments, plan);
+    if (plan.cluster_size > 1) return run_tile<Unit, zprl::cuda::ProducerRing<Unit, false>>(arguments, plan);
     run_tile<Unit, zprl::cuda::CopyRing<Unit>>(arguments, plan);
 }
 

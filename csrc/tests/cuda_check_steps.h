@@ -29,7 +29,7 @@ struct Case {
 
 Plan plan_of(const Case& c, const DevicePolicy& policy) {
     const int resident = std::min(c.resident, 2 * policy.num_blocks + 2);
-    const int threads = zprl::cuda::kThreads + (c.kernel == Kernel::kWgmmaTile ? zprl::cuda::kProducerThreads : 0);
+    const int threads = zprl::cuda::threads_of(c.kernel, c.cluster_size);
     Plan plan{c.kernel, c.tile_rows, c.cluster_size, threads, c.stages, c.outputs, resident, c.placement, 0, 0, 0};
     const zprl::cuda::Memory memory = zprl::cuda::lay_out_memory(policy, plan);
     const int64_t tiles = (c.rows + c.tile_rows - 1) / c.tile_rows, size = c.cluster_size;

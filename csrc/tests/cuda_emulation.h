@@ -65,7 +65,9 @@ inline void store_operand(void* at, T value) {
     std::memcpy(at, &value, sizeof(T));
 }
 
-inline void load_matrices(uint32_t (&result)[4], const void* row) {
+typedef const char* OperandAddress;
+inline OperandAddress operand_address(const void* operand) { return static_cast<const char*>(operand); }
+inline void load_matrices(uint32_t (&result)[4], OperandAddress row) {
     machine().require_shared(row, 16, 16);
     emulation::MatrixLoad load{row, result};
     machine().execute(&emulation::load_matrices, &load);
@@ -108,6 +110,8 @@ inline float tanh(float x) { return std::tanh(x); }
 inline float erf(float x) { return std::erf(x); }
 inline float inverse_sqrt(float x) { return 1.0f / std::sqrt(x); }
 inline float reciprocal(float x) { return 1.0f / x; }
+inline float exp2_approximate(float x) { return std::exp2(x); }
+inline float tanh_approximate(float x) { return std::tanh(x); }
 
 inline uint32_t to_bf16(float value) {
     const uint32_t bits = emulation::as_bits(value);
@@ -183,8 +187,14 @@ inline void copy_bulk(void* shared, const void* global, uint32_t bytes, uint64_t
     machine().request(machine().arrivals(barrier), {shared, global, bytes, {}});
 }
 
+struct Peer {
+    int rank;
+};
+inline Peer peer(int rank) { return {rank}; }
+
 template <typename T>
-inline void store_async(void* at, int rank, T value, uint64_t* barrier) {
+inline void store_async(void* at, Peer peer, T value, uint64_t* barrier) {
+    const int rank = peer.rank;
     machine().require_shared(at, sizeof(T), sizeof(T));
     emulation::Copy copy{of_peer(static_cast<char*>(at), rank), nullptr, sizeof(T), {}};
     std::memcpy(copy.value, &value, sizeof(T));

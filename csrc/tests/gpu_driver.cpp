@@ -7,6 +7,7 @@
 //   gpu_driver BLOB...                    every function of every cell
 //   gpu_driver --check|--time BLOB...     the policy step, held against the CPU's, timed by replaying CUDA graphs, or
 //                                         both: a line of JSON for each cell, as soon as it is known
+//   gpu_driver --plans --time BLOB...     the same of all plans that the GPU can run, with what the planner expects
 //   gpu_driver --once BLOB...             one launch of the policy step for each cell, for a profiler
 //   gpu_driver --machine                  the GPU and the kernels built for it, as a line of JSON
 //
@@ -30,6 +31,7 @@
 #include <string>
 #include <vector>
 
+#include "cuda/cost_model.h"
 #include "cuda/policy_step.h"
 #include "gpu_device.h"
 #include "gpu_limits.h"
@@ -43,11 +45,11 @@ using gpu_driver::check;
 using gpu_driver::numbers;
 
 constexpr const char* kUsage =
-    "usage: gpu_driver [--check] [--time] [--once] [--batch N,...] [--type float32,tf32,bfloat16] BLOB...\n"
+    "usage: gpu_driver [--check] [--time] [--plans] [--once] [--batch N,...] [--type float32,tf32,bfloat16] BLOB...\n"
     "       gpu_driver --machine\n";
 
 struct Options {
-    bool check = false, time = false, once = false, machine = false, help = false;
+    bool check = false, time = false, plans = false, once = false, machine = false, help = false;
     std::vector<int64_t> batches{1, 9, 65};
     std::vector<cuda::Precision> precisions{cuda::Precision::kFloat32, cuda::Precision::kTf32,
                                             cuda::Precision::kBfloat16};
@@ -141,8 +143,10 @@ std::string line_of(const Source& source, int64_t rows) {
            ", \"batch\": " + std::to_string(rows) + ", \"kernel\": " + quoted(kernel == nullptr ? "" : kernel);
 }
 
-// Run the policy step by a plan as the options say, and print what was measured. Whether it keeps the rules.
-bool measure(const Source& source, const cuda::Plan& plan, int64_t rows, const Options& options) {
+// Run the policy step by a plan as the options say, and print what was measured. Whether it keeps the rules. A step is
+// timed with its planning unless the plan is a candidate of many.
+bool measure(const Source& source, const cuda::Plan& plan, const cuda::Cost* candidate, int64_t rows,
+             const Options& options) {
     const cuda::DevicePolicy& policy = source.policy;
     const std::vector<float> obs = numbers(rows * policy.obs_dim, 1), residual = numbers(rows * policy.latent_dim, 2);
     const std::vector<float> noise = numbers(rows * policy.chunk_dim(), 3);
@@ -162,6 +166,7 @@ bool measure(const Source& source, const cuda::Plan& plan, int64_t rows, const O
     const std::vector<float> result = chunk.read();
 
     std::string line = line_of(source, rows) + ", \"plan\": " + quoted(cuda::describe(plan));
+    if (candidate != nullptr) line += ", \"estimate\": " + number(candidate->total);
     bool right = true;
     if (options.check) {
         const std::vector<float> truth = gpu_driver::step_on_cpu(source.on_cpu, obs, residual, noise, rows);
@@ -171,9 +176,8 @@ bool measure(const Source& source, const cuda::Plan& plan, int64_t rows, const O
                 ", \"cosine\": " + number(errors.cosine) + "}, \"within_rules\": " + (right ? "true" : "false");
     }
     if (options.time) {
-        // A caller plans every step.
-        const gpu_driver::Times times =
-            gpu_driver::time_step(stream, [&] { launch(cuda::current_plan(policy, rows)); });
+        const gpu_driver::Times times = gpu_driver::time_step(
+            stream, [&] { launch(candidate == nullptr ? cuda::current_plan(policy, rows) : plan); });
         require_same(chunk.read(), result, "a replayed graph gives another chunk than a call.");
         line += ", \"microseconds\": {\"median\": " + number(times.median) + ", \"p10\": " + number(times.p10) +
                 ", \"p90\": " + number(times.p90) + ", \"host\": " + number(times.host) +
@@ -185,8 +189,16 @@ bool measure(const Source& source, const cuda::Plan& plan, int64_t rows, const O
     return right;
 }
 
-// The same by the plan that a caller gets. A refusal is told like a wrong result, and does not stop other cells.
+// The same by the plan that a caller gets, or by all that there are. A refusal is told like a wrong result, and does
+// not stop other cells.
 bool plan_and_measure(const Source& source, int64_t rows, const Options& options) {
+    if (options.plans) {
+        bool right = true;
+        for (const cuda::Candidate& each : cuda::current_candidates(source.policy, rows)) {
+            right = measure(source, each.plan, &each.cost, rows, options) && right;
+        }
+        return right;
+    }
     cuda::Plan plan;
     try {
         plan = cuda::current_plan(source.policy, rows);
@@ -195,7 +207,7 @@ bool plan_and_measure(const Source& source, int64_t rows, const Options& options
         std::fflush(stdout);
         return false;
     }
-    return measure(source, plan, rows, options);
+    return measure(source, plan, nullptr, rows, options);
 }
 
 bool run_file(const std::string& path, const Options& options) {
@@ -294,6 +306,8 @@ Options parse_options(int count, char** arguments) {
             options.check = true;
         } else if (argument == "--time") {
             options.time = true;
+        } else if (argument == "--plans") {
+            options.plans = true;
         } else if (argument == "--once") {
             options.once = true;
         } else if (argument == "--machine") {
@@ -316,6 +330,9 @@ Options parse_options(int count, char** arguments) {
     }
     if (options.once && (options.check || options.time)) {
         throw std::invalid_argument("--once launches nothing but the step: it goes with neither --check nor --time.");
+    }
+    if (options.plans && !options.check && !options.time) {
+        throw std::invalid_argument("--plans measures all plans: it goes with --check, --time or both.");
     }
     if (!options.machine && !options.help && options.files.empty()) throw std::invalid_argument("there is no BLOB.");
     return options;

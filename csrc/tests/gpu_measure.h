@@ -91,7 +91,7 @@ inline bool within_rules(const Errors& errors, zprl::cuda::Precision precision) 
         case zprl::cuda::Precision::kFloat32:
             return errors.max <= 1e-5;
         case zprl::cuda::Precision::kTf32:
-            return errors.rms <= 1e-3 && errors.max <= 5e-3;
+            return errors.rms <= 1e-3 && errors.max <= 1e-2;
         default:
             return errors.rms <= 6e-3 && errors.max <= 3e-2 && errors.cosine <= 2e-5;
     }

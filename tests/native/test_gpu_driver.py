@@ -112,6 +112,12 @@ def test_what_goes_wrong_is_said_in_a_sentence(driver, arguments, variables, sen
     assert len(result.stderr.splitlines()) == 1
 
 
+def test_all_plans_are_measured_with_what_the_planner_expects(driver):
+    cells = cells_of(driver("--plans", *MEASURE, "--batch", "7", "--type", "tf32"))
+    assert [(cell["shape"], cell["estimate"]) for cell in cells] == [("small", 1.0), ("small", 2.0)]
+    assert all(cell["within_rules"] and cell["microseconds"]["median"] > 0.0 for cell in cells)
+
+
 def test_other_forms(driver):
     lines = driver("--type", "tf32").stdout.splitlines()
     assert [line.split(" rows")[0] for line in lines] == [f"small, tf32, {rows}" for rows in (1, 9, 65)]
@@ -132,6 +138,7 @@ def test_other_forms(driver):
         (("--batch", "1,0", "x"), "the batch size '0' is no whole number from 1 to 16777216."),
         (("--type", "fp8", "x"), "the precision is 'fp8'; it must be float32, tf32 or bfloat16."),
         (("--once", "--time", "x"), "--once launches nothing but the step"),
+        (("--plans", "x"), "--plans measures all plans: it goes with --check, --time or both."),
     ],
 )
 def test_wrong_arguments_end_in_a_sentence(driver, arguments, sentence):

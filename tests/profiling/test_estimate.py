@@ -102,8 +102,9 @@ def test_the_command_prints_shapes_goals_and_plans(monkeypatch, capsys, tmp_path
     for each in cells.values():
         assert each["floor"] == max(each["floors"].values()) < each["total"]
         parts = dict(each["parts"])
-        beside = parts.pop("level2")
-        # A wave takes as long as its parts, or as the level-2 cache beside them; a launch takes 4 us.
+        # A wave takes as long as its parts, of which a cluster's time of the level-2 cache passes beside the others; a
+        # launch takes 4 us.
+        beside = parts.pop("level2") if each["in_clusters"] else 0.0
         assert each["total"] == pytest.approx(4.0 + each["waves"] * max(sum(parts.values()), beside), rel=1e-9)
         assert f"{each['goal'] / each['total']:.0%}".replace("%", " %") in output.out
         assert each["plan"] in output.out
@@ -145,13 +146,14 @@ def test_a_file_that_has_no_place_for_estimates_is_left_alone(tmp_path, name, te
     assert text is None or (tmp_path / name).read_text() == text
 
 
-def planned(goal, parts, waves=1, chain=20.0):
+def planned(goal, parts, waves=1, chain=20.0, in_clusters=True):
     """An estimate of 4 us of launch and these parts: products, once, finishing, norms, latency, level2."""
     names: list[str] = ["products", "once", "finishing", "norms", "latency", "level2"]
-    total = 4.0 + waves * max(sum(parts[:-1]), parts[-1])
+    total = 4.0 + waves * (max(sum(parts[:-1]), parts[-1]) if in_clusters else sum(parts))
     floors = {"tensor": 1.0, "level2": waves * parts[-1], "shared": 2.0, "chain": chain}
     parts_by_name = dict(zip(names, parts, strict=True))
-    return Estimate("A", "bfloat16", 1, "", waves, floors, parts_by_name, max(floors.values()), total, "", goal, None)
+    floor = max(floors.values())
+    return Estimate("A", "bfloat16", 1, "", waves, floors, parts_by_name, floor, total, "", in_clusters, goal, None)
 
 
 def test_what_stands_between_an_estimate_and_its_goal_is_said_from_the_models_parts():
@@ -160,6 +162,10 @@ def test_what_stands_between_an_estimate_and_its_goal_is_said_from_the_models_pa
     assert planned(35.0, parts).gap == (
         "A, batch 1: 2.00 times the goal of 35. Highest floor: chain, 20.0, within the goal. 70 = latency 30.0 + layer "
         "norms 20.0 + products 10.0 + layers that run once 5.0 + finishing 1.0 + launch 4.0."
+    )
+    assert planned(35.0, parts, in_clusters=False).gap.endswith(
+        " 85 = latency 30.0 + layer norms 20.0 + level-2 cache 15.0 + products 10.0 + layers that run once 5.0 + "
+        "finishing 1.0 + launch 4.0."
     )
     assert planned(50.0, (*parts[:-1], 100.0), waves=2).gap == (
         "A, batch 1: 4.08 times the goal of 50. Highest floor: level-2 cache, 200.0, above the goal: it takes another "
@@ -223,7 +229,8 @@ def test_wrong_arguments_of_the_native_function(blobs):
 
 
 def test_gpus_that_differ_in_their_gpcs_take_other_clusters(blobs):
-    """16 clusters of 8 and 4 rows fit six GPCs of 16 and two of 18 multiprocessors, and 14 seven of 18 and one of 6."""
-    for split, size in (([16] * 6 + [18] * 2, 8), ([18] * 7 + [6], 4)):
+    """16 clusters of 8 fit six GPCs of 16 and two of 18 multiprocessors, and 14 seven of 18 and one of 6."""
+    for split, rows in (([16] * 6 + [18] * 2, 4), ([18] * 7 + [6], 5)):
         planned = _core.estimate_cuda(blobs["A", "bfloat16"], "bfloat16", 64, "", split)
-        assert (planned["kernel"], planned["cluster_size"], planned["waves"]) == ("cluster", size, 1)
+        assert (planned["kernel"], planned["cluster_size"], planned["waves"]) == ("cluster", 8, 1)
+        assert planned["tile_rows"] == rows

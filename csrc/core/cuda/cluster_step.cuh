@@ -26,8 +26,7 @@
 // ends when every block of the cluster has arrived, and when all bytes of the layer's results are there, which are
 // counted as they arrive (st.async): data and signal travel together, in one way. A block arrives everywhere when it
 // has read the layer's input, before it sends results. It waits for the others' not before it needs them, in receive():
-// between the two it does what does not depend on them, as to work out what it has to do in the layers to come and to
-// load their bias.
+// between the two it loads what does not depend on them.
 //
 //   * Results of layer l + 1 may reach a block that still waits for some of layer l: hence two barriers. None of layer
 //     l + 2 can: they follow their sender's wait for l + 1, so this block's arrival there, so its own wait for l.
@@ -37,10 +36,13 @@
 //     without bytes follows it.
 //   * Partial sums are not written again before all of the block's own results have arrived at itself.
 //
-// Time of a layer, of which the exchange is a third or more: 16 inputs by 16 outputs per mma, so that 256 x 256 weights
-// on 8 blocks are 2 groups x 16 k-steps, 4 mma for each of 8 warps, none of which waits for another; then partial sums
-// and results to peers. Bound by latencies; the bandwidth of shared memory (16 KB per layer) and of the exchange (a few
-// KB) is not used up.
+// What a block and each of its warps have to do in a layer is the same in all evaluations, and worked out once, at the
+// start (LayerWork, WarpWork): with two warps to a scheduler, an instruction on a layer's way takes 9 cycles.
+//
+// Time of a layer, of which waiting for an exchange is a fifth: 16 inputs by 16 outputs per mma, so that 256 x 256
+// weights on 8 blocks are 2 groups x 16 k-steps, 4 mma for each of 8 warps, none of which waits for another; then
+// partial sums and results to peers. Bound by latencies; the bandwidth of shared memory (16 KB per layer) and of the
+// exchange (a few KB) is not used up.
 
 #pragma once
 
@@ -73,32 +75,33 @@ class ClusterEngine : public OfCluster {
                                      : 0),
           input_bytes_(share_bytes(p_.input)),
           block_layer_bytes_(share_bytes(p_.first_block_layer)),
-          cursor_(arguments.policy, arguments.call.operation) {
+          next_(first_layer(arguments.policy, arguments.call.operation) * arguments.memory.once_parts) {
+        const int first = device::thread_index() & ((1 << senders_log2_) - 1);
+        sends_ = first < size_ ? (size_ + (1 << senders_log2_) - 1) >> senders_log2_ : 0;
+        ZPRL_UNROLL
+        for (int i = 0; i < kHeldPeers; ++i) {
+            const int number = first + (i << senders_log2_);
+            peers_[i] = peer(number < size_ ? number : 0);
+        }
         if (device::thread_index() == 0) {
             for (uint32_t i = 0; i < 2; ++i) device::init_arrivals(exchanged(i), size_);
             if (arguments.call.operation != Operation::kEncode) request_resident();
         }
-        next_ = next_work();
+        list_work(arguments.call.operation);
+        device::sync_block();
+        copy_bias();
         prefetch(next_);
-        go_on();
         device::sync_cluster();  // nobody sends to a block that has not begun, or to a barrier that is not set up
     }
 
     template <typename T>
     ZPRL_DEVICE void put(void* at, T value) const {
         meet();
-        if (senders_log2_ == 0 && size_ >= kSentAtOnce) {
-            ZPRL_NO_UNROLL
-            for (int first = 0; first < size_; first += kSentAtOnce) {
-                ZPRL_UNROLL
-                for (int i = 0; i < kSentAtOnce; ++i) send(at, first + i, value);
-            }
-        } else {
-            ZPRL_NO_UNROLL
-            for (int i = device::thread_index() & ((1 << senders_log2_) - 1); i < size_; i += 1 << senders_log2_) {
-                send(at, i, value);
-            }
-        }
+        send<0, 1>(at, value);
+        send<1, 2>(at, value);
+        send<2, 4>(at, value);
+        send<4, 8>(at, value);
+        send<8, 16>(at, value);
     }
     // The threads that finish the same pair have read all that it is made from, before one of them writes there.
     ZPRL_DEVICE void meet() const {
@@ -115,12 +118,8 @@ class ClusterEngine : public OfCluster {
         arrive(0);
         wait();
     }
-    // What the last layer put is there.
-    ZPRL_DEVICE void receive() {
-        if (!expects_) return;
-        expects_ = false;
-        wait();
-    }
+    // What the last layer put is there. To be called once for each layer, but where linear() does.
+    ZPRL_DEVICE void receive() { wait(); }
     ZPRL_DEVICE void layer_norm(const NormOperands<typename Unit::Kept>& operands) {
         modulated_layer_norm_of_cluster<Unit>(operands, rows_, [this] { receive(); });
     }
@@ -128,76 +127,79 @@ class ClusterEngine : public OfCluster {
     // A block must not end while others may send to it.
     ZPRL_DEVICE void close() const { device::sync_cluster(); }
 
-    // The next layer, which the engine knows: results are there after the next receive(), with which linear(),
-    // layer_norm() and exchange() begin.
+    // The next layer, which the engine knows: results are there after the next receive(), with which layer_norm()
+    // begins, and linear() where it receives_first().
     template <typename LayerUnit, typename Epilogue>
     ZPRL_DEVICE void linear(const DeviceLayer&, const char* input, const Epilogue& epilogue) {
+        constexpr EpilogueKind kKind = Epilogue::kKind;
+        constexpr bool kOfField = of_field(kKind);  // or weights are streamed, and the bias is where it was
         float* const partial = reinterpret_cast<float*>(shared_ + m_.partial);
         const int thread = device::thread_index(), lane = thread % 32;
+        // Sums of this thread: pairs of outputs of row thread % 8; or, where 1, 2 or 4 rows leave whole warps of
+        // threads together, the same pairs as the threads beside it, with which it shares the peers to send them to.
+        const int row = thread % kRows >> senders_log2_;
+        [[maybe_unused]] bool is_first = true;
         bool is_last = false;
         ZPRL_NO_UNROLL
         while (!is_last) {
-            const Work work = work_;
-            is_last = work.is_last;
-            // Sums of this thread: pairs of outputs of row thread % 8; or, where 1, 2 or 4 rows leave whole warps of
-            // threads together, the same pairs as the threads beside it, with which it shares the peers to send them
-            // to. What the epilogue needs is loaded before the products, so that nobody waits for it after them.
-            const int row = thread % kRows >> senders_log2_;
-            const auto column_of = [&](int i) {
-                return work.first_group * kGroupOutputs + 2 * ((thread + i * kThreads) / kRows);
-            };
-            const auto has_pair = [&](int i) {
-                return row < rows_ && thread + i * kThreads < work.groups * (kGroupOutputs / 2 * kRows);
-            };
-            Float2 time[kPairs] = {};
-            if (epilogue.time != nullptr) {
-                ZPRL_UNROLL
-                for (int i = 0; i < kPairs; ++i) {
-                    if (has_pair(i)) time[i] = load_pair(epilogue.time + column_of(i));
-                }
+            const LayerWork layer = layer_work(next_);
+            const WarpWork mine = warp_work(next_);
+            is_last = layer.is_last;
+            const auto column_of = [&](int i) { return 2 * ((thread + i * kThreads) / kRows); };
+            const bool has_pair[kPairs] = {row < rows_ && column_of(0) < layer.columns,
+                                           row < rows_ && column_of(1) < layer.columns};
+            // What the epilogue needs is loaded before the products, so that nobody waits for it after them.
+            Float2 bias[kPairs], time[kPairs] = {};
+            ZPRL_UNROLL
+            for (int i = 0; i < kPairs; ++i) {
+                if (!has_pair[i]) continue;
+                const char* const of_layer = kOfField ? bias_at(next_) : blob_ + layer.bias;
+                bias[i] = load_pair(reinterpret_cast<const float*>(of_layer) + column_of(i));
+                if constexpr (takes_time(kKind)) time[i] = load_pair(epilogue.time + layer.first_column + column_of(i));
             }
-            receive();
+            if constexpr (kKind == EpilogueKind::kInput) {
+                if (layer.is_resident) wait_for_resident();
+            }
+            if constexpr (receives_first(kKind)) {
+                if (is_first) receive();
+                is_first = false;
+            }
 
-            if (work.group < work.groups) {
+            if (mine.partial != kNoGroup) {
                 float sums[kChains][4] = {};
-                if (work.is_resident) {
-                    const char* weights = shared_ + work.weights;
-                    ZPRL_UNROLL_BY(2)
-                    for (int slab = work.begin; slab < work.end; ++slab, weights += work.stride) {
-                        multiply<LayerUnit>(sums, weights, input + slab * (kRows * kSlabBytes));
+                if (kOfField && layer.is_resident) {
+                    const char *weights = shared_ + mine.weights, *rows = input + mine.input;
+                    ZPRL_NO_UNROLL
+                    for (int slab = 0; slab < mine.slabs; ++slab) {
+                        multiply<LayerUnit>(sums, weights, rows);
+                        weights += layer.stride;
+                        rows += kRows * kSlabBytes;
                     }
                 } else {
-                    multiply_streamed<LayerUnit>(sums, work, input);
+                    multiply_streamed<LayerUnit>(sums, mine, layer.stride, input + mine.input);
                 }
                 // [part of the inputs][group][output][row]
-                float* const to = partial + (work.part * work.groups + work.group) * (kGroupOutputs * kRows) +
-                                  lane / 4 * kRows + lane % 4 * 2;
+                float* const to = partial + mine.partial + lane / 4 * kRows + lane % 4 * 2;
                 *reinterpret_cast<Float2*>(to) = {sum_of_chains(sums, 0), sum_of_chains(sums, 1)};
                 *reinterpret_cast<Float2*>(to + 8 * kRows) = {sum_of_chains(sums, 2), sum_of_chains(sums, 3)};
             }
+            // Past the last layer there is nothing to ask for.
+            const bool is_end = kKind == EpilogueKind::kOutput && epilogue.pair_bytes == 0 && is_last;
+            next_ = is_end ? kNoWork : layer.next;
             prefetch(next_);
             // Without sums, too: all threads must have seen the exchange before, or a phase could pass them by.
             device::sync_block();
-            Float2 sums[kPairs];
+            if (is_last) arrive(epilogue.pair_bytes * (layer.outputs / 2) * rows_);
             ZPRL_UNROLL
             for (int i = 0; i < kPairs; ++i) {
-                sums[i] = bias_[i];
-                if (!has_pair(i)) continue;
-                const float* const from = partial + 2 * ((thread + i * kThreads) / kRows) * kRows + row;
-                add_parts(&sums[i], from, work.groups * (kGroupOutputs * kRows), work.parts);
+                if (!has_pair[i]) continue;
+                const float* const from = partial + column_of(i) * kRows + row;
+                add_parts(&bias[i], from, layer.columns * kRows, layer.parts);
+                epilogue.finish(epilogue.place(row, layer.first_column + column_of(i)), 0, bias[i].x, bias[i].y,
+                                time[i]);
             }
-            if (is_last) arrive(epilogue.pair_bytes * (work.outputs / 2) * rows_);
-            epilogue.choose([&](auto kind) {
-                ZPRL_UNROLL
-                for (int i = 0; i < kPairs; ++i) {
-                    if (!has_pair(i)) continue;
-                    epilogue.finish(kind, epilogue.place(row, column_of(i)), 0, sums[i].x, sums[i].y, time[i]);
-                }
-            });
-            go_on();
             if (!is_last) device::sync_block();
         }
-        expects_ = true;
     }
 
  private:
@@ -207,8 +209,9 @@ class ClusterEngine : public OfCluster {
     static constexpr int kPairs = kWarps * kGroupOutputs / 2 * kClusterRows / kThreads;
     // The four k-steps of a slab: sums of their own, since an mma.sync waits 33 cycles for the one that it adds to.
     static constexpr int kChains = 4;
-    static constexpr int kNotResident = -1;
-    static constexpr int kSentAtOnce = 8, kAddedAtOnce = 4;
+    static constexpr int kNotResident = -1, kNotInField = -1;
+    static constexpr int kAddedAtOnce = 4;
+    static constexpr int kHeldPeers = 8;  // of a thread, in registers
 
     // This block's groups of a layer's outputs.
     struct Share {
@@ -224,65 +227,94 @@ class ClusterEngine : public OfCluster {
         return {first, left < 0 ? 0 : left < most ? left : most};
     }
 
-    // What this block, and this warp in it, have to do in a layer, or in a part of it: up to kWarps groups of outputs.
-    struct Work {
-        int outputs;              // of the whole layer, padded
-        int first_group, groups;  // of this block
-        uint32_t bias;            // [bytes] of the layer, from the blob's start
-        bool is_resident;
-        bool is_last;  // part of the layer
-        // Of this warp: one of the groups, or none, and of the inputs one of so many parts, slabs [begin, end). Weights
-        // of the first one, from the start of shared memory or of the blob, and from one to the next [bytes].
-        int group, part, parts, begin, end;
-        uint32_t weights, stride;
+    // What this block has to do in a layer, or in a part of it: up to kWarps groups of outputs.
+    struct alignas(16) LayerWork {
+        int outputs;                   // of the whole layer, padded
+        int first_column, columns;     // of this block
+        uint32_t bias, stride;         // [bytes] of its columns, from the blob's start; and from one slab to the next
+        int16_t is_resident, is_last;  // is_last: part of the layer
+        int parts;                     // of the inputs
+        int next;                      // what follows, or kNoWork
     };
-    // What comes next; the cursor goes on. Nothing in it depends on what other blocks send.
-    ZPRL_DEVICE Work next_work() {
-        static_assert(kWarps == 8, "the cases below");
-        if (cursor_.done()) return {};
-        const DeviceLayer layer = cursor_.layer();
-        const Share share = share_of(layer);
-        const int resident = place_of_resident(cursor_.field_index());
-        Work work{};
-        work.outputs = padded_width(layer.out);
-        work.first_group = share.first + next_group_;
-        work.groups = share.groups - next_group_ < kWarps ? share.groups - next_group_ : kWarps;
-        work.bias = layer.bias;
-        work.is_resident = resident != kNotResident;
-        work.is_last = next_group_ + kWarps >= most_groups(layer);
+    // And each of its warps: of one of the groups, or none, a part of the inputs' slabs. Its first weights, from the
+    // start of shared memory or of the blob, and its first inputs, from the operand's start [bytes]. Where its sums go
+    // among the partial ones [numbers], or kNoGroup.
+    struct alignas(16) WarpWork {
+        uint32_t weights;
+        int slabs, input, partial;
+    };
+    static_assert(sizeof(LayerWork) + kWarps * sizeof(WarpWork) == kWorkBytes, "the memory");
+    static constexpr int kNoWork = -1, kNoGroup = -1;
 
-        const int slabs = slabs_of(layer.in, cursor_.runs_once() ? Fp32Unit::kElementBytes : Unit::kElementBytes);
-        const int parts_log2 = work.groups > 4 ? 0 : work.groups > 2 ? 1 : work.groups > 1 ? 2 : 3;
-        const int warp = device::thread_index() / 32;
-        work.parts = 1 << parts_log2;
-        work.group = warp >> parts_log2;
-        work.part = warp & (work.parts - 1);
-        work.begin = (slabs * work.part) >> parts_log2;
-        work.end = (slabs * (work.part + 1)) >> parts_log2;
-        work.stride = work.is_resident ? share.groups * kGroupBytes : work.outputs * kSlabBytes;
-        work.weights =
-            (work.is_resident ? resident + next_group_ * kGroupBytes : layer.weight + work.first_group * kGroupBytes) +
-            work.group * kGroupBytes + work.begin * work.stride;
-        next_group_ = work.is_last ? 0 : next_group_ + kWarps;
-        if (work.is_last) cursor_.advance();
-        return work;
+    ZPRL_DEVICE char* work(int i) const { return shared_ + m_.work + i * kWorkBytes; }
+    ZPRL_DEVICE LayerWork& layer_work(int i) const { return *reinterpret_cast<LayerWork*>(work(i)); }
+    ZPRL_DEVICE WarpWork& warp_work(int i) const {
+        return reinterpret_cast<WarpWork*>(work(i) + sizeof(LayerWork))[device::thread_index() / 32];
     }
-    ZPRL_DEVICE void go_on() {
-        work_ = next_;
-        load_bias();
-        if (work_.is_resident) wait_for_resident();
-        next_ = next_work();
+    // Of layers of the velocity field: copies of this block's.
+    ZPRL_DEVICE char* bias_at(int i) const { return shared_ + m_.bias + (i - m_.field_work()) * kBiasBytes; }
+
+    // List the work of all layers, which is the same in all evaluations: each warp its own, each lane some of it.
+    ZPRL_DEVICE void list_work(Operation operation) const {
+        const int end = m_.field_work() + field_layers(p_) * m_.field_parts;
+        ZPRL_NO_UNROLL
+        for (int i = device::thread_index() % 32; i < end; i += 32) {
+            if (i < m_.modulation_work) {
+                const int index = i / m_.once_parts, part = i % m_.once_parts;
+                const bool ends = operation == Operation::kEncode && index + 1 == layers_to_moments(p_);
+                list(i, p_.once[index], kNotInField, true, part,
+                     ends                           ? kNoWork
+                     : index + 1 == layers_once(p_) ? m_.modulation_work
+                                                    : i - part + m_.once_parts);
+            } else if (i < m_.field_work()) {
+                list(i, p_.modulation, kNotInField, false, i - m_.modulation_work, m_.field_work());
+            } else {
+                const int index = (i - m_.field_work()) / m_.field_parts, part = (i - m_.field_work()) % m_.field_parts;
+                const bool wraps = index + 1 == field_layers(p_);
+                list(i, field_layer(p_, index), index, false, part,
+                     wraps ? m_.field_work() : i - part + m_.field_parts);
+            }
+        }
     }
-    // Of the outputs which this thread adds up.
-    ZPRL_DEVICE void load_bias() {
-        const int first = device::thread_index() / kRows;
-        const float* const bias =
-            reinterpret_cast<const float*>(blob_ + work_.bias) + work_.first_group * kGroupOutputs;
-        ZPRL_UNROLL
-        for (int i = 0; i < kPairs; ++i) {
-            const int pair = first + i * (kThreads / kRows);
-            bias_[i] = {0.0f, 0.0f};
-            if (pair < work_.groups * (kGroupOutputs / 2)) bias_[i] = load_pair(bias + 2 * pair);
+    // A part of a layer; `next_layer` is what follows its last one.
+    ZPRL_DEVICE void list(int i, const DeviceLayer& layer, int field_index, bool runs_once, int part_of_layer,
+                          int next_layer) const {
+        static_assert(kWarps == 8, "the cases below");
+        const Share share = share_of(layer);
+        const int resident = place_of_resident(field_index), next_group = part_of_layer * kWarps;
+        const int left = share.groups - next_group, first_group = share.first + next_group;
+        const int groups = left < 0 ? 0 : left < kWarps ? left : kWarps;
+        const int parts_log2 = groups > 4 ? 0 : groups > 2 ? 1 : groups > 1 ? 2 : 3, parts = 1 << parts_log2;
+        const bool is_resident = resident != kNotResident, is_last = next_group + kWarps >= most_groups(layer);
+        const uint32_t stride = is_resident ? share.groups * kGroupBytes : padded_width(layer.out) * kSlabBytes;
+        layer_work(i) = {padded_width(layer.out),
+                         first_group * kGroupOutputs,
+                         groups * kGroupOutputs,
+                         layer.bias + first_group * (kGroupOutputs * static_cast<int>(sizeof(float))),
+                         stride,
+                         is_resident,
+                         is_last,
+                         parts,
+                         is_last ? next_layer : i + 1};
+        const int slabs = slabs_of(layer.in, runs_once ? Fp32Unit::kElementBytes : Unit::kElementBytes);
+        const int warp = device::thread_index() / 32, group = warp >> parts_log2, part = warp & (parts - 1);
+        const int begin = (slabs * part) >> parts_log2, end = (slabs * (part + 1)) >> parts_log2;
+        const bool has_group = group < groups;
+        warp_work(i) = {(is_resident ? resident + next_group * kGroupBytes : layer.weight + first_group * kGroupBytes) +
+                            group * kGroupBytes + begin * stride,
+                        has_group ? end - begin : 0,  // of a narrow layer, none for some
+                        begin * (kRows * kSlabBytes),
+                        has_group ? (part * groups + group) * (kGroupOutputs * kRows) : kNoGroup};
+    }
+    ZPRL_DEVICE void copy_bias() const {
+        constexpr int kColumns = kBiasBytes / static_cast<int>(sizeof(float));
+        const int count = field_layers(p_) * m_.field_parts * kColumns;
+        ZPRL_NO_UNROLL
+        for (int i = device::thread_index(); i < count; i += kThreads) {
+            const int at = m_.field_work() + i / kColumns, column = i % kColumns;
+            const LayerWork& layer = layer_work(at);
+            if (column >= layer.columns) continue;
+            reinterpret_cast<float*>(bias_at(at))[column] = reinterpret_cast<const float*>(blob_ + layer.bias)[column];
         }
     }
 
@@ -317,13 +349,15 @@ class ClusterEngine : public OfCluster {
     ZPRL_DEVICE static void multiply(float (&sums)[kChains][4], const char* weights, const char* rows) {
         const int lane = device::thread_index() % 32;
         uint32_t of_weights[kChains][4], of_rows[2][4];  // two k-steps of rows at once
+        const device::OperandAddress rows_at = device::operand_address(rows);
+        const device::OperandAddress weights_at = device::operand_address(weights);
         ZPRL_UNROLL
         for (int half = 0; half < 2; ++half) {
-            device::load_matrices(of_rows[half], piece_of(rows, lane % 8, 4 * half + lane / 8));
+            device::load_matrices(of_rows[half], rows_at + (columns_of_lane(lane) ^ 4 * half * kPieceBytes));
         }
         ZPRL_UNROLL
         for (int step = 0; step < kChains; ++step) {
-            device::load_matrices(of_weights[step], piece_of(weights, lane % 16, 2 * step + lane / 16));
+            device::load_matrices(of_weights[step], weights_at + (rows_of_lane(lane) ^ 2 * step * kPieceBytes));
         }
         ZPRL_UNROLL
         for (int step = 0; step < kChains; ++step) {
@@ -358,18 +392,25 @@ class ClusterEngine : public OfCluster {
         }
     }
 
-    // The i-th of the peers. Each block begins with another one, or all would send to the same at once.
-    template <typename T>
-    ZPRL_DEVICE void send(void* at, int i, T value) const {
-        device::store_async(at, i ^ rank_, value, exchanged(number_));
+    // To those of this thread's peers. A thread has a power of two of them, or none.
+    template <int kFirst, int kEnd, typename T>
+    ZPRL_DEVICE void send(void* at, T value) const {
+        if (sends_ <= kFirst) return;
+        ZPRL_UNROLL
+        for (int i = kFirst; i < kEnd; ++i) {
+            // So many only where a thread sends to all.
+            device::store_async(at, i < kHeldPeers ? peers_[i] : peer(i), value, exchanged(number_));
+        }
     }
+    // Each block begins with another one, or all would send to the same at once.
+    ZPRL_DEVICE device::Peer peer(int number) const { return device::peer(number ^ rank_); }
 
     // Request a slab of a layer whose weights are streamed, in a group of copies of its own; an empty one past the end.
-    ZPRL_DEVICE void request(const Work& work, int slab) const {
-        if (slab < work.end) {
+    ZPRL_DEVICE void request(const WarpWork& work, uint32_t stride, int slab) const {
+        if (slab < work.slabs) {
             const int lane = device::thread_index() % 32;
-            const char* const from = blob_ + (work.weights + static_cast<uint32_t>(slab - work.begin) * work.stride);
-            char* const to = stage_of(work, slab);
+            const char* const from = blob_ + (work.weights + static_cast<uint32_t>(slab) * stride);
+            char* const to = stage_of(slab);
             ZPRL_UNROLL
             for (int i = 0; i < kGroupBytes / (32 * kPieceBytes); ++i) {
                 const int at = (i * 32 + lane) * kPieceBytes;
@@ -378,26 +419,29 @@ class ClusterEngine : public OfCluster {
         }
         device::commit_copies();
     }
-    ZPRL_DEVICE char* stage_of(const Work& work, int slab) const {
-        const int warp = device::thread_index() / 32, stage = (slab - work.begin) % kGroupStages;
+    ZPRL_DEVICE char* stage_of(int slab) const {
+        const int warp = device::thread_index() / 32, stage = slab % kGroupStages;
         return shared_ + m_.streamed_weights + (warp * kGroupStages + stage) * kGroupBytes;
     }
 
-    // Request the first slabs, if this warp streams any: all stages but one.
-    ZPRL_DEVICE void prefetch(const Work& work) const {
-        if (work.is_resident || work.group >= work.groups) return;
+    // Request the first slabs of what comes next, if this warp streams any: all stages but one.
+    ZPRL_DEVICE void prefetch(int next) const {
+        if (next == kNoWork || layer_work(next).is_resident) return;
+        const WarpWork mine = warp_work(next);
+        if (mine.slabs == 0) return;
         device::sync_warp();  // nobody reads what the stages held
-        for (int i = 0; i + 1 < kGroupStages; ++i) request(work, work.begin + i);
+        for (int i = 0; i + 1 < kGroupStages; ++i) request(mine, layer_work(next).stride, i);
     }
 
     // After its prefetch().
     template <typename LayerUnit>
-    ZPRL_DEVICE void multiply_streamed(float (&sums)[kChains][4], const Work& work, const char* input) const {
-        for (int slab = work.begin; slab < work.end; ++slab) {
+    ZPRL_DEVICE void multiply_streamed(float (&sums)[kChains][4], const WarpWork& work, uint32_t stride,
+                                       const char* input) const {
+        for (int slab = 0; slab < work.slabs; ++slab) {
             device::wait_for_copies<kGroupStages - 2>();
             device::sync_warp();
-            request(work, slab + kGroupStages - 1);
-            multiply<LayerUnit>(sums, stage_of(work, slab), input + slab * (kRows * kSlabBytes));
+            request(work, stride, slab + kGroupStages - 1);
+            multiply<LayerUnit>(sums, stage_of(slab), input + slab * (kRows * kSlabBytes));
         }
         device::wait_for_copies<0>();
     }
@@ -449,12 +493,10 @@ class ClusterEngine : public OfCluster {
     const int rows_;                             // live ones
     const int senders_log2_;                     // threads that finish the same pair: see linear()
     const int input_bytes_, block_layer_bytes_;  // of this block's share of them
-    LayerCursor cursor_;                         // past `next_`
-    int next_group_ = 0;                         // of the layer at the cursor
-    Work work_, next_;                           // of the next linear(), and what follows it
-    Float2 bias_[kPairs];                        // of the next linear()
+    int sends_;                                  // of this thread, for each pair
+    device::Peer peers_[kHeldPeers];             // the first to which it sends them
+    int next_;                                   // work: of the next linear()
     uint32_t number_ = 0;                        // of the exchange
-    bool expects_ = false;                       // results of it
     bool has_resident_ = false;
 };
 

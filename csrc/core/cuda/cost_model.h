@@ -3,9 +3,9 @@
 //
 // What a plan is expected to take: the model by which plan() chooses, and which the profiler prints.
 //
-// Nothing here was measured with these kernels. Every constant is a rate that a vendor states, that others have
-// measured on such a GPU, or an estimate from the kernels' instructions, and says which (cost_model.cpp). What is asked
-// of the model is which of two plans is the faster one, and what to look at first.
+// Every constant is a rate that a vendor states, that others have measured on such a GPU, an estimate from the kernels'
+// instructions, or what makes the model agree with what these kernels took of an H200, and says which (cost_model.cpp).
+// What is asked of the model is which of two plans is the faster one, and what to look at first.
 //
 // A block works through its layers one after the other. A layer takes
 //
@@ -15,10 +15,12 @@
 //   norms         layer norms: a warp's way through a row, as often as its warp has rows
 //   latency       barriers and the first operands of a layer; in a cluster, the way of the results to all of its blocks
 //
-// while weights, and activations that have no place in shared memory, come from the level-2 cache: the block takes the
-// longer of both. Blocks that do not run at once come in waves.
+// while weights, and activations that have no place in shared memory, come from the level-2 cache: a cluster takes the
+// longer of both, and a tile more, since they are not all hidden. Blocks that do not run at once come in waves.
 
 #pragma once
+
+#include <vector>
 
 #include "policy_step.h"
 
@@ -44,9 +46,22 @@ struct Cost {
 Cost cost_of(const DevicePolicy& policy, const Plan& plan, int64_t rows, const DeviceProperties& device,
              int64_t at_once);
 
-// An H200, for estimates without a GPU: its properties, and a split of its 132 multiprocessors with which 15 clusters
-// of 8 run at once, as published figures have it. (Which multiprocessors are disabled differs from one GPU to the
-// next.)
+// A plan that a device can run, and what it is expected to take.
+struct Candidate {
+    Plan plan;
+    Cost cost;
+};
+
+// All of a batch, the one that plan() chooses first; none where plan() throws.
+std::vector<Candidate> candidates(const DevicePolicy& policy, int64_t rows, const DeviceProperties& device,
+                                  KernelChoice choice, const ActiveClusters& active_clusters);
+
+// Those of the current device, as current_plan() has them. Throws std::runtime_error as it does.
+std::vector<Candidate> current_candidates(const DevicePolicy& policy, int64_t rows);
+
+// An H200, for estimates without a GPU: its properties, and a split of its 132 multiprocessors with which as many
+// clusters run at once as one H200 has said: 66 of 2, 30 of 4, 15 of 8 and 7 of 16. (Which multiprocessors are disabled
+// differs from one GPU to the next.)
 DeviceProperties h200();
 ActiveClusters h200_clusters();
 

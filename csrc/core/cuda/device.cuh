@@ -72,12 +72,16 @@ ZPRL_DEVICE uint32_t shared_address(const void* pointer) {
 
 // ---- Matrices: a warp together; see "Matrix fragments" of the PTX manual -----------------------------------------
 
+// Where operands are read from: of 32 bits, or each row's address would be arithmetic of 64.
+typedef uint32_t OperandAddress;
+ZPRL_DEVICE OperandAddress operand_address(const void* operand) { return shared_address(operand); }
+
 // Four matrices of 8 rows of 16 bytes. Lane l gives the address of row l % 8 of matrix l / 8, and receives from each
 // matrix the four bytes at 4 (l % 4) of row l / 4.
-ZPRL_DEVICE void load_matrices(uint32_t (&result)[4], const void* row) {
+ZPRL_DEVICE void load_matrices(uint32_t (&result)[4], OperandAddress row) {
     asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0, %1, %2, %3}, [%4];"
                  : "=r"(result[0]), "=r"(result[1]), "=r"(result[2]), "=r"(result[3])
-                 : "r"(shared_address(row))
+                 : "r"(row)
                  : "memory");
 }
 
@@ -123,6 +127,17 @@ ZPRL_DEVICE float expm1(float x) { return expm1f(x); }
 ZPRL_DEVICE float tanh(float x) { return tanhf(x); }
 ZPRL_DEVICE float erf(float x) { return erff(x); }
 ZPRL_DEVICE float inverse_sqrt(float x) { return rsqrtf(x); }
+// Single instructions: 2^x to two units in the last place, and the hyperbolic tangent to 2^-10.987.
+ZPRL_DEVICE float exp2_approximate(float x) {
+    float result;
+    asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(result) : "f"(x));
+    return result;
+}
+ZPRL_DEVICE float tanh_approximate(float x) {
+    float result;
+    asm("tanh.approx.f32 %0, %1;" : "=f"(result) : "f"(x));
+    return result;
+}
 // To a unit in the last place; of huge numbers, zero.
 ZPRL_DEVICE float reciprocal(float x) {
     float result;
@@ -234,30 +249,32 @@ ZPRL_DEVICE void copy_bulk_to_all(void* shared, const void* global, uint32_t byt
         : "memory");
 }
 
-// Writes to the place in the shared memory of the cluster's block `rank` that `at` is in this block's, and counts the
-// bytes at the same block's `barrier` when they have arrived there. Unlike a plain store followed by an arrival, the
-// sender never waits for an answer.
-ZPRL_DEVICE void store_async(void* at, int rank, uint32_t value, uint64_t* barrier) {
-    asm volatile(
-        "{\n"
-        ".reg .b32 to, peer;\n"
-        "mapa.shared::cluster.u32 to, %0, %2;\n"
-        "mapa.shared::cluster.u32 peer, %1, %2;\n"
-        "st.async.shared::cluster.mbarrier::complete_tx::bytes.b32 [to], %3, [peer];\n"
-        "}\n" ::"r"(shared_address(at)),
-        "r"(shared_address(barrier)), "r"(rank), "r"(value)
-        : "memory");
+// Another block of the cluster, or this one: how far its shared memory is from this block's, among shared addresses.
+struct Peer {
+    uint32_t distance;
+};
+ZPRL_DEVICE Peer peer(int rank) {
+    const uint32_t own = shared_address(shared_memory());
+    uint32_t address;
+    asm("mapa.shared::cluster.u32 %0, %1, %2;" : "=r"(address) : "r"(own), "r"(rank));
+    return {address - own};
 }
-ZPRL_DEVICE void store_async(void* at, int rank, Float2 value, uint64_t* barrier) {
-    asm volatile(
-        "{\n"
-        ".reg .b32 to, peer;\n"
-        "mapa.shared::cluster.u32 to, %0, %2;\n"
-        "mapa.shared::cluster.u32 peer, %1, %2;\n"
-        "st.async.shared::cluster.mbarrier::complete_tx::bytes.v2.b32 [to], {%3, %4}, [peer];\n"
-        "}\n" ::"r"(shared_address(at)),
-        "r"(shared_address(barrier)), "r"(rank), "r"(__float_as_uint(value.x)), "r"(__float_as_uint(value.y))
-        : "memory");
+
+// Writes to the place in a peer's shared memory that `at` is in this block's, and counts the bytes at the same block's
+// `barrier` when they have arrived there. Unlike a plain store followed by an arrival, the sender never waits for an
+// answer.
+ZPRL_DEVICE void store_async(void* at, Peer peer, uint32_t value, uint64_t* barrier) {
+    asm volatile("st.async.shared::cluster.mbarrier::complete_tx::bytes.b32 [%0], %1, [%2];" ::"r"(shared_address(at) +
+                                                                                                   peer.distance),
+                 "r"(value), "r"(shared_address(barrier) + peer.distance)
+                 : "memory");
+}
+ZPRL_DEVICE void store_async(void* at, Peer peer, Float2 value, uint64_t* barrier) {
+    asm volatile("st.async.shared::cluster.mbarrier::complete_tx::bytes.v2.b32 [%0], {%1, %2}, [%3];" ::"r"(
+                     shared_address(at) + peer.distance),
+                 "r"(__float_as_uint(value.x)), "r"(__float_as_uint(value.y)),
+                 "r"(shared_address(barrier) + peer.distance)
+                 : "memory");
 }
 
 // Waits for the end of a phase, by its number's parity: 0, 1, 0, ... With kCluster, what peers stored is seen after.

@@ -14,6 +14,7 @@
 #include <tuple>
 
 #include "cluster_step.cuh"
+#include "cost_model.h"
 #include "memory.h"
 #include "narrow_tile_step.cuh"
 #include "plan_cache.h"
@@ -29,11 +30,13 @@ namespace {
 // the kernel is empty: so that the host can tell (has_code()).
 #if __CUDA_ARCH__ >= 900
 #define ZPRL_CLUSTER_THREADS kThreads
+#define ZPRL_PRODUCER_THREADS (kThreads + kProducerWarp)
 #else
 #define ZPRL_CLUSTER_THREADS 1
+#define ZPRL_PRODUCER_THREADS 1
 #endif
 #if ZPRL_HAS_WGMMA
-#define ZPRL_WGMMA_THREADS (kThreads + kProducerThreads)
+#define ZPRL_WGMMA_THREADS (kThreads + kProducerWarpgroup)
 #else
 #define ZPRL_WGMMA_THREADS 1
 #endif
@@ -45,10 +48,10 @@ __global__ void __launch_bounds__(kThreads, 1)
 }
 
 template <typename Unit, int kTilesM>
-__global__ void __launch_bounds__(ZPRL_CLUSTER_THREADS, 1)
+__global__ void __launch_bounds__(ZPRL_PRODUCER_THREADS, 1)
     multicast_tile_kernel(const __grid_constant__ KernelArguments arguments, int cluster_size) {
 #if __CUDA_ARCH__ >= 900
-    run_tile<Unit, TileEngine<MulticastRing<Unit>, kTilesM>>(arguments, cluster_size);
+    run_tile<Unit, TileEngine<ProducerRing<Unit, false>, kTilesM>>(arguments, cluster_size);
 #endif
 }
 
@@ -59,10 +62,10 @@ __global__ void __launch_bounds__(kThreads, 1)
 }
 
 template <typename Unit>
-__global__ void __launch_bounds__(ZPRL_CLUSTER_THREADS, 1)
+__global__ void __launch_bounds__(ZPRL_PRODUCER_THREADS, 1)
     narrow_multicast_tile_kernel(const __grid_constant__ KernelArguments arguments, int cluster_size) {
 #if __CUDA_ARCH__ >= 900
-    run_tile<Unit, NarrowTileEngine<MulticastRing<Unit>>>(arguments, cluster_size);
+    run_tile<Unit, NarrowTileEngine<ProducerRing<Unit, false>>>(arguments, cluster_size);
 #endif
 }
 
@@ -331,14 +334,24 @@ void launch_from_condition(Operation operation, const DevicePolicy& policy, cons
     launch(policy, plan, call, stream);
 }
 
+KernelChoice current_choice() {
+    const char* const kernels = std::getenv("ZPRL_CUDA_KERNEL");
+    return parse_choice(kernels == nullptr ? "" : kernels);
+}
+
 }  // namespace
 
 DeviceProperties device_properties() { return state_of(current_device()).properties; }
 
+std::vector<Candidate> current_candidates(const DevicePolicy& policy, int64_t rows) {
+    const int device = current_device();
+    return candidates(policy, rows, state_of(device).properties, current_choice(),
+                      [&](const Plan& candidate) { return active_clusters(device, policy.precision, candidate); });
+}
+
 Plan current_plan(const DevicePolicy& policy, int64_t rows) {
     static PlanCache cache;
-    const char* const kernels = std::getenv("ZPRL_CUDA_KERNEL");
-    const KernelChoice choice = parse_choice(kernels == nullptr ? "" : kernels);
+    const KernelChoice choice = current_choice();
     const int device = current_device();
     return cache.get(policy, rows, device, choice, [&] {
         return plan(policy, rows, state_of(device).properties, choice,

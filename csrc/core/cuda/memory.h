@@ -16,6 +16,8 @@
 //   cluster: barriers         24, per block
 //            partial sums     4 KiB, per block
 //            weights streamed 8 warps x 3 stages of 2 KiB, per block
+//            work             160 of each layer, or part of one, per block
+//            bias             512 of each of the velocity field's, per block
 //            weights resident slices of the first `resident` layers, per block
 //
 // with Z the width of the latent, W' and C' the padded ones of a block's layer and of the chunk. Operands (layers that
@@ -33,8 +35,17 @@ namespace cuda {
 
 constexpr int kThreads = 256;
 constexpr int kWarps = kThreads / 32;
-// On wgmma a block has another warpgroup, of which one thread asks for weights (producer_ring.cuh).
-constexpr int kProducerThreads = 128;
+// On Hopper a tile's block has another warp, of which one thread asks for weights (producer_ring.cuh), or on wgmma
+// another warpgroup: it gives its registers to the others.
+constexpr int kProducerWarp = 32, kProducerWarpgroup = 128;
+
+// Threads of a block.
+constexpr int threads_of(Kernel kernel, int cluster_size) {
+    if (kernel == Kernel::kCluster) return kThreads;
+    if (kernel == Kernel::kWgmmaTile) return kThreads + kProducerWarpgroup;
+    return cluster_size > 1 ? kThreads + kProducerWarp : kThreads;
+}
+
 constexpr int kRowShift = 8;  // numbers
 
 // Tile kernel: outputs that a block works on at once, at most: a slab of them is 32 KiB.
@@ -54,6 +65,8 @@ constexpr int kGroupOutputs = 16;
 constexpr int kGroupStages = 3;
 constexpr int kGroupBytes = kGroupOutputs * kSlabBytes;
 constexpr int kPartialBytes = kWarps * kGroupOutputs * kClusterRows * 4;
+constexpr int kWorkBytes = 32 + kWarps * 16;
+constexpr int kBiasBytes = kWarps * kGroupOutputs * 4;
 
 // Barriers of the cluster kernel: for resident weights, and for every other exchange.
 constexpr int kClusterBarriers = 3;
@@ -68,8 +81,12 @@ struct Memory {
     int32_t modulation_stride, stream_stride, state_stride;
     // Bytes from the start of shared memory, or of the block's part of the workspace.
     int32_t modulation, once[2], latent, stream, branch, inner, state, end;
-    int32_t ring, partial, streamed_weights, barrier, resident_weights;
+    int32_t ring, partial, streamed_weights, work, bias, barrier, resident_weights;
     int32_t stages, tile_outputs, resident;
+    // Cluster: parts of a layer that runs once, of the modulation, and of a layer of the velocity field, at most; in
+    // the list of all, that of the modulation comes after those that run once, and then the field's.
+    int32_t once_parts, modulation_parts, field_parts, modulation_work;
+    ZPRL_HOST_DEVICE constexpr int field_work() const { return modulation_work + modulation_parts; }
     Placement placement;
     int64_t shared_bytes, workspace_bytes;  // of a block
 };
@@ -99,6 +116,9 @@ ZPRL_HOST_DEVICE constexpr int field_layers(const DevicePolicy& policy) { return
 ZPRL_HOST_DEVICE constexpr int groups_per_block(int outputs, int cluster_size) {
     return (padded_width(outputs) / kGroupOutputs + cluster_size - 1) / cluster_size;
 }
+
+// Parts of such a layer: up to a group for each warp.
+ZPRL_HOST_DEVICE constexpr int parts_of_layer(int groups) { return (groups + kWarps - 1) / kWarps; }
 
 }  // namespace cuda
 }  // namespace zprl

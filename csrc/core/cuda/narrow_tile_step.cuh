@@ -23,8 +23,6 @@ class NarrowTileEngine : public TileEngine<WeightRing, 1> {
 
     template <typename LayerUnit, typename Epilogue>
     ZPRL_DEVICE void linear(const DeviceLayer& layer, const char* input, const Epilogue& epilogue) {
-        constexpr int kGroups = kMaxTileOutputs / kGroupOutputs / kWarps;  // of a warp: w and w + 8
-        constexpr int kStride = 8;                                         // outputs of a half of a group
         const int warp = device::thread_index() / 32, lane = device::thread_index() % 32;
         const int outputs = padded_width(layer.out), slabs = slabs_of(layer.in, LayerUnit::kElementBytes);
         // A thread has two rows of output g and of g + 8; with its neighbour in g it trades one row's for the other's,
@@ -34,15 +32,26 @@ class NarrowTileEngine : public TileEngine<WeightRing, 1> {
         for (int first = 0, at_once = 0; first < outputs; first += at_once) {
             at_once = outputs_of_slab(outputs - first, this->at_once_);
             const int groups = at_once / kGroupOutputs, column = first + warp * kGroupOutputs + lane / 8 * 2;
-            float sum[kGroups][1][1][4] = {};
+            const int own = warp < groups ? (groups - warp + kWarps - 1) / kWarps : 0;  // groups of this warp
+            // Loaded before the products, so that nobody waits for it after them.
+            Float2 bias[kGroups][2], time[kGroups][2] = {};
+            ZPRL_UNROLL
+            for (int half = 0; half < 2; ++half) {
+                load_of_groups(bias, half, this->bias_of(layer) + column, own);
+                if constexpr (takes_time(Epilogue::kKind)) load_of_groups(time, half, epilogue.time + column, own);
+            }
+            // Of each half of a slab: sums of their own, since an mma.sync waits 33 cycles for the one that it adds to.
+            float sum[kGroups][2][1][1][4] = {};
             for (int slab = 0; slab < slabs; ++slab) {
                 const char* const weights = this->ring_.next();
                 ZPRL_UNROLL
                 for (int i = 0; i < kGroups; ++i) {
-                    const int group = warp + kWarps * i;
-                    if (group >= groups) continue;
-                    LayerUnit::template add_products<1, 1>(sum[i], weights + group * kGroupBytes,
-                                                           input + slab * (kRows * kSlabBytes), 0, 1);
+                    if (i >= own) continue;
+                    ZPRL_UNROLL
+                    for (int half = 0; half < 2; ++half) {
+                        LayerUnit::template add_half<1, 1>(sum[i][half], weights + (warp + kWarps * i) * kGroupBytes,
+                                                           input + slab * (kRows * kSlabBytes), 0, 1, half);
+                    }
                 }
             }
             Float2 pairs[kGroups][2];
@@ -50,30 +59,38 @@ class NarrowTileEngine : public TileEngine<WeightRing, 1> {
             for (int i = 0; i < kGroups; ++i) {
                 ZPRL_UNROLL
                 for (int half = 0; half < 2; ++half) {
-                    const float even_row = sum[i][0][0][2 * half], odd_row = sum[i][0][0][2 * half + 1];
+                    const auto sum_of = [&](int at) { return sum[i][0][0][0][at] + sum[i][1][0][0][at]; };
+                    const float even_row = sum_of(2 * half), odd_row = sum_of(2 * half + 1);
                     const float kept = odd ? odd_row : even_row;
                     const float traded = device::shuffle_xor(odd ? even_row : odd_row, 4);
                     pairs[i][half] = {odd ? traded : kept, odd ? kept : traded};
                 }
             }
-            epilogue.choose([&](auto kind) {
-                const auto place = epilogue.place(row, column);
+            const auto place = epilogue.place(row, column);
+            ZPRL_UNROLL
+            for (int i = 0; i < kGroups; ++i) {
+                if (i >= own) continue;
                 ZPRL_UNROLL
-                for (int i = 0; i < kGroups; ++i) {
-                    if (warp + kWarps * i >= groups) continue;
-                    ZPRL_UNROLL
-                    for (int half = 0; half < 2; ++half) {
-                        const int offset = kWarps * kGroupOutputs * i + kStride * half;
-                        const Float2 bias = load_pair(this->bias_of(layer) + column + offset);
-                        const Float2 time =
-                            epilogue.time == nullptr ? Float2{0.0f, 0.0f} : load_pair(epilogue.time + column + offset);
-                        epilogue.finish(kind, place, offset, pairs[i][half].x + bias.x, pairs[i][half].y + bias.y,
-                                        time);
-                    }
+                for (int half = 0; half < 2; ++half) {
+                    epilogue.finish(place, kGroupStride * i + kHalfStride * half, pairs[i][half].x + bias[i][half].x,
+                                    pairs[i][half].y + bias[i][half].y, time[i][half]);
                 }
-            });
+            }
         }
         this->sync();
+    }
+
+ private:
+    static constexpr int kGroups = kMaxTileOutputs / kGroupOutputs / kWarps;  // of a warp: w and w + 8
+    static constexpr int kGroupStride = kWarps * kGroupOutputs, kHalfStride = 8;
+
+    // Pairs of a half of each of the warp's `own` groups; zero past them.
+    static ZPRL_DEVICE void load_of_groups(Float2 (&pairs)[kGroups][2], int half, const float* values, int own) {
+        ZPRL_UNROLL
+        for (int i = 0; i < kGroups; ++i) {
+            pairs[i][half] = {0.0f, 0.0f};
+            if (i < own) pairs[i][half] = load_pair(values + kGroupStride * i + kHalfStride * half);
+        }
     }
 
     static_assert(kNarrowRows == 8 && kPanel % kGroupOutputs == 0, "the rows are the 8 columns of mma.sync");

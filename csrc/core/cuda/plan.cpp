@@ -21,8 +21,6 @@ namespace {
 // which wgmma computes from addresses.
 int alignment_of(Kernel kernel) { return kernel == Kernel::kWgmmaTile ? 8 * kSlabBytes : kSlabBytes; }
 
-int threads_of(Kernel kernel) { return kernel == Kernel::kWgmmaTile ? kThreads + kProducerThreads : kThreads; }
-
 int element_bytes(Precision precision) { return precision == Precision::kBfloat16 ? 2 : 4; }
 
 int layers_once(const DevicePolicy& p) { return p.num_embedding + p.num_encoder + p.num_actor + p.num_decoder; }
@@ -93,11 +91,10 @@ bool holds_results(const DevicePolicy& policy, Kernel kernel) {
            padded_width(std::max(policy.hidden_dim, policy.chunk_dim())) <= kMaxHeldOutputs;
 }
 
-// Keeps the cheapest of the plans that are offered; of those that cost the same, the first with the least traffic from
-// the level-2 cache.
-class Cheapest {
+// Keeps the plans that are offered, with what each costs.
+class Candidates {
  public:
-    Cheapest(const DevicePolicy& policy, int64_t rows, const DeviceProperties& device, const ActiveClusters& active)
+    Candidates(const DevicePolicy& policy, int64_t rows, const DeviceProperties& device, const ActiveClusters& active)
         : policy_(policy), rows_(rows), device_(device), active_(active) {}
 
     bool fits(const Plan& plan) const { return plan.shared_bytes <= device_.shared_memory_per_block_optin; }
@@ -111,27 +108,26 @@ class Cheapest {
     void offer(const Plan& plan) {
         const int64_t at_once = this->at_once(plan);
         if (at_once < 1) return;
-        const Cost cost = cost_of(policy_, plan, rows_, device_, at_once);
-        if (found_ && std::make_pair(cost.total, cost.level2) >= std::make_pair(cost_.total, cost_.level2)) return;
-        found_ = true;
-        cost_ = cost;
-        plan_ = plan;
+        found_.push_back({plan, cost_of(policy_, plan, rows_, device_, at_once)});
     }
-    bool found() const { return found_; }
-    const Plan& plan() const { return plan_; }
+    // The cheapest first; of those that cost the same, that with the least traffic from the level-2 cache.
+    std::vector<Candidate> take() {
+        std::stable_sort(found_.begin(), found_.end(), [](const Candidate& a, const Candidate& b) {
+            return std::make_pair(a.cost.total, a.cost.level2) < std::make_pair(b.cost.total, b.cost.level2);
+        });
+        return std::move(found_);
+    }
 
  private:
     const DevicePolicy& policy_;
     const int64_t rows_;
     const DeviceProperties& device_;
     const ActiveClusters& active_;
-    bool found_ = false;
-    Cost cost_{};
-    Plan plan_{};
+    std::vector<Candidate> found_;
 };
 
 void offer_tiles(const DevicePolicy& policy, int64_t rows, const DeviceProperties& device, KernelChoice choice,
-                 Cheapest* cheapest) {
+                 Candidates* found) {
     for (int tile_rows : {kNarrowRows, 16, 32, 64}) {
         Kernel kernel;
         if (!find_tile_kernel(policy, tile_rows, device, choice, &kernel)) continue;
@@ -144,13 +140,14 @@ void offer_tiles(const DevicePolicy& policy, int64_t rows, const DevicePropertie
                 if (kernel == Kernel::kWgmmaTile && placement == Placement::kWorkspace) continue;  // kOnce is as good
                 for (const auto& [outputs, stages] : kRings) {
                     const bool multicast = cluster > 1 || kernel == Kernel::kWgmmaTile;
-                    if (multicast && stages < 3) continue;  // see MulticastRing
+                    if (multicast && stages < 3) continue;  // see ProducerRing
                     if (kernel == Kernel::kWgmmaTile && outputs > kMaxWgmmaOutputs) continue;
                     if (one_operand(placement) && outputs > kPanel) continue;  // what it keeps are turns of 64
-                    Plan plan{kernel, tile_rows, cluster, threads_of(kernel), stages, outputs, 0, placement, 0, 0, 0};
+                    Plan plan{kernel, tile_rows, cluster, threads_of(kernel, cluster), stages, outputs, 0, placement,
+                              0,      0,         0};
                     finish(policy, rows, &plan);
-                    if (!cheapest->fits(plan)) continue;
-                    cheapest->offer(plan);
+                    if (!found->fits(plan)) continue;
+                    found->offer(plan);
                     break;  // smaller rings are no better
                 }
             }
@@ -173,26 +170,26 @@ Plan cluster_plan(const DevicePolicy& policy, int64_t rows, const DeviceProperti
 }
 
 // Plans of clusters of each size: of 8 rows, and of as few as take no more waves, for which less has to be sent.
-void offer_clusters(const DevicePolicy& policy, int64_t rows, const DeviceProperties& device, Cheapest* cheapest) {
+void offer_clusters(const DevicePolicy& policy, int64_t rows, const DeviceProperties& device, Candidates* found) {
     // More blocks than groups of outputs would have nothing to do.
     const int most = std::min(device.max_cluster_size, padded_width(policy.hidden_dim) / kGroupOutputs);
     for (int size = 2; size <= most; size *= 2) {
         const Plan full = cluster_plan(policy, rows, device, size, kClusterRows);
-        if (cheapest->fits(full)) cheapest->offer(full);
-        const int64_t at_once = cheapest->at_once(full);
+        if (found->fits(full)) found->offer(full);
+        const int64_t at_once = found->at_once(full);
         if (at_once < 1) continue;
         const int64_t clusters = full.blocks / size, waves = (clusters + at_once - 1) / at_once;
         const int64_t fewest = (rows + waves * at_once - 1) / (waves * at_once);
         if (fewest == kClusterRows) continue;
         const Plan even = cluster_plan(policy, rows, device, size, static_cast<int>(fewest));
-        if (cheapest->fits(even)) cheapest->offer(even);
+        if (found->fits(even)) found->offer(even);
     }
 }
 
 // What a kernel for tiles of so many rows needs at least.
 int64_t least_shared_bytes(const DevicePolicy& policy, Kernel kernel, int tile_rows, int stages) {
     const Placement placement = holds_results(policy, kernel) ? Placement::kOneOperand : Placement::kOnce;
-    Plan plan{kernel, tile_rows, 1, threads_of(kernel), stages, 64, 0, placement, 0, 0, 0};
+    Plan plan{kernel, tile_rows, 1, threads_of(kernel, 1), stages, 64, 0, placement, 0, 0, 0};
     finish(policy, tile_rows, &plan);
     return plan.shared_bytes;
 }
@@ -241,6 +238,16 @@ Memory lay_out_memory(const DevicePolicy& p, const Plan& plan) {
         m.resident = plan.resident;
         m.partial = shared.take(kPartialBytes);
         m.streamed_weights = shared.take(kWarps * kGroupStages * kGroupBytes);
+        const auto parts = [&](const DeviceLayer& layer) {
+            return parts_of_layer(groups_per_block(layer.out, plan.cluster_size));
+        };
+        for (int i = 0; i < layers_once(p); ++i) m.once_parts = std::max(m.once_parts, parts(p.once[i]));
+        m.modulation_parts = parts(p.modulation);
+        m.field_parts = std::max({parts(p.input), parts(p.first_block_layer), parts(p.output)});
+        m.modulation_work = layers_once(p) * m.once_parts;
+        const int64_t of_field = static_cast<int64_t>(field_layers(p)) * m.field_parts;
+        m.work = shared.take((m.field_work() + of_field) * kWorkBytes);
+        m.bias = shared.take(of_field * kBiasBytes);
         m.barrier = shared.take(kClusterBarriers * sizeof(uint64_t));
         int64_t resident_bytes = 0;
         for (int i = 0; i < plan.resident; ++i) resident_bytes += slice_bytes(p, i, plan.cluster_size);
@@ -267,16 +274,22 @@ KernelChoice parse_choice(const std::string& kernels) {
     throw std::invalid_argument("zprl: ZPRL_CUDA_KERNEL is '" + kernels + "'; it must be cluster, tile, mma or wgmma.");
 }
 
+std::vector<Candidate> candidates(const DevicePolicy& policy, int64_t rows, const DeviceProperties& device,
+                                  KernelChoice choice, const ActiveClusters& active_clusters) {
+    Candidates found(policy, rows, device, active_clusters);
+    if (choice == KernelChoice::kAny && device.major >= 9) offer_clusters(policy, rows, device, &found);
+    offer_tiles(policy, rows, device, choice, &found);
+    return found.take();
+}
+
 Plan plan(const DevicePolicy& policy, int64_t rows, const DeviceProperties& device, KernelChoice choice,
           const ActiveClusters& active_clusters) {
     if (device.major < 8) {
         throw std::invalid_argument("zprl: the GPU's compute capability is " + std::to_string(device.major) + "." +
                                     std::to_string(device.minor) + "; 8.0 or more is needed.");
     }
-    Cheapest cheapest(policy, rows, device, active_clusters);
-    if (choice == KernelChoice::kAny && device.major >= 9) offer_clusters(policy, rows, device, &cheapest);
-    offer_tiles(policy, rows, device, choice, &cheapest);
-    if (cheapest.found()) return cheapest.plan();
+    const std::vector<Candidate> found = candidates(policy, rows, device, choice, active_clusters);
+    if (!found.empty()) return found.front().plan;
     const std::string has =
         " bytes of shared memory, and a block has " + std::to_string(device.shared_memory_per_block_optin);
     if (choice == KernelChoice::kWgmmaTiles && has_wgmma(policy, device)) {

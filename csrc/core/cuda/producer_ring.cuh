@@ -1,15 +1,19 @@
 // Copyright (c) 2026, The ZPRL Project Developers.
 // SPDX-License-Identifier: BSD-3-Clause
 //
-// How weights come to the tile kernel on wgmma: as by MulticastRing (weight_ring.cuh), but from a warp that does
-// nothing else, to two warpgroups that are not at the same place.
+// How weights come to the tile kernels of Hopper and later: through a ring of stages in shared memory
+// (weight_ring.cuh), which a warp fills that does nothing else.
 //
-// A slab of the velocity field is for one warpgroup, by turns of a layer's slabs of outputs: while one of them finishes
-// its outputs, the other one multiplies. A slab of a float32 layer, all of which come before, is for both. What a stage
-// waits for is
+// The blocks of a cluster, which all need the same slab, each request a part of it for all of them, so that the level-2
+// cache is read once per cluster; a single block is a cluster of one. A barrier ("full") that counts bytes hands a slab
+// over, and one ("empty") where every warp of the cluster arrives frees its stage: warps wait for data, and never for
+// each other.
 //
-//   full[0], full[1]   the bytes of a slab for warpgroup 0 (or both), and for warpgroup 1. A warpgroup waits for its
-//   own
+// On mma.sync every slab is for all warps. On wgmma (kInTurns) a slab of the velocity field is for one warpgroup, by
+// turns of a layer's slabs of outputs: while one of them finishes its outputs, the other one multiplies. A slab of a
+// float32 layer, all of which come before, is for both. What a stage waits for is
+//
+//   full[0], full[1]   the bytes of a slab for warpgroup 0 (or all), and for warpgroup 1. A warpgroup waits for its own
 //                      slabs alone, so each stage has a barrier per warpgroup: one that the other warpgroup's slabs end
 //                      the phases of as well could be two phases ahead, and a wait tells even from odd phases only.
 //   empty              kWarps arrivals from each block of the cluster: one of each warp, or two of each of a
@@ -20,10 +24,11 @@
 // which it waits for no slab but, at most, its next one; where that is i + 1, it has a stage of its own, since there
 // are at least three; and where it lies further on, the warpgroup has released i before (end()). So whoever waits for
 // slab i waits for slabs before it alone. Barriers of the warpgroups, between layers, come after the release of all
-// slabs of the layer.
+// slabs of the layer; on mma.sync, of all but the last one, for which nobody waits before it is released by next().
 
 #pragma once
 
+#include "unit.cuh"
 #include "weight_ring.cuh"
 
 namespace zprl {
@@ -31,9 +36,11 @@ namespace cuda {
 
 #if !defined(__CUDA_ARCH__) || __CUDA_ARCH__ >= 900
 
-template <typename Unit>
+template <typename Unit, bool kInTurns>
 class ProducerRing {
  public:
+    static constexpr bool kHasProducer = true;
+
     ZPRL_DEVICE ProducerRing(const KernelArguments& arguments, int cluster_size)
         : arguments_(arguments), size_(cluster_size) {
         if (device::thread_index() == 0) {
@@ -48,27 +55,39 @@ class ProducerRing {
     }
 
     // All that the producer does, by one thread: request this block's part of each slab, for all blocks of the cluster,
-    // once all of its consumers have released the stage.
+    // once all of its consumers have released the stage. A slab takes as little as possible: it is often a matter of
+    // a few hundred cycles for the consumers.
     ZPRL_DEVICE void produce() const {
-        const int rank = device::cluster_rank(), size_log2 = log2_of(size_);
+        const int rank = device::cluster_rank(), size_log2 = log2_of(size_), at_once = arguments_.memory.tile_outputs;
         int stage = 0;
         uint32_t round = 0;  // through all stages
         ZPRL_NO_UNROLL
-        for (WeightCursor<Unit> cursor(arguments_); !cursor.done(); cursor.advance()) {
-            if (round > 0) device::wait_for_phase<Scope::kCta>(empty(stage), (round - 1) % 2);
-            const int bytes = cursor.bytes(), part = bytes >> size_log2, first = rank * part;
-            uint64_t* const barrier = full(cursor.runs_once() ? 0 : cursor.turn() % 2, stage);
-            device::expect_tx(barrier, bytes);
-            char* const to = slab_at(stage) + first;
-            const char* const from = arguments_.call.blob + cursor.offset() + first;
-            if (size_ > 1) {
-                device::copy_bulk_to_all(to, from, part, barrier, size_);
-            } else {
-                device::copy_bulk(to, from, part, barrier);
-            }
-            if (++stage == stages()) {
-                stage = 0;
-                ++round;
+        for (LayerCursor cursor(arguments_.policy, arguments_.call.operation); !cursor.done(); cursor.advance()) {
+            const DeviceLayer layer = cursor.layer();
+            const bool runs_once = cursor.runs_once();
+            const int outputs = padded_width(layer.out);
+            const int slabs = slabs_of(layer.in, runs_once ? Fp32Unit::kElementBytes : Unit::kElementBytes);
+            ZPRL_NO_UNROLL
+            for (int first = 0, turn = 0, now = 0; first < outputs; first += now, ++turn) {
+                now = outputs_of_slab(outputs - first, at_once);
+                const int bytes = now * kSlabBytes, part = bytes >> size_log2;
+                const char* from = arguments_.call.blob + layer.weight + first * kSlabBytes + rank * part;
+                ZPRL_NO_UNROLL
+                for (int slab = 0; slab < slabs; ++slab, from += outputs * kSlabBytes) {
+                    if (round > 0) device::wait_for_phase<Scope::kCta>(empty(stage), (round - 1) % 2);
+                    uint64_t* const barrier = full(kInTurns && !runs_once ? turn % kConsumerGroups : 0, stage);
+                    device::expect_tx(barrier, bytes);
+                    char* const to = slab_at(stage) + rank * part;
+                    if (size_ > 1) {
+                        device::copy_bulk_to_all(to, from, part, barrier, size_);
+                    } else {
+                        device::copy_bulk(to, from, part, barrier);
+                    }
+                    if (++stage == stages()) {
+                        stage = 0;
+                        ++round;
+                    }
+                }
             }
         }
     }
@@ -97,6 +116,8 @@ class ProducerRing {
     ZPRL_DEVICE void close() const { device::sync_cluster(); }
 
  private:
+    static constexpr int kConsumerGroups = 2;  // warpgroups
+
     // All of these are computed from the kernel's arguments again and again: a consumer has no register to spare.
     ZPRL_DEVICE int stages() const { return arguments_.memory.stages; }
     ZPRL_DEVICE char* slab_at(int stage) const {

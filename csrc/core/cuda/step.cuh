@@ -25,9 +25,9 @@
 //
 // Everything else is done by every block for all its rows.
 //
-// Epilogues are chosen once per tile of sums, by template, and not per number: tens of pairs are unrolled in each. What
-// takes many instructions (GELU, the actor's activations, the chunk's units) is therefore no epilogue, but a pass of
-// its own over memory.
+// Each kind of layer is compiled for itself, with its epilogue (LayerEpilogue): tens of pairs are unrolled in each.
+// What takes many instructions (GELU, the actor's activations, the chunk's units) is no epilogue, but a pass of its own
+// over memory.
 //
 // A row's numbers are computed alike wherever the row lies, so they do not depend on the batch. Rows past its end are
 // neither read, sent nor written: their operands are whatever was there, and their sums reach no other row.
@@ -63,6 +63,8 @@ ZPRL_DEVICE void sum_over_warp(float (&x)[kSums]) {
     }
 }
 
+constexpr int kLaneColumns = 64;  // a pair of each lane of a warp
+
 struct OfCluster {};  // base of engines of which several blocks have the same rows, and no workspace
 
 // What becomes of a layer's sums.
@@ -70,34 +72,36 @@ enum class EpilogueKind { kPlain, kModulation, kInput, kBlockIn, kBlockOut, kOut
 ZPRL_DEVICE constexpr bool takes_time(EpilogueKind kind) {
     return kind == EpilogueKind::kInput || kind == EpilogueKind::kBlockOut;
 }
+ZPRL_DEVICE constexpr bool of_field(EpilogueKind kind) {
+    return kind != EpilogueKind::kPlain && kind != EpilogueKind::kModulation;
+}
+// Whether a layer follows another one whose results nobody has waited for; of the others, a norm has.
+ZPRL_DEVICE constexpr bool receives_first(EpilogueKind kind) {
+    return kind == EpilogueKind::kInput || kind == EpilogueKind::kBlockOut;
+}
 ZPRL_DEVICE constexpr bool puts_operands(EpilogueKind kind) {
     return kind == EpilogueKind::kBlockIn || kind == EpilogueKind::kOutput;
 }
 
-// One of `kKinds` for an engine: see linear() above.
-template <typename Step, EpilogueKind... kKinds>
+// A layer's for an engine: see linear() above.
+template <typename Step, EpilogueKind kOfKind>
 struct LayerEpilogue {
+    static constexpr EpilogueKind kKind = kOfKind;
     Step& step;
-    const EpilogueKind kind;
     const int pair_bytes;     // that it puts for each pair
-    const float* const time;  // a number for each column, of which a pair comes along, or null
+    const float* const time;  // a number for each column, of which a pair comes along, of a kind that takes_time()
 
-    // Calls function(constant) for the kind.
-    template <typename Function>
-    ZPRL_DEVICE void choose(const Function& function) const {
-        ((kind == kKinds ? function(std::integral_constant<EpilogueKind, kKinds>{}) : void()), ...);
-    }
     // Where the sums of a row from `column` on belong, and the pair that lies `offset` columns behind it.
     ZPRL_DEVICE auto place(int row, int column) const { return step.place(row, column); }
-    template <typename Kind, typename Place>
-    ZPRL_DEVICE void finish(Kind, const Place& place, int offset, float x, float y, Float2 time_pair) const {
-        step.template finish<Kind::value>(place, offset, x, y, time_pair);
+    template <typename Place>
+    ZPRL_DEVICE void finish(const Place& place, int offset, float x, float y, Float2 time_pair) const {
+        step.template finish<kKind>(place, offset, x, y, time_pair);
     }
     // The same in two steps, of a kind that puts operands.
     typedef typename Step::Operand Operand;
-    template <typename Kind, typename Place>
-    ZPRL_DEVICE Operand operand_of(Kind, const Place& place, int offset, float x, float y) const {
-        return step.template operand_of<Kind::value>(place, offset, x, y);
+    template <typename Place>
+    ZPRL_DEVICE Operand operand_of(const Place& place, int offset, float x, float y) const {
+        return step.template operand_of<kKind>(place, offset, x, y);
     }
     template <typename Place>
     ZPRL_DEVICE void put_operand(const Place& place, int offset, Operand operand) const {
@@ -151,7 +155,7 @@ class Step {
     }
 
  private:
-    template <typename, EpilogueKind...>
+    template <typename, EpilogueKind>
     friend struct LayerEpilogue;
     typedef typename Unit::Kept Kept;
     static constexpr bool kOfCluster = std::is_base_of_v<OfCluster, Engine>;
@@ -344,9 +348,8 @@ class Step {
                 e_.exchange();
             }
             const bool of_actor = i >= moments && i < latents;
-            e_.template linear<Fp32Unit>(
-                p_.once[i], once_,
-                LayerEpilogue<Step, EpilogueKind::kPlain>{*this, EpilogueKind::kPlain, kPairBytes, nullptr});
+            e_.template linear<Fp32Unit>(p_.once[i], once_,
+                                         LayerEpilogue<Step, EpilogueKind::kPlain>{*this, kPairBytes, nullptr});
             if constexpr (kOfCluster) e_.receive();
             if (i + 1 == end && c_.operation != Operation::kEncode) {
                 round_condition();
@@ -363,15 +366,20 @@ class Step {
     // -- the velocity field; see ResidualMLPVelocityField in zprl/policies/flow/velocity_field.py
 
     // One layer of it, or the modulation, from `input` to where its kind says.
-    ZPRL_DEVICE void field(const DeviceLayer& layer, const char* input, EpilogueKind kind, const float* time) {
-        const int bytes = kind == EpilogueKind::kModulation ? 2 * static_cast<int>(sizeof(Kept))
-                          : kind == EpilogueKind::kInput || kind == EpilogueKind::kBlockOut ? kPairBytes
-                          : kind == EpilogueKind::kBlockIn || !finished_                    ? kOperandBytes
-                                                                                            : 0;
-        e_.template linear<Unit>(
-            layer, input,
-            LayerEpilogue<Step, EpilogueKind::kBlockIn, EpilogueKind::kBlockOut, EpilogueKind::kInput,
-                          EpilogueKind::kOutput, EpilogueKind::kModulation>{*this, kind, bytes, time});
+    template <EpilogueKind kKind>
+    ZPRL_DEVICE void field(const DeviceLayer& layer, const char* input, const float* time = nullptr) {
+        const int bytes = kKind == EpilogueKind::kModulation              ? 2 * static_cast<int>(sizeof(Kept))
+                          : takes_time(kKind)                             ? kPairBytes
+                          : kKind == EpilogueKind::kBlockIn || !finished_ ? kOperandBytes
+                                                                          : 0;
+        e_.template linear<Unit>(layer, input, LayerEpilogue<Step, kKind>{*this, bytes, time});
+    }
+
+    // Numbers of time that come next, into the level-1 cache: they are far away, and each is read once by a block.
+    ZPRL_DEVICE void prefetch_time(const float* time, int numbers) const {
+        constexpr int kLine = 128 / sizeof(float);
+        ZPRL_NO_UNROLL
+        for (int i = device::thread_index() * kLine; i < numbers; i += kThreads * kLine) device::prefetch(time + i);
     }
 
     // Where things of a row lie from a thread's first column on, so that those of columns behind it are at distances
@@ -409,7 +417,7 @@ class Step {
     template <EpilogueKind kKind>
     ZPRL_DEVICE Operand operand_of(const Place& place, int offset, float x, float y) {
         if constexpr (kKind == EpilogueKind::kOutput) return advance(place, offset, x, y);
-        return Unit::operand(silu(x), silu(y));
+        return Unit::operand(Unit::silu(x), Unit::silu(y));
     }
 
     template <EpilogueKind kKind>
@@ -437,23 +445,90 @@ class Step {
 
     // LayerNorm without affine parameters, then * (1 + scale + time_scale) + shift + time_shift: a warp per row, and
     // several rows at once where it has as many, since a row alone is a chain of latencies.
-    ZPRL_DEVICE void modulated_layer_norm() {
+    ZPRL_DEVICE void modulated_layer_norm(const float* time) {
         if constexpr (kOfCluster) {
             const int hidden = padded_width(p_.hidden_dim);
             const Kept *const shift = modulation_ + hidden, *const scale = shift + hidden;
-            e_.layer_norm({stream_, m_.stream_stride, shift, scale, m_.modulation_stride, time_, time_ + hidden,
-                           branch_, p_.hidden_dim});
+            e_.layer_norm({stream_, m_.stream_stride, shift, scale, m_.modulation_stride, time, time + hidden, branch_,
+                           p_.hidden_dim});
         } else {
-            modulated_layer_norm_of_tile();
+            const int width = p_.hidden_dim;
+            const float* const time_scale = time + padded_width(width);
+            if (width == 4 * kLaneColumns) {
+                held_layer_norm_of_tile<4>(time, time_scale);
+            } else if (width == 8 * kLaneColumns) {
+                held_layer_norm_of_tile<8>(time, time_scale);
+            } else {
+                modulated_layer_norm_of_tile(time, time_scale);
+            }
         }
     }
-    ZPRL_DEVICE void modulated_layer_norm_of_tile() {
+    // Of rows that registers hold, of kPieces times kLaneColumns numbers: read once, with all that they are multiplied
+    // with and moved by on its way meanwhile.
+    template <int kPieces>
+    ZPRL_DEVICE void held_layer_norm_of_tile(const float* time_shift, const float* time_scale) {
+        // As many rows at once as registers have room for.
+        constexpr int kRowsOfWarp = Engine::kRows / kWarps, kMost = (sizeof(Kept) == 2 ? 16 : 8) / kPieces;
+        constexpr int kRowsAtOnce = kRowsOfWarp < kMost ? kRowsOfWarp : kMost;
+        constexpr float kInverseWidth = 1.0f / (kPieces * kLaneColumns);
+        const int warp = device::thread_index() / 32, lane = device::thread_index() % 32;
+        Float2 of_shift[kPieces], of_scale[kPieces];
+        ZPRL_UNROLL
+        for (int i = 0; i < kPieces; ++i) {
+            of_shift[i] = load_pair(time_shift + i * kLaneColumns + 2 * lane);
+            of_scale[i] = load_pair(time_scale + i * kLaneColumns + 2 * lane);
+        }
+        ZPRL_NO_UNROLL
+        for (int first = warp; first < rows_; first += kRowsAtOnce * kWarps) {
+            Float2 x[kRowsAtOnce][kPieces], shift[kRowsAtOnce][kPieces], scale[kRowsAtOnce][kPieces];
+            float mean[kRowsAtOnce] = {}, variance[kRowsAtOnce] = {};
+            ZPRL_UNROLL
+            for (int row = 0; row < kRowsAtOnce; ++row) {
+                const float* const stream = stream_ + (first + row * kWarps) * m_.stream_stride + 2 * lane;
+                const Kept* const modulation =
+                    modulation_ + (first + row * kWarps) * m_.modulation_stride + kPieces * kLaneColumns + 2 * lane;
+                ZPRL_UNROLL
+                for (int i = 0; i < kPieces; ++i) {
+                    x[row][i] = load_pair(stream + i * kLaneColumns);
+                    shift[row][i] = Unit::load_kept(modulation + i * kLaneColumns);
+                    scale[row][i] = Unit::load_kept(modulation + (kPieces + i) * kLaneColumns);
+                    mean[row] += x[row][i].x + x[row][i].y;
+                }
+            }
+            sum_over_warp(mean);
+            ZPRL_UNROLL
+            for (int row = 0; row < kRowsAtOnce; ++row) {
+                ZPRL_UNROLL
+                for (int i = 0; i < kPieces; ++i) {
+                    x[row][i].x -= mean[row] * kInverseWidth;
+                    x[row][i].y -= mean[row] * kInverseWidth;
+                    variance[row] += x[row][i].x * x[row][i].x + x[row][i].y * x[row][i].y;
+                }
+            }
+            sum_over_warp(variance);
+            ZPRL_UNROLL
+            for (int row = 0; row < kRowsAtOnce; ++row) {
+                const float inverse_std = device::inverse_sqrt(variance[row] * kInverseWidth + kLayerNormEpsilon);
+                char* const branch = operand_at(branch_, first + row * kWarps, 2 * lane);
+                ZPRL_UNROLL
+                for (int i = 0; i < kPieces; ++i) {
+                    const Float2 by = scale[row][i], to = shift[row][i];
+                    const float a =
+                        x[row][i].x * inverse_std * (by.x + (1.0f + of_scale[i].x)) + (to.x + of_shift[i].x);
+                    const float b =
+                        x[row][i].y * inverse_std * (by.y + (1.0f + of_scale[i].y)) + (to.y + of_shift[i].y);
+                    constexpr int kPieceSlabs = kLaneColumns * Unit::kElementBytes / kSlabBytes;
+                    device::store_operand(branch + i * kPieceSlabs * (Engine::kRows * kSlabBytes), Unit::operand(a, b));
+                }
+            }
+        }
+    }
+    ZPRL_DEVICE void modulated_layer_norm_of_tile(const float* time_shift, const float* time_scale) {
         constexpr int kRowsOfWarp = Engine::kRows / kWarps, kRowsAtOnce = kRowsOfWarp < 4 ? kRowsOfWarp : 4;
         constexpr int kColumnsAtOnce = 4 / kRowsAtOnce;
         static_assert(kRowsOfWarp % kRowsAtOnce == 0, "rows at once end with the block's");
         const int width = p_.hidden_dim, hidden = padded_width(width);
         const int warp = device::thread_index() / 32, lane = device::thread_index() % 32;
-        const float *time_shift = time_, *time_scale = time_ + hidden;
         const float inverse_width = 1.0f / static_cast<float>(width);
         for (int first = warp; first < rows_; first += kRowsAtOnce * kWarps) {
             const float* const stream = stream_ + first * m_.stream_stride;
@@ -537,10 +612,14 @@ class Step {
 
     // From t = 1 to t = 0; see integrate() in zprl/policies/flow/flow_matching.py.
     ZPRL_DEVICE void integrate() {
-        const int hidden = padded_width(p_.hidden_dim), layers = layers_per_evaluation(p_);
-        const int time_row_size = (3 * p_.num_blocks + 3) * hidden;
+        const int time_row_size = (3 * p_.num_blocks + 3) * padded_width(p_.hidden_dim);
         const float step = 1.0f / static_cast<float>(p_.num_steps);
+        field<EpilogueKind::kModulation>(p_.modulation, once_);
+        load_state();
+        e_.sync();
+        ZPRL_NO_UNROLL
         for (int k = 0; k < p_.num_steps; ++k) {
+            ZPRL_NO_UNROLL
             for (int stage = 0; stage < p_.solver.stages; ++stage) {
                 const int time_row = static_cast<int>(static_cast<float>(p_.solver.rows_per_step) *
                                                       (static_cast<float>(k) + p_.solver.nodes[stage]));
@@ -548,31 +627,35 @@ class Step {
                 last_stage_ = stage + 1 == p_.solver.stages;
                 next_node_ = last_stage_ ? 0.0f : step * p_.solver.nodes[stage + 1];
                 finished_ = last_stage_ && k + 1 == p_.num_steps;
-                time_ = floats(p_.time_table) + static_cast<int64_t>(time_row) * time_row_size;
-                for (int i = k == 0 && stage == 0 ? -1 : 0; i < layers; ++i) {  // once, the modulation before
-                    EpilogueKind kind = i % 2 == 1 ? EpilogueKind::kBlockIn : EpilogueKind::kBlockOut;
-                    if (i < 0) kind = EpilogueKind::kModulation;
-                    if (i == 0) kind = EpilogueKind::kInput;
-                    if (i + 1 == layers) kind = EpilogueKind::kOutput;
-                    const char* const input = i < 0 ? once_ : i % 2 == 1 ? branch_ : inner_;
-                    const float* const time = kind == EpilogueKind::kInput      ? time_
-                                              : kind == EpilogueKind::kBlockOut ? time_ + 2 * hidden
-                                                                                : nullptr;
-                    if (i % 2 == 1) {
-                        modulated_layer_norm();
-                        e_.sync();
-                    }
-                    field(i < 0 ? p_.modulation : field_layer(p_, i), input, kind, time);
-                    if (i < 0) {
-                        load_state();
-                        e_.sync();
-                    }
-                    // Past the input's numbers of time, or past those of a finished block.
-                    if (i == 0) time_ += hidden;
-                    if (kind == EpilogueKind::kBlockOut) time_ += 3 * hidden;
-                }
+                evaluate(floats(p_.time_table) + static_cast<int64_t>(time_row) * time_row_size);
             }
         }
+    }
+
+    // The velocity at a time, whose numbers are those of the input, of each block (shift, scale and gate), and of the
+    // last norm.
+    ZPRL_DEVICE void evaluate(const float* time) {
+        const int hidden = padded_width(p_.hidden_dim);
+        prefetch_time(time, 4 * hidden);
+        field<EpilogueKind::kInput>(p_.input, inner_, time);
+        time += hidden;
+        DeviceLayer layer = p_.first_block_layer;
+        const auto go_on = [&] {
+            layer.weight += p_.block_layer_bytes;
+            layer.bias += p_.block_layer_bytes;
+        };
+        ZPRL_NO_UNROLL
+        for (int block = 0;; ++block, time += 3 * hidden) {  // and once more for the last norm
+            if (block < p_.num_blocks) prefetch_time(time + 3 * hidden, (block + 1 < p_.num_blocks ? 3 : 2) * hidden);
+            modulated_layer_norm(time);
+            e_.sync();
+            if (block == p_.num_blocks) break;
+            field<EpilogueKind::kBlockIn>(layer, branch_);
+            go_on();
+            field<EpilogueKind::kBlockOut>(layer, inner_, time + 2 * hidden);
+            go_on();
+        }
+        field<EpilogueKind::kOutput>(p_.output, branch_);
     }
 
     const DevicePolicy& p_;
@@ -588,7 +671,6 @@ class Step {
     char *once_, *other_;    // operands of the layers that run once
 
     // Of the evaluation in progress.
-    const float* time_ = nullptr;
     float weight_ = 0.0f, next_node_ = 0.0f;
     bool last_stage_ = false, finished_ = false;
 };

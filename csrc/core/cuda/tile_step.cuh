@@ -18,6 +18,7 @@
 
 #pragma once
 
+#include "producer_ring.cuh"
 #include "step.cuh"
 #include "weight_ring.cuh"
 
@@ -39,7 +40,13 @@ class TileEngine {
     }
     ZPRL_DEVICE bool writes() const { return true; }
     ZPRL_DEVICE bool computes(const DeviceLayer&, int) const { return true; }
-    ZPRL_DEVICE void sync() const { device::sync_block(); }
+    ZPRL_DEVICE void sync() const {
+        if constexpr (Ring::kHasProducer) {
+            device::sync_first<kThreads>();
+        } else {
+            device::sync_block();
+        }
+    }
     ZPRL_DEVICE void exchange() const { sync(); }
 
     template <typename LayerUnit, typename Epilogue>
@@ -50,18 +57,20 @@ class TileEngine {
 
  protected:
     // Pairs of columns, kTileStride numbers apart: loaded before the products, so that nobody waits for them after.
-    // Sums begin with the bias; an epilogue needs the time. Zero without `values`, and past `tiles`.
+    // Sums begin with the bias; an epilogue needs the time. Zero past `tiles`.
     template <int kTileStride, int kTilesN>
     static ZPRL_DEVICE void load_pairs(Float2 (&pairs)[kTilesN], const float* values, int tiles) {
         ZPRL_UNROLL
         for (int n = 0; n < kTilesN; ++n) {
             pairs[n] = {0.0f, 0.0f};
-            if (values != nullptr && n < tiles) pairs[n] = load_pair(values + kTileStride * n);
+            if (n < tiles) pairs[n] = load_pair(values + kTileStride * n);
         }
     }
-    template <typename Epilogue>
-    static ZPRL_DEVICE const float* time_of(const Epilogue& epilogue, int column) {
-        return epilogue.time == nullptr ? nullptr : epilogue.time + column;
+    // The same of an epilogue's time from `column` on; zero of a kind that takes none.
+    template <int kTileStride, int kTilesN, typename Epilogue>
+    static ZPRL_DEVICE void load_time(Float2 (&pairs)[kTilesN], const Epilogue& epilogue, int column, int tiles) {
+        constexpr bool kTakesTime = takes_time(Epilogue::kKind);
+        load_pairs<kTileStride>(pairs, kTakesTime ? epilogue.time + column : nullptr, kTakesTime ? tiles : 0);
     }
 
     template <typename LayerUnit, typename Epilogue>
@@ -74,7 +83,7 @@ class TileEngine {
             const int column = first + warp * 8 + 2 * (lane % 4);
             Float2 bias[kTilesN], time[kTilesN];
             load_pairs<kTileStride>(bias, bias_of(layer) + column, tiles);
-            load_pairs<kTileStride>(time, time_of(epilogue, column), tiles);
+            load_time<kTileStride>(time, epilogue, column, tiles);
             float sum[kTilesM][kTilesN][4];
             ZPRL_UNROLL
             for (int m = 0; m < kTilesM; ++m) {
@@ -87,18 +96,16 @@ class TileEngine {
                                                                    weights + warp * 8 * kSlabBytes,
                                                                    kWarps * 8 * kSlabBytes, tiles);
             }
-            epilogue.choose([&](auto kind) {
+            ZPRL_UNROLL
+            for (int i = 0; i < 2 * kTilesM; ++i) {
+                const auto place = epilogue.place(8 * i + lane / 4, column);
                 ZPRL_UNROLL
-                for (int i = 0; i < 2 * kTilesM; ++i) {
-                    const auto place = epilogue.place(8 * i + lane / 4, column);
-                    ZPRL_UNROLL
-                    for (int n = 0; n < kTilesN; ++n) {
-                        if (n >= tiles) continue;
-                        const float* const pair = &sum[i / 2][n][i % 2 * 2];
-                        epilogue.finish(kind, place, kTileStride * n, pair[0], pair[1], time[n]);
-                    }
+                for (int n = 0; n < kTilesN; ++n) {
+                    if (n >= tiles) continue;
+                    const float* const pair = &sum[i / 2][n][i % 2 * 2];
+                    epilogue.finish(place, kTileStride * n, pair[0], pair[1], time[n]);
                 }
-            });
+            }
         }
     }
 
@@ -130,7 +137,16 @@ ZPRL_DEVICE void run_consumers(const KernelArguments& arguments, typename Engine
 template <typename Unit, typename Engine>
 ZPRL_DEVICE void run_tile(const KernelArguments& arguments, int cluster_size) {
     typename Engine::Ring ring(arguments, cluster_size);
-    run_consumers<Unit, Engine>(arguments, ring);
+    if constexpr (Engine::Ring::kHasProducer) {
+        if (device::thread_index() < kThreads) {
+            run_consumers<Unit, Engine>(arguments, ring);
+        } else {
+            if (device::thread_index() == kThreads) ring.produce();
+            device::sync_warp();
+        }
+    } else {
+        run_consumers<Unit, Engine>(arguments, ring);
+    }
     ring.close();
 }
 

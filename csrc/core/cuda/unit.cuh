@@ -3,8 +3,8 @@
 //
 // Products of operand tiles in shared memory, by a warp.
 //
-// A unit says how pairs of numbers are stored, as operand() or kept(), and adds the product of two operands, one slab
-// (128 bytes of inputs) at a time, in the layout of layout.h:
+// A unit says how pairs of numbers are stored, as operand() or kept(), how close silu() has to come, and adds the
+// product of two operands, one slab (128 bytes of inputs) at a time, in the layout of layout.h:
 //
 //   a    [16 kTilesM rows][128 bytes]
 //   b    tiles of [8 rows][128 bytes], `stride` bytes apart, `tiles` of them (at most kTilesN)
@@ -27,6 +27,7 @@
 
 #pragma once
 
+#include "activation.cuh"
 #include "device.cuh"
 #include "layout.h"
 
@@ -35,9 +36,11 @@ namespace cuda {
 
 ZPRL_DEVICE Float2 load_pair(const float* at) { return *reinterpret_cast<const Float2*>(at); }
 
-ZPRL_DEVICE const char* piece_of(const char* slab, int row, int piece) {
-    return slab + row * kSlabBytes + (piece ^ (row & 7)) * kPieceBytes;
-}
+// Where a lane reads the rows of fragments in a slab, as distances that are the same in all slabs: of 16 rows, their
+// first piece of a k-step; of 8 rows, that of one of four pieces. A piece further on, even or a multiple of four, is an
+// exclusive or: the swizzle is one, with the row.
+ZPRL_DEVICE int rows_of_lane(int lane) { return lane % 16 * kSlabBytes + (lane / 16 ^ lane % 8) * kPieceBytes; }
+ZPRL_DEVICE int columns_of_lane(int lane) { return lane % 8 * kSlabBytes + (lane / 8 ^ lane % 8) * kPieceBytes; }
 
 // How a unit keeps numbers that are no operands, the modulation: as they are, or, beside bf16 operands, as fp16: half
 // of the memory and traffic for an eighth of the rounding error that bf16 would have. Numbers beyond 65504 become
@@ -73,30 +76,35 @@ struct MatrixUnit {
     template <int kTilesM, int kTilesN>
     static ZPRL_DEVICE void add_products(float (&sum)[kTilesM][kTilesN][4], const char* a, const char* b, int stride,
                                          int tiles) {
-        const int lane = device::thread_index() % 32;
         ZPRL_UNROLL_BY(Instruction::kUnrolledHalves)
-        for (int half = 0; half < 2; ++half) {  // of the slab: two k-steps
-            // Matrices in the order of the fragment: rows 0-7 and 8-15 of the first piece, then of the second one.
-            uint32_t rows[2][kTilesM][4];
+        for (int half = 0; half < 2; ++half) add_half<kTilesM, kTilesN>(sum, a, b, stride, tiles, half);
+    }
+
+    // Those of a half of the slab: two k-steps.
+    template <int kTilesM, int kTilesN>
+    static ZPRL_DEVICE void add_half(float (&sum)[kTilesM][kTilesN][4], const char* a, const char* b, int stride,
+                                     int tiles, int half) {
+        const int lane = device::thread_index() % 32;
+        const device::OperandAddress a_at = device::operand_address(a), b_at = device::operand_address(b);
+        // Matrices in the order of the fragment: rows 0-7 and 8-15 of the first piece, then of the second one.
+        uint32_t rows[2][kTilesM][4];
+        ZPRL_UNROLL
+        for (int step = 0; step < 2; ++step) {
+            const int at = rows_of_lane(lane) ^ (4 * half + 2 * step) * kPieceBytes;
+            ZPRL_UNROLL
+            for (int m = 0; m < kTilesM; ++m) device::load_matrices(rows[step][m], a_at + at + m * (16 * kSlabBytes));
+        }
+        const int of_columns = columns_of_lane(lane) ^ 4 * half * kPieceBytes;
+        ZPRL_UNROLL
+        for (int n = 0; n < kTilesN; ++n) {
+            if (n >= tiles) continue;
+            uint32_t columns[4];  // two k-steps of two pieces
+            device::load_matrices(columns, b_at + of_columns + n * stride);
             ZPRL_UNROLL
             for (int step = 0; step < 2; ++step) {
                 ZPRL_UNROLL
                 for (int m = 0; m < kTilesM; ++m) {
-                    device::load_matrices(rows[step][m],
-                                          piece_of(a, 16 * m + lane % 16, 4 * half + 2 * step + lane / 16));
-                }
-            }
-            ZPRL_UNROLL
-            for (int n = 0; n < kTilesN; ++n) {
-                if (n >= tiles) continue;
-                uint32_t columns[4];  // two k-steps of two pieces
-                device::load_matrices(columns, piece_of(b + n * stride, lane % 8, 4 * half + lane / 8));
-                ZPRL_UNROLL
-                for (int step = 0; step < 2; ++step) {
-                    ZPRL_UNROLL
-                    for (int m = 0; m < kTilesM; ++m) {
-                        Instruction::multiply(sum[m][n], rows[step][m], columns[2 * step], columns[2 * step + 1]);
-                    }
+                    Instruction::multiply(sum[m][n], rows[step][m], columns[2 * step], columns[2 * step + 1]);
                 }
             }
         }
@@ -138,16 +146,19 @@ struct Bf16Instruction {
 struct Fp32Unit : KeepsFloats, MatrixUnit<SplitInstruction> {
     static constexpr int kElementBytes = 4;
     static ZPRL_DEVICE Float2 operand(float x, float y) { return {x, y}; }
+    static ZPRL_DEVICE float silu(float x) { return cuda::silu(x); }
 };
 
 struct Tf32Unit : KeepsFloats, MatrixUnit<Tf32Instruction> {
     static constexpr int kElementBytes = 4;
     static ZPRL_DEVICE Float2 operand(float x, float y) { return {device::to_tf32(x), device::to_tf32(y)}; }
+    static ZPRL_DEVICE float silu(float x) { return silu_of_operand(x); }
 };
 
 struct Bf16Unit : KeepsHalves, MatrixUnit<Bf16Instruction> {
     static constexpr int kElementBytes = 2;
     static ZPRL_DEVICE uint32_t operand(float x, float y) { return device::to_bf16x2(x, y); }
+    static ZPRL_DEVICE float silu(float x) { return silu_of_bfloat16(x); }
 };
 
 }  // namespace cuda

@@ -39,7 +39,6 @@
 
 #include <type_traits>
 
-#include "producer_ring.cuh"
 #include "tile_step.cuh"
 #include "wgmma.cuh"
 
@@ -49,7 +48,7 @@ namespace cuda {
 constexpr int kWarpgroups = kWarps / 4;
 constexpr int kWgmmaRows = 64;
 constexpr int kConsumerRegisters = 232, kProducerRegisters = 40;
-static_assert(kThreads * kConsumerRegisters + kProducerThreads * kProducerRegisters <= 64 * 1024,
+static_assert(kThreads * kConsumerRegisters + kProducerWarpgroup * kProducerRegisters <= 64 * 1024,
               "the registers of a multiprocessor");
 
 #if ZPRL_HAS_WGMMA
@@ -72,8 +71,8 @@ struct GroupProduct<Tf32Unit> {
 };
 
 template <typename Unit, Placement kPlacement>
-class WgmmaTileEngine : public TileEngine<ProducerRing<Unit>, kWgmmaRows / 16, kMaxWgmmaOutputs> {
-    typedef TileEngine<ProducerRing<Unit>, kWgmmaRows / 16, kMaxWgmmaOutputs> Base;
+class WgmmaTileEngine : public TileEngine<ProducerRing<Unit, true>, kWgmmaRows / 16, kMaxWgmmaOutputs> {
+    typedef TileEngine<ProducerRing<Unit, true>, kWgmmaRows / 16, kMaxWgmmaOutputs> Base;
 
  public:
     using Base::Base;
@@ -104,10 +103,10 @@ class WgmmaTileEngine : public TileEngine<ProducerRing<Unit>, kWgmmaRows / 16, k
 
     template <typename Epilogue>
     ZPRL_DEVICE void multiply_layer(const DeviceLayer& layer, const char* input, const Epilogue& epilogue) {
-        typedef typename Epilogue::Operand Operand;
+        using Operand [[maybe_unused]] = typename Epilogue::Operand;
         const int warpgroup = device::thread_index() / 128, turns_apart = kWarpgroups * this->at_once_;
         const int outputs = padded_width(layer.out), slabs = slabs_of(layer.in, Unit::kElementBytes);
-        const bool holds = kHolds && puts_operands(epilogue.kind);
+        constexpr bool kHoldsOperands = kHolds && puts_operands(Epilogue::kKind);
         [[maybe_unused]] Operand kept[kKeptTurns][2][kAllTiles];
         int first = warpgroup * this->at_once_;
         if (first > 0) this->ring_.skip(slabs);
@@ -115,21 +114,16 @@ class WgmmaTileEngine : public TileEngine<ProducerRing<Unit>, kWgmmaRows / 16, k
         for (; first < outputs; first += turns_apart) {
             const int tiles = outputs_of_slab(outputs - first, this->at_once_) / 8;
             float sum[kAllTiles][4];
-            multiply_turn(sum, layer, first, epilogue.time, input, slabs, tiles);
+            multiply_turn(sum, layer, first, epilogue, input, slabs, tiles);
             if (first + this->at_once_ < outputs) this->ring_.skip(slabs);
-            if (!holds) {
-                for_each_pair(epilogue, first, tiles, [&](auto kind, const auto& place, int half, int n, Float2 time) {
-                    if constexpr (kHolds && puts_operands(decltype(kind)::value)) return;
-                    epilogue.finish(kind, place, 8 * n, sum[n][2 * half], sum[n][2 * half + 1], time);
+            if constexpr (!kHoldsOperands) {
+                for_each_pair(epilogue, first, tiles, [&](const auto& place, int half, int n, Float2 time) {
+                    epilogue.finish(place, 8 * n, sum[n][2 * half], sum[n][2 * half + 1], time);
                 });
-                continue;
-            }
-            if constexpr (kHolds) {
+            } else {
                 Operand last[2][kAllTiles];
-                for_each_pair(epilogue, first, tiles, [&](auto kind, const auto& place, int half, int n, Float2) {
-                    if constexpr (puts_operands(decltype(kind)::value)) {
-                        last[half][n] = epilogue.operand_of(kind, place, 8 * n, sum[n][2 * half], sum[n][2 * half + 1]);
-                    }
+                for_each_pair(epilogue, first, tiles, [&](const auto& place, int half, int n, Float2) {
+                    last[half][n] = epilogue.operand_of(place, 8 * n, sum[n][2 * half], sum[n][2 * half + 1]);
                 });
                 if (first + turns_apart >= outputs) {
                     sync();  // all products of the layer are through
@@ -151,29 +145,26 @@ class WgmmaTileEngine : public TileEngine<ProducerRing<Unit>, kWgmmaRows / 16, k
                 }
             }
         }
-        if (holds) sync();  // with the other warpgroup, which alone has a turn
+        if constexpr (kHoldsOperands) sync();  // with the other warpgroup, which alone has a turn
     }
 
-    // function(kind, place, half, n, time) for each pair of this thread's sums of a turn.
+    // function(place, half, n, time) for each pair of this thread's sums of a turn.
     template <typename Epilogue, typename Function>
     ZPRL_DEVICE void for_each_pair(const Epilogue& epilogue, int first, int tiles, const Function& function) const {
         const int warp = device::thread_index() / 32, lane = device::thread_index() % 32;
         const int column = first + 2 * (lane % 4);
-        epilogue.choose([&](auto kind) {
-            Float2 time[kAllTiles];
-            this->template load_pairs<8>(time, takes_time(decltype(kind)::value) ? epilogue.time + column : nullptr,
-                                         tiles);
+        Float2 time[kAllTiles];
+        this->template load_time<8>(time, epilogue, column, tiles);
+        ZPRL_UNROLL
+        for (int half = 0; half < 2; ++half) {
+            const auto place = epilogue.place(16 * (warp % 4) + 8 * half + lane / 4, column);
             ZPRL_UNROLL
-            for (int half = 0; half < 2; ++half) {
-                const auto place = epilogue.place(16 * (warp % 4) + 8 * half + lane / 4, column);
+            for (int panel = 0; panel < kAllTiles; panel += kPanelTiles) {
+                if (panel >= tiles) continue;
                 ZPRL_UNROLL
-                for (int panel = 0; panel < kAllTiles; panel += kPanelTiles) {
-                    if (panel >= tiles) continue;
-                    ZPRL_UNROLL
-                    for (int n = panel; n < panel + kPanelTiles; ++n) function(kind, place, half, n, time[n]);
-                }
+                for (int n = panel; n < panel + kPanelTiles; ++n) function(place, half, n, time[n]);
             }
-        });
+        }
     }
 
     template <typename Epilogue>
@@ -189,10 +180,13 @@ class WgmmaTileEngine : public TileEngine<ProducerRing<Unit>, kWgmmaRows / 16, k
     }
 
     // The sums of a turn's outputs, from `first` on: all products, waited for.
-    ZPRL_DEVICE void multiply_turn(float (&sum)[kAllTiles][4], const DeviceLayer& layer, int first, const float* time,
-                                   const char* input, int slabs, int tiles) {
+    template <typename Epilogue>
+    ZPRL_DEVICE void multiply_turn(float (&sum)[kAllTiles][4], const DeviceLayer& layer, int first,
+                                   const Epilogue& epilogue, const char* input, int slabs, int tiles) {
         const int lane = device::thread_index() % 32;
-        if (time != nullptr && 4 * lane < tiles) device::prefetch(time + first + 32 * lane);
+        if constexpr (takes_time(Epilogue::kKind)) {
+            if (4 * lane < tiles) device::prefetch(epilogue.time + first + 32 * lane);
+        }
         Float2 bias[kAllTiles];
         this->template load_pairs<8>(bias, this->bias_of(layer) + first + lane % 4 * 2, tiles);
         ZPRL_UNROLL
@@ -233,7 +227,7 @@ class WgmmaTileEngine : public TileEngine<ProducerRing<Unit>, kWgmmaRows / 16, k
 
 template <typename Unit, Placement kPlacement>
 ZPRL_DEVICE void run_wgmma_tile(const KernelArguments& arguments, int cluster_size) {
-    ProducerRing<Unit> ring(arguments, cluster_size);
+    ProducerRing<Unit, true> ring(arguments, cluster_size);
     if (device::thread_index() < kThreads) {
         device::take_registers<kConsumerRegisters>();
         run_consumers<Unit, WgmmaTileEngine<Unit, kPlacement>, PlacedAs<kPlacement>>(arguments, ring);

@@ -15,7 +15,7 @@
 #include <functional>
 #include <stdexcept>
 
-#include "cuda/policy_step.h"
+#include "cuda/cost_model.h"
 #include "cuda_runtime.h"
 #include "gpu_limits.h"
 #include "policy_step.h"
@@ -92,6 +92,12 @@ Plan current_plan(const DevicePolicy&, int64_t rows) {
     plan.tile_rows = plan.cluster_size = 1;
     plan.blocks = rows;
     return plan;
+}
+
+std::vector<Candidate> current_candidates(const DevicePolicy& policy, int64_t rows) {
+    std::vector<Candidate> found(2, Candidate{current_plan(policy, rows), Cost{}});
+    for (Candidate& each : found) each.cost.total = 1.0 + static_cast<double>(&each - found.data());
+    return found;
 }
 
 void policy_step(const DevicePolicy& policy, const Plan&, const void*, const float* obs, const float* residual,

@@ -4,8 +4,8 @@
 """What the policy step is expected to take on an H200, without one.
 
 Plans and times are those of the kernels' own planner and cost model (csrc/core/cuda/cost_model.h), which says where its
-constants come from. Nothing is measured. ``python -m zprl.profiling.estimate docs/performance.md`` renews the table and
-the list that are between two comments there.
+constants come from. Nothing is measured here. ``python -m zprl.profiling.estimate docs/performance.md`` renews the
+table and the list that are between two comments there.
 """
 
 from __future__ import annotations
@@ -51,13 +51,13 @@ DOCUMENTED = re.compile(r"(<!-- estimates[^\n]*-->\n).*?(\n<!-- end of estimates
 
 LEGEND = """\
 Estimated, not measured: an H200 at 1.98 GHz whose GPCs hold 15 clusters of 8 blocks, by the planner's cost model
-(csrc/core/cuda/cost_model.cpp names each constant's source: the vendor, measurements of others, or our estimate). All
-times in us. Floors, which the plan cannot beat: tensor, the products at the matrix unit's rate; L2, traffic from the
-level-2 cache; shared, from shared memory; chain, its dependent layers at bare latencies. share: goal over estimate.
-SASS: instructions of the kernel for sm_90a as this build has it, each counted once; of them matrix: products of the
-matrix unit; fences: for the whole GPU, or dropping the level-1 cache. The list is of estimates far from their goals:
-what a wave takes, largest first, while the level-2 cache's traffic passes beside; latency: barriers, the way from a
-layer's input to its products, and that of its results to other blocks; finishing: bias, activation, gate, solver."""
+(csrc/core/cuda/cost_model.cpp names each constant's source: the vendor, measurements of others or of these kernels on
+an H200, or our estimate). All times in us. Floors, which the plan cannot beat: tensor, the products at the matrix
+unit's rate; L2, traffic from the level-2 cache; shared, from shared memory; chain, its dependent layers at bare
+latencies. share: goal over estimate. SASS: instructions of the kernel for sm_90a as this build has it, each counted
+once; of them matrix: products of the matrix unit; fences: for the whole GPU, or dropping the level-1 cache. The list
+is of estimates far from their goals: what a wave takes, largest first; latency: barriers, the way from a layer's
+input to its products, and that of its results to other blocks; finishing: bias, activation, gate, solver."""
 
 
 @dataclass(frozen=True)
@@ -91,12 +91,14 @@ class Estimate:
     """By "tensor", "level2", "shared" and "chain"."""
     parts: dict[str, float]
     """Of one wave, by "products", "once" (of the layers before the flow), "finishing", "norms", "latency", and
-    "level2", which passes beside the others."""
+    "level2": what of the level-2 cache's time the others do not hide, or in a cluster all of it, beside the others."""
     floor: float
     """The highest of the floors."""
     total: float
     bound: str
     """The largest part."""
+    in_clusters: bool
+    """Whether the plan's kernel is that of clusters, where the level-2 cache's time passes beside all others."""
     goal: float | None
     """None where there is none."""
     instructions: Instructions | None
@@ -113,14 +115,18 @@ class Estimate:
         if self.goal is None or self.total <= FAR_FROM_GOAL * self.goal:
             return ""
         parts = {PARTS[name]: time for name, time in self.parts.items() if name in PARTS}
-        beside = self.parts["level2"]
+        cache = self.parts["level2"]
         waves = "" if self.waves == 1 else f"{self.waves} x ("
-        if beside >= sum(parts.values()):
-            wave = f"level-2 cache {beside:.1f}, beside which all else passes ({sum(parts.values()):.1f})"
+        if not self.in_clusters:
+            parts["level-2 cache"] = cache
+        time = sum(parts.values())
+        if self.in_clusters and cache >= time:
+            wave = f"level-2 cache {cache:.1f}, beside which all else passes ({time:.1f})"
+            time = cache
         else:
             largest = sorted(parts, key=lambda name: -parts[name])
             wave = " + ".join(f"{name} {parts[name]:.1f}" for name in largest)
-        launch = self.total - self.waves * max(beside, sum(parts.values()))
+        launch = self.total - self.waves * time
         place = "above the goal: it takes another plan" if self.floor > self.goal else "within the goal"
         return (
             f"{self.shape}, batch {self.batch:,}: {self.total / self.goal:.2f} times the goal of {self.goal:.0f}. "
@@ -179,7 +185,8 @@ def _estimate(shape: str, dtype: str, batch: int, planned: dict[str, Any], compi
     found = [] if isinstance(compiled, str) else [kernel for kernel in compiled if pattern.search(kernel.name)]
     instructions = Instructions.of(found[0]) if found else None
     goal = GOALS.get((shape, dtype, batch))
-    return Estimate(shape, dtype, batch, goal=goal, instructions=instructions, **planned)
+    clusters = kernel == "cluster"
+    return Estimate(shape, dtype, batch, in_clusters=clusters, goal=goal, instructions=instructions, **planned)
 
 
 def estimate_text(report: EstimateReport) -> str:
