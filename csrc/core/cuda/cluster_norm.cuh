@@ -10,22 +10,10 @@
 
 #pragma once
 
-#include "step.cuh"
+#include "layer_norm.cuh"
 
 namespace zprl {
 namespace cuda {
-
-// Of Step::modulated_layer_norm().
-template <typename Kept>
-struct NormOperands {
-    const float* stream;  // [rows][stride]
-    int stream_stride;
-    const Kept *shift, *scale;  // [rows][stride]
-    int modulation_stride;
-    const float *time_shift, *time_scale;
-    char* branch;  // result: an operand of kClusterRows rows
-    int width;
-};
 
 // Of rows of kPieces times kLaneColumns numbers, of which a row has 2^kPerRowLog2 warps: all without a branch.
 template <typename Unit, int kPieces, int kPerRowLog2, typename Receive>

@@ -16,13 +16,13 @@
 //   arguments.cuh        what a kernel is told
 //   activation.cuh       activations of layers
 //   step.cuh             the step, which all kernels run
+//   layer_norm.cuh       layer norms: of tiles (tile_norm.cuh) and of clusters (cluster_norm.cuh)
 //   tile_step.cuh        throughput: a block takes its rows through the whole step, weights stream by
 //   narrow_tile_step.cuh the same for tiles of 8 rows, of which a batch has twice as many as of 16
 //   wgmma_tile_step.cuh  the same with Hopper's matrix units, for tiles of 64 rows
-//   weight_ring.cuh      how they stream: cp.async, or bulk copies for all blocks of a cluster at once
-//   producer_ring.cuh    the same by a warp of its own, for warpgroups in turns
+//   weight_ring.cuh      how they stream: cp.async
+//   producer_ring.cuh    the same on Hopper: bulk copies by a warp of its own, for all blocks of a cluster at once
 //   cluster_step.cuh     latency: a cluster of blocks holds the weights of the velocity field, rows stream by
-//   cluster_norm.cuh     its layer norm
 //   launch.cu            choice and launch
 //
 // Packing, planning and the cost model are plain C++ and need neither a GPU nor CUDA's libraries. The rest works on the

@@ -20,8 +20,9 @@
 //   computes(layer, column)
 //       whether the block has this column of a layer's results in its epilogues
 //
-// An engine of a cluster (OfCluster) leaves results on their way when linear() ends; receive() waits for them, as all
-// but put() do first. meet(): threads that finish the same pair have read what they need before one of them writes.
+// An engine of a cluster (OfCluster) has its own layer_norm(operands), and leaves results on their way when linear()
+// ends; receive() waits for them, as layer_norm() does first, and linear() where it receives_first(). meet(): threads
+// that finish the same pair have read what they need before one of them writes.
 //
 // Everything else is done by every block for all its rows.
 //
@@ -42,6 +43,7 @@
 #include "device.cuh"
 #include "layout.h"
 #include "memory.h"
+#include "tile_norm.cuh"
 #include "unit.cuh"
 
 namespace zprl {
@@ -49,22 +51,9 @@ namespace cuda {
 
 // Same as on the CPU (cpu/step_impl.h).
 constexpr float kLogvarMin = -20.0f, kLogvarMax = 10.0f;
-constexpr float kLayerNormEpsilon = 1e-5f;
 
 // Passes NaN on, as torch.clamp does.
 ZPRL_DEVICE float clamp(float x, float low, float high) { return x < low ? low : (x > high ? high : x); }
-// Sums over the lanes of a warp, several at once: one alone would be five times the latency of a shuffle.
-template <int kSums>
-ZPRL_DEVICE void sum_over_warp(float (&x)[kSums]) {
-    ZPRL_UNROLL
-    for (int mask = 16; mask > 0; mask /= 2) {
-        ZPRL_UNROLL
-        for (int i = 0; i < kSums; ++i) x[i] += device::shuffle_xor(x[i], mask);
-    }
-}
-
-constexpr int kLaneColumns = 64;  // a pair of each lane of a warp
-
 struct OfCluster {};  // base of engines of which several blocks have the same rows, and no workspace
 
 // What becomes of a layer's sums.
@@ -443,139 +432,17 @@ class Step {
         }
     }
 
-    // LayerNorm without affine parameters, then * (1 + scale + time_scale) + shift + time_shift: a warp per row, and
-    // several rows at once where it has as many, since a row alone is a chain of latencies.
+    // LayerNorm without affine parameters, then * (1 + scale + time_scale) + shift + time_shift; `time` are the numbers
+    // of time_shift and time_scale.
     ZPRL_DEVICE void modulated_layer_norm(const float* time) {
+        const int hidden = padded_width(p_.hidden_dim);
+        const Kept* const shift = modulation_ + hidden;
+        const NormOperands<Kept> operands{stream_, m_.stream_stride, shift,   shift + hidden, m_.modulation_stride,
+                                          time,    time + hidden,    branch_, p_.hidden_dim};
         if constexpr (kOfCluster) {
-            const int hidden = padded_width(p_.hidden_dim);
-            const Kept *const shift = modulation_ + hidden, *const scale = shift + hidden;
-            e_.layer_norm({stream_, m_.stream_stride, shift, scale, m_.modulation_stride, time, time + hidden, branch_,
-                           p_.hidden_dim});
+            e_.layer_norm(operands);
         } else {
-            const int width = p_.hidden_dim;
-            const float* const time_scale = time + padded_width(width);
-            if (width == 4 * kLaneColumns) {
-                held_layer_norm_of_tile<4>(time, time_scale);
-            } else if (width == 8 * kLaneColumns) {
-                held_layer_norm_of_tile<8>(time, time_scale);
-            } else {
-                modulated_layer_norm_of_tile(time, time_scale);
-            }
-        }
-    }
-    // Of rows that registers hold, of kPieces times kLaneColumns numbers: read once, with all that they are multiplied
-    // with and moved by on its way meanwhile.
-    template <int kPieces>
-    ZPRL_DEVICE void held_layer_norm_of_tile(const float* time_shift, const float* time_scale) {
-        // As many rows at once as registers have room for.
-        constexpr int kRowsOfWarp = Engine::kRows / kWarps, kMost = (sizeof(Kept) == 2 ? 16 : 8) / kPieces;
-        constexpr int kRowsAtOnce = kRowsOfWarp < kMost ? kRowsOfWarp : kMost;
-        constexpr float kInverseWidth = 1.0f / (kPieces * kLaneColumns);
-        const int warp = device::thread_index() / 32, lane = device::thread_index() % 32;
-        Float2 of_shift[kPieces], of_scale[kPieces];
-        ZPRL_UNROLL
-        for (int i = 0; i < kPieces; ++i) {
-            of_shift[i] = load_pair(time_shift + i * kLaneColumns + 2 * lane);
-            of_scale[i] = load_pair(time_scale + i * kLaneColumns + 2 * lane);
-        }
-        ZPRL_NO_UNROLL
-        for (int first = warp; first < rows_; first += kRowsAtOnce * kWarps) {
-            Float2 x[kRowsAtOnce][kPieces], shift[kRowsAtOnce][kPieces], scale[kRowsAtOnce][kPieces];
-            float mean[kRowsAtOnce] = {}, variance[kRowsAtOnce] = {};
-            ZPRL_UNROLL
-            for (int row = 0; row < kRowsAtOnce; ++row) {
-                const float* const stream = stream_ + (first + row * kWarps) * m_.stream_stride + 2 * lane;
-                const Kept* const modulation =
-                    modulation_ + (first + row * kWarps) * m_.modulation_stride + kPieces * kLaneColumns + 2 * lane;
-                ZPRL_UNROLL
-                for (int i = 0; i < kPieces; ++i) {
-                    x[row][i] = load_pair(stream + i * kLaneColumns);
-                    shift[row][i] = Unit::load_kept(modulation + i * kLaneColumns);
-                    scale[row][i] = Unit::load_kept(modulation + (kPieces + i) * kLaneColumns);
-                    mean[row] += x[row][i].x + x[row][i].y;
-                }
-            }
-            sum_over_warp(mean);
-            ZPRL_UNROLL
-            for (int row = 0; row < kRowsAtOnce; ++row) {
-                ZPRL_UNROLL
-                for (int i = 0; i < kPieces; ++i) {
-                    x[row][i].x -= mean[row] * kInverseWidth;
-                    x[row][i].y -= mean[row] * kInverseWidth;
-                    variance[row] += x[row][i].x * x[row][i].x + x[row][i].y * x[row][i].y;
-                }
-            }
-            sum_over_warp(variance);
-            ZPRL_UNROLL
-            for (int row = 0; row < kRowsAtOnce; ++row) {
-                const float inverse_std = device::inverse_sqrt(variance[row] * kInverseWidth + kLayerNormEpsilon);
-                char* const branch = operand_at(branch_, first + row * kWarps, 2 * lane);
-                ZPRL_UNROLL
-                for (int i = 0; i < kPieces; ++i) {
-                    const Float2 by = scale[row][i], to = shift[row][i];
-                    const float a =
-                        x[row][i].x * inverse_std * (by.x + (1.0f + of_scale[i].x)) + (to.x + of_shift[i].x);
-                    const float b =
-                        x[row][i].y * inverse_std * (by.y + (1.0f + of_scale[i].y)) + (to.y + of_shift[i].y);
-                    constexpr int kPieceSlabs = kLaneColumns * Unit::kElementBytes / kSlabBytes;
-                    device::store_operand(branch + i * kPieceSlabs * (Engine::kRows * kSlabBytes), Unit::operand(a, b));
-                }
-            }
-        }
-    }
-    ZPRL_DEVICE void modulated_layer_norm_of_tile(const float* time_shift, const float* time_scale) {
-        constexpr int kRowsOfWarp = Engine::kRows / kWarps, kRowsAtOnce = kRowsOfWarp < 4 ? kRowsOfWarp : 4;
-        constexpr int kColumnsAtOnce = 4 / kRowsAtOnce;
-        static_assert(kRowsOfWarp % kRowsAtOnce == 0, "rows at once end with the block's");
-        const int width = p_.hidden_dim, hidden = padded_width(width);
-        const int warp = device::thread_index() / 32, lane = device::thread_index() % 32;
-        const float inverse_width = 1.0f / static_cast<float>(width);
-        for (int first = warp; first < rows_; first += kRowsAtOnce * kWarps) {
-            const float* const stream = stream_ + first * m_.stream_stride;
-            const Kept* const modulation = modulation_ + first * m_.modulation_stride + hidden;
-            const int stream_step = kWarps * m_.stream_stride, modulation_step = kWarps * m_.modulation_stride;
-            float mean[kRowsAtOnce] = {}, variance[kRowsAtOnce] = {};
-            ZPRL_UNROLL_BY(kColumnsAtOnce)
-            for (int i = 2 * lane; i < hidden; i += 64) {  // numbers past the width are zero
-                ZPRL_UNROLL
-                for (int row = 0; row < kRowsAtOnce; ++row) {
-                    const Float2 pair = load_pair(stream + row * stream_step + i);
-                    mean[row] += pair.x + pair.y;
-                }
-            }
-            sum_over_warp(mean);
-            ZPRL_UNROLL
-            for (float& each : mean) each *= inverse_width;
-            ZPRL_UNROLL_BY(kColumnsAtOnce)
-            for (int i = 2 * lane; i < hidden; i += 64) {
-                ZPRL_UNROLL
-                for (int row = 0; row < kRowsAtOnce; ++row) {
-                    const Float2 pair = load_pair(stream + row * stream_step + i);
-                    const float x = i < width ? pair.x - mean[row] : 0.0f,
-                                y = i + 1 < width ? pair.y - mean[row] : 0.0f;
-                    variance[row] += x * x + y * y;
-                }
-            }
-            sum_over_warp(variance);
-            float inverse_std[kRowsAtOnce];
-            ZPRL_UNROLL
-            for (int row = 0; row < kRowsAtOnce; ++row) {
-                inverse_std[row] = device::inverse_sqrt(variance[row] * inverse_width + kLayerNormEpsilon);
-            }
-            ZPRL_UNROLL_BY(kColumnsAtOnce)
-            for (int i = 2 * lane; i < hidden; i += 64) {
-                const Float2 of_shift = load_pair(time_shift + i), of_scale = load_pair(time_scale + i);
-                ZPRL_UNROLL
-                for (int row = 0; row < kRowsAtOnce; ++row) {
-                    const Float2 pair = load_pair(stream + row * stream_step + i);
-                    const Float2 shift = Unit::load_kept(modulation + row * modulation_step + i);
-                    const Float2 scale = Unit::load_kept(modulation + row * modulation_step + hidden + i);
-                    float x = (pair.x - mean[row]) * inverse_std[row], y = (pair.y - mean[row]) * inverse_std[row];
-                    x = x * (scale.x + (1.0f + of_scale.x)) + (shift.x + of_shift.x);
-                    y = y * (scale.y + (1.0f + of_scale.y)) + (shift.y + of_shift.y);
-                    store_operand(branch_, first + row * kWarps, i, i < width ? x : 0.0f, i + 1 < width ? y : 0.0f);
-                }
-            }
+            modulated_layer_norm_of_tile<Unit, Engine::kRows>(operands, rows_);
         }
     }
 
