@@ -26,7 +26,7 @@ SANITIZERS = [
     for tool in ("memcheck", "racecheck", "synccheck", "initcheck")
     for kernel in ("cluster", "mma", "wgmma")
 ]
-CHECKS = ["machine", *DRIVER_CHECKS, "tests", "cells-A", "cells-B", "ncu"]
+CHECKS = ["machine", *DRIVER_CHECKS, "tests", "cells-A", "cells-B", "ncu", "plans", "plans-wgmma"]
 CHECKS += ["speed-mma-A", "speed-wgmma-A", "speed-mma-B", "speed-wgmma-B"]
 CHECKS += ["rivals-A", "rivals-B", "training", "trace", *SANITIZERS, "rivals-compile"]
 
@@ -50,6 +50,7 @@ esac
 DRIVER = """
 cell='{"shape": "A", "type": "bfloat16", "batch": 1, "kernel": "", "microseconds": {"median": 36.5}}'
 case "$ZPRL_CUDA_KERNEL $*" in
+    *--plans*) echo "$cell"; echo "${cell/36.5/30.0}"; echo "${cell/36.5/40.0}" ;;
     *--machine*) echo '{"gpu": "Fake", "multiprocessors": 132, "active_clusters": {"2": 66, "16": 6}}' ;;
     *--time*) echo "$cell" ;;
     wgmma*usual*) eval "$FAKE_WGMMA" ;;
@@ -285,13 +286,14 @@ def test_a_packs_checks_come_in_order_and_leave_eight_files_at_most(programs, pa
     assert outcomes["device"].reason == "Fake, 132 SMs, active clusters: 66 of 2, 6 of 16"
     assert outcomes["goal-A-1"].reason == "A bfloat16 1: 36.5 us (goal 35, missed)"
     assert outcomes["tests"].reason == "7 passed in 0.1s"
+    assert outcomes["plans"].reason == outcomes["plans-wgmma"].reason == "A 1: +22% of 3"
     assert outcomes["rivals-B"].reason == "last of 2: A bfloat16 batch 1: native 0.1 ms"
     names = ["log.txt", "ncu.csv", "profile_A.json", "profile_B.json", "results.jsonl", "summary.txt"]
     assert sorted(path.name for path in (tmp_path / "report").iterdir()) == names
     log = (tmp_path / "report" / "log.txt").read_text()
     assert "== run-mma: ZPRL_CUDA_KERNEL=mma " in log and "0 errors" in log
     lines = [json.loads(line) for line in (tmp_path / "report" / "results.jsonl").read_text().splitlines()]
-    assert lines[0]["gpu"] == "Fake" and len(lines) == 1 + 8 + 2 + 4
+    assert lines[0]["gpu"] == "Fake" and len(lines) == 1 + 8 + 2 + 4 + 2 * 3
 
 
 def test_what_fails_is_cut_off_or_missing_fails_the_run(programs, pack, tmp_path):

@@ -128,6 +128,16 @@ def _cell_in_words(cell: dict[str, Any]) -> str:
     return words if largest is None else f"{words}, error {largest:.1e}"
 
 
+def plans_in_words(output: str) -> str:
+    """Return of each cell by how much the plan that the planner takes, its first one, is slower than the fastest."""
+    times: dict[str, list[float]] = {}
+    for cell in json_lines(output):
+        if "microseconds" in cell:
+            times.setdefault(f"{cell['shape']} {cell['batch']}", []).append(cell["microseconds"]["median"])
+    words = [f"{cell}: +{each[0] / min(each) - 1.0:.0%} of {len(each)}" for cell, each in times.items()]
+    return "; ".join(words) or last_line(output)
+
+
 def machine_in_words(output: str) -> str:
     """Return GPU and cluster limits in a few words."""
     for machine in reversed(json_lines(output)):
@@ -231,6 +241,11 @@ def _driver_checks(place: Place) -> Iterator[Check]:
         rehearsal=rehearsal,
         expects="Duration",  # without the right to read counters it lists none
     )
+    # Whether the planner takes the fastest of its plans.
+    blobs = (place.blob("A"), place.blob("B"))
+    sweep = ("--plans", "--time", "--type", "bfloat16", "--batch")
+    yield call("plans", 60, *sweep, "1,64,1024", *blobs, words=plans_in_words)
+    yield call("plans-wgmma", 30, *sweep, "8192", *blobs, kernel="wgmma", words=plans_in_words)
     # What wgmma, the rule on Hopper at large batches, is worth.
     for shape in GOALS:
         for kernel in ("mma", "wgmma"):
