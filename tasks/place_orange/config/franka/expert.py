@@ -41,4 +41,4 @@ class PlaceOrangeExpertCfg(WaypointExpertCfg):
         )
     ]
     mixed = ExpertNoiseCfg(action_std=0.15, position_bias=0.01, yaw_bias=0.2, speed_range=(0.8, 1.2))
-    noise_scale = 0.359
+    noise_scale = 0.718

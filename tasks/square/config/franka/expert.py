@@ -45,6 +45,6 @@ class SquareExpertCfg(WaypointExpertCfg):
         )
     ]
     mixed = ExpertNoiseCfg(action_std=0.15, position_bias=0.006, yaw_bias=0.05, speed_range=(0.8, 1.2))
-    noise_scale = 0.5
+    noise_scale = 0.938
     yaw_symmetry = math.pi
     slip_distance = 0.09

@@ -3,6 +3,7 @@
 
 """Settings with which the Franka square task is learned."""
 
+from zprl.policies import PretrainCfg
 from zprl.tasks.common.runner_cfg import LongTaskRunnerCfg, VisualRunner
 from zprl.utils.configclass import configclass
 
@@ -12,6 +13,7 @@ class SquareRunnerCfg(LongTaskRunnerCfg):
     """A run of the task."""
 
     experiment_name = "zprl_square_franka"
+    pretrain = PretrainCfg(bottleneck_steps=1500)  # docs/methods.md: precision that the bottleneck would lose
 
 
 @configclass
