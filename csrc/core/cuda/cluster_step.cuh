@@ -254,7 +254,8 @@ class ClusterEngine : public OfCluster {
     // Of layers of the velocity field: copies of this block's.
     ZPRL_DEVICE char* bias_at(int i) const { return shared_ + m_.bias + (i - m_.field_work()) * kBiasBytes; }
 
-    // List the work of all layers, which is the same in all evaluations: each warp its own, each lane some of it.
+    // List the work of all layers, which is the same in all evaluations: each warp its own, the first one the block's
+    // as well, and each lane some of it.
     ZPRL_DEVICE void list_work(Operation operation) const {
         const int end = m_.field_work() + field_layers(p_) * m_.field_parts;
         ZPRL_NO_UNROLL
@@ -287,17 +288,20 @@ class ClusterEngine : public OfCluster {
         const int parts_log2 = groups > 4 ? 0 : groups > 2 ? 1 : groups > 1 ? 2 : 3, parts = 1 << parts_log2;
         const bool is_resident = resident != kNotResident, is_last = next_group + kWarps >= most_groups(layer);
         const uint32_t stride = is_resident ? share.groups * kGroupBytes : padded_width(layer.out) * kSlabBytes;
-        layer_work(i) = {padded_width(layer.out),
-                         first_group * kGroupOutputs,
-                         groups * kGroupOutputs,
-                         layer.bias + first_group * (kGroupOutputs * static_cast<int>(sizeof(float))),
-                         stride,
-                         is_resident,
-                         is_last,
-                         parts,
-                         is_last ? next_layer : i + 1};
+        const int warp = device::thread_index() / 32;
+        if (warp == 0) {
+            layer_work(i) = {padded_width(layer.out),
+                             first_group * kGroupOutputs,
+                             groups * kGroupOutputs,
+                             layer.bias + first_group * (kGroupOutputs * static_cast<int>(sizeof(float))),
+                             stride,
+                             is_resident,
+                             is_last,
+                             parts,
+                             is_last ? next_layer : i + 1};
+        }
         const int slabs = slabs_of(layer.in, runs_once ? Fp32Unit::kElementBytes : Unit::kElementBytes);
-        const int warp = device::thread_index() / 32, group = warp >> parts_log2, part = warp & (parts - 1);
+        const int group = warp >> parts_log2, part = warp & (parts - 1);
         const int begin = (slabs * part) >> parts_log2, end = (slabs * (part + 1)) >> parts_log2;
         const bool has_group = group < groups;
         warp_work(i) = {(is_resident ? resident + next_group * kGroupBytes : layer.weight + first_group * kGroupBytes) +

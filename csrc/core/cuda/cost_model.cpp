@@ -40,7 +40,7 @@ constexpr double kBarrier = 30.0;   // [E] of a block
 constexpr double kLayer = 600.0;    // [E] of a tile: barriers, bias, the first slab and the last products
 // Instructions of a warp.
 constexpr double kIssued = 4.0;             // [V]
-constexpr double kPairInstructions = 23.0;  // [V] finishing: SiLU's in sm_90a's code, fewer for the others
+constexpr double kPairInstructions = 23.0;  // [V] finishing: SiLU's in float32, fewer for the others
 constexpr double kPutInstructions = 3.0;    // [E] address and store of a pair that is finished already
 // A cluster's layer, in instructions of a warp on the way from one exchange to the next, read in sm_90a's code. Such a
 // warp has a scheduler to itself or shares it with one other: kAlone cycles each.

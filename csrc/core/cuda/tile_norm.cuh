@@ -68,6 +68,7 @@ ZPRL_DEVICE void held_layer_norm_of_tile(const NormOperands<typename Unit::Kept>
         }
     }
 }
+
 // Of rows of any width.
 template <typename Unit, int kRows>
 ZPRL_DEVICE void general_layer_norm_of_tile(const NormOperands<typename Unit::Kept>& n, int rows) {
