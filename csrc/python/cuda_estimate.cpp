@@ -25,9 +25,7 @@ py::dict estimate_cuda(const py::buffer& blob, const std::string& precision, int
     const cuda::DevicePolicy policy = cuda::device_policy(on_cpu, cuda::parse_precision(precision));
     const cuda::DeviceProperties device = cuda::h200();
     const cuda::ActiveClusters active = gpcs.empty() ? cuda::h200_clusters() : cuda::split_over(gpcs);
-    const cuda::Plan plan = cuda::plan(policy, rows, device, cuda::parse_choice(kernels), active);
-    const int64_t at_once = plan.cluster_size == 1 ? device.multiprocessors : active(plan);
-    const cuda::Cost cost = cuda::cost_of(policy, plan, rows, device, at_once);
+    const auto [plan, cost] = cuda::choose(policy, rows, device, cuda::parse_choice(kernels), active);
 
     py::dict floors, parts, result;
     floors["tensor"] = cost.tensor_floor;

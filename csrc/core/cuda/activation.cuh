@@ -16,7 +16,7 @@ namespace cuda {
 ZPRL_DEVICE float silu(float x) { return x * device::reciprocal(1.0f + device::exp(-x)); }
 // The same by two instructions of the special function unit, to a few millionths; and by one, to 2^-11 of x: less than
 // bf16 rounds it by.
-ZPRL_DEVICE float silu_of_operand(float x) {
+ZPRL_DEVICE float silu_of_tf32(float x) {
     return x * device::reciprocal(1.0f + device::exp2_approximate(-1.44269504f * x));
 }
 ZPRL_DEVICE float silu_of_bfloat16(float x) {

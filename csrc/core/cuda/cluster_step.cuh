@@ -116,10 +116,14 @@ class ClusterEngine : public OfCluster {
     ZPRL_DEVICE void exchange() {
         device::sync_block();
         arrive(0);
-        wait();
+        receive();
     }
     // What the last layer put is there. To be called once for each layer, but where linear() does.
-    ZPRL_DEVICE void receive() { wait(); }
+    ZPRL_DEVICE void receive() {
+        device::wait_for_phase<Scope::kCluster>(exchanged(number_), number_ / 2 % 2);
+        device::sync_warp();  // matrix instructions follow, which want the warp together
+        ++number_;
+    }
     ZPRL_DEVICE void layer_norm(const NormOperands<typename Unit::Kept>& operands) {
         modulated_layer_norm_of_cluster<Unit>(operands, rows_, [this] { receive(); });
     }
@@ -335,11 +339,6 @@ class ClusterEngine : public OfCluster {
         } else {
             device::arrive_at_peer<Scope::kCluster>(exchanged(number_), rank);
         }
-    }
-    ZPRL_DEVICE void wait() {
-        device::wait_for_phase<Scope::kCluster>(exchanged(number_), number_ / 2 % 2);
-        device::sync_warp();  // matrix instructions follow, which want the warp together
-        ++number_;
     }
     ZPRL_DEVICE void wait_for_resident() {
         if (has_resident_) return;

@@ -52,7 +52,11 @@ struct Candidate {
     Cost cost;
 };
 
-// All of a batch, the one that plan() chooses first; none where plan() throws.
+// The one that plan() chooses, or its exception.
+Candidate choose(const DevicePolicy& policy, int64_t rows, const DeviceProperties& device, KernelChoice choice,
+                 const ActiveClusters& active_clusters);
+
+// All of a batch, that one first; none where it throws.
 std::vector<Candidate> candidates(const DevicePolicy& policy, int64_t rows, const DeviceProperties& device,
                                   KernelChoice choice, const ActiveClusters& active_clusters);
 

@@ -282,14 +282,14 @@ std::vector<Candidate> candidates(const DevicePolicy& policy, int64_t rows, cons
     return found.take();
 }
 
-Plan plan(const DevicePolicy& policy, int64_t rows, const DeviceProperties& device, KernelChoice choice,
-          const ActiveClusters& active_clusters) {
+Candidate choose(const DevicePolicy& policy, int64_t rows, const DeviceProperties& device, KernelChoice choice,
+                 const ActiveClusters& active_clusters) {
     if (device.major < 8) {
         throw std::invalid_argument("zprl: the GPU's compute capability is " + std::to_string(device.major) + "." +
                                     std::to_string(device.minor) + "; 8.0 or more is needed.");
     }
     const std::vector<Candidate> found = candidates(policy, rows, device, choice, active_clusters);
-    if (!found.empty()) return found.front().plan;
+    if (!found.empty()) return found.front();
     const std::string has =
         " bytes of shared memory, and a block has " + std::to_string(device.shared_memory_per_block_optin);
     if (choice == KernelChoice::kWgmmaTiles && has_wgmma(policy, device)) {
@@ -301,6 +301,11 @@ Plan plan(const DevicePolicy& policy, int64_t rows, const DeviceProperties& devi
     throw std::invalid_argument("zprl: the policy's layers are too wide for this GPU: they need " +
                                 std::to_string(least_shared_bytes(policy, Kernel::kTile, kNarrowRows, 2)) + has +
                                 "; use torch, or lower precision than " + name(policy.precision) + ".");
+}
+
+Plan plan(const DevicePolicy& policy, int64_t rows, const DeviceProperties& device, KernelChoice choice,
+          const ActiveClusters& active_clusters) {
+    return choose(policy, rows, device, choice, active_clusters).plan;
 }
 
 std::string describe(const Plan& plan) {

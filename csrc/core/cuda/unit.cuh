@@ -152,7 +152,7 @@ struct Fp32Unit : KeepsFloats, MatrixUnit<SplitInstruction> {
 struct Tf32Unit : KeepsFloats, MatrixUnit<Tf32Instruction> {
     static constexpr int kElementBytes = 4;
     static ZPRL_DEVICE Float2 operand(float x, float y) { return {device::to_tf32(x), device::to_tf32(y)}; }
-    static ZPRL_DEVICE float silu(float x) { return silu_of_operand(x); }
+    static ZPRL_DEVICE float silu(float x) { return silu_of_tf32(x); }
 };
 
 struct Bf16Unit : KeepsHalves, MatrixUnit<Bf16Instruction> {

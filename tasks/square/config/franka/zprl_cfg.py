@@ -13,7 +13,7 @@ class SquareRunnerCfg(LongTaskRunnerCfg):
     """A run of the task."""
 
     experiment_name = "zprl_square_franka"
-    pretrain = PretrainCfg(bottleneck_steps=1500)  # docs/methods.md: precision that the bottleneck would lose
+    pretrain = PretrainCfg(bottleneck_steps=1500)  # or precision is lost there: docs/tasks.md
 
 
 @configclass
