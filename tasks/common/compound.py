@@ -68,6 +68,13 @@ def spawn_compound(
     ):
         if props is not None:
             apply_schema_props(props, prim_path, apply, define, stage)
+    if cfg.inertia is not None:
+        from pxr import Gf, UsdPhysics  # the configuration is read before the simulator starts
+
+        mass = UsdPhysics.MassAPI.Apply(prim)
+        mass.CreateDiagonalInertiaAttr(Gf.Vec3f(*cfg.inertia))  # type: ignore[reportAttributeAccessIssue]
+        mass.CreatePrincipalAxesAttr(Gf.Quatf(1.0))  # type: ignore[reportAttributeAccessIssue]
+        mass.CreateCenterOfMassAttr(Gf.Vec3f(*cfg.center_of_mass))  # type: ignore[reportAttributeAccessIssue]
     return prim
 
 
@@ -79,3 +86,10 @@ class CompoundCfg(RigidObjectSpawnerCfg):
 
     parts: list[CompoundPartCfg] = MISSING  # type: ignore[assignment]
     """The shapes."""
+
+    inertia: Vec3 | None = None
+    """Moments of inertia about axes through the centre of mass that are parallel to the whole's [kg m^2], or None for
+    what follows from the shapes."""
+
+    center_of_mass: Vec3 = (0.0, 0.0, 0.0)
+    """The centre of mass in the whole's frame [m], where :attr:`inertia` is given."""

@@ -103,6 +103,7 @@ def fixture(name: str, parts: list[CompoundPartCfg], pos: Vec3) -> RigidObjectCf
         parts: Its shapes.
         pos: Where it is first [m].
     """
+    collides = any(part.spawn.collision_props is not None for part in parts)
     return RigidObjectCfg(
         prim_path=f"{{ENV_REGEX_NS}}/{name}",
         init_state=RigidObjectCfg.InitialStateCfg(pos=pos),
@@ -110,5 +111,7 @@ def fixture(name: str, parts: list[CompoundPartCfg], pos: Vec3) -> RigidObjectCf
             parts=parts,
             rigid_props=sim_utils.UsdPhysicsRigidBodyCfg(kinematic_enabled=True),
             mass_props=sim_utils.MassCfg(mass=1.0),
+            # Any will do, but an engine asks for one, and shapes that nothing touches give none.
+            inertia=None if collides else (1e-3, 1e-3, 1e-3),
         ),
     )

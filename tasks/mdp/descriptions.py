@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from isaaclab.envs.mdp import BinaryJointPositionActionCfg, joint_pos_rel
+from isaaclab.envs.mdp import BinaryJointPositionActionCfg, JointPositionActionCfg, joint_pos_rel
 from isaaclab.managers import SceneEntityCfg
 
 from zprl.envs.description import TermDescription
@@ -16,9 +16,12 @@ from zprl.sim.isaaclab.descriptions import describes, joint_units
 from .actions_cfg import DeltaPoseIKActionCfg
 from .observations import (
     body_pose_in_root_frame,
+    object_axis_in_root_frame,
     object_pose_in_root_frame,
     object_position_in_body_frame,
     object_position_in_root_frame,
+    object_velocity_in_root_frame,
+    point_in_root_frame,
 )
 
 if TYPE_CHECKING:
@@ -59,10 +62,33 @@ def _object_pose(env: ManagerBasedEnv, params: dict[str, Any]) -> TermDescriptio
     return TermDescription(POSE_ELEMENTS, POSE_UNITS, "root of the robot", "pose of the object's centre")
 
 
+def _object_of(params: dict[str, Any]) -> str:
+    return params["object_cfg"].name if "object_cfg" in params else "object"
+
+
 @describes(object_position_in_root_frame)
 def _root_position(env: ManagerBasedEnv, params: dict[str, Any]) -> TermDescription:
-    name = params["object_cfg"].name if "object_cfg" in params else "object"
-    return TermDescription(POSE_ELEMENTS[:3], POSE_UNITS[:3], "root of the robot", f"position of the {name}'s centre")
+    text = f"position of the {_object_of(params)}'s centre"
+    return TermDescription(POSE_ELEMENTS[:3], POSE_UNITS[:3], "root of the robot", text)
+
+
+@describes(object_axis_in_root_frame)
+def _root_axis(env: ManagerBasedEnv, params: dict[str, Any]) -> TermDescription:
+    text = f"direction of the {_object_of(params)}'s z axis"
+    return TermDescription(["x", "y", "z"], ["1"] * 3, "root of the robot", text)
+
+
+@describes(object_velocity_in_root_frame)
+def _root_velocity(env: ManagerBasedEnv, params: dict[str, Any]) -> TermDescription:
+    text = f"velocity of the {_object_of(params)}: of its centre of mass, then angular"
+    units = ["m/s"] * 3 + ["rad/s"] * 3
+    return TermDescription(["vx", "vy", "vz", "wx", "wy", "wz"], units, "root of the robot", text)
+
+
+@describes(point_in_root_frame)
+def _point_position(env: ManagerBasedEnv, params: dict[str, Any]) -> TermDescription:
+    text = f"position of {_point(params)}"
+    return TermDescription(POSE_ELEMENTS[:3], POSE_UNITS[:3], "root of the robot", text)
 
 
 @describes(object_position_in_body_frame)
@@ -72,7 +98,7 @@ def _object_position(env: ManagerBasedEnv, params: dict[str, Any]) -> TermDescri
 
 
 @describes(DeltaPoseIKActionCfg)
-def _delta_pose(cfg: DeltaPoseIKActionCfg) -> TermDescription:
+def _delta_pose(env: ManagerBasedEnv, cfg: DeltaPoseIKActionCfg) -> TermDescription:
     scale = cfg.scale
     return TermDescription(
         ["dx", "dy", "dz", "rx", "ry", "rz"],
@@ -83,8 +109,19 @@ def _delta_pose(cfg: DeltaPoseIKActionCfg) -> TermDescription:
     )
 
 
+@describes(JointPositionActionCfg)
+def _joint_targets(env: ManagerBasedEnv, cfg: JointPositionActionCfg) -> TermDescription:
+    names, units = list(cfg.joint_names), joint_units(env, cfg.asset_name)
+    scale, offset = (
+        [value[name] for name in names] if isinstance(value, dict) else [float(value)] * len(names)
+        for value in (cfg.scale, cfg.offset)
+    )
+    chosen = [units.get(name, "rad or m") for name in names]
+    return TermDescription(names, chosen, None, "target position of the joint", scale=scale, offset=offset)
+
+
 @describes(BinaryJointPositionActionCfg)
-def _binary_gripper(cfg: BinaryJointPositionActionCfg) -> TermDescription:
+def _binary_gripper(env: ManagerBasedEnv, cfg: BinaryJointPositionActionCfg) -> TermDescription:
     opened, closed = cfg.open_command_expr, cfg.close_command_expr
     text = f"joints to {opened} if the action is 0 or more, to {closed} if it is negative"
     return TermDescription(["gripper"], ["1"], None, text, scale=[1.0], repeats=True)

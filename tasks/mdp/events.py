@@ -116,6 +116,78 @@ def reset_object_beside(
     _put_at_rest(env.scene[asset_cfg.name], pose, env_ids)
 
 
+def reset_object_tilted(
+    env: ManagerBasedEnv,
+    env_ids: torch.Tensor | slice,
+    position: tuple[float, float, float],
+    tilt: float,
+    asset_cfg: SceneEntityCfg = SceneEntityCfg("object"),
+) -> None:
+    """Put the object at rest at a fixed place, turned by drawn angles about its x axis and then about its y axis.
+
+    Args:
+        env: The environment.
+        env_ids: Environments to reset: indices, shape (n,), or a slice.
+        position: The object's centre in the environment's frame [m].
+        tilt: Largest size of either angle [rad]; with zeros its z axis is the vertical.
+        asset_cfg: The object.
+    """
+    origins = env.scene.env_origins[env_ids]
+    half = 0.5 * sample_uniform(-tilt, tilt, (len(origins), 2), device=env.device)
+    (sin_x, sin_y), (cos_x, cos_y) = half.sin().unbind(dim=1), half.cos().unbind(dim=1)
+    pose = torch.empty(len(origins), 7, device=env.device)
+    pose[:, :3] = origins + torch.tensor(position, device=env.device)
+    pose[:, 3:] = torch.stack([sin_x * cos_y, cos_x * sin_y, sin_x * sin_y, cos_x * cos_y], dim=1)
+    _put_at_rest(env.scene[asset_cfg.name], pose, env_ids)
+
+
+def reset_object_to_default(
+    env: ManagerBasedEnv,
+    env_ids: torch.Tensor | slice,
+    spread: float,
+    asset_cfg: SceneEntityCfg = SceneEntityCfg("object"),
+) -> None:
+    """Put the object at rest near the place that its configuration gives it, in the orientation from there.
+
+    Args:
+        env: The environment.
+        env_ids: Environments to reset: indices, shape (n,), or a slice.
+        spread: Largest distance from that place in x and in y [m].
+        asset_cfg: The object.
+    """
+    asset = env.scene[asset_cfg.name]
+    pose = asset.data.default_root_pose.torch[env_ids].clone()
+    pose[:, :3] += env.scene.env_origins[env_ids]
+    pose[:, :2] += sample_uniform(-spread, spread, (len(pose), 2), device=env.device)
+    _put_at_rest(asset, pose, env_ids)
+
+
+def reset_fixture_in_box(
+    env: ManagerBasedEnv,
+    env_ids: torch.Tensor | slice,
+    low: tuple[float, float, float],
+    high: tuple[float, float, float],
+    asset_cfg: SceneEntityCfg,
+) -> None:
+    """Put a hinged thing, with its joints at rest where they are by default, somewhere in a box, and do not turn it.
+
+    Args:
+        env: The environment.
+        env_ids: Environments to reset: indices, shape (n,), or a slice.
+        low: Lower corner of the box, in the environment's frame [m].
+        high: Upper corner of the box [m].
+        asset_cfg: The thing.
+    """
+    asset = env.scene[asset_cfg.name]
+    lowest, highest = torch.tensor([low, high], device=env.device)
+    pose = asset.data.default_root_pose.torch[env_ids].clone()
+    place = sample_uniform(lowest, highest, (len(pose), 3), device=env.device)
+    pose[:, :3] = env.scene.env_origins[env_ids] + place
+    position = asset.data.default_joint_pos.torch[env_ids].clone()
+    asset.write_root_pose_to_sim_index(root_pose=pose, env_ids=_rows(env_ids))
+    asset.write_joint_state_to_sim_index(position=position, velocity=torch.zeros_like(position), env_ids=_rows(env_ids))
+
+
 def reset_sphere_in(
     env: ManagerBasedEnv,
     env_ids: torch.Tensor | slice,

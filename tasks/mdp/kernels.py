@@ -56,6 +56,46 @@ def root_pose(
 
 
 @wp.kernel
+def point_position(
+    root_pose: wp.array(dtype=wp.transformf),
+    body_pose: wp.array2d(dtype=wp.transformf),
+    body: int,
+    offset: wp.vec3f,
+    out: wp.array(dtype=wp.vec3f),
+) -> None:
+    """Position of a point fixed to a body in the root's frame."""
+    world = wp.tid()
+    point = wp.transform_point(body_pose[world, body], offset)
+    out[world] = wp.transform_point(wp.transform_inverse(root_pose[world]), point)
+
+
+@wp.kernel
+def root_axis(
+    root_pose: wp.array(dtype=wp.transformf), other_pose: wp.array(dtype=wp.transformf), out: wp.array(dtype=wp.vec3f)
+) -> None:
+    """Direction of another root's z axis in the root's frame."""
+    world = wp.tid()
+    axis = wp.quat_rotate(wp.transform_get_rotation(other_pose[world]), wp.vec3f(0.0, 0.0, 1.0))
+    out[world] = wp.quat_rotate_inv(wp.transform_get_rotation(root_pose[world]), axis)
+
+
+@wp.kernel
+def root_velocity(
+    root_pose: wp.array(dtype=wp.transformf),
+    linear: wp.array(dtype=wp.vec3f),
+    angular: wp.array(dtype=wp.vec3f),
+    out: wp.array2d(dtype=float),
+) -> None:
+    """Velocities along the root's axes."""
+    world = wp.tid()
+    rotation = wp.transform_get_rotation(root_pose[world])
+    v, w = wp.quat_rotate_inv(rotation, linear[world]), wp.quat_rotate_inv(rotation, angular[world])
+    for row in range(3):
+        out[world, row] = v[row]
+        out[world, 3 + row] = w[row]
+
+
+@wp.kernel
 def root_position(
     root_pose: wp.array(dtype=wp.transformf), other_pose: wp.array(dtype=wp.transformf), out: wp.array(dtype=wp.vec3f)
 ) -> None:

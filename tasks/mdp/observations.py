@@ -63,6 +63,27 @@ def object_position_in_root_frame(
     return _launched(env, kernels.root_position, roots, 3)
 
 
+def object_axis_in_root_frame(
+    env: ManagerBasedEnv,
+    robot_cfg: SceneEntityCfg = SceneEntityCfg("robot"),
+    object_cfg: SceneEntityCfg = SceneEntityCfg("object"),
+) -> torch.Tensor:
+    """Direction of the object's z axis in the robot's root frame, a unit vector, shape (num_envs, 3)."""
+    roots = [env.scene[cfg.name].data.root_link_pose_w.warp for cfg in (robot_cfg, object_cfg)]
+    return _launched(env, kernels.root_axis, roots, 3)
+
+
+def object_velocity_in_root_frame(
+    env: ManagerBasedEnv,
+    robot_cfg: SceneEntityCfg = SceneEntityCfg("robot"),
+    object_cfg: SceneEntityCfg = SceneEntityCfg("object"),
+) -> torch.Tensor:
+    """Velocity of the object along the robot's root axes: linear [m/s], then angular [rad/s], shape (num_envs, 6)."""
+    robot, thing = (env.scene[cfg.name].data for cfg in (robot_cfg, object_cfg))
+    inputs = [robot.root_link_pose_w.warp, thing.root_lin_vel_w.warp, thing.root_ang_vel_w.warp]
+    return _launched(robot, kernels.root_velocity, inputs, 6)
+
+
 def object_position_in_body_frame(
     env: ManagerBasedEnv,
     asset_cfg: SceneEntityCfg,
@@ -74,6 +95,18 @@ def object_position_in_body_frame(
     object_pose = env.scene[object_cfg.name].data.root_link_pose_w.warp
     arguments = [data.body_link_pose_w.warp, _only_body(asset_cfg), offset, object_pose]
     return _launched(data, kernels.position_in_body_frame, arguments, 3)
+
+
+def point_in_root_frame(
+    env: ManagerBasedEnv,
+    asset_cfg: SceneEntityCfg,
+    offset: tuple[float, float, float] = (0.0, 0.0, 0.0),
+    robot_cfg: SceneEntityCfg = SceneEntityCfg("robot"),
+) -> torch.Tensor:
+    """Position of a body's point (offset [m] in its frame) in the robot's root frame [m], shape (num_envs, 3)."""
+    robot, data = env.scene[robot_cfg.name].data, env.scene[asset_cfg.name].data
+    arguments = [robot.root_link_pose_w.warp, data.body_link_pose_w.warp, _only_body(asset_cfg), offset]
+    return _launched(data, kernels.point_position, arguments, 3)
 
 
 def _only_body(asset_cfg: SceneEntityCfg) -> int:

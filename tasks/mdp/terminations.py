@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING, Any
 import torch
 import warp as wp
 
-from isaaclab.managers import SceneEntityCfg
+from isaaclab.managers import ManagerTermBase, SceneEntityCfg
 from isaaclab.utils.math import quat_apply, quat_apply_inverse
 
 from . import kernels
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from isaaclab.envs import ManagerBasedRLEnv
 
 
@@ -144,6 +146,106 @@ def object_within(
     near = (position - target.root_pos_w.torch)[:, :2].norm(dim=1) <= distance
     away = (_end_effector(env, asset_cfg, offset) - position).norm(dim=1) > release_distance
     return near & away & (thing.root_lin_vel_w.torch.norm(dim=1) < max_speed)
+
+
+class HeldTerm(ManagerTermBase):
+    """A term that is true once something has been so for a while without a break."""
+
+    def __init__(self, cfg: Any, env: ManagerBasedRLEnv) -> None:
+        super().__init__(cfg, env)
+        self._steps = torch.zeros(env.num_envs, dtype=torch.long, device=env.device)
+
+    def reset(self, env_ids: Sequence[int] | torch.Tensor | slice | None = None) -> None:  # type: ignore[override]
+        """See :class:`isaaclab.managers.ManagerTermBase`."""
+        self._steps[slice(None) if env_ids is None else env_ids] = 0
+
+    def held(self, now: torch.Tensor, seconds: float) -> torch.Tensor:
+        """Return where it has been so for a time, shape (num_envs,).
+
+        Args:
+            now: Where it is so in this control step, shape (num_envs,).
+            seconds: The time [s].
+        """
+        # In place: whatever is made in inference mode could not be reset outside of it.
+        self._steps.add_(1).mul_(now)
+        return self._steps >= round(seconds / self._env.step_dt)
+
+
+class AxisHeldAt(HeldTerm):
+    """Whether an object has been at a place, with its z axis along another one's, for a while."""
+
+    def __call__(
+        self,
+        env: ManagerBasedRLEnv,
+        seconds: float,
+        position: tuple[float, float, float],
+        distance: float,
+        alignment: float,
+        target_cfg: SceneEntityCfg,
+        object_cfg: SceneEntityCfg = SceneEntityCfg("object"),
+    ) -> torch.Tensor:
+        """Return where it has.
+
+        Args:
+            env: The environment.
+            seconds: How long [s].
+            position: The place in the environment's frame [m].
+            distance: Largest distance of the object's centre from it [m].
+            alignment: Least cosine of the angle between the two axes.
+            target_cfg: The other thing.
+            object_cfg: The object.
+
+        Returns:
+            Boolean tensor, shape (num_envs,).
+        """
+        miss, cosine = axis_errors(env, position, target_cfg, object_cfg)
+        return self.held((miss < distance) & (cosine > alignment), seconds)
+
+
+class JointHeldBeyond(HeldTerm):
+    """Whether a joint has been beyond a position for a while."""
+
+    def __call__(
+        self, env: ManagerBasedRLEnv, seconds: float, position: float, asset_cfg: SceneEntityCfg
+    ) -> torch.Tensor:
+        """Return where it has.
+
+        Args:
+            env: The environment.
+            seconds: How long [s].
+            position: The position [rad or m].
+            asset_cfg: The thing and its joint.
+
+        Returns:
+            Boolean tensor, shape (num_envs,).
+        """
+        return self.held(joint_position(env, asset_cfg) >= position, seconds)
+
+
+def joint_position(env: ManagerBasedRLEnv, asset_cfg: SceneEntityCfg) -> torch.Tensor:
+    """Return the position of the one joint that is chosen [rad or m], shape (num_envs,)."""
+    # Of a thing with one joint, Isaac Lab makes a slice of it.
+    return env.scene[asset_cfg.name].data.joint_pos.torch[:, asset_cfg.joint_ids].squeeze(1)
+
+
+def axis_errors(
+    env: ManagerBasedRLEnv,
+    position: tuple[float, float, float],
+    target_cfg: SceneEntityCfg,
+    object_cfg: SceneEntityCfg = SceneEntityCfg("object"),
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return how far an object is from a place [m], and the cosine of the angle between its z axis and another's.
+
+    Args:
+        env: The environment.
+        position: The place in the environment's frame [m].
+        target_cfg: The thing whose z axis it is compared with.
+        object_cfg: The object.
+    """
+    thing, target = env.scene[object_cfg.name].data, env.scene[target_cfg.name].data
+    there = thing.root_pos_w.torch - env.scene.env_origins - torch.tensor(position, device=env.device)
+    axes = [_point(torch.zeros_like(there), data.root_quat_w.torch, (0.0, 0.0, 1.0)) for data in (thing, target)]
+    return there.norm(dim=1), (axes[0] * axes[1]).sum(dim=1)
 
 
 def _end_effector(

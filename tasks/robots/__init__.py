@@ -5,5 +5,7 @@
 
 from zprl.tasks.robots.robot import ArmCfg as ArmCfg
 from zprl.tasks.robots.robot import GripperCfg as GripperCfg
+from zprl.tasks.robots.robot import HandCfg as HandCfg
+from zprl.tasks.robots.robot import JointTargetsCfg as JointTargetsCfg
 from zprl.tasks.robots.robot import PartCfg as PartCfg
 from zprl.tasks.robots.robot import RobotCfg as RobotCfg

@@ -106,6 +106,53 @@ class GripperCfg(PartCfg):
 
 
 @configclass
+class JointTargetsCfg(PartCfg):
+    """Joints of which each strives for a position of its own: the action's -1 is its lower, 1 its upper one."""
+
+    ranges: dict[str, tuple[float, float]] = MISSING  # type: ignore[assignment]
+    """Lower and upper position of each joint [rad or m], in the order of the action's elements."""
+
+    posture: dict[str, float] = {}
+    """Positions that it strives for when nobody commands it, of joints where that is not 0 [rad or m]."""
+
+    def __post_init__(self) -> None:
+        self.joints = list(self.ranges)
+        self.idle = [self._element(name, self.posture.get(name, 0.0)) for name in self.ranges]
+
+    def _element(self, joint: str, position: float) -> float:
+        """Return the action's element by which a joint strives for a position."""
+        low, high = self.ranges[joint]
+        return min(max((2.0 * position - low - high) / (high - low), -1.0), 1.0)
+
+    def action(self) -> ActionTermCfg:
+        """See :meth:`PartCfg.action`."""
+        return mdp.JointPositionActionCfg(
+            asset_name=self.asset_name,
+            joint_names=self.joints,
+            preserve_order=True,
+            use_default_offset=False,
+            offset={name: (low + high) / 2 for name, (low, high) in self.ranges.items()},
+            scale={name: (high - low) / 2 for name, (low, high) in self.ranges.items()},
+            clip=dict(self.ranges),
+        )
+
+
+@configclass
+class HandCfg(JointTargetsCfg):
+    """A hand with many fingers."""
+
+    body: str = MISSING  # type: ignore[assignment]
+    """The body that what is grasped lies on: the palm."""
+
+    offset: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    """The middle of what the fingers close around, in that body's frame [m]."""
+
+    def end_effector(self) -> dict[str, Any]:
+        """Return that point as the parameters of observation terms."""
+        return {"asset_cfg": SceneEntityCfg(self.asset_name, body_names=[self.body]), "offset": self.offset}
+
+
+@configclass
 class RobotCfg:
     """All that acts in a scene."""
 
@@ -134,9 +181,22 @@ class RobotCfg:
         (arm,) = arms.values()
         return arm
 
+    def only_hand(self) -> HandCfg:
+        """Return the hand of a robot that has one.
+
+        Raises:
+            ZprlError: If it has none or several.
+        """
+        hands = {name: part for name, part in self.parts.items() if isinstance(part, HandCfg)}
+        if len(hands) != 1:
+            raise ZprlError(f"the task is for a robot with one hand, and this robot has {', '.join(hands) or 'none'}.")
+        (hand,) = hands.values()
+        return hand
+
     def arm_joints(self) -> dict[str, list[str]]:
-        """Return the joints of the arms as regular expressions, by articulation."""
-        return _by_articulation((arm, arm.joints) for arm in self.arms().values())
+        """Return the joints of the arms, and of hands, as regular expressions, by articulation."""
+        moving = (part for part in self.parts.values() if isinstance(part, ArmCfg | JointTargetsCfg))
+        return _by_articulation((part, part.joints) for part in moving)
 
     def fingers(self) -> dict[str, list[str]]:
         """Return the bodies that grasp as regular expressions, by articulation."""

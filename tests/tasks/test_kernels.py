@@ -53,6 +53,15 @@ def test_poses():
     found = launched(kernels.root_pose, [roots, others], 9)
     torch.testing.assert_close(found, nine_numbers(*other), atol=2e-6, rtol=0)
 
+    axis = matrix_from_quat(other[1])[:, :, 2].float()
+    torch.testing.assert_close(launched(kernels.root_axis, [roots, others], 3), axis, atol=2e-6, rtol=0)
+
+    velocities = torch.randn(2, WORLDS, 3, generator=torch.Generator().manual_seed(7))
+    to_root = matrix_from_quat(roots[:, 3:].double()).mT
+    turned = [(to_root @ velocity.double()[:, :, None])[:, :, 0] for velocity in velocities]
+    found = launched(kernels.root_velocity, [roots, *velocities], 6)
+    torch.testing.assert_close(found, torch.cat(turned, dim=1).float(), atol=4e-6, rtol=0)
+
     position = subtract_frame_transforms(body[0], body[1], other[0])[0]
     found = launched(kernels.position_in_body_frame, [bodies, 2, OFFSET, others], 3)
     torch.testing.assert_close(found, position.float(), atol=2e-6, rtol=0)

@@ -14,6 +14,24 @@ from zprl.tasks import mdp
 DOWN = [1.0, 0.0, 0.0, 0.0]
 
 
+class Ripe(mdp.HeldTerm):
+    """What has been ripe for 0.06 s."""
+
+    def __call__(self, env, now):
+        return self.held(torch.tensor(now), 0.06)
+
+
+def test_what_has_been_so_for_a_while_without_a_break():
+    term = Ripe(SimpleNamespace(params={}), SimpleNamespace(num_envs=3, device="cpu", step_dt=0.02))  # type: ignore
+    with torch.inference_mode():
+        found = [term(None, now).tolist() for now in ([1, 1, 1], [1, 1, 0], [1, 1, 1], [1, 0, 1], [1, 1, 1])]
+    assert found == [[False] * 3, [False] * 3, [True, True, False], [True, False, False], [True, False, True]]
+    term.reset(torch.tensor([0]))  # outside of inference mode, as an environment may be reset
+    assert term(None, [1, 1, 1]).tolist() == [False, False, True]
+    term.reset()
+    assert not term(None, [1, 1, 1]).any()
+
+
 def world(pos, hand, velocity, quat):
     """Return a world with an object, a hand whose finger tips are 0.1 m below it, and a cup."""
 

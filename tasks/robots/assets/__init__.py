@@ -7,3 +7,6 @@ from pathlib import Path
 
 FRANKA_PANDA_USD = Path(__file__).parent / "data" / "franka_panda.usda"
 """The Franka Panda, as :mod:`zprl.tasks.robots.assets.franka_panda` writes it."""
+
+ADROIT_USDS = {arm: Path(__file__).parent / "data" / f"adroit_{arm}.usda" for arm in ("fixed", "two_axes", "four_axes")}
+"""The Adroit hand by the arm that carries it, as :mod:`zprl.tasks.robots.assets.adroit` writes it."""

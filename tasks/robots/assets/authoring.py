@@ -1,7 +1,7 @@
 # Copyright (c) 2026, The ZPRL Project Developers.
 # SPDX-License-Identifier: BSD-3-Clause
 
-"""Authoring of robots as USD from numbers: links of primitive shapes, and the joints between them."""
+"""Authoring of robots and hinged things as USD from numbers: links of primitive shapes, and joints between them."""
 
 # OpenUSD's stubs declare the results of its constructors as None.
 # pyright: reportOptionalMemberAccess=false, reportAttributeAccessIssue=false, reportReturnType=false
@@ -9,8 +9,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
@@ -28,11 +29,14 @@ class Look:
         color: Linear RGB.
         roughness: Of the surface, 0 to 1.
         friction: Coefficient of sliding friction of colliders that are made of it, or None for the engine's.
+        torsional_friction: Coefficient of friction against spinning about the contact's normal [m], or None for the
+            engine's; only colliders with ``condim`` of 4 and more spin against it.
     """
 
     color: Vec3
     roughness: float = 0.5
     friction: float | None = None
+    torsional_friction: float | None = None
 
 
 @dataclass
@@ -56,7 +60,7 @@ class Shape:
     rpy: Vec3 = (0.0, 0.0, 0.0)
     look: str | None = None
     collider: bool = False
-    mujoco: dict[str, tuple[Sdf.ValueTypeName, object]] = field(default_factory=dict)
+    mujoco: Mapping[str, tuple[Sdf.ValueTypeName, object]] = field(default_factory=dict)
 
 
 @dataclass
@@ -68,14 +72,16 @@ class Joint:
         kind: "revolute" or "prismatic".
         limits: Lower and upper limit [rad] or [m].
         effort: Largest torque [N m] or force [N].
-        axis: Axis of the link's frame, "X", "Y" or "Z".
+        axis: Axis of the link's frame, "X", "Y" or "Z", or a unit vector in it.
+        mujoco: Attributes of the joint that MuJoCo reads, each as type and value, by name.
     """
 
     name: str
     kind: str
     limits: tuple[float, float]
     effort: float
-    axis: str = "Z"
+    axis: str | Vec3 = "Z"
+    mujoco: Mapping[str, tuple[Sdf.ValueTypeName, object]] = field(default_factory=dict)
 
 
 @dataclass
@@ -105,9 +111,29 @@ class Link:
     shapes: list[Shape] = field(default_factory=list)
 
 
+@dataclass
+class Coupling:
+    """Joints of which a weighted sum of positions stays within limits: MuJoCo's fixed tendon, which PhysX ignores.
+
+    Attributes:
+        name: Its name.
+        weights: Weight of each joint's position, by joint name.
+        limits: Lower and upper limit of the sum.
+    """
+
+    name: str
+    weights: dict[str, float]
+    limits: tuple[float, float]
+
+
 def _rotation(rpy: Vec3) -> Gf.Quatf:
     """Return the rotation Rz(yaw) Ry(pitch) Rx(roll), from (roll, pitch, yaw) [rad]."""
     return Gf.Quatf(*Rotation.from_euler("xyz", rpy).as_quat(scalar_first=True).tolist())
+
+
+def _from_z(axis: Vec3) -> Gf.Rotation:
+    """Return the shortest rotation that turns the z axis into a unit vector."""
+    return Gf.Rotation(Gf.Vec3d(0.0, 0.0, 1.0), Gf.Vec3d(*axis))
 
 
 def principal_inertia(inertia: tuple[float, ...]) -> tuple[np.ndarray, tuple[float, float, float, float]]:
@@ -135,14 +161,23 @@ def principal_inertia(inertia: tuple[float, ...]) -> tuple[np.ndarray, tuple[flo
     return moments, (0.0, float(column[0]), float(column[1]), float(column[2]))
 
 
-def write_robot(path: Path, name: str, links: Sequence[Link], looks: Mapping[str, Look]) -> Path:
-    """Author a robot as a USD layer.
+def write_articulation(
+    path: Path,
+    name: str,
+    links: Sequence[Link],
+    looks: Mapping[str, Look],
+    couplings: Sequence[Coupling] = (),
+    touching: Collection[tuple[str, str]] | None = None,
+) -> Path:
+    """Author a robot, or another thing with joints, as a USD layer.
 
     Args:
         path: File to write, ending in ``.usda``.
         name: Name of its root prim.
         links: Its links, base first; every parent stands before its children. The base is fixed to the world.
         looks: Materials by name.
+        couplings: What couples its joints beside the links.
+        touching: Pairs of links that touch each other, in either order; None for all, if the robot may touch itself.
 
     Returns:
         ``path``.
@@ -177,6 +212,10 @@ def write_robot(path: Path, name: str, links: Sequence[Link], looks: Mapping[str
             look = shape.look or next(iter(looks))
             _write_shape(stage, place, shape, looks[look], materials[look])
         _write_joint(stage, root, link)
+    for coupling in couplings:
+        _write_coupling(stage, root, coupling)
+    if touching is not None:
+        _write_untouching(stage, root, links, {frozenset(pair) for pair in touching})
 
     text = stage.GetRootLayer().ExportToString()
     path.write_text(text)
@@ -196,6 +235,10 @@ def _write_look(stage: Usd.Stage, path: str, look: Look) -> UsdShade.Material:
         surface.CreateStaticFrictionAttr(look.friction)
         surface.CreateDynamicFrictionAttr(look.friction)
         surface.CreateRestitutionAttr(0.0)
+    if look.torsional_friction is not None:
+        prim = material.GetPrim()
+        prim.AddAppliedSchema("NewtonMaterialAPI")
+        prim.CreateAttribute("newton:torsionalFriction", Sdf.ValueTypeNames.Float).Set(look.torsional_friction)
     return material
 
 
@@ -231,11 +274,14 @@ def _write_shape(stage: Usd.Stage, path: str, shape: Shape, look: Look, material
 def _write_joint(stage: Usd.Stage, root: str, link: Link) -> None:
     path = f"{root}/joints/{link.joint.name if link.joint else f'{link.name}_fixed'}"
     revolute = link.joint is not None and link.joint.kind == "revolute"
+    turn = Gf.Rotation().SetIdentity()  # of the joint's frame in the link's
     if link.joint is None:
         joint = UsdPhysics.FixedJoint.Define(stage, path)
     else:
         joint = (UsdPhysics.RevoluteJoint if revolute else UsdPhysics.PrismaticJoint).Define(stage, path)
-        joint.CreateAxisAttr(link.joint.axis)
+        along_frame = isinstance(link.joint.axis, str)
+        joint.CreateAxisAttr(link.joint.axis if along_frame else UsdGeom.Tokens.z)
+        turn = turn if along_frame else _from_z(link.joint.axis)  # type: ignore[arg-type]
         lower, upper = map(math.degrees, link.joint.limits) if revolute else link.joint.limits
         joint.CreateLowerLimitAttr(lower)
         joint.CreateUpperLimitAttr(upper)
@@ -243,9 +289,9 @@ def _write_joint(stage: Usd.Stage, root: str, link: Link) -> None:
         joint.CreateBody0Rel().SetTargets([f"{root}/{link.parent}"])
     joint.CreateBody1Rel().SetTargets([f"{root}/{link.name}"])
     joint.CreateLocalPos0Attr(Gf.Vec3f(*map(float, link.pos)))
-    joint.CreateLocalRot0Attr(_rotation(link.rpy))
+    joint.CreateLocalRot0Attr(_rotation(link.rpy) * Gf.Quatf(turn.GetQuat()))
     joint.CreateLocalPos1Attr(Gf.Vec3f(0.0, 0.0, 0.0))
-    joint.CreateLocalRot1Attr(Gf.Quatf(1.0, 0.0, 0.0, 0.0))
+    joint.CreateLocalRot1Attr(Gf.Quatf(turn.GetQuat()))
     if link.joint is not None:
         # The drive exists so that actuators can set its gains; the asset itself stays passive.
         drive = UsdPhysics.DriveAPI.Apply(joint.GetPrim(), "angular" if revolute else "linear")
@@ -253,3 +299,33 @@ def _write_joint(stage: Usd.Stage, root: str, link: Link) -> None:
         drive.CreateMaxForceAttr(link.joint.effort)
         drive.CreateStiffnessAttr(0.0)
         drive.CreateDampingAttr(0.0)
+        for name, (kind, value) in link.joint.mujoco.items():
+            joint.GetPrim().CreateAttribute(f"mjc:{name}", kind).Set(value)
+
+
+def _write_coupling(stage: Usd.Stage, root: str, coupling: Coupling) -> None:
+    kinds = Sdf.ValueTypeNames
+    prim = stage.DefinePrim(f"{root}/couplings/{coupling.name}", "MjcTendon")
+    low, high = coupling.limits
+    for name, kind, value in (
+        ("type", kinds.Token, "fixed"),
+        ("path:indices", kinds.IntArray, list(range(len(coupling.weights)))),
+        ("path:coef", kinds.DoubleArray, list(coupling.weights.values())),
+        ("limited", kinds.Token, "true"),
+        ("range:min", kinds.Double, low),
+        ("range:max", kinds.Double, high),
+    ):
+        prim.CreateAttribute(f"mjc:{name}", kind, True).Set(value)
+    prim.CreateRelationship("mjc:path", True).SetTargets([f"{root}/joints/{joint}" for joint in coupling.weights])
+
+
+def _write_untouching(stage: Usd.Stage, root: str, links: Sequence[Link], touching: set[frozenset[str]]) -> None:
+    """Say of all pairs of links but those that touch each other that they do not."""
+    solid = [link.name for link in links if any(shape.collider for shape in link.shapes)]
+    apart: dict[str, list[str]] = {}
+    for one, other in combinations(solid, 2):
+        if frozenset((one, other)) not in touching:
+            apart.setdefault(one, []).append(f"{root}/{other}")
+    for name, others in apart.items():
+        pairs = UsdPhysics.FilteredPairsAPI.Apply(stage.GetPrimAtPath(f"{root}/{name}"))
+        pairs.CreateFilteredPairsRel().SetTargets(others)

@@ -20,7 +20,7 @@ from pathlib import Path
 from pxr import Sdf
 
 from zprl.tasks.robots.assets import FRANKA_PANDA_USD
-from zprl.tasks.robots.assets.authoring import Joint, Link, Look, Shape, write_robot
+from zprl.tasks.robots.assets.authoring import Joint, Link, Look, Shape, write_articulation
 
 HALF_PI = math.pi / 2
 
@@ -155,7 +155,7 @@ FRANKA_PANDA_LINKS: list[Link] = [
 
 def write_franka_panda(path: Path) -> Path:
     """Author the robot as a USD layer, a file that ends in ``.usda``; return its path."""
-    return write_robot(path, "Panda", FRANKA_PANDA_LINKS, LOOKS)
+    return write_articulation(path, "Panda", FRANKA_PANDA_LINKS, LOOKS)
 
 
 if __name__ == "__main__":

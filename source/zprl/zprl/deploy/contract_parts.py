@@ -114,7 +114,7 @@ class ActionDimension:
     """Action term of the task that it belongs to."""
 
     unit: str | None
-    """Unit of ``scale * action``, "1" for none; null if the term is not described."""
+    """Unit of ``offset + scale * action``, "1" for none; null if the term is not described."""
 
     frame: str | None
     """Frame of the quantity; null if it has none or is not described."""
@@ -138,6 +138,9 @@ class ActionDimension:
     hold: float | None
     """Value of the safe action, the task's idle action, which keeps the robot where it is; null repeats the value sent
     last, and before anything was sent is no command."""
+
+    offset: float = 0.0
+    """What an action of 0 is in ``unit``."""
 
 
 @dataclass(frozen=True)

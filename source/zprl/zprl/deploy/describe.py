@@ -211,6 +211,7 @@ def _action_dimensions(source: Source, description: TaskDescription, experience:
                     high=_finite_or_none(term.high[i]),
                     max_change=named_change(float(experience.max_change[len(dimensions)]), term.low[i], term.high[i]),
                     hold=None if found and found.repeats else term.idle[i],
+                    offset=found.offset[i] if found and found.offset else 0.0,
                 )
             )
     return dimensions

@@ -15,11 +15,12 @@ class TermDescription:
 
     Attributes:
         elements: Name of each element.
-        units: Unit of each element, "1" for none; of an action, the unit of ``scale * action``.
+        units: Unit of each element, "1" for none; of an action, the unit of ``offset + scale * action``.
         frame: Frame that the term is measured in, or None if it has none.
         text: The term in words.
         scale: Of an action, the factor to the unit, by element; None for an observation.
         repeats: Of an action, whether the value sent last, and not the idle value, keeps a robot where it is.
+        offset: Of an action, what an action of 0 is in that unit, by element; None for zeros.
     """
 
     elements: list[str]
@@ -28,6 +29,7 @@ class TermDescription:
     text: str
     scale: list[float] | None = None
     repeats: bool = False
+    offset: list[float] | None = None
 
 
 @dataclass(frozen=True)

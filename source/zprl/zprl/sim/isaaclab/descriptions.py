@@ -28,7 +28,7 @@ def describes[F: Callable[..., TermDescription]](terms: Any) -> Callable[[F], F]
 
     Args:
         terms: The function of observation terms, described from (environment, parameters of the term); or the
-            configuration class of action terms, described from (configuration).
+            configuration class of action terms, described from (environment, configuration).
     """
 
     def register(describe: F) -> F:
@@ -49,7 +49,7 @@ def describe_task(env: ManagerBasedRLEnv) -> TaskDescription:
     for name in env.action_manager.active_terms:
         cfg = env.action_manager.get_term(name).cfg
         if describe := _DESCRIPTIONS.get(type(cfg)):
-            actions[name] = describe(cfg)
+            actions[name] = describe(env, cfg)
     return TaskDescription(observations, actions, tuple(_joints(env)))
 
 

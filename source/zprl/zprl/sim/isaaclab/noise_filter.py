@@ -27,6 +27,7 @@ NOISE = re.compile(
     | Could\ not\ find\ or\ load\ the\ NVIDIA\ CUDA\ driver   # said once by our own check of the device
     | (linesearch|solver)\ iterations\ limit\ reached         # harmless: the step is merely less exact
     | ^Failed\ to\ get\ root\ com\ velocity                   # true of every robot whose base is fixed
+    | ^Actuator\ groups\ cover\ .*\ after\ accounting\ for\ fixed\ tendons  # ours couple joints that are all driven
     | Newton\ shape\ color\ replacement | ^\s+replace_newton_builder_shape_colors
     """,
     re.VERBOSE,
