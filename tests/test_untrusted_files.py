@@ -26,6 +26,7 @@ from zprl.rl.runner import KIND, VERSION
 from zprl.runs import paths
 from zprl.runs.old_files import convert
 from zprl.study.manifest import load_manifest
+from zprl.tasks.experts import ExpertActor
 from zprl.utils.errors import ZprlError
 from zprl.utils.files import load_json
 from zprl.utils.registry import check_settings, register, resolve_class, trust_overrides
@@ -80,6 +81,7 @@ def read_in_folder(name, read):
         pytest.param(read_in_folder("result.json", lambda folder: load_results([folder])), id="result.json"),
         pytest.param(read_latest, id="run.json"),
         pytest.param(load_json, id="JSON"),
+        pytest.param(ExpertActor.load, id="expert"),
     ],
 )
 def test_a_pickle_in_place_of_a_file_is_refused_unread(tmp_path, trace, form, read):

@@ -81,7 +81,7 @@ class DisturbanceTargetsCfg:
     """The bodies that grasp as regular expressions, by articulation; filled from the robot."""
 
     arm_joints: dict[str, list[str]] = {}
-    """The joints of the arms as regular expressions, by articulation; filled from the robot."""
+    """The joints of arms and hands as regular expressions, by articulation; filled from the robot."""
 
 
 @configclass
@@ -189,3 +189,17 @@ class TaskEnvCfg(ManagerBasedRLEnvCfg):
         self.robot_cameras = copy.deepcopy(robot.cameras)
         self.disturbance_targets.fingers = robot.fingers()
         self.disturbance_targets.arm_joints = robot.arm_joints()
+
+
+@configclass
+class DenseEnv:
+    """A mixin for the environment that an expert learns in: its own rewards, no noise, and no end with success."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()  # type: ignore[misc]
+        cfg: Any = self
+        cfg.observations.policy.enable_corruption = False
+        cfg.terminations.success = None
+
+    def use_success(self, control_period: float, succeeded: Callable[..., Any], **params: Any) -> None:
+        """Leave out success, which the environment does not know."""

@@ -34,6 +34,19 @@ class LongTaskRunnerCfg(ZprlRunnerCfg):
 
 
 @configclass
+class HandRunnerCfg(ZprlRunnerCfg):
+    """PPO for tasks with a hand at 50 Hz, where two actions of 20 ms are planned at a time.
+
+    Two are 40 ms. With four, of 80 ms, what slips in between is lost: docs/methods.md.
+    """
+
+    policy: FlowPolicyCfg = FlowPolicyCfg(execute_steps=2)
+    num_steps_per_env = 20
+    max_iterations = 180
+    save_interval = 20
+
+
+@configclass
 class VisualRunner:
     """A mixin for a base policy that sees through a fixed camera and one at the wrist."""
 

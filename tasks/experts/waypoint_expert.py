@@ -25,6 +25,7 @@ from isaaclab.utils.math import (
 )
 
 from zprl.tasks.experts.expert import Expert
+from zprl.tasks.experts.noise import ActionNoise
 from zprl.tasks.experts.waypoint_expert_cfg import ArmWaypointsCfg, WaypointExpertCfg
 from zprl.tasks.mdp.observations import pose_in_root_frame
 
@@ -144,7 +145,7 @@ class _Arm:
         self._anchor = torch.zeros(n, 3, device=device)
         self._bias = torch.zeros(n, 3, device=device)
         self._speed = torch.ones(n, device=device)
-        self._action_noise = torch.zeros(n, 6, device=device)
+        self._action_noise = ActionNoise(self._noise, (n, 6), generator)
 
     def _randn(self, *shape: int) -> torch.Tensor:
         return torch.randn(*shape, generator=self._generator, device=self._env.device)
@@ -156,13 +157,12 @@ class _Arm:
         bias = torch.cat([self._randn(n, 2) * noise.position_bias, self._randn(n, 1) * noise.yaw_bias], dim=1)
         low, high = noise.speed_range
         speed = low + (high - low) * torch.rand(n, generator=self._generator, device=self._env.device)
-        start = self._randn(n, 6) * noise.action_std
+        self._action_noise.restart(env_ids)
         self._index[env_ids] = 0
         self._steps[env_ids] = 0
         self._held[env_ids] = 0
         self._bias[env_ids] = bias[env_ids]
         self._speed[env_ids] = speed[env_ids]
-        self._action_noise[env_ids] = start[env_ids]
         self._anchor[env_ids] = self._arm._compute_frame_pose()[0][env_ids]
 
     def look(self) -> None:
@@ -250,10 +250,7 @@ class _Arm:
         translation = translation * (limit / size.clamp(min=1e-6)).clamp(max=1.0)
         turn = self._max_turn[self._index, None]
         rotation = (self._cfg.gain * rotation / scale[:, 3:]).clamp(-turn, turn)
-        rho = self._noise.action_correlation
-        fresh = self._randn(*self._action_noise.shape) * self._noise.action_std * math.sqrt(1 - rho * rho)
-        self._action_noise = rho * self._action_noise + fresh
-        arm = torch.cat([translation, rotation], dim=1) + self._action_noise
+        arm = torch.cat([translation, rotation], dim=1) + self._action_noise.step()
         return {
             self._script.arm_action_name: arm.clamp(*self._limits),
             self._script.gripper_action_name: self._open[self._index, None],

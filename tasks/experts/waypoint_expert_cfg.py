@@ -1,7 +1,7 @@
 # Copyright (c) 2026, The ZPRL Project Developers.
 # SPDX-License-Identifier: BSD-3-Clause
 
-"""What a waypoint expert is told: where each arm goes, and how it errs."""
+"""What a waypoint expert is told: where each arm goes."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from dataclasses import MISSING
 
 from isaaclab.utils import configclass
 
-from zprl.tasks.experts.expert import Expert, ExpertCfg
+from zprl.tasks.experts.expert import Expert
+from zprl.tasks.experts.noise import NoisyExpertCfg
 from zprl.utils.errors import ZprlError
 
 
@@ -87,50 +88,13 @@ class ArmWaypointsCfg:
 
 
 @configclass
-class ExpertNoiseCfg:
-    """How the expert errs; all zero is the noiseless expert."""
-
-    action_std: float = 0.0
-    """Stationary standard deviation of the AR(1) noise on the arm's actions, as a share of the action's range."""
-
-    action_correlation: float = 0.8
-    """Correlation of that noise between successive steps."""
-
-    position_bias: float = 0.0
-    """Standard deviation of the episode's grasp bias in x and y [m]."""
-
-    yaw_bias: float = 0.0
-    """Standard deviation of the episode's yaw bias [rad]."""
-
-    speed_range: tuple[float, float] = (1.0, 1.0)
-    """Range of the episode's speed factor."""
-
-    def scaled(self, factor: float) -> ExpertNoiseCfg:
-        """Return this noise, so many times as large; a speed stays above a tenth."""
-        low, high = (max(1.0 + factor * (speed - 1.0), 0.1) for speed in self.speed_range)
-        return ExpertNoiseCfg(
-            action_std=factor * self.action_std,
-            action_correlation=self.action_correlation,
-            position_bias=factor * self.position_bias,
-            yaw_bias=factor * self.yaw_bias,
-            speed_range=(low, high),
-        )
-
-
-@configclass
-class WaypointExpertCfg(ExpertCfg):
-    """A task's expert: its waypoints and its two qualities."""
+class WaypointExpertCfg(NoisyExpertCfg):
+    """A task's expert: its waypoints."""
 
     class_type: type[Expert] | str = "{DIR}.waypoint_expert:WaypointExpert"
 
     arms: list[ArmWaypointsCfg] = MISSING  # type: ignore[assignment]
     """What each arm does; an arm that is not listed idles."""
-
-    mixed: ExpertNoiseCfg = ExpertNoiseCfg()
-    """The noise of quality "mixed"; "expert" has none."""
-
-    noise_scale: float = 1.0
-    """How many times as large that noise is: the one number that sets how often a demonstration succeeds."""
 
     yaw_symmetry: float = math.pi / 2
     """Yaw angle after which the grasped object looks the same [rad]."""
@@ -140,18 +104,6 @@ class WaypointExpertCfg(ExpertCfg):
 
     slip_distance: float = 0.06
     """Distance between the end effector and what it holds beyond which that has slipped away [m]."""
-
-    def noise(self, quality: str) -> ExpertNoiseCfg:
-        """Return the noise of a quality.
-
-        Raises:
-            ValueError: If the quality is unknown.
-        """
-        if quality == "expert":
-            return ExpertNoiseCfg()
-        if quality == "mixed":
-            return self.mixed.scaled(self.noise_scale)
-        raise ValueError(f"Unknown quality '{quality}'; choose 'mixed' or 'expert'.")
 
     def barriers(self) -> list[str]:
         """Return the names of all meetings.

@@ -30,6 +30,7 @@ REQUIRED = {
     "profile_kernels": {},
     "profile_learner": {},
     "sim2real": {"task": TASK, "bundle": Path("bundle")},
+    "train_expert": {"task": TASK, "output": Path("expert.safetensors")},
     "summarize": {"runs": (Path("a"), Path("b"))},
 }
 """Options that a command must be given; of the others it is the task."""

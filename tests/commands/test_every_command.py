@@ -184,6 +184,18 @@ def profile_training(patch, folder):
     return ["--base", "base.safetensors"], "the table"
 
 
+def train_expert(patch, folder):
+    from zprl.evaluation.statistics import success_rate
+    from zprl.tasks.experts import ExpertActor
+
+    def learn(task, path, *arguments):
+        ExpertActor({"seen": 1}, 1, [1], "elu", {}).save(path)
+        return success_rate([True, False])
+
+    patch("zprl.runs.expert_training.train_expert", learn)
+    return [], None
+
+
 def trace_rollout(patch, folder):
     (folder / "base.safetensors").touch()
     patch("zprl.runs.session.TaskSession", Session)
@@ -198,7 +210,7 @@ WORK = {
     work.__name__: work
     for work in (
         *(evaluate, play, pretrain, sim2real, summarize, document_task, study, convert),
-        *(benchmark_render, profile_kernels, profile_training, trace_rollout),
+        *(benchmark_render, profile_kernels, profile_training, train_expert, trace_rollout),
     )
 }
 """What replaces a command's long work; each returns more arguments, and what is printed even if writing fails."""

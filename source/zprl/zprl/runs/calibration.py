@@ -1,7 +1,7 @@
 # Copyright (c) 2026, The ZPRL Project Developers.
 # SPDX-License-Identifier: BSD-3-Clause
 
-"""How much a task's scripted expert has to err for the base policy to succeed in a given share of episodes.
+"""How much a task's expert has to err for the base policy to succeed in a given share of episodes.
 
 One number scales all of an expert's noise, ``noise_scale``. Demonstrations are cheap, and a base policy ends near what
 they show, so the search begins where the demonstrations succeed in the wanted share and goes on with base policies. Its
@@ -154,7 +154,7 @@ def noisy_expert(task: str, scale: float | None = None) -> Any:
     cfg = expert_cfg_of(task)
     if not hasattr(cfg, "noise_scale"):
         raise ZprlError(
-            f"the expert of task {task} has no noise_scale; give its configuration one, as WaypointExpertCfg has it."
+            f"the expert of task {task} has no noise_scale; give its configuration one, as NoisyExpertCfg has it."
         )
     if scale is not None:
         cfg.noise_scale = scale
