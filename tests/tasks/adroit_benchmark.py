@@ -1,0 +1,154 @@
+# Copyright (c) 2026, The ZPRL Project Developers.
+# SPDX-License-Identifier: BSD-3-Clause
+
+"""The benchmark's own worlds, seen and moved as this project's hand tasks are: its models, steps and contacts.
+
+``python -m tests.tasks.adroit_benchmark 200`` says in how many of so many episodes each expert succeeds there.
+"""
+
+# mujoco's compiled modules describe themselves to no type checker.
+# pyright: reportAttributeAccessIssue=false
+
+import importlib.util
+import sys
+from pathlib import Path
+
+import mujoco
+import numpy as np
+import pytest
+import torch
+
+SHOULDER = np.array([0.0, -0.7, 0.2])
+STEPS_PER_ACTION = 10
+ARMS = {"pen": "fixed", "door": "four_axes", "hammer": "two_axes"}
+"""What carries the hand, by task."""
+
+MOST = {"FF": 3, "LF": 4, "MF": 3, "RF": 3, "TH": 4}
+"""Number of each finger's first joint; its last has the number 0."""
+
+SEEN = [*("WRJ1", "WRJ0"), *(f"{name}J{n}" for name, most in MOST.items() for n in range(most, -1, -1))]
+"""The hand's joints in the order in which observations have them."""
+
+HELD = {"pen": 20, "door": 25, "hammer": 25}
+"""Actions for which success has to last."""
+
+
+def model_of(task):
+    """Return the benchmark's own model of a task."""
+    package = importlib.util.find_spec("gymnasium_robotics")
+    if package is None or package.origin is None:
+        pytest.skip("the extra 'benchmarks' is not installed")
+    folder = Path(package.origin).parent / "envs" / "assets" / "adroit_hand"
+    return mujoco.MjModel.from_xml_path(str(folder / f"adroit_{task}.xml"))
+
+
+class World:
+    """A world of a task.
+
+    Args:
+        task: "pen", "door" or "hammer".
+        ranges: Range of each joint's target, in the order of the action's elements.
+        joints: The hand's joints in the order of the observation.
+    """
+
+    def __init__(self, task, ranges, joints):
+        self.task, self.model = task, model_of(task)
+        self.data = mujoco.MjData(self.model)
+        self._rows = [self.model.joint(name).qposadr[0] for name in joints]
+        self._actuators = [self.model.actuator(f"A_{name}").id for name in ranges]
+        self._low, self._high = np.array(list(ranges.values())).T
+        # The arm's servos push with 500 times the command and pull with 200 times the position.
+        self._gain = np.array([0.4 if name.startswith("AR") else 1.0 for name in ranges])
+
+    def reset(self, rng):
+        """Start an episode: draw what the benchmark draws."""
+        mujoco.mj_resetData(self.model, self.data)
+        if self.task == "door":
+            self.model.body("frame").pos = rng.uniform([-0.3, 0.25, 0.252], [-0.2, 0.35, 0.35])
+        elif self.task == "hammer":
+            self.model.body("nail_board").pos[2] = rng.uniform(0.1, 0.25)
+        else:
+            self.target = np.zeros(4)
+            a, b = rng.uniform(-1.0, 1.0, 2)
+            about_x, about_y = [np.cos(a / 2), np.sin(a / 2), 0.0, 0.0], [np.cos(b / 2), 0.0, np.sin(b / 2), 0.0]
+            mujoco.mju_mulQuat(self.target, about_x, about_y)
+            self.model.body("target").quat = self.target
+            self.model.body("target").pos = [2.0, 0.0, 0.0]  # what collides there is a mark here
+        mujoco.mj_forward(self.model, self.data)
+
+    def observe(self):
+        """Return the observation of this project's task."""
+        palm = self.data.body("palm")
+        parts = [self.data.qpos[self._rows]]
+        parts += self._pose(palm.xpos + palm.xmat.reshape(3, 3) @ [0.007, -0.05, 0.07], palm.xmat)
+        if self.task == "door":
+            parts.append([self.data.joint("door_hinge").qpos[0], self.data.joint("latch").qpos[0]])
+            parts.append(self.data.site("S_handle").xpos - SHOULDER)
+            return np.concatenate(parts)
+        thing = self.data.body("Object")
+        velocity = np.zeros(6)
+        index = self.model.body("Object").id
+        mujoco.mj_objectVelocity(self.model, self.data, mujoco.mjtObj.mjOBJ_BODY, index, velocity, 0)
+        velocity = np.concatenate([velocity[3:], velocity[:3]])
+        if self.task == "hammer":
+            parts += [*self._pose(thing.xpos, thing.xmat), velocity]
+            parts += [self.data.site("S_target").xpos - SHOULDER, self.data.joint("nail_dir").qpos]
+        else:
+            parts += [thing.xpos - SHOULDER, thing.xmat.reshape(3, 3)[:, 2], velocity, self._aim()]
+        return np.concatenate(parts)
+
+    def step(self, action):
+        """Act for 0.02 s; return whether the goal is reached now."""
+        target = self._low + (np.clip(action, -1.0, 1.0) + 1.0) / 2.0 * (self._high - self._low)
+        self.data.ctrl[self._actuators] = self._gain * target
+        mujoco.mj_step(self.model, self.data, STEPS_PER_ACTION)
+        mujoco.mj_forward(self.model, self.data)
+        if self.task == "door":
+            return self.data.joint("door_hinge").qpos[0] >= 1.35
+        if self.task == "hammer":
+            return np.linalg.norm(self.data.site("S_target").xpos - self.data.site("nail_goal").xpos) < 0.01
+        pen = self.data.body("Object")
+        near = np.linalg.norm(pen.xpos - [0.0, -0.2, 0.25]) < 0.075
+        return near and pen.xmat.reshape(3, 3)[:, 2] @ self._aim() > 0.95
+
+    def _aim(self):
+        matrix = np.zeros(9)
+        mujoco.mju_quat2Mat(matrix, self.target)
+        return matrix.reshape(3, 3)[:, 2]
+
+    def _pose(self, position, matrix):
+        columns = np.asarray(matrix).reshape(3, 3)
+        return [position - SHOULDER, columns[:, 0], columns[:, 1]]
+
+
+def successes(world, act, episodes, seed=0):
+    """Return in how many of some episodes of 2 s the goal lasts for as long as it has to."""
+    rng, count = np.random.default_rng(seed), 0
+    for _ in range(episodes):
+        world.reset(rng)
+        held = 0
+        for _ in range(100):
+            held = held + 1 if world.step(act(world.observe())) else 0
+            if held == HELD[world.task]:
+                count += 1
+                break
+    return count
+
+
+def expert_successes(task, episodes):
+    """Return in how many of some episodes a task's expert succeeds."""
+    import zprl.tasks  # noqa: F401 - registers the tasks
+    from zprl.tasks.experts import ExpertActor, expert_cfg_of
+    from zprl.tasks.robots.adroit import adroit
+
+    parts = adroit(ARMS[task]).parts.values()
+    ranges = {name: limits for part in parts for name, limits in part.ranges.items()}  # type: ignore[attr-defined]
+    actor = ExpertActor.load(Path(expert_cfg_of(f"Zprl-{task.capitalize()}-Adroit").actor_file))
+    network = actor.network()
+    world = World(task, ranges, [name for name in ranges if name.startswith("AR")] + SEEN)
+    return successes(world, lambda seen: network(torch.tensor(seen).float()[None])[0].numpy(), episodes)
+
+
+if __name__ == "__main__":
+    for name in ARMS:
+        print(f"{name}: {expert_successes(name, int(sys.argv[1]))} of {sys.argv[1]}")
