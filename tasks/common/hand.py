@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import copy
 from dataclasses import MISSING
 from pathlib import Path
 from typing import Any
@@ -16,12 +15,11 @@ from isaaclab.assets import ArticulationCfg, AssetBaseCfg
 from isaaclab.managers import EventTermCfg, ObservationGroupCfg, SceneEntityCfg
 from isaaclab.utils import configclass
 from isaaclab.visualizers import VisualizerCfg
-from isaaclab_tasks.utils import preset
 
-from zprl.sim.isaaclab.randomization import randomized_friction, randomized_gains, randomized_mass
 from zprl.tasks import mdp
 from zprl.tasks.common.compound import Vec3
 from zprl.tasks.common.env_cfg import TaskEnvCfg, TaskSceneCfg
+from zprl.tasks.common.randomized import PhysicsRanges, randomized_physics
 from zprl.tasks.common.tabletop import measured
 from zprl.tasks.robots import RobotCfg
 
@@ -29,10 +27,9 @@ HAND_CONTROL_PERIOD = 0.02
 """Time between two actions [s]: 50 Hz, as the paper acts, which repeats each action of the benchmark's 100 Hz."""
 
 HAND_SUBSTEP = 0.01
-"""Physics time step [s]; the benchmark's is 2 ms, which costs six times as much and behaves alike."""
+"""Physics time step [s]; the benchmark's is 2 ms, which costs several times as much."""
 
 Quat = tuple[float, float, float, float]
-Range = tuple[float, float]
 
 
 @configclass
@@ -102,30 +99,10 @@ def hinged(
 
 
 def randomized_hand(events: HandEventCfg, thing: SceneEntityCfg) -> Any:
-    """Return events as presets, chosen by ``presets=randomize_train``; by default only initial states are drawn.
-
-    ``randomize_train`` draws physics anew at every reset over what a real object and hand may be, ``randomize_heavy``
-    beyond what a robot should meet.
-
-    Args:
-        events: The initial states.
-        thing: What the hand holds or moves.
-    """
-
-    def drawing(mass: Range, friction: Range, fingers: Range, gains: Range) -> HandEventCfg:
-        cfg: Any = copy.deepcopy(events)
-        cfg.object_mass = randomized_mass(copy.deepcopy(thing), mass)
-        cfg.object_friction = randomized_friction(copy.deepcopy(thing), friction)
-        cfg.finger_friction = randomized_friction(MISSING, fingers)
-        cfg.joint_gains = randomized_gains(MISSING, gains)
-        return cfg
-
-    return preset(
-        default=events,
-        randomize_none=copy.deepcopy(events),
-        randomize_train=drawing((0.67, 1.5), (0.6, 1.4), (0.6, 1.4), (0.8, 1.25)),
-        randomize_heavy=drawing((0.4, 2.5), (0.4, 1.8), (0.4, 1.8), (0.6, 1.6)),
-    )
+    """Return events as presets that draw what the hand moves, and the hand; see :func:`randomized_physics`."""
+    train = PhysicsRanges(mass=(0.67, 1.5), friction=(0.6, 1.4), fingers=(0.6, 1.4), gains=(0.8, 1.25))
+    heavy = PhysicsRanges(mass=(0.4, 2.5), friction=(0.4, 1.8), fingers=(0.4, 1.8), gains=(0.6, 1.6))
+    return randomized_physics(events, thing, train, heavy)
 
 
 @configclass
@@ -147,6 +124,6 @@ class HandEnvCfg(TaskEnvCfg):
         moved: dict[str, Any] = {"joint_names": robot.arm_joints()[hand.asset_name]}
         fingers: dict[str, Any] = {"body_names": robot.fingers()[hand.asset_name]}
         for events in self.events_of_presets():
-            for name, parts in (("reset_robot", moved), ("joint_gains", moved), ("finger_friction", fingers)):
+            for name, parts in (("reset_robot", moved), ("arm_gains", moved), ("finger_friction", fingers)):
                 if hasattr(events, name):
                     getattr(events, name).params["asset_cfg"] = SceneEntityCfg(hand.asset_name, **parts)

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable
 from dataclasses import MISSING
 from typing import Any
@@ -24,11 +23,10 @@ from isaaclab.managers import (
 from isaaclab.utils import configclass
 from isaaclab.utils.noise import UniformNoiseCfg
 from isaaclab.visualizers import VisualizerCfg
-from isaaclab_tasks.utils import preset
 
-from zprl.sim.isaaclab.randomization import randomized_friction, randomized_gains, randomized_mass
 from zprl.tasks import mdp
 from zprl.tasks.common.env_cfg import DisturbanceTargetsCfg, TaskEnvCfg, TaskSceneCfg, TerminationsCfg
+from zprl.tasks.common.randomized import PhysicsRanges, randomized_physics
 from zprl.tasks.robots import RobotCfg
 
 CONTROL_PERIOD = 0.05
@@ -123,32 +121,10 @@ def placed(
 
 
 def randomized(events: TabletopEventCfg) -> Any:
-    """Return events as presets, chosen by ``presets=randomize_train``; by default only initial states are drawn.
-
-    ``randomize_train`` draws physics anew at every reset, after the initial state, over what a real object and a real
-    arm may be, and ``randomize_heavy`` beyond what a robot should meet.
-    """
-
-    def drawing(
-        mass: tuple[float, float],
-        friction: tuple[float, float],
-        fingers: tuple[float, float],
-        gains: tuple[float, float],
-    ) -> TabletopEventCfg:
-        cfg: Any = copy.deepcopy(events)
-        cfg.object_mass = randomized_mass(SceneEntityCfg("object"), mass)
-        # The pads' parameters rule their contacts with the object, and the object's those with the table.
-        cfg.object_friction = randomized_friction(SceneEntityCfg("object"), friction)
-        cfg.finger_friction = randomized_friction(MISSING, fingers)
-        cfg.arm_gains = randomized_gains(MISSING, gains)
-        return cfg
-
-    return preset(
-        default=events,
-        randomize_none=copy.deepcopy(events),
-        randomize_train=drawing((0.33, 3.0), (0.5, 1.5), (0.5, 1.8), (0.67, 1.5)),
-        randomize_heavy=drawing((0.25, 4.0), (0.3, 2.0), (0.3, 2.0), (0.55, 1.8)),
-    )
+    """Return events as presets that draw the object, the fingers and the arm; see :func:`randomized_physics`."""
+    train = PhysicsRanges(mass=(0.33, 3.0), friction=(0.5, 1.5), fingers=(0.5, 1.8), gains=(0.67, 1.5))
+    heavy = PhysicsRanges(mass=(0.25, 4.0), friction=(0.3, 2.0), fingers=(0.3, 2.0), gains=(0.55, 1.8))
+    return randomized_physics(events, SceneEntityCfg("object"), train, heavy)
 
 
 @configclass

@@ -56,3 +56,22 @@ def random_actions(env, steps, seed=0):
     """Return actions within the limits, shape (num_envs, steps, A)."""
     generator = torch.Generator().manual_seed(seed)
     return torch.stack([env.spec.random_actions(env.num_envs, generator) for _ in range(steps)], dim=1)
+
+
+def share_that_succeeds(env, task):
+    """Return the share of the worlds whose first episode, from seed 0, a task's noiseless expert brings to success."""
+    from zprl.tasks.experts import make_expert
+
+    env.reset(seed=0)
+    expert = make_expert(task, env)
+    ended, succeeded = torch.zeros(2, env.num_envs, dtype=torch.bool)
+    for _ in range(env.max_episode_length):
+        _, _, terminated, truncated, _ = env.step(expert.act())
+        done = terminated | truncated
+        succeeded |= env.termination_manager.get_term("success") & ~ended
+        assert not env.termination_manager.get_term("non_finite_state").any()
+        ended |= done
+        expert.reset(done.nonzero()[:, 0])
+        if ended.all():
+            break
+    return succeeded.float().mean()
