@@ -69,7 +69,7 @@ def expert_cfg_of(task: str) -> Any:
     entry_point = gymnasium.spec(task).kwargs.get("expert_entry_point")
     if entry_point is None:
         raise ZprlError(
-            f"task {task} has no scripted expert; pass --dataset_file with demonstrations of your own, or register an "
+            f"task {task} has no expert; pass --dataset_file with demonstrations of your own, or register an "
             "expert_entry_point for it."
         )
     return string_to_callable(entry_point)()

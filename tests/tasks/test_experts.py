@@ -180,7 +180,7 @@ def test_a_task_that_is_not_registered_is_refused():
 
 
 def test_a_task_without_an_expert_is_refused():
-    with registered() as task, pytest.raises(ZprlError, match="has no scripted expert"):
+    with registered() as task, pytest.raises(ZprlError, match="has no expert"):
         make_expert(task, None)  # type: ignore[arg-type]
 
 

@@ -145,6 +145,27 @@ def test_time_in_observations_does_not_go_with_time_outs_as_interruptions(functi
     check_time(env)  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"num_steps_per_env": 0}, r"^agent\.num_steps_per_env is 0; it must be at least 1\.$"),
+        ({"save_interval": -1}, r"^agent\.save_interval is -1; it must be"),
+        ({"num_steps_per_env": 1}, r"^4 transitions per iteration are fewer than agent\.algorithm\.num_mini_batches=6"),
+    ],
+)
+def test_counts_with_which_nothing_is_learned_are_refused(changes, words):
+    from zprl.runs.expert_training import check_learner
+    from zprl.tasks.common.expert_runner_cfg import ExpertRunnerCfg
+
+    check_learner(ExpertRunnerCfg(), 4)
+    with pytest.raises(ZprlError, match=words):
+        check_learner(ExpertRunnerCfg(**changes), 4)
+    with pytest.raises(ZprlError, match=r"^agent\.algorithm\.num_mini_batches is 0; "):
+        cfg = ExpertRunnerCfg()
+        cfg.algorithm.num_mini_batches = 0
+        check_learner(cfg, 4)
+
+
 def test_a_scripted_expert_is_not_learned():
     import zprl.tasks  # noqa: F401 - registers the tasks
     from zprl.runs.expert_training import learned_expert_cfg

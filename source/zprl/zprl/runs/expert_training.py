@@ -72,6 +72,26 @@ def check_time(env: ManagerBasedRLEnv) -> None:
                 )
 
 
+def check_learner(cfg: Any, num_envs: int) -> None:
+    """Refuse counts of rsl_rl's configuration with which nothing can be learned, before anything is started.
+
+    Raises:
+        ZprlError: If there is one.
+    """
+    counts = {name: getattr(cfg, name) for name in ("num_steps_per_env", "max_iterations", "save_interval")}
+    for name in ("num_learning_epochs", "num_mini_batches"):
+        counts[f"algorithm.{name}"] = getattr(cfg.algorithm, name)
+    for name, value in counts.items():
+        if value < 1:
+            raise ZprlError(f"agent.{name} is {value}; it must be at least 1.")
+    transitions = num_envs * cfg.num_steps_per_env
+    if transitions < cfg.algorithm.num_mini_batches:
+        raise ZprlError(
+            f"{transitions} transitions per iteration are fewer than agent.algorithm.num_mini_batches="
+            f"{cfg.algorithm.num_mini_batches}; raise --num_envs."
+        )
+
+
 class ExpertRunner(OnPolicyRunner):
     """rsl_rl's runner, whose checkpoints are experts, and which says less.
 
@@ -157,6 +177,7 @@ def train_expert(
         agent_cfg.seed = seed
     env_cfg.seed, agent_cfg.device = agent_cfg.seed, device
     isaaclab.check_env_values(env_cfg)
+    check_learner(agent_cfg, env_cfg.scene.num_envs)
     provenance = {
         "task": task,
         "training_task": cfg.training_task,
