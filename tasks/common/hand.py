@@ -114,7 +114,7 @@ class HandEnvCfg(TaskEnvCfg):
     tracked_terms: list[str] = ["palm_pose"]
 
     def __post_init__(self) -> None:
-        self.sim.default_visualizer_cfg = VisualizerCfg(eye=(0.5, -0.5, 0.55), lookat=(0.05, -0.2, 0.2))
+        self.sim.default_visualizer_cfg = VisualizerCfg(eye=(0.5, -0.55, 0.6), lookat=(0.0, -0.15, 0.2))
 
     def use_robot(self, robot: RobotCfg) -> None:
         """See :meth:`TaskEnvCfg.use_robot`; the robot has one hand."""

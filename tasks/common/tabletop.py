@@ -146,7 +146,8 @@ class TabletopEnvCfg(TaskEnvCfg):
     )
 
     def __post_init__(self) -> None:
-        self.sim.default_visualizer_cfg = VisualizerCfg(eye=(1.25, 0.95, 0.75), lookat=(0.35, 0.0, 0.2))
+        # From the side that the only light of videos shines on.
+        self.sim.default_visualizer_cfg = VisualizerCfg(eye=(1.45, -1.05, 0.75), lookat=(0.26, 0.0, 0.32))
 
     def show_place_of(self, asset: str) -> None:
         """Let the policy see where another thing is, as the term ``ASSET_position``.

@@ -15,6 +15,7 @@ from typing import Any
 from isaaclab.assets import ArticulationCfg
 from isaaclab.managers import EventTermCfg, SceneEntityCfg
 from isaaclab.utils import configclass
+from isaaclab.visualizers import VisualizerCfg
 
 from zprl.tasks import mdp
 from zprl.tasks.common import (
@@ -88,6 +89,8 @@ class DoorEnvCfg(HandEnvCfg):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        # From the left: from elsewhere the open door hides the hand.
+        self.sim.default_visualizer_cfg = VisualizerCfg(eye=(-0.85, -1.15, 0.95), lookat=(0.0, 0.0, 0.2))
         self.use_physics(HAND_CONTROL_PERIOD, HAND_SUBSTEP, njmax=200, nconmax=48)
         self.use_success(
             HAND_CONTROL_PERIOD,

@@ -10,7 +10,6 @@ import pytest
 import torch
 from tests.crafted import flips
 
-import isaaclab.envs.mdp
 from isaaclab.managers import ObservationTermCfg
 
 from zprl.tasks.experts import ExpertActor, ExpertNoiseCfg, LearnedExpert, LearnedExpertCfg
@@ -39,7 +38,7 @@ def make_actor(**changes):
     )
 
 
-def environment(obs, size=3, finite=False):
+def environment(obs, size=3):
     """Return worlds that show observations (n, 4), and take as many actions."""
     terms = [
         ObservationTermCfg(func=lambda env: obs[:, :3]),
@@ -55,7 +54,6 @@ def environment(obs, size=3, finite=False):
         device="cpu",
         observation_manager=manager,
         action_manager=SimpleNamespace(total_action_dim=size),
-        cfg=SimpleNamespace(is_finite_horizon=finite),
     )
 
 
@@ -130,19 +128,6 @@ def test_a_file_that_declares_other_than_it_holds_is_refused(tmp_path, changes):
     save_tensors(path, {**load_tensors(path, KIND, "expert"), **changes}, KIND, VERSION)
     with pytest.raises(ZprlError, match=r"expert\.safetensors is not well-formed \(.*\); make it again\.$"):
         ExpertActor.load(path)
-
-
-@pytest.mark.parametrize("function", [isaaclab.envs.mdp.current_time_s, isaaclab.envs.mdp.remaining_time_s])
-def test_time_in_observations_does_not_go_with_time_outs_as_interruptions(function):
-    from zprl.runs.expert_training import check_time
-
-    env = environment(torch.zeros(WORLDS, 4))
-    check_time(env)  # type: ignore[arg-type]
-    env.observation_manager._group_obs_term_cfgs["policy"][1].func = function
-    with pytest.raises(ZprlError, match=r"policy\.place tells the time, .* set env\.is_finite_horizon=True, so that"):
-        check_time(env)  # type: ignore[arg-type]
-    env.cfg.is_finite_horizon = True
-    check_time(env)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(

@@ -168,7 +168,7 @@ def _train(
     from zprl.runs.base_policy import check_bottleneck, load_base
 
     num_envs = processes.share(session.env_cfg.scene.num_envs, "--num_envs")
-    with session.environment(num_envs, session.configure_training) as env:
+    with session.training_environment(num_envs) as env:
         policy, meta = load_base(session, source, env.spec)
         file = source if isinstance(source, Path) else source.base
 

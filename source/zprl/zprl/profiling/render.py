@@ -181,11 +181,11 @@ def benchmark_render(
     Raises:
         ZprlError: If the task does not exist, or the ray caster cannot draw it.
     """
-    from zprl.sim.isaaclab.camera import View, add_video_camera
+    from zprl.sim.isaaclab.camera import View, add_video_camera, viewpoint
 
     result = RenderReport()
     session = TaskSession(task, "cpu", overrides)
-    pose = np.asarray(View().pose(), dtype=np.float32)
+    pose = np.asarray(viewpoint(session.env_cfg), dtype=np.float32)
     for count in num_envs:
         # Without a camera, Isaac Lab leaves out of the model what does not collide.
         with session.launched(), session.environment(count, add_video_camera) as env:

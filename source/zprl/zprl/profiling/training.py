@@ -81,7 +81,7 @@ def profile_training(session: TaskSession, base: Path, iterations: int) -> Train
     Raises:
         ZprlError: If the task or the base policy cannot be used.
     """
-    with session.launched(), session.environment(configure=session.configure_training) as env:
+    with session.launched(), session.training_environment() as env:
         policy = make_base_policy(*load_base(session, base, env.spec), session.device)
         settings = {"physics": session.physics, "device": session.device}
         with tempfile.TemporaryDirectory() as folder:

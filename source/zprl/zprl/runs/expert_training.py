@@ -49,29 +49,6 @@ def learned_expert_cfg(task: str) -> LearnedExpertCfg:
     return cfg
 
 
-def check_time(env: ManagerBasedRLEnv) -> None:
-    """Refuse to learn from observations that tell the time, if the time-out is not an end.
-
-    What would have come after the time-out is estimated from the observation at it. A value function that sees the time
-    never learns what it is there, and drifts.
-
-    Raises:
-        ZprlError: If it is so.
-    """
-    from isaaclab.envs import mdp
-
-    telling = {mdp.current_time_s, mdp.remaining_time_s}
-    manager: Any = env.observation_manager
-    for group, terms in manager._group_obs_term_cfgs.items():
-        for name, term in zip(manager.active_terms[group], terms, strict=True):
-            if term.func in telling and not env.cfg.is_finite_horizon:
-                raise ZprlError(
-                    f"the observation {group}.{name} tells the time, and the time-out counts as an interruption whose "
-                    "value is estimated; set env.is_finite_horizon=True, so that it counts as the end, or leave the "
-                    "observation out."
-                )
-
-
 def check_learner(cfg: Any, num_envs: int) -> None:
     """Refuse counts of rsl_rl's configuration with which nothing can be learned, before anything is started.
 
@@ -199,7 +176,7 @@ def _learn(env: ManagerBasedRLEnv, agent_cfg: Any, path: Path, provenance: dict[
     """Learn in an environment and write the actor; return the folder of the learning curves."""
     from isaaclab_rl.rsl_rl import RslRlVecEnvWrapper, handle_deprecated_rsl_rl_cfg
 
-    check_time(env)
+    isaaclab.check_time(env)
     cfg: Any = handle_deprecated_rsl_rl_cfg(agent_cfg, version("rsl-rl-lib"))
     form = (observation_terms(env), env.action_manager.total_action_dim)
     layers = (list(cfg.actor.hidden_dims), cfg.actor.activation)

@@ -145,12 +145,26 @@ class TaskSession:
         finally:
             env.close()
 
-    def configure_training(self, cfg: ManagerBasedRLEnvCfg) -> None:
-        """Make an environment's configuration that of this process's worlds in a training."""
-        if self.agent_cfg.algo == "sac":
-            cfg.compute_final_obs = True  # what an episode ends with, which a replay buffer stores
-        # What is drawn once, when worlds are made, differs between the processes.
-        cfg.seed = (cfg.seed + processes.rank()) % NUM_SEEDS  # type: ignore[operator]
+    @contextlib.contextmanager
+    def training_environment(self, num_envs: int | None = None) -> Iterator[IsaacLabEnv]:
+        """Make this process's environment of a training, inside :meth:`launched`, and close it after the block.
+
+        Args:
+            num_envs: Number of worlds, or None for the session's.
+
+        Raises:
+            ZprlError: If nothing can be learned there: see :func:`zprl.sim.isaaclab.check_time`.
+        """
+
+        def configure(cfg: ManagerBasedRLEnvCfg) -> None:
+            if self.agent_cfg.algo == "sac":
+                cfg.compute_final_obs = True  # what an episode ends with, which a replay buffer stores
+            # What is drawn once, when worlds are made, differs between the processes.
+            cfg.seed = (cfg.seed + processes.rank()) % NUM_SEEDS  # type: ignore[operator]
+
+        with self.environment(num_envs, configure) as env:
+            isaaclab.check_time(env.unwrapped)
+            yield env
 
     def write_run_files(self, run_dir: Path) -> None:
         """Write how a run was made into its folder, as Isaac Lab lays it out: params/ and the manifest run.json."""

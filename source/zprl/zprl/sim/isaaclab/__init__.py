@@ -13,3 +13,4 @@ from zprl.sim.isaaclab.settings import check_env_values as check_env_values
 from zprl.sim.isaaclab.settings import list_tasks as list_tasks
 from zprl.sim.isaaclab.settings import resolve_task as resolve_task
 from zprl.sim.isaaclab.settings import tasks_of_suite as tasks_of_suite
+from zprl.sim.isaaclab.time_outs import check_time as check_time

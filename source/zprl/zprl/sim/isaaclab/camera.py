@@ -28,31 +28,30 @@ CAMERA_NAME = "video_camera"
 
 @dataclass(frozen=True)
 class View:
-    """What the camera sees; a good view of a tabletop by default.
+    """How the camera sees; where it is and looks, the task says as for any viewer: ``sim.default_visualizer_cfg``.
 
     Attributes:
         width: Width of the pictures [px].
         height: Height of the pictures [px].
-        eye: Position of the camera in the environment's frame [m].
-        lookat: Point in the middle of the picture [m].
         field_of_view: Horizontal angle [deg].
         supersampling: Rays per pixel along each axis; 2 smooths the edges and takes 4 times as long as 1.
     """
 
     width: int = 480
     height: int = 360
-    # From the side that the ray tracer's only light shines on.
-    eye: tuple[float, float, float] = (1.45, -1.05, 0.75)
-    lookat: tuple[float, float, float] = (0.26, 0.0, 0.32)
     field_of_view: float = 40.0
     supersampling: int = 2
 
-    def pose(self) -> tuple[float, ...]:
-        """Return position [m] and quaternion (x, y, z, w) of a camera that looks along -z, with +y up."""
-        from isaaclab.utils.math import create_rotation_matrix_from_view, quat_from_matrix
 
-        rotation = create_rotation_matrix_from_view(torch.tensor([self.eye]), torch.tensor([self.lookat]), up_axis="Z")
-        return (*self.eye, *quat_from_matrix(rotation)[0].tolist())
+def viewpoint(env_cfg: ManagerBasedRLEnvCfg) -> tuple[float, ...]:
+    """Return the camera's position [m] and quaternion (x, y, z, w) in a world; it looks along -z, with +y up."""
+    from isaaclab.utils.math import create_rotation_matrix_from_view, quat_from_matrix
+    from isaaclab.visualizers import VisualizerCfg
+
+    viewer = env_cfg.sim.default_visualizer_cfg or VisualizerCfg()
+    eye, lookat = (torch.tensor([point], dtype=torch.float32) for point in (viewer.eye, viewer.lookat))
+    rotation = create_rotation_matrix_from_view(eye, lookat, up_axis="Z")
+    return (*viewer.eye, *quat_from_matrix(rotation)[0].tolist())
 
 
 def add_video_camera(env_cfg: ManagerBasedRLEnvCfg, view: View = View()) -> None:
@@ -61,11 +60,11 @@ def add_video_camera(env_cfg: ManagerBasedRLEnvCfg, view: View = View()) -> None
     from isaaclab.sensors import CameraCfg
     from isaaclab_newton.renderers import NewtonWarpRendererCfg
 
-    x, y, z, w = view.pose()[3:]
+    pose = viewpoint(env_cfg)
     focal_length, aperture = 24.0, 2 * 24.0 * float(np.tan(np.deg2rad(view.field_of_view) / 2))
     camera = CameraCfg(
         prim_path="{ENV_REGEX_NS}/VideoCamera",
-        offset=CameraCfg.OffsetCfg(pos=view.eye, rot=(x, y, z, w), convention="opengl"),
+        offset=CameraCfg.OffsetCfg(pos=pose[:3], rot=pose[3:], convention="opengl"),
         spawn=sim_utils.PinholeCameraCfg(focal_length=focal_length, horizontal_aperture=aperture),
         width=view.width * view.supersampling,
         height=view.height * view.supersampling,

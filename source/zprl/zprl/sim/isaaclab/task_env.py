@@ -118,6 +118,8 @@ class IsaacLabEnv:
     def step(self, action: Tensor) -> Step:
         """See :meth:`zprl.envs.TaskEnv.step`."""
         obs, reward, terminated, truncated, extras = self.unwrapped.step(action)
+        if self.unwrapped.cfg.is_finite_horizon:  # the time-out is an end like any other, with nothing after it
+            terminated, truncated = terminated | truncated, torch.zeros_like(truncated)
         final = extras.get("final_obs") if self.tells_final_observations else None
         return Step(
             self._observations(obs),
