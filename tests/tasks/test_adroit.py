@@ -184,6 +184,55 @@ def test_free_motion_is_the_benchmarks(env, benchmark):
         np.testing.assert_allclose(found, data.qpos[rows], atol=0.005)
 
 
+def pressing(model, data, thing):
+    """Return how hard each body presses on a thing [N], by its name."""
+    import mujoco
+
+    found, force = {}, np.zeros(6)
+    for index, contact in enumerate(data.contact):
+        bodies = [int(model.geom_bodyid[geom]) for geom in (contact.geom1, contact.geom2)]
+        if thing in bodies:
+            mujoco.mj_contactForce(model, data, index, force)
+            other = model.body(bodies[1 - bodies.index(thing)]).name.split("_")[-1].lower()
+            found[other] = found.get(other, 0.0) + force[0]
+    return {name: value for name, value in found.items() if value > 0.01}
+
+
+@pytest.mark.parametrize("bent", [-1.0, 0.0])
+def test_a_held_pen_rests_on_the_same_bodies_as_in_the_benchmark(env, benchmark, bent):
+    """Fingers close on it from where episodes begin, for 1.8 s."""
+    import mujoco
+    from isaaclab_newton.physics import NewtonManager
+
+    env.reset(seed=0)
+    robot, pen = env.scene["robot"].data, env.scene["object"].data
+    action = torch.tensor(env.cfg.idle_action["hand_action"])
+    there, solver = mujoco.MjData(benchmark), NewtonManager._solver
+    there.qpos[[benchmark.joint(name).qposadr[0] for name in env.scene["robot"].joint_names]] = robot.joint_pos.torch[0]
+    for index, (name, (low, high)) in enumerate(env.cfg.actions.hand_action.clip.items()):
+        if name.endswith(("J0", "J1", "J2")) and not name.startswith(("TH", "WR")):
+            action[index] = bent
+        there.actuator(f"A_{name}").ctrl = (low + high) / 2 + float(action[index]) * (high - low) / 2
+    for _ in range(90):
+        env.step(action.repeat(2, 1))
+        mujoco.mj_step(benchmark, there, 10)
+    mujoco.mj_forward(benchmark, there)
+    model = solver.mj_model
+    here = mujoco.MjData(model)
+    here.qpos[:], here.ctrl[:] = solver.mjw_data.qpos.numpy()[0], solver.mjw_data.ctrl.numpy()[0]
+    mujoco.mj_forward(model, here)
+    own = next(index for index in range(model.nbody) if model.body(index).name.endswith("_Object"))
+    found, expected = pressing(model, here, own), pressing(benchmark, there, benchmark.body("Object").id)
+    # On the palm and against the thumb, between two of whose bodies the pen lies.
+    thumb = [sum(value for name, value in side.items() if name.startswith("th")) for side in (found, expected)]
+    assert thumb[0] == pytest.approx(thumb[1], abs=0.1)
+    assert found["lfmetacarpal"] == pytest.approx(expected["lfmetacarpal"], abs=0.1)
+    assert not any(name[:2] in ("ff", "mf", "rf") for name in found.keys() | expected.keys())
+    place = pen.root_pos_w.torch[0] - env.scene.env_origins[0]
+    np.testing.assert_allclose(place.numpy(), there.body("Object").xpos, atol=0.006)
+    np.testing.assert_allclose(here.body(own).xmat[2::3], there.body("Object").xmat[2::3], atol=0.06)
+
+
 def assert_same_body(body, mass, moments):
     assert mass == pytest.approx(body.mass[0], abs=1e-5)
     np.testing.assert_allclose(np.sort(moments), np.sort(body.inertia), atol=2e-6)

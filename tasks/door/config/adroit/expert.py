@@ -16,7 +16,7 @@ class DoorExpertRunnerCfg(ExpertRunnerCfg):
     """Plain PPO: the lever is found by the reward of nearing it, and turned by chance."""
 
     experiment_name = "door_adroit_expert"
-    max_iterations = 800
+    max_iterations = 1200
 
 
 @configclass
@@ -26,4 +26,4 @@ class DoorExpertCfg(LearnedExpertCfg):
     actor_file = str(Path(__file__).parent / "door_expert.safetensors")
     training_task = "Zprl-Door-Adroit-Dense"
     mixed = ExpertNoiseCfg(action_std=0.1)
-    noise_scale = 0.562
+    noise_scale = 1.0

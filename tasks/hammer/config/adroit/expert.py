@@ -26,4 +26,4 @@ class HammerExpertCfg(LearnedExpertCfg):
     actor_file = str(Path(__file__).parent / "hammer_expert.safetensors")
     training_task = "Zprl-Hammer-Adroit-Dense"
     mixed = ExpertNoiseCfg(action_std=0.1)
-    noise_scale = 3.28
+    noise_scale = 3.338
