@@ -3,7 +3,8 @@
 
 """The benchmark's own worlds, seen and moved as this project's hand tasks are: its models, steps and contacts.
 
-``python -m tests.tasks.adroit_benchmark 200`` says in how many of so many episodes each expert succeeds there.
+``python -m tests.tasks.adroit_benchmark 200`` says in how many of so many episodes each expert succeeds there, and how
+many control steps one core simulates in a second.
 """
 
 # mujoco's compiled modules describe themselves to no type checker.
@@ -11,6 +12,8 @@
 
 import importlib.util
 import sys
+import time
+from dataclasses import dataclass
 from pathlib import Path
 
 import mujoco
@@ -121,22 +124,36 @@ class World:
         return [position - SHOULDER, columns[:, 0], columns[:, 1]]
 
 
-def successes(world, act, episodes, seed=0):
-    """Return in how many of some episodes of 2 s the goal lasts for as long as it has to."""
-    rng, count = np.random.default_rng(seed), 0
+@dataclass
+class Outcome:
+    """What came of some episodes: successes, control steps, and the time that the simulation took [s]."""
+
+    successes: int = 0
+    steps: int = 0
+    seconds: float = 0.0
+
+
+def run(world, act, episodes, seed=0):
+    """Act in episodes of 2 s, which end when the goal has lasted for as long as it has to."""
+    rng, found = np.random.default_rng(seed), Outcome()
     for _ in range(episodes):
         world.reset(rng)
         held = 0
         for _ in range(100):
-            held = held + 1 if world.step(act(world.observe())) else 0
+            action = act(world.observe())
+            begun = time.process_time()
+            reached = world.step(action)
+            found.seconds += time.process_time() - begun
+            found.steps += 1
+            held = held + 1 if reached else 0
             if held == HELD[world.task]:
-                count += 1
+                found.successes += 1
                 break
-    return count
+    return found
 
 
-def expert_successes(task, episodes):
-    """Return in how many of some episodes a task's expert succeeds."""
+def run_expert(task, episodes):
+    """Let a task's expert act; see :func:`run`."""
     import zprl.tasks  # noqa: F401 - registers the tasks
     from zprl.tasks.experts import ExpertActor, expert_cfg_of
     from zprl.tasks.robots.adroit import adroit
@@ -146,9 +163,11 @@ def expert_successes(task, episodes):
     actor = ExpertActor.load(Path(expert_cfg_of(f"Zprl-{task.capitalize()}-Adroit").actor_file))
     network = actor.network()
     world = World(task, ranges, [name for name in ranges if name.startswith("AR")] + SEEN)
-    return successes(world, lambda seen: network(torch.tensor(seen).float()[None])[0].numpy(), episodes)
+    return run(world, lambda seen: network(torch.tensor(seen).float()[None])[0].numpy(), episodes)
 
 
 if __name__ == "__main__":
     for name in ARMS:
-        print(f"{name}: {expert_successes(name, int(sys.argv[1]))} of {sys.argv[1]}")
+        outcome = run_expert(name, int(sys.argv[1]))
+        rate = outcome.steps / outcome.seconds
+        print(f"{name}: {outcome.successes} of {sys.argv[1]} episodes succeed, {rate:,.0f} control steps/s")

@@ -26,4 +26,4 @@ class PenExpertCfg(LearnedExpertCfg):
     actor_file = str(Path(__file__).parent / "pen_expert.safetensors")
     training_task = "Zprl-Pen-Adroit-Dense"
     mixed = ExpertNoiseCfg(action_std=0.1)
-    noise_scale = 2.812
+    noise_scale = 2.6
