@@ -113,6 +113,27 @@ def test_positions_of_the_tracked_points_in_the_order_of_the_arms():
         but(tracked=("elbow",)).positions(obs)
 
 
+def test_positions_of_the_joints():
+    obs = SPEC.zeros(2)
+    obs["policy"][:] = torch.arange(40.0).view(2, 20)
+    one, other = SPEC.groups[0].features[0].name, SPEC.groups[0].features[-1].name
+    joints = but(joints=(other, one)).joint_positions(obs)
+    places = [SPEC.groups[0].slices()[name] for name in (other, one)]
+    assert joints is not None
+    assert torch.equal(joints, torch.cat([obs["policy"][:, place] for place in places], dim=1))
+    assert SPEC.joint_positions(obs) is None
+    with pytest.raises(ZprlError, match="tracks the feature knee, which it does not observe"):
+        but(joints=("knee",)).joint_positions(obs)
+
+
+def test_files_of_before_joints_were_named_are_read():
+    named = but(joints=(SPEC.groups[0].features[0].name,))
+    assert TaskSpec.from_dict(named.to_dict()) == named
+    before = SPEC.to_dict()
+    del before["joints"]
+    assert TaskSpec.from_dict(before) == SPEC
+
+
 # -- actions
 
 

@@ -112,6 +112,7 @@ class HandEnvCfg(TaskEnvCfg):
     scene: HandSceneCfg = HandSceneCfg()
     observations: HandObservationsCfg = HandObservationsCfg()
     tracked_terms: list[str] = ["palm_pose"]
+    joint_terms: list[str] = ["joint_pos"]
 
     def __post_init__(self) -> None:
         self.sim.default_visualizer_cfg = VisualizerCfg(eye=(0.5, -0.55, 0.6), lookat=(0.0, -0.15, 0.2))

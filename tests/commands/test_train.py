@@ -47,10 +47,10 @@ WALL_CLOCK = {
 EVALUATIONS = {"evaluation_steps", "evaluation_successes", "evaluation_episodes"}
 
 RESULT_KEYS = {
-    "task", "checkpoint", "episodes", "seed", "success_rate", "success_ci95", "base_success_rate", "base_success_ci95",
-    "mean_steps", "base_mean_steps", "env_steps_trained", "velocity", "acceleration", "jerk", "base_velocity",
-    "base_acceleration", "base_jerk", "comparison", "backend", "device", "physics", "initial_noise", "outcomes",
-    "base_outcomes",
+    "task", "checkpoint", "episodes", "seed", "success_rate", "success_ci95", "base_success_rate",
+    "base_success_ci95", "mean_steps", "base_mean_steps", "env_steps_trained", "velocity", "acceleration", "jerk",
+    "joint_jerk", "base_velocity", "base_acceleration", "base_jerk", "base_joint_jerk", "comparison", "backend",
+    "device", "physics", "initial_noise", "outcomes", "base_outcomes",
 }  # fmt: skip
 
 # Runs a script, but is killed when the second checkpoint is written and half of it has reached the disk.
@@ -186,7 +186,7 @@ def test_evaluate_agrees_with_the_training(workshop):
     for prefix, summary in (("", trained["steered"]), ("base_", trained["base"])):
         assert latest[f"{prefix}success_rate"] == summary["rate"]
         assert latest[f"{prefix}success_ci95"] == [summary["low"], summary["high"]]
-        for name in ("mean_steps", "velocity", "acceleration", "jerk"):
+        for name in ("mean_steps", "velocity", "acceleration", "jerk", "joint_jerk"):
             assert latest[f"{prefix}{name}"] == summary[name]
     assert latest["comparison"] == trained["comparison"]
     assert latest["success_rate"] == sum(latest["outcomes"]["success"]) / NUM_ENVS

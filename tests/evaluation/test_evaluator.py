@@ -24,9 +24,9 @@ SECOND = [*[NOTHING] * 3, [world(success=True), world()], *[NOTHING] * 2]
 """The second wave: a success with the fourth step."""
 
 
-def make(*script, tracked=()):
+def make(*script, **spec):
     group = Group.vector("policy", [("left", 4), ("right", 3)])
-    env = ScriptedEnv(*script, spec=dataclasses.replace(make_spec(), groups=(group,), tracked=tracked))
+    env = ScriptedEnv(*script, spec=dataclasses.replace(make_spec(), groups=(group,), **spec))
     env.max_episode_length = 6
     return env, Evaluator(env, execute_steps=3)
 
@@ -37,7 +37,7 @@ def counting():
 
 
 def test_outcomes_lengths_and_trajectories_in_the_order_of_the_episodes():
-    env, evaluator = make(*FIRST, *SECOND, tracked=("right", "left"))
+    env, evaluator = make(*FIRST, *SECOND, tracked=("right", "left"), joints=("left",))
     progress = []
     results = evaluator.run(counting(), 3, SEED, on_progress=progress.append)
     assert (results.successes, results.steps, progress) == ([True, False, True], [2, 6, 4], [2, 3])
@@ -47,8 +47,9 @@ def test_outcomes_lengths_and_trajectories_in_the_order_of_the_episodes():
     for seed, steps, positions in zip(seeds, results.steps, results.positions, strict=True):
         expected = (seed % 1000 + np.arange(steps))[:, None, None]
         np.testing.assert_array_equal(positions, np.broadcast_to(expected, (steps, 2, 3)))
+        np.testing.assert_array_equal(results.joints[seeds.index(seed)], np.broadcast_to(expected[:, 0], (steps, 4)))
     summary = results.summary()
-    assert (summary["rate"], summary["mean_steps"]) == (pytest.approx(2 / 3), 3.0)
+    assert (summary["rate"], summary["mean_steps"], summary["joint_jerk"]) == (pytest.approx(2 / 3), 3.0, 0.0)
     assert summary["velocity"] == pytest.approx(3**0.5 / 0.05)
 
 
@@ -57,7 +58,7 @@ def test_a_task_that_tracks_nothing_has_no_smoothness():
     results = evaluator.run(counting(), 2, SEED)
     assert results.positions == []
     summary = results.summary()
-    assert (summary["rate"], summary["velocity"], summary["jerk"]) == (0.5, None, None)
+    assert (summary["rate"], summary["velocity"], summary["jerk"], summary["joint_jerk"]) == (0.5, None, None, None)
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("-inf"), 2e9])

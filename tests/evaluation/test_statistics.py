@@ -163,7 +163,17 @@ class TestSmoothness:
         measured = smoothness([], dt=0.1, successes=[True, False])
         assert (measured.velocity, measured.acceleration, measured.jerk, measured.trajectories) == (None, None, None, 0)
 
+    def test_joints_count_by_their_root_mean_square(self):
+        """Of four joints one goes 0, 1, 0, 1 rad, in steps of 0.1 s: its jerk is 4 rad per step cubed."""
+        moves = np.zeros((4, 4))
+        moves[1::2, 2] = 1.0
+        measured = smoothness([], 0.1, [False, True], [moves + 7.0 * np.arange(4)[:, None] ** 3, moves])
+        assert measured.joint_jerk == pytest.approx(4.0 / 0.1**3 / 2.0)
+        assert measured.jerk is None
+
     def test_wrong_arguments(self):
+        with pytest.raises(ValueError, match=r"joints must have shape \(T, J\), got \(3,\)"):
+            smoothness([], 0.1, [True], [np.zeros(3)])
         with pytest.raises(ValueError, match="1 trajectories but 2 outcomes"):
             smoothness([np.zeros((3, 3))], 0.1, [True, True])
         with pytest.raises(ValueError, match="dt must be positive"):

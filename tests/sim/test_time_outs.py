@@ -3,9 +3,10 @@
 
 from types import SimpleNamespace
 
-import isaaclab.envs.mdp
 import pytest
 import torch
+
+import isaaclab.envs.mdp
 from isaaclab.managers import ObservationTermCfg
 
 from zprl.sim.isaaclab import check_time

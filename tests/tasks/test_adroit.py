@@ -7,6 +7,7 @@
 # pyright: reportAttributeAccessIssue=false
 
 import math
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -202,12 +203,13 @@ def pressing(model, data, thing):
 def test_a_held_pen_rests_on_the_same_bodies_as_in_the_benchmark(env, benchmark, bent):
     """Fingers close on it from where episodes begin, for 1.8 s."""
     import mujoco
+
     from isaaclab_newton.physics import NewtonManager
 
     env.reset(seed=0)
     robot, pen = env.scene["robot"].data, env.scene["object"].data
     action = torch.tensor(env.cfg.idle_action["hand_action"])
-    there, solver = mujoco.MjData(benchmark), NewtonManager._solver
+    there, solver = mujoco.MjData(benchmark), cast(Any, NewtonManager._solver)
     there.qpos[[benchmark.joint(name).qposadr[0] for name in env.scene["robot"].joint_names]] = robot.joint_pos.torch[0]
     for index, (name, (low, high)) in enumerate(env.cfg.actions.hand_action.clip.items()):
         if name.endswith(("J0", "J1", "J2")) and not name.startswith(("TH", "WR")):

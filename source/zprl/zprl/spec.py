@@ -9,7 +9,7 @@ At run time an observation is a mapping from the groups' names to tensors, :data
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -176,6 +176,7 @@ class TaskSpec:
         step_dt: Control period [s].
         tracked: Names of the features whose first three numbers are the position [m] of a point whose smoothness is
             measured: one end effector per arm.
+        joints: Names of the features that are joints' positions, whose smoothness is measured as well.
     """
 
     task: str
@@ -183,6 +184,7 @@ class TaskSpec:
     actions: tuple[ActionTerm, ...]
     step_dt: float
     tracked: tuple[str, ...] = ()
+    joints: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not (math.isfinite(self.step_dt) and self.step_dt > 0.0):
@@ -239,14 +241,22 @@ class TaskSpec:
 
     def positions(self, obs: Mapping[str, Tensor]) -> Tensor | None:
         """Return the positions of the tracked points [m], shape (N, P, 3), or None if there are none."""
-        points = []
-        for name in self.tracked:
-            found = self.find(name)
-            if found is None:
-                raise ZprlError(f"task {self.task} tracks the feature {name}, which it does not observe.")
-            group, place = found
-            points.append(obs[group][:, place.start : place.start + 3])
+        points = [values[:, :3] for values in self._observed(obs, self.tracked)]
         return torch.stack(points, dim=1) if points else None
+
+    def joint_positions(self, obs: Observations) -> Tensor | None:
+        """Return the positions of the joints that are measured, shape (N, J), or None if there are none."""
+        values = self._observed(obs, self.joints)
+        return torch.cat(values, dim=1) if values else None
+
+    def _observed(self, obs: Observations, names: Sequence[str]) -> list[Tensor]:
+        found = []
+        for name in names:
+            place = self.find(name)
+            if place is None:
+                raise ZprlError(f"task {self.task} tracks the feature {name}, which it does not observe.")
+            found.append(obs[place[0]][:, place[1]])
+        return found
 
     def zeros(self, num_envs: int = 1) -> Observations:
         """Return observations that are all zero, to try something out on their shapes."""
@@ -336,7 +346,9 @@ class TaskSpec:
             for term in typed(values, "actions", list)
         )
         tracked = tuple(str(name) for name in typed(values, "tracked", list))
-        return cls(typed(values, "task", str), tuple(groups), actions, _number(values["step_dt"], "step_dt"), tracked)
+        joints = tuple(str(name) for name in typed(values, "joints", list)) if "joints" in values else ()
+        step_dt = _number(values["step_dt"], "step_dt")
+        return cls(typed(values, "task", str), tuple(groups), actions, step_dt, tracked, joints)
 
     # -- matching
 

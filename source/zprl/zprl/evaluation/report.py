@@ -24,6 +24,12 @@ _NUMBERS = (
 )
 """Label, entry of a policy's summary and digits after the point of the result table's rows."""
 
+MOTION = ("velocity", "acceleration", "jerk", "joint_jerk")
+"""Entries of a policy's summary that say how it moves."""
+
+_JOINT_JERK = ("mean jerk of the joints [rad/s^3]", "joint_jerk", 0)
+"""The same of a row that only tasks have which name their joints."""
+
 _SUMMARY = {"rate": NUMBER, "low": NUMBER, "high": NUMBER, "jerk": NUMBER | None, "successes": int, "episodes": int}
 
 _RESULT = {
@@ -91,7 +97,9 @@ def result_table(result: Mapping[str, Any]) -> str:
     """
     policies = {name: result[name] for name in ("base", "steered") if result.get(name) is not None}
     rows = [["", *policies], ["success (95% interval)", *map(success_cell, policies.values())]]
-    rows += [[label, *(number_cell(p, key, digits) for p in policies.values())] for label, key, digits in _NUMBERS]
+    measured = any(policy.get("joint_jerk") is not None for policy in policies.values())
+    numbers = (*_NUMBERS, _JOINT_JERK) if measured else _NUMBERS
+    rows += [[label, *(number_cell(p, key, digits) for p in policies.values())] for label, key, digits in numbers]
     parts = [format_table(rows)] if policies else []
 
     comparison = result.get("comparison")
@@ -134,8 +142,8 @@ def flat_result(report: dict[str, Any], task: str, checkpoint: str, episodes: in
         "mean_steps": steered["mean_steps"],
         "base_mean_steps": base.get("mean_steps"),
         "env_steps_trained": report["environment_steps"],
-        **{name: steered[name] for name in ("velocity", "acceleration", "jerk")},
-        **{f"base_{name}": base.get(name) for name in ("velocity", "acceleration", "jerk")},
+        **{name: steered[name] for name in MOTION},
+        **{f"base_{name}": base.get(name) for name in MOTION},
         "comparison": report.get("comparison"),
         "backend": report["backend"],
         "device": report["device"],

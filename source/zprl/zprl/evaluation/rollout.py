@@ -55,16 +55,19 @@ class EpisodeResults:
     """Environment steps of each episode."""
     positions: list[np.ndarray] = field(default_factory=list)
     """Positions of the tracked points before each action [m], (T_i, P, 3) per episode; none if nothing is tracked."""
+    joints: list[np.ndarray] = field(default_factory=list)
+    """Positions of the joints before each action, (T_i, J) per episode; none if the task names none."""
 
     def extend(self, others: EpisodeResults) -> None:
         """Append the outcomes of the episodes that follow."""
         self.successes += others.successes
         self.steps += others.steps
         self.positions += others.positions
+        self.joints += others.joints
 
     def summary(self) -> dict[str, Any]:
         """Return success rate with interval, mean steps and smoothness; see :func:`policy_summary`."""
-        return policy_summary(self.successes, self.steps, self.positions, self.step_dt)
+        return policy_summary(self.successes, self.steps, self.positions, self.step_dt, self.joints)
 
 
 class Evaluator:
@@ -130,9 +133,9 @@ class Evaluator:
     def begin_wave(self, seed: int, episodes: range) -> None:
         """Prepare the worlds for the episodes of these numbers; a subclass may change them here."""
 
-    def positions(self, obs: Observations) -> Tensor | None:
-        """Return where the tracked points are [m], shape (N, P, 3), by the observations before the step taken last."""
-        return self.env.spec.positions(obs)
+    def measured(self, obs: Observations) -> Observations:
+        """Return the observations before the step taken last by which smoothness is measured."""
+        return obs
 
     def _run_wave(
         self, planner: ChunkPlanner, seed: int, episodes: range, noise: Tensor | None, results: EpisodeResults
@@ -141,24 +144,27 @@ class Evaluator:
         loop.begin(env.reset_to([episode_seed(seed, episode) for episode in episodes]), count)
         planner.begin_episodes()
         steps = torch.zeros(env.num_envs, dtype=torch.long, device=env.device)
-        trace: list[Tensor] = []
+        points: list[Tensor] = []
+        joints: list[Tensor] = []
         taken = planner.execute_steps
         for replan in range(-(-env.max_episode_length // taken)):
             _require_usable(env, loop.obs)
             chunk = planner(loop.obs, None if noise is None else noise[:, replan * taken // self.execute_steps])
             for _ in loop.execute(chunk[:, :taken]):
-                position = self.positions(loop.obs)
-                if position is not None:
-                    trace.append(position)
+                obs = self.measured(loop.obs)
+                for trace, values in ((points, env.spec.positions(obs)), (joints, env.spec.joint_positions(obs))):
+                    if values is not None:
+                        trace.append(values)
                 steps += loop.running
             if not loop.running.any():  # once per chunk, as the check: all that this loop asks of the device
                 break
         lengths = steps[:count].tolist()
         results.successes += loop.succeeded[:count].tolist()
         results.steps += lengths
-        if trace:
-            positions = torch.stack(trace, dim=1)[:count].cpu().numpy()
-            results.positions += [positions[i, :length] for i, length in enumerate(lengths)]
+        for trace, kept in ((points, results.positions), (joints, results.joints)):
+            if trace:
+                values = torch.stack(trace, dim=1)[:count].cpu().numpy()
+                kept += [values[i, :length] for i, length in enumerate(lengths)]
 
 
 def _require_usable(env: TaskEnv, obs: Observations) -> None:

@@ -49,7 +49,7 @@ class PairedComparison:
 
 @dataclass(frozen=True)
 class Smoothness:
-    """Mean finite-difference norms of the end-effector position over successful trajectories.
+    """Mean finite-difference norms of the end-effector position, and of the joints', over successful trajectories.
 
     None, since JSON has no NaN, where no trajectory is long enough.
     """
@@ -60,6 +60,8 @@ class Smoothness:
     """Mean norm of the acceleration [m/s^2]."""
     jerk: float | None
     """Mean norm of the jerk [m/s^3]."""
+    joint_jerk: float | None
+    """Mean root mean square of the joints' jerk [rad/s^3]; None also where a task names no joints."""
     trajectories: int
     """Number of successful trajectories."""
 
@@ -157,8 +159,10 @@ def mcnemar_p_value(only_first: int, only_second: int) -> float:
     return min(1.0, 2 * tail / 2**pairs)  # whole numbers, whose quotient is exact for any number of pairs
 
 
-def smoothness(positions: Sequence[ArrayLike], dt: float, successes: ArrayLike) -> Smoothness:
-    """Measure how smoothly the end-effector moves, as the ZPRL paper does (arXiv 2605.19919).
+def smoothness(
+    positions: Sequence[ArrayLike], dt: float, successes: ArrayLike, joints: Sequence[ArrayLike] = ()
+) -> Smoothness:
+    """Measure how smoothly the end-effector moves, as the ZPRL paper does (arXiv 2605.19919), and the joints.
 
     Velocity, acceleration and jerk are the first, second and third forward differences of the position, divided by
     ``dt``, ``dt^2`` and ``dt^3``. Their norms are averaged over all samples of all successful trajectories, so a long
@@ -170,6 +174,7 @@ def smoothness(positions: Sequence[ArrayLike], dt: float, successes: ArrayLike) 
             nothing is known.
         dt: Duration of a control step [s].
         successes: Whether each trajectory succeeded, shape (N,).
+        joints: Positions of the joints at every control step of each trajectory [rad], shape (T_i, J), or none at all.
 
     Raises:
         ValueError: If the numbers of trajectories and outcomes differ, a shape is wrong or ``dt`` is not positive.
@@ -177,23 +182,36 @@ def smoothness(positions: Sequence[ArrayLike], dt: float, successes: ArrayLike) 
     outcomes = np.asarray(successes, dtype=bool)
     if not dt > 0.0:
         raise ValueError(f"dt must be positive, got {dt}")
-    if len(positions) == 0:
-        return Smoothness(None, None, None, 0)
-    if len(positions) != len(outcomes):
-        raise ValueError(f"got {len(positions)} trajectories but {len(outcomes)} outcomes")
-    trajectories = [np.asarray(p, dtype=np.float64) for p, success in zip(positions, outcomes, strict=True) if success]
-    for trajectory in trajectories:
+    for trajectories in (positions, joints):
+        if len(trajectories) not in (0, len(outcomes)):
+            raise ValueError(f"got {len(trajectories)} trajectories but {len(outcomes)} outcomes")
+    points, angles = (
+        [np.asarray(p, dtype=np.float64) for p, success in zip(trajectories, outcomes, strict=False) if success]
+        for trajectories in (positions, joints)
+    )
+    for trajectory in points:
         if trajectory.ndim not in (2, 3) or trajectory.shape[-1] != 3:
             raise ValueError(f"a trajectory must have shape (T, 3) or (T, P, 3), got {trajectory.shape}")
+    for trajectory in angles:
+        if trajectory.ndim != 2 or trajectory.shape[-1] == 0:
+            raise ValueError(f"a trajectory of joints must have shape (T, J), got {trajectory.shape}")
 
-    def mean_norm(order: int) -> float | None:
+    def mean_norm(trajectories: list[np.ndarray], order: int) -> float | None:
         norms = [np.linalg.norm(np.diff(t, n=order, axis=0), axis=-1).ravel() for t in trajectories if len(t) > order]
         return float(np.concatenate(norms).mean() / dt**order) if norms else None
 
-    return Smoothness(mean_norm(1), mean_norm(2), mean_norm(3), len(trajectories))
+    joint_jerk = mean_norm([trajectory / math.sqrt(trajectory.shape[-1]) for trajectory in angles], 3)
+    velocity, acceleration, jerk = (mean_norm(points, order) for order in (1, 2, 3))
+    return Smoothness(velocity, acceleration, jerk, joint_jerk, len(points))
 
 
-def policy_summary(successes: ArrayLike, steps: ArrayLike, positions: Sequence[ArrayLike], dt: float) -> dict[str, Any]:
+def policy_summary(
+    successes: ArrayLike,
+    steps: ArrayLike,
+    positions: Sequence[ArrayLike],
+    dt: float,
+    joints: Sequence[ArrayLike] = (),
+) -> dict[str, Any]:
     """Collect what an evaluation found out about one policy, ready for JSON and for the result table.
 
     Args:
@@ -201,6 +219,7 @@ def policy_summary(successes: ArrayLike, steps: ArrayLike, positions: Sequence[A
         steps: Number of control steps of each episode, shape (N,).
         positions: Positions of each episode's end effectors; see :func:`smoothness`.
         dt: Duration of a control step [s].
+        joints: Positions of each episode's joints; see :func:`smoothness`.
 
     Returns:
         The fields of :class:`SuccessRate` and :class:`Smoothness`, and ``mean_steps``: the mean number of steps to
@@ -213,7 +232,8 @@ def policy_summary(successes: ArrayLike, steps: ArrayLike, positions: Sequence[A
     if lengths.shape != outcomes.shape:
         raise ValueError(f"got {len(outcomes)} outcomes but steps of shape {lengths.shape}")
     mean_steps = float(lengths[outcomes].mean()) if outcomes.any() else None
-    return {**asdict(success_rate(outcomes)), "mean_steps": mean_steps, **asdict(smoothness(positions, dt, outcomes))}
+    motion = smoothness(positions, dt, outcomes, joints)
+    return {**asdict(success_rate(outcomes)), "mean_steps": mean_steps, **asdict(motion)}
 
 
 def _outcomes(successes: ArrayLike) -> np.ndarray:

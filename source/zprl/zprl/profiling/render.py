@@ -185,7 +185,7 @@ def benchmark_render(
 
     result = RenderReport()
     session = TaskSession(task, "cpu", overrides)
-    pose = np.asarray(viewpoint(session.env_cfg), dtype=np.float32)
+    pose = np.concatenate(viewpoint(session.env_cfg)).astype(np.float32)
     for count in num_envs:
         # Without a camera, Isaac Lab leaves out of the model what does not collide.
         with session.launched(), session.environment(count, add_video_camera) as env:

@@ -108,6 +108,6 @@ class DisturbedEvaluator(Evaluator):
         if self.disturbance.changes_world:
             self.disturbed.env.draw_events(EVENT_MODE, [episode_seed(seed + 3, e) for e in episodes])  # type: ignore[attr-defined]
 
-    def positions(self, obs: Observations) -> Tensor | None:
-        """Return where the tracked points were [m], not where disturbed observations say they were."""
-        return self.env.spec.positions(self.disturbed.true_obs)
+    def measured(self, obs: Observations) -> Observations:
+        """Return what was there, not what disturbed observations say."""
+        return self.disturbed.true_obs

@@ -35,7 +35,7 @@ BASE_POLICY = "base_policy.safetensors"
 
 _NO_INFLUENCE = {
     *("num_envs", "device", "seed", "log_dir", "recorders", "video_recorders", "viewer", "visualizer_cfgs"),
-    *("threads", "tracked_terms", "disturbance_targets", "robot_cameras", "any_renderer"),
+    *("threads", "tracked_terms", "joint_terms", "disturbance_targets", "robot_cameras", "any_renderer"),
 }
 """Fields of an environment's configuration that do not change what a demonstration looks like."""
 

@@ -22,8 +22,14 @@ from zprl.study.run_analysis import load_analyses
 from zprl.study.scheduler import last_line
 from zprl.utils.files import atomic_json_dump, atomic_write
 
-_MOTION = {"velocity": 3, "acceleration": 2, "jerk": 1, "mean_steps": 1}
-"""Digits after the point of the last evaluation's means."""
+_MOTION = {
+    "velocity": ("velocity [m/s]", 3),
+    "acceleration": ("acceleration [m/s²]", 2),
+    "jerk": ("jerk [m/s³]", 1),
+    "joint_jerk": ("jerk of the joints [rad/s³]", 0),
+    "mean_steps": ("episode [steps]", 1),
+}
+"""Columns of the last evaluation's means and their digits after the point; only some tasks name their joints."""
 
 
 def write_report(manifest: StudyManifest, folder: Path, output: Path) -> list[VariantResult]:
@@ -151,14 +157,19 @@ def results_table(results: Sequence[VariantResult], budget: int) -> str:
     """Return the table of what was reached with a budget [environment steps], a row per variant."""
     header = ["", "seeds", "base [%]", "final success [%]"]
     header += [f"steps to {100 * level:.0f} %" for level in LEVELS]
-    header += ["mean success [%]", "velocity [m/s]", "acceleration [m/s²]", "jerk [m/s³]", "episode [steps]"]
+    columns = {
+        name: column
+        for name, column in _MOTION.items()
+        if name != "joint_jerk" or any(result.joint_jerk is not None for result in results)
+    }
+    header += ["mean success [%]", *(label for label, _ in columns.values())]
     rows = []
     for result in results:
         row = [result.variant.label, str(len(result.runs)), _mean(result.base_success, 100)]
         row.append(interval_cell(result.final_success, 100))
         row += [_steps_to(result, estimate, budget) for estimate in result.steps_to.values()]
         row.append(interval_cell(result.area_under_curve, 100))
-        row += [_mean(getattr(result, name), digits=digits) for name, digits in _MOTION.items()]
+        row += [_mean(getattr(result, name), digits=digits) for name, (_, digits) in columns.items()]
         rows.append(row)
     return markdown_table(header, rows)
 

@@ -135,6 +135,8 @@ class VariantResult:
     """Likewise [m/s^2]."""
     jerk: Estimate | None
     """Likewise [m/s^3]."""
+    joint_jerk: Estimate | None
+    """Likewise of the joints [rad/s^3]; None where the task names none."""
     mean_steps: Estimate | None
     """Length of the last evaluation's successful episodes [control steps]."""
     minutes: Estimate | None
@@ -164,6 +166,7 @@ def _combined(variant: Variant, runs: list[RunResult]) -> VariantResult:
             for index, level in enumerate(LEVELS)
         },
         **{name: _over_seeds([run.final[name] for run in runs]) for name in _OF_LAST_EVALUATION},
+        joint_jerk=_over_seeds([run.final.get("joint_jerk") for run in runs]),
         minutes=_over_seeds([run.minutes[-1] for run in runs]),
         time_split={name: float(np.mean([run.time_split.get(name, 0.0) for run in runs])) for name in shares},
         runs=runs,

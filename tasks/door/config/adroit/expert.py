@@ -26,4 +26,4 @@ class DoorExpertCfg(LearnedExpertCfg):
     actor_file = str(Path(__file__).parent / "door_expert.safetensors")
     training_task = "Zprl-Door-Adroit-Dense"
     mixed = ExpertNoiseCfg(action_std=0.1)
-    noise_scale = 1.0
+    noise_scale = 0.9

@@ -22,6 +22,9 @@ from PIL import Image
 if TYPE_CHECKING:
     from isaaclab.envs import ManagerBasedRLEnv, ManagerBasedRLEnvCfg
 
+Position = tuple[float, float, float]
+Quaternion = tuple[float, float, float, float]
+
 CAMERA_NAME = "video_camera"
 """Scene entity that :func:`add_video_camera` adds."""
 
@@ -43,7 +46,7 @@ class View:
     supersampling: int = 2
 
 
-def viewpoint(env_cfg: ManagerBasedRLEnvCfg) -> tuple[float, ...]:
+def viewpoint(env_cfg: ManagerBasedRLEnvCfg) -> tuple[Position, Quaternion]:
     """Return the camera's position [m] and quaternion (x, y, z, w) in a world; it looks along -z, with +y up."""
     from isaaclab.utils.math import create_rotation_matrix_from_view, quat_from_matrix
     from isaaclab.visualizers import VisualizerCfg
@@ -51,7 +54,8 @@ def viewpoint(env_cfg: ManagerBasedRLEnvCfg) -> tuple[float, ...]:
     viewer = env_cfg.sim.default_visualizer_cfg or VisualizerCfg()
     eye, lookat = (torch.tensor([point], dtype=torch.float32) for point in (viewer.eye, viewer.lookat))
     rotation = create_rotation_matrix_from_view(eye, lookat, up_axis="Z")
-    return (*viewer.eye, *quat_from_matrix(rotation)[0].tolist())
+    x, y, z, w = quat_from_matrix(rotation)[0].tolist()
+    return viewer.eye, (x, y, z, w)
 
 
 def add_video_camera(env_cfg: ManagerBasedRLEnvCfg, view: View = View()) -> None:
@@ -60,11 +64,11 @@ def add_video_camera(env_cfg: ManagerBasedRLEnvCfg, view: View = View()) -> None
     from isaaclab.sensors import CameraCfg
     from isaaclab_newton.renderers import NewtonWarpRendererCfg
 
-    pose = viewpoint(env_cfg)
+    position, quaternion = viewpoint(env_cfg)
     focal_length, aperture = 24.0, 2 * 24.0 * float(np.tan(np.deg2rad(view.field_of_view) / 2))
     camera = CameraCfg(
         prim_path="{ENV_REGEX_NS}/VideoCamera",
-        offset=CameraCfg.OffsetCfg(pos=pose[:3], rot=pose[3:], convention="opengl"),
+        offset=CameraCfg.OffsetCfg(pos=position, rot=quaternion, convention="opengl"),
         spawn=sim_utils.PinholeCameraCfg(focal_length=focal_length, horizontal_aperture=aperture),
         width=view.width * view.supersampling,
         height=view.height * view.supersampling,

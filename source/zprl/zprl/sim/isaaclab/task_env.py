@@ -222,7 +222,8 @@ def read_spec(task: str, env: ManagerBasedRLEnv) -> TaskSpec:
         low, high = cfg.action_limits[name]
         idle = tuple(float(value) for value in cfg.idle_action[name])
         actions.append(ActionTerm(name, (float(low),) * size, (float(high),) * size, idle))
-    return TaskSpec(task, tuple(groups), tuple(actions), float(env.step_dt), tuple(cfg.tracked_terms))
+    joints = tuple(getattr(cfg, "joint_terms", ()))
+    return TaskSpec(task, tuple(groups), tuple(actions), float(env.step_dt), tuple(cfg.tracked_terms), joints)
 
 
 def _copied(state: Any, rows: Tensor) -> Any:
