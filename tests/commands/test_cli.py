@@ -25,6 +25,7 @@ from .conftest import SCRIPTS, TASK, call
 REQUIRED = {
     "benchmark_physics": {"engines": ("mujoco",), "task": TASK},
     "convert": {"files": (Path("model_4.pt"),)},
+    "convert_demos": {"from_path": Path("a.hdf5"), "to_path": Path("b.hdf5")},
     "export": {"task": TASK, "output": Path("bundle")},
     "list_tasks": {},
     "profile_kernels": {},
@@ -35,13 +36,19 @@ REQUIRED = {
 }
 """Options that a command must be given; of the others it is the task."""
 
+POSITIONAL = {"runs": "RUN", "engines": "ENGINE", "files": "PATH", "from_path": "A", "to_path": "B"}
+"""Options without a name on the line, and what stands for them in ``--help``."""
+
 
 def required(name):
     """Return a command's required options, and the command line that gives them."""
     values = REQUIRED.get(name, {"task": TASK})
     argv = []
     for option, value in values.items():
-        argv += map(str, value) if isinstance(value, tuple) else [f"--{option}", str(value)]
+        if option in POSITIONAL:
+            argv += map(str, value) if isinstance(value, tuple) else [str(value)]
+        else:
+            argv += [f"--{option}", str(value)]
     return values, argv
 
 
@@ -66,7 +73,7 @@ def test_help_names_every_option_in_the_script_and_on_the_console(name, capsys, 
     assert text.startswith(f"usage: zprl {console} ")
     for shown in (text, script.out):
         for field in dataclasses.fields(cli.find_command(name).options):
-            positional = {"runs": "RUN", "engines": "ENGINE", "files": "PATH"}.get(field.name)
+            positional = POSITIONAL.get(field.name)
             assert (positional or f"--{field.name}") in shown.split("options:")[positional is None]
     assert cli.find_command(name).summary in text
 

@@ -17,7 +17,7 @@ from zprl.study.scheduler import ZPRL
 from zprl.utils.errors import Terminated
 
 from .conftest import TASK, call, files_below
-from .test_cli import required
+from .test_cli import POSITIONAL, required
 
 OUTPUTS = [
     (name, f"--{field.name}")
@@ -39,8 +39,10 @@ DEFAULTS = [
 
 def command_line(name, option=None, output="out"):
     """Return what a command must be given, and with an option what it is to write."""
-    argv = required(name)[1]
-    if option in argv:
+    values, argv = required(name)
+    if option is not None and (field := option.removeprefix("--")) in POSITIONAL:
+        argv[argv.index(str(values[field]))] = output
+    elif option in argv:
         argv[argv.index(option) + 1] = output
     elif option is not None:
         argv += [option, output]
@@ -70,7 +72,7 @@ def test_what_cannot_be_written_is_said_before_the_work(name, output, number, wo
     assert outcome.status == 2
     assert line.startswith("error: ") and f" cannot be written: {words} (" in line
     if named:
-        assert f"{output} out " in line
+        assert f"{POSITIONAL.get(output.removeprefix('--'), output)} out " in line
     assert outcome.out == "" and files_below(tmp_path) == {}
 
 

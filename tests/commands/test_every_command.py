@@ -219,6 +219,7 @@ ELSEWHERE = {
     "train": "tests/commands/test_train.py and test_bad_input.py",
     "collect_demos": "tests/commands/test_bad_input.py",
     "export": "tests/deploy/test_bundle.py",
+    "convert_demos": "tests/commands/test_convert_demos.py",
 }
 """Commands whose writing is tested where their work is done."""
 

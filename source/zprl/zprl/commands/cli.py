@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 NAMES = (
     *("train", "evaluate", "play", "export", "sim2real", "study", "collect_demos", "pretrain", "summarize"),
     *("convert", "list_tasks", "benchmark_physics", "benchmark_render", "profile_kernels", "profile_learner"),
-    *("profile_training", "trace_rollout", "calibrate_task", "train_expert", "document_task"),
+    *("profile_training", "trace_rollout", "calibrate_task", "train_expert", "document_task", "convert_demos"),
 )
 """Names of the commands, which are those of their modules in this package. On the console a dash may stand for "_"."""
 

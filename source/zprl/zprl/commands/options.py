@@ -85,5 +85,5 @@ class Command[Options]:
         check_files(written(options, "file"))
         for name, path in written(options, "folder", "whole folder").items():
             check_folder(name, path)
-        with claimed(written(options, "file", "whole folder")):
+        with claimed(written(options, "file", "whole folder", "file or folder")):
             self.run(*arguments)

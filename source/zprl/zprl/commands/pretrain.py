@@ -19,7 +19,9 @@ from zprl.utils.arguments import option
 class PretrainOptions(TaskOptions):
     """Options of the command."""
 
-    dataset_file: Path | None = option("demonstrations (default: collect them)", None, metavar="F")
+    dataset_file: Path | None = option(
+        "demonstrations, a file or a folder of LeRobot (default: collect them)", None, metavar="F"
+    )
     output: Path | None = option(
         "file to write (default: below logs/base_policy/)", None, writes="file", metavar="PATH"
     )
@@ -27,14 +29,14 @@ class PretrainOptions(TaskOptions):
 
 def run(options: PretrainOptions, overrides: list[str]) -> Path:
     """Train; return the base policy."""
+    from zprl.data import existing_dataset
     from zprl.runs import paths
     from zprl.runs.base_policy import check_bottleneck, find_or_collect, load_base, pretrain_in_simulation
     from zprl.runs.session import TaskSession
-    from zprl.utils.files import existing_file
     from zprl.utils.outputs import check_files, check_folder
 
     if options.dataset_file is not None:
-        existing_file(options.dataset_file, "demonstration file")
+        existing_dataset(options.dataset_file)
     if options.output is not None:
         check_files({"--output": options.output, "what the bottleneck costs": options.output.with_suffix(".json")})
     session = TaskSession(options.task, options.device, overrides)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
+from zprl.data.names import DatasetNamesCfg
 from zprl.policies import FlowPolicyCfg, PretrainCfg
 from zprl.rl.critic import Activation
 from zprl.rl.distribution import DistributionCfg, GaussianCfg
@@ -83,6 +84,9 @@ class ZprlRunnerCfg:
 
     demonstrations: DemonstrationsCfg = DemonstrationsCfg()
     """Demonstrations that the base policy learns from."""
+
+    dataset_names: DatasetNamesCfg = DatasetNamesCfg()
+    """How data sets of others name what the task observes and does."""
 
     policy: FlowPolicyCfg = FlowPolicyCfg()
     """The base policy."""

@@ -16,6 +16,7 @@ from zprl.envs.task_env import TaskEnv
 from zprl.policies import Experience, FlowPolicy, load_policy, make_base_policy, save_policy, spec_of, train_policy
 from zprl.rl.checkpoint import SteeringCheckpoint
 from zprl.runs import paths
+from zprl.runs.foreign_data import import_dataset
 from zprl.spec import TaskSpec
 from zprl.utils.configclass import class_to_dict
 from zprl.utils.errors import ZprlError
@@ -37,12 +38,12 @@ def find_or_collect(session: TaskSession, dataset_file: Path | None) -> Path:
 
     Args:
         session: The task.
-        dataset_file: Data set of the user's own, or None for the one of the settings.
+        dataset_file: Data set of the user's own, of whatever form, or None for the one of the settings.
 
     Raises:
-        ZprlError: If it cannot be read or belongs to another task.
+        ZprlError: If it cannot be read, belongs to another task, or does not fit the task.
     """
-    path = dataset_file or dataset_path(session)
+    path = dataset_path(session) if dataset_file is None else import_dataset(session, dataset_file)
     if dataset_file is None and not path.is_file():
         check_files({"the data set": path})
         collect(session, path)

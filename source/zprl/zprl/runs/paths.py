@@ -11,11 +11,12 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from zprl.data import dataset_checksum
 from zprl.policies import EVALUATION_FIELDS, INFERENCE_FIELDS
 from zprl.rl.checkpoint import RUN_BASE
 from zprl.rl.checkpoint_files import checkpoints
@@ -25,6 +26,7 @@ from zprl.utils.files import checksum, content_key, existing_file, load_json, re
 from zprl.utils.outputs import LOCK, check_name, exclusive
 
 if TYPE_CHECKING:
+    from zprl.data import DatasetNamesCfg
     from zprl.rl.runner_cfg import DemonstrationsCfg, ZprlRunnerCfg
 
 DATASETS = Path("datasets")
@@ -67,6 +69,13 @@ def demonstrations_path(task: str, cfg: DemonstrationsCfg, env_cfg: Any, expert_
         {"task": task, "demos": class_to_dict(cfg), "env": env_settings(env_cfg), "expert": class_to_dict(expert_cfg)}
     )
     return DATASETS / task / f"{cfg.quality}_{cfg.num_demos}_seed{cfg.seed}_{key}.hdf5"
+
+
+def imported_path(task: str, names: DatasetNamesCfg, groups: Sequence[str], env_cfg: Any, dataset: Path) -> Path:
+    """Return where a data set of others is in this project's own form, as some settings read it."""
+    seen = {"groups": list(groups), "env": env_settings(env_cfg), "names": class_to_dict(names)}
+    key = content_key({"task": task, "dataset": dataset_checksum(dataset), **seen})
+    return DATASETS / task / f"{dataset.resolve().stem}_{key}.hdf5"
 
 
 def base_policy_path(task: str, agent_cfg: ZprlRunnerCfg, dataset: Path) -> Path:

@@ -15,6 +15,7 @@ from zprl.profiling.machine import describe_machine
 from zprl.rl.checkpoint_files import checkpoints, iteration_of
 from zprl.runs import paths
 from zprl.runs.base_policy import dataset_path
+from zprl.runs.foreign_data import own_form
 from zprl.sim import isaaclab
 from zprl.study.grid import ABLATIONS, Run, Variant, ablation_variants, expand, method_variants
 from zprl.study.launchers import make_launcher
@@ -189,7 +190,8 @@ def _base_policies(
 
     def locate(plan: PlannedVariant) -> tuple[Path, Path | None]:
         """Return the demonstrations and, if both files are there, the base policy of a variant's settings."""
-        dataset = options.dataset_file or dataset_path(plan.session)
+        given = options.dataset_file
+        dataset = dataset_path(plan.session) if given is None else own_form(plan.session, given)
         if dataset.is_file():
             path = paths.base_policy_path(plan.task, plan.session.agent_cfg, dataset)
             return dataset, path if path.is_file() else None

@@ -18,8 +18,9 @@ from typing import Any, Literal
 from zprl.utils import processes
 from zprl.utils.constraints import NUM_SEEDS, PositiveInt, Seed, Share, describe, fits
 
-Written = Literal["file", "folder", "whole folder"]
-"""What an option names that its command writes; a whole folder is replaced with all that is in it."""
+Written = Literal["file", "folder", "whole folder", "file or folder"]
+"""What an option names that its command writes; a whole folder is replaced with all that is in it. What may be a file
+or a whole folder the command checks itself."""
 
 
 def option(help: str, default: Any = dataclasses.MISSING, *, writes: Written | None = None, **settings: Any) -> Any:
@@ -43,7 +44,8 @@ def written(options: Any, *kinds: Written) -> dict[str, Path]:
         kinds: Which.
     """
     fields = [field for field in dataclasses.fields(options) if field.metadata["writes"] in kinds]
-    paths = {f"--{field.name}": getattr(options, field.name) for field in fields}
+    names = [field.metadata["metavar"] if "nargs" in field.metadata else f"--{field.name}" for field in fields]
+    paths = {name: getattr(options, field.name) for name, field in zip(names, fields, strict=True)}
     return {name: path for name, path in paths.items() if path is not None}
 
 

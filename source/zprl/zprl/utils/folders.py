@@ -15,8 +15,12 @@ import glob
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
+
+_LEFT_OVER_SECONDS = 60.0
+"""Age from which an unlocked temporary folder is one that a kill left behind: its writer locks it at once."""
 
 
 def replace_folder(place: Path, path: Path) -> None:
@@ -43,6 +47,43 @@ def replace_folder(place: Path, path: Path) -> None:
             os.replace(aside, path)
             raise
         shutil.rmtree(aside, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def atomic_folder(path: Path) -> Iterator[Path]:
+    """Make a folder that takes its name only once it is complete and on disk.
+
+    A reader, a crash, a full disk or a kill at any moment thus sees the old folder or the new one. Only a kill or a
+    power cut can leave the temporary folder, named ``.<name>.*.tmp``, behind, until ``path`` is written again.
+
+    Args:
+        path: Folder to make or to replace. Missing parents are made; a link stays, and what it leads to is replaced.
+
+    Yields:
+        The temporary folder.
+
+    Raises:
+        OSError: If it cannot be made or renamed; no temporary folder stays behind.
+    """
+    target = path.resolve()
+    target.parent.mkdir(parents=True, exist_ok=True)
+    recover_folder(target)
+    for left in target.parent.glob(f".{glob.escape(target.name)}.*.tmp"):
+        with contextlib.suppress(OSError), _opened(left) as descriptor:
+            if time.time() - left.stat().st_mtime >= _LEFT_OVER_SECONDS:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                shutil.rmtree(left, ignore_errors=True)
+    place = Path(tempfile.mkdtemp(prefix=f".{target.name}.", suffix=".tmp", dir=target.parent))
+    try:
+        with _opened(place) as descriptor:
+            with contextlib.suppress(OSError):  # not every file system has locks
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            place.chmod(0o755)
+            yield place
+        replace_folder(place, target)
+    except BaseException:
+        shutil.rmtree(place, ignore_errors=True)
+        raise
 
 
 def recover_folder(path: Path) -> None:

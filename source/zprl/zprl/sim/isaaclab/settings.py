@@ -268,7 +268,7 @@ def check_override(override: str, reference: Mapping[str, Any]) -> None:
         walked = f"{walked}.{name}"
         kind = _kind_of(node, kind, name, walked)
         node = node[name] if isinstance(node, Mapping) else getattr(node, name)
-    if isinstance(node, Mapping) and isinstance(value, Mapping):
+    if isinstance(node, Mapping) and node and isinstance(value, Mapping):
         raise ZprlError(f"'{override}': {walked} must be set option by option: replacing it would lose its defaults.")
     require(kind, value, walked, node, f"'{override}': ")
 
