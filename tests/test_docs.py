@@ -98,7 +98,7 @@ def session(overrides: tuple[str, ...] = (), method: str = "zprl", algorithm: st
 def check_command(name: str, argv: list[str]) -> None:
     """Parse a command's arguments, and hand on what its own modules check before anything is started."""
     options, overrides = cli.find_command(name).parse(argv)
-    for task in chosen_tasks(options) if name == "study" else [getattr(options, "task", TASK)]:
+    for task in chosen_tasks(options) if name == "study" else [getattr(options, "task", None) or TASK]:
         if task != TASK:
             session(task=task)  # which refuses one that does not exist
     if name == "study":

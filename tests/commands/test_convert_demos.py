@@ -22,6 +22,7 @@ from zprl.data import load_demonstrations, save_demonstrations
 from zprl.data.lerobot import ENCODINGS
 from zprl.rl.runner_cfg import ZprlRunnerCfg
 from zprl.runs import foreign_data
+from zprl.utils.errors import ZprlError
 
 from .conftest import TASK, call, files_below
 
@@ -178,9 +179,9 @@ def test_what_is_ours_is_read_where_it_is_and_a_folder_needs_no_simulator(sessio
 def test_a_task_has_names_as_a_setting():
     from zprl.runs.session import TaskSession
 
-    names = "agent.dataset_names.features={observation.state:[joint_pos,ee_pose,object_pose,object_in_ee_frame]}"
-    cfg = TaskSession(TASK, overrides=[names, "agent.dataset_names.filter_key=train"]).agent_cfg.dataset_names
-    assert json.loads(json.dumps(cfg.features)) == {
-        "observation.state": ["joint_pos", "ee_pose", "object_pose", "object_in_ee_frame"]
-    }
-    assert cfg.filter_key == "train"
+    names = {"observation.state": ["joint_pos", "ee_pose"], "observation.environment_state": ["object_pose"]}
+    overrides = [f"agent.dataset_names.features={json.dumps(names)}", "agent.dataset_names.filter_key=train"]
+    cfg = TaskSession(TASK, overrides=overrides).agent_cfg.dataset_names
+    assert (cfg.features, cfg.filter_key, cfg.refuse_absolute_actions) == (names, "train", True)
+    with pytest.raises(ZprlError, match=r"agent\.dataset_names\.features must be"):
+        TaskSession(TASK, overrides=['agent.dataset_names.features={"observation.state":"joint_pos"}'])

@@ -486,6 +486,16 @@ def test_what_lerobot_has_no_place_for_is_not_written(tmp_path, change, words):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize(("length", "words"), [(0, "demonstration 0 holds no step"), (None, "holds no demonstration")])
+def test_nothing_is_not_written(tmp_path, length, words):
+    seen = {group.name: np.zeros((length or 0, *group.shape), np.float32) for group in SPEC.groups}
+    nothing = np.zeros((0, 3), np.float32)
+    episodes = [] if length is None else [Demonstration(seen, nothing, nothing[:, 0], nothing[:, 0] > 0, True)]
+    with pytest.raises(ZprlError, match=words):
+        write_demonstrations(tmp_path / "set", Demonstrations(tmp_path, SPEC, "given", 0, episodes))
+    assert list(tmp_path.iterdir()) == []
+
+
 def ours(**entries):
     def change(folder):
         path = folder / "meta/zprl.json"

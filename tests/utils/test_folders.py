@@ -9,7 +9,7 @@ import signal
 
 import pytest
 
-from zprl.utils.folders import recover_folder, replace_folder
+from zprl.utils.folders import atomic_folder, recover_folder, replace_folder
 
 
 @pytest.fixture
@@ -87,3 +87,31 @@ def test_of_several_the_last_comes_back_and_what_is_being_replaced_stays(tmp_pat
     recover_folder(path)
     os.close(held)
     assert content_of(path) == "1" and names(tmp_path) == [".bundle.2.old", "bundle"]
+
+
+# -- made as a whole
+
+
+@pytest.mark.parametrize("error", [OSError("full"), KeyboardInterrupt()], ids=lambda error: type(error).__name__)
+def test_a_folder_that_could_not_be_made_leaves_the_old_one(folders, tmp_path, error):
+    path, _ = folders
+    before = names(tmp_path)
+    with pytest.raises(type(error)), atomic_folder(path) as place:
+        (place / "file").write_text("half")
+        assert content_of(path) == "old"
+        raise error
+    assert (content_of(path), names(tmp_path)) == ("old", before)
+
+
+def test_what_a_kill_left_goes_and_what_another_process_is_making_stays(folders, tmp_path):
+    path, left = folders
+    os.utime(left, (0, 0))
+    with atomic_folder(path) as first:
+        (first / "file").write_text("first")
+        os.utime(first, (0, 0))  # as if it took long
+        with atomic_folder(path) as second:
+            (second / "file").write_text("second")
+            assert not left.exists() and first.is_dir()
+        assert content_of(path) == "second"
+    assert (content_of(path), names(tmp_path)) == ("first", ["bundle"])
+    assert path.stat().st_mode & 0o777 == 0o755

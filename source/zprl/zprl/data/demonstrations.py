@@ -147,7 +147,7 @@ def require_fit(spec: TaskSpec, episodes: Sequence[Demonstration]) -> None:
     """Check that episodes which are going to be written fit their spec.
 
     Raises:
-        ZprlError: If an episode's arrays do not, or its actions go beyond the limits.
+        ZprlError: If an episode's arrays do not, it has no steps, or its actions go beyond the limits.
     """
     for index, episode in enumerate(episodes):
         if np.shape(episode.actions)[1:] != (spec.action_dim,):
@@ -155,6 +155,8 @@ def require_fit(spec: TaskSpec, episodes: Sequence[Demonstration]) -> None:
                 f"demonstration {index} holds actions of shape {np.shape(episode.actions)}; {spec.action_dim} "
                 "numbers belong to each step."
             )
+        if len(episode.actions) == 0:
+            raise ZprlError(f"demonstration {index} holds no step; leave it out.")
         if beyond := spec.beyond_limits(torch.as_tensor(episode.actions, dtype=torch.float32)):
             raise ZprlError(f"demonstration {index} holds {beyond}; {BEYOND_LIMITS}.")
         for group in spec.groups:

@@ -89,7 +89,7 @@ def save_demonstrations(
             for group in spec.groups:
                 values = episode.observations[group.name]
                 if group.is_image:
-                    demo[f"obs/{group.features[0].name}"] = values
+                    write_images(demo.require_group("obs"), group.features[0].name, values)
                     continue
                 for name, place in group.slices().items():
                     demo[f"obs/{name}"] = values[:, place].astype(np.float32)
@@ -100,6 +100,12 @@ def save_demonstrations(
             file[f"mask/{name}"] = np.array([f"demo_{i}".encode() for i in indices], dtype="S")
     with atomic_write(path) as file:
         file.write(content.getbuffer())
+
+
+def write_images(group: h5py.Group, name: str, images: np.ndarray) -> None:
+    """Write an episode's images (T, ...), one per chunk, as readers ask for them, and compressed."""
+    chunks = (1, *images.shape[1:])
+    group.create_dataset(name, data=images, chunks=chunks, compression="gzip", compression_opts=2)
 
 
 def read_own(file: Hdf5File) -> Demonstrations:

@@ -66,6 +66,8 @@ class _Writer:
     def __init__(self, demos: Demonstrations, encoding: Encoding) -> None:
         self._demos, self._encoding, self._spec = demos, encoding, demos.spec
         self._fps = frames_per_second(demos.spec)
+        if not demos.episodes:
+            raise ZprlError(f"the data set {demos.path} holds no demonstration; LeRobot has no place for none.")
         require_fit(demos.spec, demos.episodes)
         self._vectors: dict[str, list[tuple[str, slice, Feature]]] = {}
         self._images: dict[str, tuple[str, Feature]] = {}

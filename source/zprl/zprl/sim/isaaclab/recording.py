@@ -21,6 +21,7 @@ from isaaclab.utils.datasets import EpisodeData, HDF5DatasetFileHandler
 from isaaclab.utils.datasets.hdf5_dataset_file_handler import DATASET_FORMAT_VERSION
 
 from zprl.data import metadata
+from zprl.data.hdf5 import write_images
 from zprl.envs.chunk_loop import ChunkLoop
 from zprl.sim.isaaclab.task_env import SCENE_GROUP, IsaacLabEnv
 from zprl.utils.constraints import NUM_SEEDS
@@ -167,9 +168,7 @@ class InMemoryHDF5File(HDF5DatasetFileHandler):
         super().write_episode(episode, demo_id, dataset_compression)
         for (part, name), frames in images.items():
             group: Any = self._hdf5_data_group[f"demo_{number}/{part}"]
-            # One frame per chunk, as readers ask for them.
-            chunks = (1, *frames.shape[1:])
-            group.create_dataset(name, data=frames.cpu().numpy(), chunks=chunks, compression="gzip", compression_opts=2)
+            write_images(group, name, frames.cpu().numpy())
 
     def image(self, attributes: dict[str, str]) -> bytes:
         """Return the content of the file.
