@@ -1,7 +1,7 @@
 # Copyright (c) 2026, The ZPRL Project Developers.
 # SPDX-License-Identifier: BSD-3-Clause
 
-"""What the task families share: engines, success, robots in an environment, a table with an object on it, a hand."""
+"""What the task families share: engines, success, robots in an environment, a table with an object on it, two arms, a hand."""
 
 from zprl.tasks.common.compound import CompoundCfg as CompoundCfg
 from zprl.tasks.common.compound import CompoundPartCfg as CompoundPartCfg
@@ -28,6 +28,7 @@ from zprl.tasks.common.tabletop import TabletopSceneCfg as TabletopSceneCfg
 from zprl.tasks.common.tabletop import measured as measured
 from zprl.tasks.common.tabletop import placed as placed
 from zprl.tasks.common.tabletop import randomized as randomized
+from zprl.tasks.common.two_arms import TwoArmEnvCfg as TwoArmEnvCfg
 from zprl.tasks.common.visual import FAR_VIEW as FAR_VIEW
 from zprl.tasks.common.visual import WIDE_VIEW as WIDE_VIEW
 from zprl.tasks.common.visual import VisualTabletop as VisualTabletop

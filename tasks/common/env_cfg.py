@@ -11,7 +11,7 @@ from dataclasses import MISSING
 from typing import Any
 
 from isaaclab.envs import ManagerBasedRLEnvCfg
-from isaaclab.managers import RewardTermCfg, TerminationTermCfg
+from isaaclab.managers import RewardTermCfg, SceneEntityCfg, TerminationTermCfg
 from isaaclab.physics import PhysxAutoCfg
 from isaaclab.scene import InteractiveSceneCfg
 from isaaclab.utils import configclass
@@ -25,6 +25,7 @@ from zprl.sim.isaaclab.cameras import PolicyCameraCfg
 from zprl.sim.isaaclab.mujoco import with_mujoco
 from zprl.tasks import mdp
 from zprl.tasks.robots.robot import RobotCfg
+from zprl.utils.errors import ZprlError
 
 
 @configclass
@@ -192,6 +193,27 @@ class TaskEnvCfg(ManagerBasedRLEnvCfg):
         self.robot_cameras = copy.deepcopy(robot.cameras)
         self.disturbance_targets.fingers = robot.fingers()
         self.disturbance_targets.arm_joints = robot.arm_joints()
+
+    def complete_events(self, robot: RobotCfg) -> None:
+        """Tell the events that concern the robot its joints and its fingers, in each of their presets.
+
+        Args:
+            robot: The robot, whose moving joints belong to one articulation.
+
+        Raises:
+            ZprlError: If they belong to several.
+        """
+        if len(robot.arm_joints()) != 1:
+            raise ZprlError(
+                f"the task is for a robot of one articulation, and this robot's are {', '.join(robot.articulations)}."
+            )
+        ((asset, joints),) = robot.arm_joints().items()
+        moving: dict[str, Any] = {"joint_names": joints}
+        fingers: dict[str, Any] = {"body_names": robot.fingers()[asset]}
+        for events in self.events_of_presets():
+            for name, parts in (("reset_robot", moving), ("arm_gains", moving), ("finger_friction", fingers)):
+                if hasattr(events, name):
+                    getattr(events, name).params["asset_cfg"] = SceneEntityCfg(asset, **parts)
 
 
 @configclass

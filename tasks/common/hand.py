@@ -122,9 +122,4 @@ class HandEnvCfg(TaskEnvCfg):
         super().use_robot(robot)
         hand = robot.only_hand()
         self.observations.policy.palm_pose.params.update(hand.end_effector())
-        moved: dict[str, Any] = {"joint_names": robot.arm_joints()[hand.asset_name]}
-        fingers: dict[str, Any] = {"body_names": robot.fingers()[hand.asset_name]}
-        for events in self.events_of_presets():
-            for name, parts in (("reset_robot", moved), ("arm_gains", moved), ("finger_friction", fingers)):
-                if hasattr(events, name):
-                    getattr(events, name).params["asset_cfg"] = SceneEntityCfg(hand.asset_name, **parts)
+        self.complete_events(robot)

@@ -32,6 +32,9 @@ from zprl.tasks.robots import RobotCfg
 CONTROL_PERIOD = 0.05
 """Time between two actions [s]: 20 Hz."""
 
+DROPPED = -0.2
+"""Height below which an object has fallen off the table [m]: below the floor of the deepest bin in a table's place."""
+
 
 @configclass
 class TabletopSceneCfg(TaskSceneCfg):
@@ -89,11 +92,10 @@ class TabletopTerminationsCfg(TerminationsCfg):
     """Ends of an episode, of which one is that the object has fallen off the table.
 
     There is no floor below: the object would fall on, and observations of it spoil the learner's running statistics.
-    The height is below the floor of the deepest bin that takes a table's place.
     """
 
     object_dropping = TerminationTermCfg(
-        func=mdp.root_height_below_minimum, params={"minimum_height": -0.2, "asset_cfg": SceneEntityCfg("object")}
+        func=mdp.root_height_below_minimum, params={"minimum_height": DROPPED, "asset_cfg": SceneEntityCfg("object")}
     )
 
 
@@ -166,9 +168,4 @@ class TabletopEnvCfg(TaskEnvCfg):
         successes = (self.rewards.success, self.terminations.success)
         for term in (*observed, *(term for term in successes if "asset_cfg" in term.params)):
             term.params.update(arm.end_effector())
-        joints: dict[str, Any] = {"joint_names": robot.arm_joints()[arm.asset_name]}
-        fingers: dict[str, Any] = {"body_names": robot.fingers()[arm.asset_name]}
-        for events in self.events_of_presets():
-            for name, parts in (("reset_robot", joints), ("arm_gains", joints), ("finger_friction", fingers)):
-                if hasattr(events, name):
-                    getattr(events, name).params["asset_cfg"] = SceneEntityCfg(arm.asset_name, **parts)
+        self.complete_events(robot)

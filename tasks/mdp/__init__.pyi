@@ -27,5 +27,6 @@ from .terminations import non_finite_state as non_finite_state
 from .terminations import object_lifted as object_lifted
 from .terminations import object_placed as object_placed
 from .terminations import object_within as object_within
+from .terminations import objects_placed as objects_placed
 
 from isaaclab.envs.mdp import *  # noqa: F403

@@ -40,6 +40,10 @@ def _point(params: dict[str, Any]) -> str:
     return f"{body} at {tuple(offset)} m in its frame" if any(offset) else body
 
 
+def _object_of(params: dict[str, Any]) -> str:
+    return params["object_cfg"].name if "object_cfg" in params else "object"
+
+
 @describes(joint_pos_rel)
 def _joint_pos_rel(env: ManagerBasedEnv, params: dict[str, Any]) -> TermDescription:
     entity = params.get("asset_cfg", SceneEntityCfg("robot"))
@@ -59,11 +63,7 @@ def _body_pose(env: ManagerBasedEnv, params: dict[str, Any]) -> TermDescription:
 
 @describes(object_pose_in_root_frame)
 def _object_pose(env: ManagerBasedEnv, params: dict[str, Any]) -> TermDescription:
-    return TermDescription(POSE_ELEMENTS, POSE_UNITS, "root of the robot", "pose of the object's centre")
-
-
-def _object_of(params: dict[str, Any]) -> str:
-    return params["object_cfg"].name if "object_cfg" in params else "object"
+    return TermDescription(POSE_ELEMENTS, POSE_UNITS, "root of the robot", f"pose of the {_object_of(params)}'s centre")
 
 
 @describes(object_position_in_root_frame)
@@ -93,7 +93,7 @@ def _point_position(env: ManagerBasedEnv, params: dict[str, Any]) -> TermDescrip
 
 @describes(object_position_in_body_frame)
 def _object_position(env: ManagerBasedEnv, params: dict[str, Any]) -> TermDescription:
-    text = f"position of the object's centre, seen from {_point(params)}"
+    text = f"position of the {_object_of(params)}'s centre, seen from {_point(params)}"
     return TermDescription(POSE_ELEMENTS[:3], POSE_UNITS[:3], _point(params), text)
 
 

@@ -77,16 +77,16 @@ def object_placed(
     grasp_point: tuple[float, float, float] = (0.0, 0.0, 0.0),
     least_upright: float = -1.0,
 ) -> torch.Tensor:
-    """Whether the object lies at rest where it belongs, and the hand is away from it.
+    """Whether the object lies at rest where it belongs, and every hand is away from it.
 
     Args:
         env: The environment.
         low: Lower corner of the box that the object's centre must be in [m].
         high: Upper corner of that box [m].
-        release_distance: Least distance between end effector and grasp point [m].
+        release_distance: Least distance between an end effector and the grasp point [m].
         max_speed: Largest speed of the object [m/s].
-        asset_cfg: The body that the end effector is fixed to.
-        offset: The end effector in that body's frame [m].
+        asset_cfg: The body that the end effector is fixed to, or the bodies that those of several arms are.
+        offset: The end effector in its body's frame [m].
         object_cfg: The object.
         frame_cfg: The scene entity in whose frame the box is, or None for the environment's frame.
         grasp_point: Where the object is held, in its own frame [m].
@@ -105,10 +105,38 @@ def object_placed(
     corners = torch.tensor([low, high], device=env.device)
     inside = ((there > corners[0]) & (there < corners[1])).all(dim=1)
     held = _point(position, thing.root_quat_w.torch, grasp_point)
-    away = (_end_effector(env, asset_cfg, offset) - held).norm(dim=1) > release_distance
+    away = (_end_effectors(env, asset_cfg, offset) - held[:, None]).norm(dim=2).amin(dim=1) > release_distance
     x, y = thing.root_quat_w.torch[:, :2].unbind(dim=1)
     upright = 1.0 - 2.0 * (x * x + y * y) >= least_upright
     return inside & away & upright & (thing.root_lin_vel_w.torch.norm(dim=1) < max_speed)
+
+
+def objects_placed(
+    env: ManagerBasedRLEnv,
+    places: dict[str, dict[str, Any]],
+    max_speed: float,
+    asset_cfg: SceneEntityCfg,
+    offset: tuple[float, float, float] = (0.0, 0.0, 0.0),
+) -> torch.Tensor:
+    """Whether several objects lie at rest, each where it belongs, and every hand is away from all of them.
+
+    Args:
+        env: The environment.
+        places: For each object, by its name in the scene, where it belongs: :func:`object_placed`'s ``low``, ``high``,
+            ``release_distance`` and what else differs among the objects.
+        max_speed: Largest speed of an object [m/s].
+        asset_cfg: The bodies that the end effectors are fixed to.
+        offset: The end effectors in their bodies' frames [m].
+
+    Returns:
+        Boolean tensor, shape (num_envs,).
+    """
+    hands: dict[str, Any] = {"asset_cfg": asset_cfg, "offset": offset}
+    placed = [
+        object_placed(env, max_speed=max_speed, object_cfg=SceneEntityCfg(name), **hands, **place)
+        for name, place in places.items()
+    ]
+    return torch.stack(placed).all(dim=0)
 
 
 def _point(pos: torch.Tensor, quat: torch.Tensor, offset: tuple[float, float, float]) -> torch.Tensor:
@@ -132,10 +160,10 @@ def object_within(
         env: The environment.
         distance: Largest distance from the target [m].
         target_cfg: The target.
-        release_distance: Least distance between end effector and object's centre [m].
+        release_distance: Least distance between an end effector and the object's centre [m].
         max_speed: Largest speed of the object [m/s].
-        asset_cfg: The body that the end effector is fixed to.
-        offset: The end effector in that body's frame [m].
+        asset_cfg: The body that the end effector is fixed to, or the bodies that those of several arms are.
+        offset: The end effector in its body's frame [m].
         object_cfg: The object.
 
     Returns:
@@ -144,7 +172,7 @@ def object_within(
     thing, target = env.scene[object_cfg.name].data, env.scene[target_cfg.name].data
     position = thing.root_pos_w.torch
     near = (position - target.root_pos_w.torch)[:, :2].norm(dim=1) <= distance
-    away = (_end_effector(env, asset_cfg, offset) - position).norm(dim=1) > release_distance
+    away = (_end_effectors(env, asset_cfg, offset) - position[:, None]).norm(dim=2).amin(dim=1) > release_distance
     return near & away & (thing.root_lin_vel_w.torch.norm(dim=1) < max_speed)
 
 
@@ -248,9 +276,10 @@ def axis_errors(
     return there.norm(dim=1), (axes[0] * axes[1]).sum(dim=1)
 
 
-def _end_effector(
+def _end_effectors(
     env: ManagerBasedRLEnv, asset_cfg: SceneEntityCfg, offset: tuple[float, float, float]
 ) -> torch.Tensor:
-    """Return a point fixed to a body, shape (num_envs, 3) [m]."""
-    data, (body,) = env.scene[asset_cfg.name].data, asset_cfg.body_ids  # type: ignore[misc]
-    return _point(data.body_link_pos_w.torch[:, body], data.body_link_quat_w.torch[:, body], offset)
+    """Return points fixed to bodies, each at the same place in its body, shape (num_envs, bodies, 3) [m]."""
+    data, bodies = env.scene[asset_cfg.name].data, asset_cfg.body_ids
+    pos, quat = data.body_link_pos_w.torch[:, bodies], data.body_link_quat_w.torch[:, bodies]
+    return pos + quat_apply(quat, torch.tensor(offset, device=pos.device).expand_as(pos))

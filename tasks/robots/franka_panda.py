@@ -16,7 +16,7 @@ from isaaclab_tasks.utils import PresetCfg, preset
 
 from zprl.sim.isaaclab.cameras import PolicyCameraCfg
 from zprl.tasks.robots.assets import FRANKA_PANDA_USD
-from zprl.tasks.robots.robot import ArmCfg, GripperCfg, RobotCfg
+from zprl.tasks.robots.robot import ArmCfg, GripperCfg, PartCfg, RobotCfg
 
 GRASP_CENTER_OFFSET = (0.0, 0.0, 0.1034)
 """The point between the finger pads, in the hand's frame [m]."""
@@ -102,6 +102,47 @@ class FrankaPandaPresetsCfg(PresetCfg):
     default = FRANKA_PANDA_CFG
 
 
+def panda_parts(prefix: str = "", squeeze: float = 0.0) -> dict[str, PartCfg]:
+    """Return the arm and the gripper of a Panda by the names of their action terms.
+
+    Args:
+        prefix: What the names of its joints, bodies and action terms begin with, of a robot with several.
+        squeeze: See :func:`franka_panda`.
+    """
+    return {
+        f"{prefix}arm_action": ArmCfg(
+            joints=[f"{prefix}panda_joint.*"],
+            body=f"{prefix}panda_hand",
+            offset=GRASP_CENTER_OFFSET,
+            scale=(0.04, 0.04, 0.04, 0.2, 0.2, 0.2),
+        ),
+        f"{prefix}gripper_action": GripperCfg(
+            joints=[f"{prefix}panda_finger_joint.*"],
+            fingers=[f"{prefix}panda_.*finger"],
+            open={f"{prefix}panda_finger_joint.*": 0.04},
+            closed={f"{prefix}panda_finger_joint.*": 0.0 - squeeze},
+        ),
+    }
+
+
+def wrist_camera(prefix: str = "") -> PolicyCameraCfg:
+    """Return the camera that a Panda carries.
+
+    It is beside the hand, so that it sees both finger tips and, where episodes begin, most of the table.
+
+    Args:
+        prefix: What the names of the Panda's bodies begin with.
+    """
+    return PolicyCameraCfg(
+        body=f"robot/{prefix}panda_hand",
+        eye=(0.085, 0.0, 0.015),
+        target=(0.045, 0.0, 0.2),
+        up=(1.0, 0.0, 0.0),
+        field_of_view=84.5,
+        far=3.0,
+    )
+
+
 def franka_panda(squeeze: float = 0.0) -> RobotCfg:
     """Return one Panda at the origin of its world.
 
@@ -111,31 +152,8 @@ def franka_panda(squeeze: float = 0.0) -> RobotCfg:
     """
     return RobotCfg(
         articulations={"robot": FrankaPandaPresetsCfg()},  # type: ignore[dict-item]
-        parts={
-            "arm_action": ArmCfg(
-                joints=["panda_joint.*"],
-                body="panda_hand",
-                offset=GRASP_CENTER_OFFSET,
-                scale=(0.04, 0.04, 0.04, 0.2, 0.2, 0.2),
-            ),
-            "gripper_action": GripperCfg(
-                joints=["panda_finger_joint.*"],
-                fingers=["panda_.*finger"],
-                open={"panda_finger_joint.*": 0.04},
-                closed={"panda_finger_joint.*": 0.0 - squeeze},
-            ),
-        },
-        # Beside the hand, so that it sees both finger tips and, where episodes begin, most of the table.
-        cameras={
-            "wrist": PolicyCameraCfg(
-                body="robot/panda_hand",
-                eye=(0.085, 0.0, 0.015),
-                target=(0.045, 0.0, 0.2),
-                up=(1.0, 0.0, 0.0),
-                field_of_view=84.5,
-                far=3.0,
-            )
-        },
+        parts=panda_parts(squeeze=squeeze),
+        cameras={"wrist": wrist_camera()},
     )
 
 

@@ -181,6 +181,26 @@ class RobotCfg:
         (arm,) = arms.values()
         return arm
 
+    def arms_by_side(self) -> dict[str, ArmCfg]:
+        """Return the arms of a robot that has two, by "left" and "right".
+
+        Raises:
+            ZprlError: If it has others, or end effectors that one observation cannot name together.
+        """
+        arms = self.arms()
+        if set(arms) != {"left_arm_action", "right_arm_action"}:
+            raise ZprlError(
+                "the task is for a robot with left_arm_action and right_arm_action, and this robot has "
+                f"{', '.join(arms) or 'no arm'}."
+            )
+        left, right = arms["left_arm_action"], arms["right_arm_action"]
+        if (left.asset_name, left.offset) != (right.asset_name, right.offset):
+            raise ZprlError(
+                "the task is for two arms of one articulation with end effectors at the same place in their bodies, and"
+                f" this robot's are of {left.asset_name} at {left.offset} and of {right.asset_name} at {right.offset}."
+            )
+        return {"left": left, "right": right}
+
     def only_hand(self) -> HandCfg:
         """Return the hand of a robot that has one.
 

@@ -10,3 +10,8 @@ FRANKA_PANDA_USD = Path(__file__).parent / "data" / "franka_panda.usda"
 
 ADROIT_USDS = {arm: Path(__file__).parent / "data" / f"adroit_{arm}.usda" for arm in ("fixed", "two_axes", "four_axes")}
 """The Adroit hand by the arm that carries it, as :mod:`zprl.tasks.robots.assets.adroit` writes it."""
+
+DUAL_FRANKA_USDS = {
+    layout: Path(__file__).parent / "data" / f"dual_franka_{layout}.usda" for layout in ("facing", "side_by_side")
+}
+"""Two Pandas by how they stand, as :mod:`zprl.tasks.robots.assets.dual_franka` writes them."""
