@@ -247,7 +247,7 @@ def test_every_setting_that_is_mentioned_exists(option):
         "python scripts/learn.py",
         f"zprl pretrain --task {TASK} agent.pretrain.num_steps=0",
         f"python -m zprl study --task {TASK} --methods zprl,teleport",
-        "python scripts/study.py --suite two_arms --methods zprl",
+        "python scripts/study.py --suite three_arms --methods zprl",
         "python scripts/study.py --suite one_arm --methods zprl --launcher pbs",
         "python -m zprl.deploy.verify bundle --kinds tensorrt",
         "python scripts/profile_kernels.py --rivals tensorrt",

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, The ZPRL Project Developers.
 # SPDX-License-Identifier: BSD-3-Clause
 
-"""What the task families share: engines, success, robots in an environment, a table with an object on it, two arms, a hand."""
+"""What the task families share: engines, success, robots in an environment, a table and an object, two arms, a hand."""
 
 from zprl.tasks.common.compound import CompoundCfg as CompoundCfg
 from zprl.tasks.common.compound import CompoundPartCfg as CompoundPartCfg

@@ -60,7 +60,7 @@ class TwoArmEnvCfg(TaskEnvCfg):
 
     def __post_init__(self) -> None:
         # From the side, so that neither arm hides the other; the light of videos shines from there.
-        self.sim.default_visualizer_cfg = VisualizerCfg(eye=(2.2, -0.25, 1.3), lookat=(0.0, 0.0, 0.2))
+        self.sim.default_visualizer_cfg = VisualizerCfg(eye=(2.9, -0.3, 1.6), lookat=(0.0, 0.0, 0.15))
 
     def add_object(self, asset: str, seen_from: Iterable[str]) -> None:
         """Let the policy see another object, as the terms ``ASSET_pose`` and ``ASSET_in_SIDE_ee_frame``.

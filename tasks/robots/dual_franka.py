@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import isaaclab.sim as sim_utils
 from isaaclab.assets import ArticulationCfg
 from isaaclab.utils import replace
 from isaaclab_newton.sim.schemas import NewtonArticulationCfg
@@ -13,9 +12,7 @@ from isaaclab_physx.sim.schemas import PhysxArticulationCfg
 
 from zprl.tasks.robots.assets import DUAL_FRANKA_USDS
 from zprl.tasks.robots.franka_panda import FRANKA_PANDA_CFG, panda_parts, wrist_camera
-from zprl.tasks.robots.robot import PartCfg, RobotCfg
-
-SIDES = ("left", "right")
+from zprl.tasks.robots.robot import SIDES, PartCfg, RobotCfg
 
 
 def dual_franka(layout: str = "facing") -> RobotCfg:

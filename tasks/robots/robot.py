@@ -23,6 +23,9 @@ from zprl.sim.isaaclab.cameras import PolicyCameraCfg
 from zprl.tasks import mdp
 from zprl.utils.errors import ZprlError
 
+SIDES = ("left", "right")
+"""Sides of a robot with two arms, with which the names of their action terms begin, such as "left_arm_action"."""
+
 
 @configclass
 class PartCfg:
@@ -177,29 +180,31 @@ class RobotCfg:
         """
         arms = self.arms()
         if len(arms) != 1:
-            raise ZprlError(f"the task is for a robot with one arm, and this robot has {', '.join(arms) or 'none'}.")
+            raise ZprlError(f"the task is for a robot with one arm, and this robot has {_listed(arms)}.")
         (arm,) = arms.values()
         return arm
 
     def arms_by_side(self) -> dict[str, ArmCfg]:
-        """Return the arms of a robot that has two, by "left" and "right".
+        """Return the arms of a robot that has two, by :data:`SIDES`.
 
         Raises:
-            ZprlError: If it has others, or end effectors that one observation cannot name together.
+            ZprlError: If it has others, or arms that differ in what one term says of both.
         """
-        arms = self.arms()
-        if set(arms) != {"left_arm_action", "right_arm_action"}:
+        arms, names = self.arms(), [f"{side}_arm_action" for side in SIDES]
+        if sorted(arms) != sorted(names):
+            raise ZprlError(f"the task is for a robot with {' and '.join(names)}, and this robot has {_listed(arms)}.")
+        left, right = (arms[name] for name in names)
+        if left.asset_name != right.asset_name:
             raise ZprlError(
-                "the task is for a robot with left_arm_action and right_arm_action, and this robot has "
-                f"{', '.join(arms) or 'no arm'}."
+                "the task is for two arms of one articulation, in whose root frame all is observed, and this robot's"
+                f" are of {left.asset_name} and {right.asset_name}."
             )
-        left, right = arms["left_arm_action"], arms["right_arm_action"]
-        if (left.asset_name, left.offset) != (right.asset_name, right.offset):
+        if left.offset != right.offset:
             raise ZprlError(
-                "the task is for two arms of one articulation with end effectors at the same place in their bodies, and"
-                f" this robot's are of {left.asset_name} at {left.offset} and of {right.asset_name} at {right.offset}."
+                "the task is for two arms with their end effectors at the same place in their bodies, and this robot's"
+                f" are at {left.offset} and {right.offset}."
             )
-        return {"left": left, "right": right}
+        return dict(zip(SIDES, (left, right), strict=True))
 
     def only_hand(self) -> HandCfg:
         """Return the hand of a robot that has one.
@@ -209,7 +214,7 @@ class RobotCfg:
         """
         hands = {name: part for name, part in self.parts.items() if isinstance(part, HandCfg)}
         if len(hands) != 1:
-            raise ZprlError(f"the task is for a robot with one hand, and this robot has {', '.join(hands) or 'none'}.")
+            raise ZprlError(f"the task is for a robot with one hand, and this robot has {_listed(hands)}.")
         (hand,) = hands.values()
         return hand
 
@@ -221,6 +226,10 @@ class RobotCfg:
     def fingers(self) -> dict[str, list[str]]:
         """Return the bodies that grasp as regular expressions, by articulation."""
         return _by_articulation((part, part.fingers) for part in self.parts.values())
+
+
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(names) or "none"
 
 
 def _by_articulation(parts: Iterable[tuple[PartCfg, list[str]]]) -> dict[str, list[str]]:

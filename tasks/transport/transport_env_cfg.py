@@ -83,6 +83,10 @@ def _hammer() -> CompoundCfg:
     return _body([box(HANDLE, (0.0, 0.0, 0.0), color=(0.75, 0.50, 0.15)), head], 0.0488)
 
 
+def _cube() -> CompoundCfg:
+    return _body([box((CUBE, CUBE, CUBE), (0.0, 0.0, 0.0), color=(0.75, 0.08, 0.10))], 0.064)
+
+
 def _lid() -> CompoundCfg:
     color = (0.15, 0.35, 0.65)
     handle = box(LID_HANDLE, (0.0, 0.0, (LID_THICKNESS + LID_HANDLE[2]) / 2), color=color)
@@ -110,9 +114,7 @@ class TransportSceneCfg(TabletopSceneCfg):
 
     table: AssetBaseCfg = AssetBaseCfg(prim_path="{ENV_REGEX_NS}/Bins", spawn=_bins())
     object: RigidObjectCfg = _object("Object", START_BIN, HAMMER_HEIGHT, _hammer())
-    trash: RigidObjectCfg = _object(
-        "Trash", TARGET_BIN, CUBE_HEIGHT, _body([box((CUBE,) * 3, (0.0, 0.0, 0.0), color=(0.75, 0.08, 0.10))], 0.064)
-    )
+    trash: RigidObjectCfg = _object("Trash", TARGET_BIN, CUBE_HEIGHT, _cube())
     lid: RigidObjectCfg = _object("Lid", START_BIN, LID_HEIGHT, _lid())
 
 

@@ -103,7 +103,7 @@ def test_a_wrong_study_is_refused_in_one_sentence(tmp_path, extra, words):
         ([], ["one of the three", "--suite"]),
         (["--task", TASK, "--suite", "one_arm"], ["one of the three"]),
         (["--task", TASK, "--tasks", f"{TASK},{OTHER}"], ["one of the three"]),
-        (["--suite", "two_arms"], ["no suite 'two_arms'", "one_arm"]),
+        (["--suite", "three_arms"], ["no suite 'three_arms'", "one_arm"]),
         (["--tasks", f"{TASK},Zprl-Lift-Frank"], ["no task 'Zprl-Lift-Frank'", f"did you mean {TASK}"]),
         (["--tasks", f"{TASK},{OTHER},{TASK}"], [f"names {TASK} twice"]),
         (["--tasks", f"{TASK},{OTHER}", "--base", "base.safetensors"], ["--base", "is of one task", "drop it"]),
@@ -122,6 +122,7 @@ def test_wrong_tasks_and_launchers_are_refused_in_one_sentence(tmp_path, tasks, 
 def test_every_task_says_which_suites_it_belongs_to():
     tasks = ["Lift", "Can", "Square", "PushWall", "BoxClose", "PlaceOrange"]
     assert tasks_of_suite("one_arm") == sorted(f"Zprl-{task}-Franka" for task in tasks)
+    assert tasks_of_suite("two_arms") == ["Zprl-Transport-DualFranka"]
 
 
 class MakeBelieve:

@@ -27,10 +27,8 @@ LAYOUTS: dict[str, dict[str, tuple[Vec3, float]]] = {
         "right": ((0.0, -0.3, 0.0), 0.0),
     },
 }
-"""Place [m] and yaw [rad] of each Panda's base in the robot's root frame: 1.62 m apart and facing each other along y, as
-robosuite has them, or 0.6 m apart and both facing x."""
-
-SIDES = ("left", "right")
+"""Place [m] and yaw [rad] of each Panda's base in the robot's root frame, by side: 1.62 m apart and facing each other
+along y, as in robosuite, or 0.6 m apart and both facing x."""
 
 PEDESTAL_HEIGHT = 0.112
 """How far down the pedestals reach [m]; nothing touches them."""
@@ -39,21 +37,22 @@ TOUCHING = [
     (f"left_panda_{one}", f"right_panda_{other}")
     for one, other in product(("hand", "leftfinger", "rightfinger"), repeat=2)
 ]
-"""Pairs of links that touch each other: the hands, and no link of the arm that it belongs to."""
+"""Pairs of links that touch each other: the hands, and what belongs to them, with those of the other side."""
 
 
 def dual_franka_links(layout: str) -> list[Link]:
     """Return both Pandas in one of :data:`LAYOUTS` on their common base, which stands before them."""
-    places = LAYOUTS[layout]
+    bases = LAYOUTS[layout]
     pedestals = [
         Shape("box", (0.2, 0.2, PEDESTAL_HEIGHT), (x, y, z - PEDESTAL_HEIGHT / 2), look="Grey")
-        for (x, y, z), _ in places.values()
+        for (x, y, z), _ in bases.values()
     ]
     base = Link("base", None, (0, 0, 0), (0, 0, 0), None, 1.0, (0, 0, 0), (0.1, 0.1, 0.1, 0, 0, 0), pedestals)
-    return [base, *(_of_side(link, side, *places[side]) for side in SIDES for link in FRANKA_PANDA_LINKS)]
+    return [base, *(_of_side(link, side, *bases[side]) for side in bases for link in FRANKA_PANDA_LINKS)]
 
 
 def _of_side(link: Link, side: str, pos: Vec3, yaw: float) -> Link:
+    """Return a link of one Panda with its side in its names; its base stands at a place, turned by a yaw [rad]."""
     joint = link.joint and replace(link.joint, name=f"{side}_{link.joint.name}")
     named = replace(link, name=f"{side}_{link.name}", parent=f"{side}_{link.parent}", joint=joint)
     return named if link.parent is not None else replace(named, parent="base", pos=pos, rpy=(0.0, 0.0, yaw))

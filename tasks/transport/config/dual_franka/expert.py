@@ -101,7 +101,7 @@ RIGHT = [
 
 @configclass
 class TransportExpertCfg(WaypointExpertCfg):
-    """The left arm puts the lid aside and holds the hammer out; the right one clears its place away and takes it there."""
+    """The left arm puts the lid aside and holds the hammer out; the right one clears its place and takes it there."""
 
     arms = [
         ArmWaypointsCfg(
