@@ -154,7 +154,7 @@ def object_within(
     offset: tuple[float, float, float] = (0.0, 0.0, 0.0),
     object_cfg: SceneEntityCfg = SceneEntityCfg("object"),
 ) -> torch.Tensor:
-    """Whether the object lies at rest near a target, in x and y, and the hand is away from it.
+    """Whether the object lies at rest near a target, in x and y, and every hand is away from it.
 
     Args:
         env: The environment.

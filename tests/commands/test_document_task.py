@@ -15,7 +15,7 @@ from tests.evaluation.test_summary import result
 from zprl.envs.description import CameraDescription
 from zprl.rl.checkpoint_files import checkpoints
 from zprl.rl.runner_cfg import ZprlRunnerCfg
-from zprl.runs.task_page import describe_camera, finished_runs
+from zprl.runs.task_page import describe_camera, describe_value, finished_runs
 from zprl.utils.errors import ZprlError
 
 from .conftest import EXPERIMENT, TASK, TASK_SETTINGS, call, files_below
@@ -70,6 +70,11 @@ def test_a_camera_is_described_in_words():
     )
     camera = dataclasses.replace(camera, content="depth", body="robot/panda_hand", fx=32.0 / 3**0.5)
     assert describe_camera(camera).startswith("depth in m, by a camera on robot/panda_hand, 120 degrees wide")
+
+
+def test_parameters_of_several_things_are_told_apart():
+    places = {"cube": {"low": (0.1 + 0.2, 0.0, 1.0), "release_distance": 0.04}, "lid": {"range": (-1.0, 1.0)}}
+    assert describe_value(places) == "cube: `low` (0.3, 0, 1), `release_distance` 0.04; lid: `range` -1 to 1"
 
 
 def test_it_has_the_numbers_and_the_pictures_of_the_run(documented, workshop):

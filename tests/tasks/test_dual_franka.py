@@ -3,6 +3,9 @@
 
 """Two Pandas as one robot: the file, and what a task gets from it; no simulator runs."""
 
+# OpenUSD's stubs declare the results of its constructors as None.
+# pyright: reportOptionalMemberAccess=false, reportAttributeAccessIssue=false
+
 import math
 
 import pytest

@@ -4,6 +4,7 @@
 """The transport task: what counts as success, in states that are placed by hand, and in worlds how it gets there."""
 
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
@@ -42,7 +43,7 @@ def succeeded(hammer=IN_TARGET, cube=IN_TRASH, hands=HOME, hammer_speed=STILL, c
         trash=thing(cube, cube_speed),
         robot=data(body_link_pos_w=[above], body_link_quat_w=[[down, down]]),
     )
-    cfg = DualFrankaTransportEnvCfg()
+    cfg: Any = DualFrankaTransportEnvCfg()
     params = dict(cfg.terminations.success.params)
     assert params.pop("asset_cfg").body_names == ["left_panda_hand", "right_panda_hand"]
     assert cfg.rewards.success.func is cfg.terminations.success.func
@@ -251,6 +252,7 @@ def test_the_hands_stop_at_each_other(env):
     towards = torch.zeros(WORLDS, 14)
     towards[:, [1, 8]] = torch.tensor([0.6, -0.6])  # along y
     towards[:, [6, 13]] = -1.0
+    left = right = torch.zeros(WORLDS, 3)
     for _ in range(45):
         world.step(towards)
         left, right = robot.data.body_link_pos_w.torch[:, hands].unbind(dim=1)

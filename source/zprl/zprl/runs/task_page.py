@@ -140,7 +140,9 @@ def _facts(session: TaskSession, env: IsaacLabEnv) -> str:
         "### Actions",
         markdown_table(("term", "size", "limits", "idle", "what"), acted),
         f"### Success\n\n{_summary(success.func)}",
-        markdown_table(("parameter", "value"), [(f"`{k}`", _value(v)) for k, v in sorted(success.params.items())]),
+        markdown_table(
+            ("parameter", "value"), [(f"`{k}`", describe_value(v)) for k, v in sorted(success.params.items())]
+        ),
         "### Drawn at every reset",
         markdown_table(("term", "what", "with"), _events(cfg.events)),
     ]
@@ -212,7 +214,11 @@ def _expert(task: str) -> str:
     if hasattr(cfg, "noise_scale"):
         noise = cfg.noise("mixed")
         rows = [
-            (f"`{field.name}`", _value(getattr(cfg.mixed, field.name)), _value(getattr(noise, field.name)))
+            (
+                f"`{field.name}`",
+                describe_value(getattr(cfg.mixed, field.name)),
+                describe_value(getattr(noise, field.name)),
+            )
             for field in dataclasses.fields(noise)
         ]
         parts += [
@@ -274,11 +280,16 @@ def _numbers(values: Sequence[float]) -> str:
 
 
 def _values(params: Mapping[str, Any]) -> str:
-    return ", ".join(f"`{name}` {_value(value)}" for name, value in params.items() if value not in (None, "", {}))
+    return ", ".join(
+        f"`{name}` {describe_value(value)}" for name, value in params.items() if value not in (None, "", {})
+    )
 
 
-def _value(value: Any) -> str:
-    """Return a parameter as a reader wants it: without what a float hides, and a thing of the scene by its name."""
+def describe_value(value: Any) -> str:
+    """Return a parameter as a reader wants it: without what a float hides, and a thing of the scene by its name.
+
+    Of parameters by the names of things, each thing's are listed.
+    """
     from isaaclab.managers import SceneEntityCfg
 
     if isinstance(value, SceneEntityCfg):
@@ -287,6 +298,8 @@ def _value(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:g}"
     if isinstance(value, list | tuple):
-        inner = [_value(element) for element in value]
+        inner = [describe_value(element) for element in value]
         return f"{inner[0]} to {inner[1]}" if len(inner) == 2 else f"({', '.join(inner)})"
+    if isinstance(value, dict) and any(isinstance(inner, dict) for inner in value.values()):
+        return "; ".join(f"{name}: {_values(inner)}" for name, inner in value.items())
     return str(value)
