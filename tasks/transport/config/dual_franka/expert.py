@@ -110,5 +110,5 @@ class TransportExpertCfg(WaypointExpertCfg):
         for side, waypoints in (("left", LEFT), ("right", RIGHT))
     ]
     mixed = ExpertNoiseCfg(action_std=0.15, position_bias=0.01, yaw_bias=0.1, speed_range=(0.8, 1.2))
-    noise_scale = 0.6
+    noise_scale = 0.75
     slip_distance = 0.11

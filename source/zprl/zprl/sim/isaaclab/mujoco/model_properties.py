@@ -141,15 +141,17 @@ def _set_derived(model: mujoco.MjModel, row: Properties, template: mujoco.MjMode
     model.body_simple[:] = np.where(inertial, 0, template.body_simple)
     model.dof_simplenum[:] = 0 if inertial.any() else template.dof_simplenum
 
-    # Bounding volumes. Their tree fits the compiled shapes at their compiled places in the body only.
+    # Bounding volumes. Their tree lies in the body's compiled inertial frame, around its compiled shapes, and fits no
+    # other: a hammer whose inertia has its axes in another order would be held by its head only.
     resized = differs("geom_size")
     half, radius = _bounds(template.geom_type, row["geom_size"])
     boxes = np.hstack([np.zeros_like(half), half])
     model.geom_aabb[:] = np.where(resized[:, None], boxes, np.reshape(template.geom_aabb, boxes.shape))
     model.geom_rbound[:] = np.where(resized, radius, template.geom_rbound)
     reshaped = resized | ((differs("geom_pos") | differs("geom_quat")) & (template.geom_bodyid > 0))
+    outgrown = reshaped.any() or (frame & (template.body_geomnum > 0)).any()
     midphase = int(mujoco.mjtDisableBit.mjDSBL_MIDPHASE)
-    model.opt.disableflags = template.opt.disableflags | (midphase if reshaped.any() else 0)
+    model.opt.disableflags = template.opt.disableflags | (midphase if outgrown else 0)
 
 
 _SPHERE, _CAPSULE, _ELLIPSOID = (
