@@ -20,7 +20,7 @@ from zprl.tasks import mdp
 from zprl.tasks.common.compound import Vec3
 from zprl.tasks.common.env_cfg import TaskEnvCfg, TaskSceneCfg
 from zprl.tasks.common.randomized import PhysicsRanges, randomized_physics
-from zprl.tasks.common.tabletop import measured
+from zprl.tasks.common.tabletop import daylight, measured, table_top
 from zprl.tasks.robots import RobotCfg
 
 HAND_CONTROL_PERIOD = 0.02
@@ -37,18 +37,8 @@ class HandSceneCfg(TaskSceneCfg):
     """Hand and table; the table's top is the plane z = 0."""
 
     robot: ArticulationCfg = MISSING  # type: ignore[assignment]
-    table: AssetBaseCfg = AssetBaseCfg(
-        prim_path="{ENV_REGEX_NS}/Table",
-        init_state=AssetBaseCfg.InitialStateCfg(pos=(0.0, 0.0, -0.025)),
-        spawn=sim_utils.CuboidCfg(
-            size=(0.9, 0.9, 0.05),
-            collision_props=sim_utils.UsdPhysicsCollisionCfg(),
-            visual_material=sim_utils.PreviewSurfaceCfg(diffuse_color=(0.46, 0.38, 0.30), roughness=0.8),
-        ),
-    )
-    light: AssetBaseCfg = AssetBaseCfg(
-        prim_path="/World/Light", spawn=sim_utils.DomeLightCfg(intensity=2000.0, color=(0.95, 0.97, 1.0))
-    )
+    table: AssetBaseCfg = table_top((0.0, 0.0), (0.9, 0.9, 0.05))
+    light: AssetBaseCfg = daylight()
 
 
 @configclass

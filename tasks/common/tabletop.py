@@ -36,24 +36,34 @@ DROPPED = -0.2
 """Height below which an object has fallen off the table [m]: below the floor of the deepest bin in a table's place."""
 
 
+def table_top(center: tuple[float, float], size: tuple[float, float, float]) -> AssetBaseCfg:
+    """Return a table whose top is the plane z = 0, from the top's centre [m] and its edge lengths [m]."""
+    return AssetBaseCfg(
+        prim_path="{ENV_REGEX_NS}/Table",
+        init_state=AssetBaseCfg.InitialStateCfg(pos=(*center, -size[2] / 2)),
+        spawn=sim_utils.CuboidCfg(
+            size=size,
+            collision_props=sim_utils.UsdPhysicsCollisionCfg(),
+            visual_material=sim_utils.PreviewSurfaceCfg(diffuse_color=(0.46, 0.38, 0.30), roughness=0.8),
+        ),
+    )
+
+
+def daylight() -> AssetBaseCfg:
+    """Return the light of all worlds."""
+    return AssetBaseCfg(
+        prim_path="/World/Light", spawn=sim_utils.DomeLightCfg(intensity=2000.0, color=(0.95, 0.97, 1.0))
+    )
+
+
 @configclass
 class TabletopSceneCfg(TaskSceneCfg):
     """Robot, table and object; the table's top is the plane z = 0, in which the robot's base stands."""
 
     robot: ArticulationCfg = MISSING  # type: ignore[assignment]
-    table: AssetBaseCfg = AssetBaseCfg(
-        prim_path="{ENV_REGEX_NS}/Table",
-        init_state=AssetBaseCfg.InitialStateCfg(pos=(0.35, 0.0, -0.02)),
-        spawn=sim_utils.CuboidCfg(
-            size=(1.1, 1.0, 0.04),
-            collision_props=sim_utils.UsdPhysicsCollisionCfg(),
-            visual_material=sim_utils.PreviewSurfaceCfg(diffuse_color=(0.46, 0.38, 0.30), roughness=0.8),
-        ),
-    )
+    table: AssetBaseCfg = table_top((0.35, 0.0), (1.1, 1.0, 0.04))
     object: RigidObjectCfg = MISSING  # type: ignore[assignment]
-    light: AssetBaseCfg = AssetBaseCfg(
-        prim_path="/World/Light", spawn=sim_utils.DomeLightCfg(intensity=2000.0, color=(0.95, 0.97, 1.0))
-    )
+    light: AssetBaseCfg = daylight()
 
 
 def measured(func: Callable[..., torch.Tensor], error: float, **params: Any) -> ObservationTermCfg:

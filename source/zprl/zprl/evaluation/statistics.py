@@ -175,6 +175,7 @@ def smoothness(
         dt: Duration of a control step [s].
         successes: Whether each trajectory succeeded, shape (N,).
         joints: Positions of the joints at every control step of each trajectory [rad], shape (T_i, J), or none at all.
+            Those of a sliding joint [m] count alike, a metre as a radian.
 
     Raises:
         ValueError: If the numbers of trajectories and outcomes differ, a shape is wrong or ``dt`` is not positive.
