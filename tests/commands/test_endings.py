@@ -7,7 +7,9 @@ import dataclasses
 import errno
 import importlib
 import os
+import signal
 import subprocess
+import sys
 import tempfile
 
 import pytest
@@ -164,6 +166,28 @@ def test_every_command_ends_in_one_sentence(name, error, status, said, monkeypat
     assert (outcome.status, outcome.err[: len(said)]) == (status, said)
     assert len(outcome.error_lines) == 1
     assert files_below(tmp_path) == {}
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_within_a_callback_is_not_lost(number, status):
+    """Python only prints what a weak reference's callback or a __del__ raises, and would go on."""
+    program = f"""
+import signal, time, weakref
+from zprl.utils.errors import run_cli
+
+class Thing: ...
+
+def main():
+    thing = Thing()
+    reference = weakref.ref(thing, lambda _: signal.raise_signal({int(number)}))
+    del thing
+    time.sleep(20)
+
+run_cli(main)
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    word = {130: "interrupted", 143: "terminated"}[status]
+    assert (done.returncode, done.stderr.split(": ")[0]) == (status, f"\n{word}")
 
 
 @pytest.mark.parametrize(

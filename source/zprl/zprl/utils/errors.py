@@ -59,6 +59,7 @@ def run_cli(main: Callable[[], object], *, after_interrupt: str = "run the same 
     """
     _open_closed_streams()
     threading.excepthook = _note_in_thread
+    sys.unraisablehook = _ask_again
     try:
         with _sigterm_raises():
             try:
@@ -120,6 +121,18 @@ def _note_in_thread(failure: threading.ExceptHookArgs) -> None:
     """Say why a thread ended, unless that is one of the errors that its user, such as TensorBoard's, meets as well."""
     if not isinstance(failure.exc_value, OSError) or describe_os_error(failure.exc_value) is None:
         threading.__excepthook__(failure)
+
+
+def _ask_again(lost: sys.UnraisableHookArgs) -> None:
+    """Send Ctrl-C or SIGTERM once more if it came where errors are only printed, as in a ``__del__``."""
+    if not issubclass(lost.exc_type, KeyboardInterrupt):
+        sys.__unraisablehook__(lost)
+        return
+    number = signal.SIGTERM if issubclass(lost.exc_type, Terminated) else signal.SIGINT
+    # Later, or it would be raised in here and be lost again.
+    again = threading.Timer(0.05, signal.pthread_kill, (threading.main_thread().ident, number))
+    again.daemon = True
+    again.start()
 
 
 def _open_closed_streams() -> None:
