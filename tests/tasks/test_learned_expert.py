@@ -160,17 +160,39 @@ def test_a_scripted_expert_is_not_learned():
         learned_expert_cfg("Zprl-Lift-Franka")
 
 
-def test_the_same_seed_makes_the_same_expert(tmp_path, monkeypatch):
-    from zprl.runs.expert_training import train_expert
+def test_the_same_seed_makes_the_same_expert_interrupted_or_not(tmp_path, monkeypatch, capsys):
+    from zprl.runs import expert_training
+    from zprl.runs.expert_training import ExpertRunner, learner_path, train_expert
 
     monkeypatch.chdir(tmp_path)
-    overrides = ["agent.max_iterations=3", "agent.num_steps_per_env=12"]
-    files = [tmp_path / f"{name}.safetensors" for name in "ab"]
-    for path in files:
-        success = train_expert("Zprl-Pen-Adroit", path, "cpu", overrides, num_envs=8, seed=3, episodes=8)
-        assert success.episodes == 8
-    assert files[0].read_bytes() == files[1].read_bytes()
-    actor = ExpertActor.load(files[0])
+    overrides = ["agent.max_iterations=3", "agent.num_steps_per_env=12", "agent.save_interval=2"]
+    whole, parts = (tmp_path / f"{name}.safetensors" for name in ("whole", "parts"))
+
+    def train(path, seed=3):
+        return train_expert("Zprl-Pen-Adroit", path, "cpu", overrides, num_envs=8, seed=seed, episodes=8)
+
+    assert train(whole).episodes == 8
+    monkeypatch.setattr(expert_training, "_judge", lambda *arguments: None)  # once is enough
+    with monkeypatch.context() as patch:
+        learn = ExpertRunner.learn_segment
+
+        def interrupted(runner, num_iterations):
+            if runner.current_learning_iteration:
+                raise KeyboardInterrupt
+            learn(runner, num_iterations)
+
+        patch.setattr(ExpertRunner, "learn_segment", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            train(parts)
+    assert ExpertActor.load(parts).provenance["env_steps"] == 2 * 12 * 8
+    with pytest.raises(ZprlError, match=r"parts\.learner\.safetensors is of a learner with other settings, which has"):
+        train(parts, seed=4)
+    capsys.readouterr()
+    train(parts)
+    assert "which has done 2 iterations" in capsys.readouterr().out
+    assert parts.read_bytes() == whole.read_bytes()
+    assert not learner_path(parts).exists() and not learner_path(whole).exists()
+    actor = ExpertActor.load(whole)
     assert actor.provenance["env_steps"] == 3 * 12 * 8
     assert actor.provenance["overrides"] == overrides
     assert sum(actor.terms.values()) == 48 and actor.num_actions == 24

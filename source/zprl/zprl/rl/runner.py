@@ -39,6 +39,9 @@ class SteeringRunner(OnPolicyRunner):
     The arguments are those of :class:`rsl_rl.runners.OnPolicyRunner`, and the seed of the run.
     """
 
+    kind = KIND
+    """Kind of the checkpoints' files."""
+
     def __init__(
         self, env: ChunkedVecEnv, train_cfg: dict[str, Any], log_dir: str | None, device: str, seed: int
     ) -> None:
@@ -110,7 +113,7 @@ class SteeringRunner(OnPolicyRunner):
         require_finite(content, f"the checkpoint {path} would hold")
         content["iter"] = self.current_learning_iteration
         content["infos"] = {"logger": self.logger.state(), **infos}
-        save_tensors(path, content, KIND, VERSION)
+        save_tensors(path, content, self.kind, VERSION)
 
     def load_checkpoint(self, content: dict[str, Any]) -> None:
         """Continue from what :meth:`save_checkpoint` wrote."""

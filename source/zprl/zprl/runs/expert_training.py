@@ -5,27 +5,27 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
 import statistics
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rsl_rl.runners import OnPolicyRunner
-
 from zprl.evaluation.statistics import SuccessRate, success_rate
+from zprl.rl.runner import VERSION, SteeringRunner
 from zprl.runs.base_policy import TRIAL_SEED_OFFSET, collect
-from zprl.runs.paths import new_run_dir
+from zprl.runs.paths import env_settings, new_run_dir
 from zprl.runs.session import TaskSession
 from zprl.sim import isaaclab
 from zprl.tasks.experts import ExpertActor, LearnedExpertCfg, expert_cfg_of
 from zprl.tasks.experts.learned_expert import observation_terms
-from zprl.utils.errors import ZprlError
+from zprl.utils.errors import ZprlError, first_line
+from zprl.utils.files import content_key
 from zprl.utils.progress import Progress
 from zprl.utils.provenance import package_versions
+from zprl.utils.tensor_files import SUFFIX, load_tensors
 
 if TYPE_CHECKING:
     from isaaclab.envs import ManagerBasedRLEnv
@@ -69,50 +69,20 @@ def check_learner(cfg: Any, num_envs: int) -> None:
         )
 
 
-class ExpertRunner(OnPolicyRunner):
-    """rsl_rl's runner, whose checkpoints are experts, and which says less.
+class ExpertRunner(SteeringRunner):
+    """The runner of steering, without a base policy; see there for its segments and arguments."""
 
-    Args:
-        env: The environment, as Isaac Lab wraps it for rsl_rl.
-        cfg: Settings of the learner.
-        log_dir: Folder of TensorBoard's files.
-        device: Device of the learner.
-        save: Writes the actor, from its weights and the number of environment steps.
-        progress: Shows how far it is.
-    """
+    kind = "zprl-expert-learner"
 
-    def __init__(
-        self,
-        env: Any,
-        cfg: dict[str, Any],
-        log_dir: Path,
-        device: str,
-        save: Callable[[dict[str, Any], int], None],
-        progress: Progress,
-    ) -> None:
-        with contextlib.redirect_stdout(io.StringIO()):  # it lists the layers
-            super().__init__(env, cfg, str(log_dir), device)
-        self.logger.git_status_repos = []
-        self._write, self._progress, self._log = save, progress, self.logger.log
-        self.logger.log = self._say  # type: ignore[method-assign]
-
-    @property
-    def env_steps(self) -> int:
-        """Environment steps taken so far, after an iteration."""
-        return (self.current_learning_iteration + 1) * self.cfg["num_steps_per_env"] * self.env.num_envs
-
-    def save(self, path: str, infos: dict | None = None) -> None:
-        """Write the actor, whatever path rsl_rl has in mind for its own file."""
+    def actor_weights(self) -> dict[str, Any]:
+        """Return what of the learned policy acts without noise."""
         weights = self.alg.get_policy().state_dict()
-        kept = {name: value.cpu() for name, value in weights.items() if not name.startswith("distribution")}
-        self._write(kept, self.env_steps)
+        return {name: value.cpu() for name, value in weights.items() if not name.startswith("distribution")}
 
-    def _say(self, **values: Any) -> None:
-        with contextlib.redirect_stdout(io.StringIO()):
-            self._log(**values)
-        rewards = self.logger.rewbuffer
-        note = f"reward of an episode {statistics.mean(rewards):.2f}" if rewards else ""
-        self._progress.advance(1, f"{note}, {self.env_steps:,} env steps")
+
+def learner_path(path: Path) -> Path:
+    """Return where the learner of an expert's file is kept, until it has learned all: beside it."""
+    return path.with_name(f"{path.name.removesuffix(SUFFIX)}.learner{SUFFIX}")
 
 
 def train_expert(
@@ -163,32 +133,93 @@ def train_expert(
         "num_envs": env_cfg.scene.num_envs,
         "packages": package_versions(_PACKAGES),
     }
+    learner = Learner.at(learner_path(path), task, env_cfg, agent_cfg)
     with isaaclab.quiet_simulator(), isaaclab.launched(env_cfg, device, viz):
         env = isaaclab.make_env(cfg.training_task, env_cfg)
-        run_dir = _learn(env, agent_cfg, path, provenance)
+        run_dir = _learn(env, agent_cfg, path, provenance, learner)
         isaaclab.close_env(env)
     print(f"expert: {path}, learning curves: {run_dir}")
     cfg.actor_file = str(path)
-    return _judge(TaskSession(task, device), cfg, episodes)
+    success = _judge(TaskSession(task, device), cfg, episodes)
+    learner.path.unlink(missing_ok=True)
+    return success
 
 
-def _learn(env: ManagerBasedRLEnv, agent_cfg: Any, path: Path, provenance: dict[str, Any]) -> Path:
+@dataclass
+class Learner:
+    """What is kept of a learner while it learns, so that the same command goes on where it was stopped.
+
+    Attributes:
+        path: Its file.
+        key: Of the settings that it learns with.
+        content: What the file held at first, or None if there was none.
+    """
+
+    path: Path
+    key: str
+    content: dict[str, Any] | None
+
+    @classmethod
+    def at(cls, path: Path, task: str, env_cfg: Any, agent_cfg: Any) -> Learner:
+        """Read the file, if there is one.
+
+        Raises:
+            ZprlError: If it is damaged or of other settings.
+        """
+        agent = {k: v for k, v in agent_cfg.to_dict().items() if k not in ("max_iterations", "device", "run_name")}
+        worlds = env_cfg.scene.num_envs
+        key = content_key({"task": task, "env": env_settings(env_cfg), "agent": agent, "num_envs": worlds})
+        if not path.exists():
+            return cls(path, key, None)
+        content = load_tensors(path, ExpertRunner.kind, "learner of an expert", VERSION)
+        remedy = "remove it to begin anew, or name another --output"
+        try:
+            found, iteration = content["infos"]["key"], int(content["iter"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise ZprlError(f"{path} is damaged ({error}); {remedy}.") from error
+        if found != key:
+            raise ZprlError(f"{path} is of a learner with other settings, which has not learned all yet; {remedy}.")
+        print(f"learner: {path}, which has done {iteration} iterations")
+        return cls(path, key, content)
+
+
+def _learn(env: ManagerBasedRLEnv, agent_cfg: Any, path: Path, provenance: dict[str, Any], learner: Learner) -> Path:
     """Learn in an environment and write the actor; return the folder of the learning curves."""
-    from isaaclab_rl.rsl_rl import RslRlVecEnvWrapper, handle_deprecated_rsl_rl_cfg
+    from isaaclab_rl.rsl_rl import handle_deprecated_rsl_rl_cfg
+
+    from zprl.sim.isaaclab.vec_env import StepVecEnv
 
     isaaclab.check_time(env)
     cfg: Any = handle_deprecated_rsl_rl_cfg(agent_cfg, version("rsl-rl-lib"))
     form = (observation_terms(env), env.action_manager.total_action_dim)
     layers = (list(cfg.actor.hidden_dims), cfg.actor.activation)
-
-    def save(weights: dict[str, Any], env_steps: int) -> None:
-        ExpertActor(*form, *layers, weights, {**provenance, "env_steps": env_steps}).save(path)
-
     run_dir = new_run_dir(cfg.experiment_name, cfg.run_name)
-    wrapped = RslRlVecEnvWrapper(env, clip_actions=cfg.clip_actions)
-    with Progress(cfg.max_iterations, f"learning the expert of {provenance['task']}", "iteration") as progress:
-        runner = ExpertRunner(wrapped, cfg.to_dict(), run_dir, cfg.device, save, progress)
-        runner.learn(cfg.max_iterations, init_at_random_ep_len=True)
+    settings = {**cfg.to_dict(), "init_at_random_ep_len": True}
+    worlds = StepVecEnv(env, cfg.clip_actions)
+    runner = ExpertRunner(worlds, settings, str(run_dir), cfg.device, cfg.seed)  # type: ignore[arg-type]
+    if learner.content is not None:
+        try:
+            runner.load_checkpoint(learner.content)
+        except (RuntimeError, KeyError, TypeError, ValueError) as error:
+            raise ZprlError(f"{learner.path} does not fit its settings ({first_line(error)}); remove it.") from error
+    done = runner.current_learning_iteration
+    with Progress(
+        max(cfg.max_iterations - done, 0), f"learning the expert of {provenance['task']}", "iteration"
+    ) as progress:
+
+        def note(iteration: int, rate: float | None, steps_per_second: float) -> None:
+            rewards = runner.logger.rewbuffer
+            reward = f"reward of an episode {statistics.mean(rewards):.2f}, " if rewards else ""
+            progress.advance(1, f"{reward}{(iteration + 1) * runner.env_steps_per_iteration:,} env steps")
+
+        runner.logger.on_iteration = note
+        while (start := runner.current_learning_iteration) < cfg.max_iterations:
+            # Segments end at the same iterations whether or not the learner was interrupted.
+            end = min((start // cfg.save_interval + 1) * cfg.save_interval, cfg.max_iterations)
+            runner.learn_segment(end - start)
+            actor = ExpertActor(*form, *layers, runner.actor_weights(), {**provenance, "env_steps": runner.env_steps})
+            actor.save(path)
+            runner.save_checkpoint(learner.path, {"key": learner.key})
     return run_dir
 
 
