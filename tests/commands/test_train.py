@@ -18,6 +18,7 @@ from zprl.rl.checkpoint import load_checkpoint
 from zprl.rl.checkpoint_files import checkpoints
 from zprl.rl.runner import KIND, VERSION, SteeringRunner
 from zprl.runs import find
+from zprl.utils.errors import ZprlError
 from zprl.utils.files import checksum
 from zprl.utils.outputs import LOCK, exclusive
 from zprl.utils.tensor_files import load_tensors, save_tensors
@@ -328,6 +329,15 @@ def test_a_run_in_a_folder_of_its_own(workshop, tmp_path):
         (line,) = outcome.error_lines
         assert words in line
     assert files_below(tmp_path) == before
+
+
+def test_a_runs_folder_selects_its_newest_checkpoint(workshop, tmp_path):
+    run = workshop.folder / workshop.run
+    assert find.find_checkpoint(str(run), TASK, []).path == checkpoints(run)[-1]
+    with pytest.raises(
+        ZprlError, match=r"^the folder .* holds no checkpoint; pass a run's folder, a file, or 'latest'\.$"
+    ):
+        find.find_checkpoint(str(tmp_path), TASK, [])
 
 
 def test_changed_pretraining_makes_a_new_base_policy(workshop, tmp_path):

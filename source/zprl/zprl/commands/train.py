@@ -39,7 +39,7 @@ class TrainOptions(TaskOptions):
     run_dir: Path | None = option(
         "folder to write the run to (default: a new one below logs/rsl_rl/)", None, writes="folder", metavar="DIR"
     )
-    checkpoint: str | None = option("checkpoint to continue from", None, metavar="latest|PATH")
+    checkpoint: str | None = option("checkpoint, or run, to continue from", None, metavar="latest|PATH")
 
 
 def run(options: TrainOptions, overrides: list[str]) -> dict[str, Any]:

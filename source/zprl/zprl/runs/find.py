@@ -13,6 +13,7 @@ from zprl.policies import make_base_policy
 from zprl.policies.base import BasePolicy
 from zprl.rl.actor import load_actor
 from zprl.rl.checkpoint import SteeringCheckpoint, load_checkpoint
+from zprl.rl.checkpoint_files import checkpoints
 from zprl.runs.base_policy import load_base
 from zprl.runs.paths import latest_base_policy, latest_checkpoint
 from zprl.runs.session import AGENT_ENTRY_POINT, TaskSession
@@ -31,7 +32,7 @@ def find_checkpoint(selector: str, task: str, overrides: Sequence[str]) -> Steer
     It may name the classes that the task's configuration or the overrides name: those are the user's own words.
 
     Args:
-        selector: "latest", or a file.
+        selector: "latest", a file, or the folder of a run, whose newest it is.
         task: Task id.
         overrides: Hydra overrides, which may name the experiment.
 
@@ -39,8 +40,12 @@ def find_checkpoint(selector: str, task: str, overrides: Sequence[str]) -> Steer
         ZprlError: If there is no such task or file, or it is no checkpoint.
     """
     path = Path(selector)
-    if selector != "latest" and not path.is_file():
-        raise ZprlError(f"there is no checkpoint {path}; pass a file, or 'latest'.")
+    if selector != "latest" and path.is_dir():
+        if not (found := checkpoints(path)):
+            raise ZprlError(f"the folder {path} holds no checkpoint; pass a run's folder, a file, or 'latest'.")
+        path = found[-1]
+    elif selector != "latest" and not path.is_file():
+        raise ZprlError(f"there is no checkpoint {path}; pass a file, a run's folder, or 'latest'.")
     agent_cfg = isaaclab.resolve_task(task, AGENT_ENTRY_POINT)[1]
     if selector == "latest":
         given = [text.partition("=")[2] for text in overrides if text.startswith("agent.experiment_name=")]
