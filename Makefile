@@ -23,6 +23,10 @@ CREATED := $(VENV)/.created
 INSTALLED := $(VENV)/.installed
 BUILT := $(VENV)/.built
 
+# LeRobot, for the tests of what runs there: it sees the packages of .venv, and .venv does not see it.
+LEROBOT := build/lerobot
+LEROBOT_INSTALLED := $(LEROBOT)/.installed
+
 # Folders are listed too, since their times change when a file is removed.
 NATIVE := CMakeLists.txt setup.py $(shell find csrc)
 CPP := $(shell find csrc -name '*.cpp' -o -name '*.h' -o -name '*.hpp' -o -name '*.cu' -o -name '*.cuh')
@@ -39,10 +43,10 @@ setup: $(BUILT)  ## Create .venv with all that the project needs
 train: setup  ## Pretrain the policy and steer it with reinforcement learning
 	@$(PYTHON) scripts/train.py --task $(TASK) $(ARGS)
 
-test: setup  ## Run the tests
+test: setup $(LEROBOT_INSTALLED)  ## Run the tests
 	@$(PYTHON) -m pytest -n 2 --dist loadfile --no-loadscope-reorder --durations=10 $(ARGS)
 
-check: setup  ## Check style, formatting, types and imports of all sources
+check: setup $(LEROBOT_INSTALLED)  ## Check style, formatting, types and imports of all sources
 	@$(VENV)/bin/ruff check
 	@$(VENV)/bin/ruff format --check
 	@$(VENV)/bin/pyright
@@ -61,6 +65,7 @@ physx: setup  ## Add the packages of physics=ovphysx to .venv
 constraints: $(CREATED)  ## Resolve versions and hashes in constraints*.txt anew, after a change of pyproject.toml
 	@$(call compile,--all-extras --output-file constraints.txt pyproject.toml)
 	@$(call compile,--no-deps --group physx --output-file constraints-physx.txt)
+	@$(call compile,--no-deps --group lerobot --output-file constraints-lerobot.txt)
 
 clean:  ## Remove the environment and all that was built, but no results
 	rm -rf $(VENV) build dist .pytest_cache .ruff_cache source/zprl/*.egg-info
@@ -85,8 +90,8 @@ endef
 
 # uv installs several times faster than pip. Where it does not get through, pip does it.
 define install
-	$(mirror); $(VENV)/bin/uv pip install --quiet --python $(PYTHON) $(1) || { \
-	    echo "uv could not do it; trying pip" >&2; $(PYTHON) -m pip install -qq $(1); }
+	$(mirror); $(VENV)/bin/uv pip install --quiet --python $(or $(2),$(PYTHON)) $(1) || { \
+	    echo "uv could not do it; trying pip" >&2; $(PYTHON) -m pip --python $(or $(2),$(PYTHON)) install -qq $(1); }
 endef
 
 # Python 3.12 comes from the system or pyenv (see .python-version), or else from uv, which downloads it.
@@ -117,4 +122,13 @@ $(BUILT): $(INSTALLED) $(NATIVE)
 	@export PATH="$$PWD/$(VENV)/bin:$$PATH"; \
 	$(call install,--no-build-isolation --no-deps --editable .)
 	@$(PYTHON) -c "from zprl import _core; print('CUDA kernels:', _core.build_info()['cuda'] or 'none')"
+	@touch $@
+
+# LeRobot itself and what of its packages the tests import; the others have versions of their own in .venv.
+$(LEROBOT_INSTALLED): $(INSTALLED) constraints-lerobot.txt
+	@echo "Installing LeRobot into $(LEROBOT) ..."
+	@$(PYTHON) -m venv --clear --without-pip $(LEROBOT)
+	@echo "$(abspath $(VENV))/lib/python3.12/site-packages" >$(LEROBOT)/lib/python3.12/site-packages/zprl.pth
+	@$(call install,--no-deps --require-hashes --requirement constraints-lerobot.txt,$(LEROBOT)/bin/python)
+	@rm -rf $(LEROBOT)/lib/python3.12/site-packages/tests  # one of them brings its own, under the name of ours
 	@touch $@

@@ -89,7 +89,7 @@ def test_a_package_without_a_hash_is_refused_by_uv_and_then_by_pip(project):
 
 
 def test_every_package_has_a_hash_and_physx_has_the_versions_of_isaac_lab():
-    for name in ("constraints.txt", "constraints-physx.txt"):
+    for name in ("constraints.txt", "constraints-lerobot.txt", "constraints-physx.txt"):
         entries = re.split(r"\n(?=\S)", (ROOT / name).read_text())
         packages = [entry for entry in entries if not entry.startswith("#")]
         assert packages and all("==" in entry and "--hash=sha256:" in entry for entry in packages)

@@ -26,6 +26,7 @@ REQUIRED = {
     "benchmark_physics": {"engines": ("mujoco",), "task": TASK},
     "convert": {"files": (Path("model_4.pt"),)},
     "convert_demos": {"from_path": Path("a.hdf5"), "to_path": Path("b.hdf5")},
+    "export_lerobot": {"bundle": Path("bundle"), "output": Path("lerobot")},
     "export": {"task": TASK, "output": Path("bundle")},
     "list_tasks": {},
     "profile_kernels": {},

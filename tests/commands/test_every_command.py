@@ -220,6 +220,7 @@ ELSEWHERE = {
     "collect_demos": "tests/commands/test_bad_input.py",
     "export": "tests/deploy/test_bundle.py",
     "convert_demos": "tests/commands/test_convert_demos.py",
+    "export_lerobot": "tests/deploy/test_lerobot.py",
 }
 """Commands whose writing is tested where their work is done."""
 

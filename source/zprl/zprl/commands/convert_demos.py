@@ -93,27 +93,17 @@ def _read(options: ConvertDemosOptions, source: Path, overrides: list[str]) -> D
 
 def _check_target(path: Path, force: bool) -> bool:
     """Check that the output can be written, and return whether it is a folder."""
-    import os
-
     from zprl.data.formats import HDF5_ENDINGS
     from zprl.data.lerobot import is_lerobot
-    from zprl.utils.folders import is_filled, recover_folder
-    from zprl.utils.outputs import check_files, check_folder
+    from zprl.utils.folders import check_replaceable
+    from zprl.utils.outputs import check_files
 
     if path.suffix in HDF5_ENDINGS:
         check_files({"B": path})
         return False
     if path.exists() and not path.is_dir():
         raise ZprlError(f"B {path} is a file, and its name does not end in .hdf5; name a folder for LeRobot.")
-    check_folder("B", path)
-    check_folder("the folder of B", path.resolve().parent)  # where the new one is made, beside its name
-    recover_folder(path.resolve())
-    if is_filled(path) and not force:
-        raise ZprlError(f"B {path} is not empty; name another folder or pass --force to replace it.")
-    if is_filled(path) and not is_lerobot(path):
-        raise ZprlError(f"B {path} holds no data set of LeRobot, and --force only replaces one; name another folder.")
-    if os.path.ismount(path):
-        raise ZprlError(f"B {path} is a mount point, which cannot be replaced; name a folder below it.")
+    check_replaceable("B", path, force, is_lerobot, "data set of LeRobot")
     return True
 
 

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 import shutil
 import sys
 import tempfile
@@ -17,19 +16,19 @@ from pathlib import Path
 import torch
 
 from zprl.deploy import fidelity
-from zprl.deploy.contract import CONTRACT_FILE, GOLDEN_FILE, Contract, write_contract
+from zprl.deploy.contract import GOLDEN_FILE, Contract, write_contract
 from zprl.deploy.contract_parts import BundleFile
 from zprl.deploy.describe import build_contract
 from zprl.deploy.formats import FORMATS
 from zprl.deploy.golden import Recording, record_episodes
+from zprl.deploy.load import is_bundle
 from zprl.deploy.source import Source as Source
 from zprl.envs.description import describe_env
 from zprl.envs.task_env import TaskEnv
 from zprl.policies.native.library import multiplies_bfloat16
 from zprl.utils.errors import ZprlError
 from zprl.utils.files import atomic_write, checksum, naming_errors
-from zprl.utils.folders import is_filled, recover_folder, replace_folder
-from zprl.utils.outputs import check_folder
+from zprl.utils.folders import check_replaceable, replace_folder
 
 RECORDING_WORLDS = 8
 RECORDING_SEED = 300_000
@@ -121,16 +120,7 @@ def check_output(path: Path, force: bool) -> Path:
     Raises:
         ZprlError: If it cannot.
     """
-    check_folder("--output", path)
-    recover_folder(path.resolve())
-    filled = is_filled(path)
-    if filled and not force:
-        raise ZprlError(f"--output {path} is not empty; name another folder or pass --force to replace it.")
-    if filled and not (path / CONTRACT_FILE).is_file():
-        raise ZprlError(f"--output {path} holds no bundle, and --force only replaces one; name another folder.")
-    if os.path.ismount(path):
-        raise ZprlError(f"--output {path} is a mount point, which cannot be replaced; name a folder below it.")
-    check_folder("--output", path.resolve().parent)  # the bundle is made beside it
+    check_replaceable("--output", path, force, is_bundle, "bundle")
     return path
 
 

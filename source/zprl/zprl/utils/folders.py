@@ -16,8 +16,11 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+
+from zprl.utils.errors import ZprlError
+from zprl.utils.outputs import check_folder
 
 _LEFT_OVER_SECONDS = 60.0
 """Age from which an unlocked temporary folder is one that a kill left behind: its writer locks it at once."""
@@ -107,6 +110,32 @@ def recover_folder(path: Path) -> None:
 def is_filled(path: Path) -> bool:
     """Return whether there is a folder with something in it."""
     return path.is_dir() and any(path.iterdir())
+
+
+def check_replaceable(option: str, path: Path, force: bool, is_known: Callable[[Path], bool], what: str) -> None:
+    """Check that a folder can be written as a whole: it is new or empty or, with ``force``, of the kind to write.
+
+    What a kill left of an earlier replacement is put right first.
+
+    Args:
+        option: What names the folder, such as "--output".
+        path: The folder.
+        force: Whether one that holds something is to be replaced.
+        is_known: Returns whether a folder is of the kind.
+        what: The kind, such as "bundle".
+
+    Raises:
+        ZprlError: If it cannot.
+    """
+    check_folder(option, path)
+    check_folder(f"the folder of {option}", path.resolve().parent)  # where the new one is made, beside its name
+    recover_folder(path.resolve())
+    if is_filled(path) and not force:
+        raise ZprlError(f"{option} {path} is not empty; name another folder or pass --force to replace it.")
+    if is_filled(path) and not is_known(path):
+        raise ZprlError(f"{option} {path} holds no {what}, and --force only replaces one; name another folder.")
+    if os.path.ismount(path):
+        raise ZprlError(f"{option} {path} is a mount point, which cannot be replaced; name a folder below it.")
 
 
 @contextlib.contextmanager
