@@ -11,13 +11,15 @@ their grippers. All environments run at once, each arm of each at its own waypoi
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 
 from isaaclab.utils.math import (
     axis_angle_from_quat,
     euler_xyz_from_quat,
+    quat_apply,
+    quat_from_angle_axis,
     quat_from_euler_xyz,
     quat_inv,
     quat_mul,
@@ -28,6 +30,7 @@ from zprl.tasks.experts.expert import Expert
 from zprl.tasks.experts.noise import ActionNoise
 from zprl.tasks.experts.waypoint_expert_cfg import ArmWaypointsCfg, WaypointExpertCfg
 from zprl.tasks.mdp.observations import pose_in_root_frame
+from zprl.utils.errors import ZprlError
 
 if TYPE_CHECKING:
     from isaaclab.envs import ManagerBasedRLEnv
@@ -126,6 +129,10 @@ class _Arm:
         self._grasped = index([p.grasped for p in points], self._entities)
         self._barrier = index([p.barrier for p in points], barriers)
         self._pos, self._tilt = numbers([p.pos for p in points]), numbers([p.tilt for p in points])
+        arcs = numbers([p.arc or (0.0, 0.0, 0.0) for p in points])
+        self._arc_angle = arcs.norm(dim=1)
+        self._arc_from = numbers([p.arc_from for p in points])
+        self._arc_axis = arcs / self._arc_angle.clamp(min=1e-6)[:, None]
         self._yaw = numbers([math.nan if p.yaw is None or p.frame is None else p.yaw for p in points])
         symmetries = [cfg.yaw_symmetry if p.yaw_symmetry is None else p.yaw_symmetry for p in points]
         self._yaw_symmetry = numbers(symmetries)
@@ -143,6 +150,7 @@ class _Arm:
         self._steps = torch.zeros(n, dtype=torch.long, device=device)
         self._held = torch.zeros(n, dtype=torch.long, device=device)
         self._anchor = torch.zeros(n, 3, device=device)
+        self._arc_start = torch.zeros(n, 3, device=device)  # seen from the centre of the waypoint's arc
         self._bias = torch.zeros(n, 3, device=device)
         self._speed = torch.ones(n, device=device)
         self._action_noise = ActionNoise(self._noise, (n, 6), generator)
@@ -171,7 +179,8 @@ class _Arm:
         self._ee_yaw = euler_xyz_from_quat(self._ee_quat)[2]
         places, yaws = [], []
         for name in self._entities:
-            pos, quat = pose_in_root_frame(self._robot.data, self._env.scene[name].data)
+            data, body = _thing(self._env, name)
+            pos, quat = pose_in_root_frame(self._robot.data, data, body)
             places.append(pos)
             yaws.append(euler_xyz_from_quat(quat)[2])
         # Entity -1, none, is the last one.
@@ -219,13 +228,16 @@ class _Arm:
         self._index = torch.where(where, index, self._index)
         self._steps = self._steps.masked_fill(where, 0)
         self._held = self._held.masked_fill(where, 0)
+        start = self._seen_from_frame(self._ee_pos) - self._pos[self._index]
+        self._arc_start = torch.where(where[:, None], start, self._arc_start)
 
     def _error(self) -> tuple[torch.Tensor, torch.Tensor]:
         """Return what is missing to the waypoint: translation (num_envs, 3) [m] and yaw (num_envs,) [rad] or NaN."""
         frame, carried = self._frame[self._index], self._carried[self._index]
         frame_yaw = self._yaws[frame, self._worlds]
         bias = self._bias * self._biased[self._index, None]
-        target = self._places[frame, self._worlds] + _turned(self._pos[self._index], torch.nan_to_num(frame_yaw))
+        pos = self._pos[self._index] + self._along_arc()[0]
+        target = self._places[frame, self._worlds] + _turned(pos, torch.nan_to_num(frame_yaw))
         target[:, :2] += bias[:, :2]
         carries = carried >= 0
         pos = torch.where(carries[:, None], self._places[carried, self._worlds], self._ee_pos)
@@ -235,12 +247,32 @@ class _Arm:
         offset = wrap_to_pi(frame_yaw + self._yaw[self._index] + bias[:, 2] - yaw)
         return target - pos, offset - symmetry * torch.round(offset / symmetry)
 
+    def _seen_from_frame(self, pos: torch.Tensor) -> torch.Tensor:
+        """Return positions (num_envs, 3) in the frames of the waypoints."""
+        frame = self._frame[self._index]
+        yaw = torch.nan_to_num(self._yaws[frame, self._worlds])
+        return _turned(pos - self._places[frame, self._worlds], -yaw)
+
+    def _along_arc(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return the target on the waypoint's arc, seen from its centre (num_envs, 3) [m], and its share of the angle.
+
+        Where there is no arc, the target is the centre itself, and the share is 1.
+        """
+        axis, angle = self._arc_axis[self._index], self._arc_angle[self._index]
+        now = self._seen_from_frame(self._ee_pos) - self._pos[self._index]
+        origin = self._arc_from[self._index]
+        begun, gone = _angle(axis, origin, self._arc_start), _angle(axis, origin, now)
+        ahead = torch.minimum(gone.clamp(min=0.0) + self._cfg.arc_lead, angle)
+        turns = angle > 0
+        target = quat_apply(quat_from_angle_axis(ahead - begun, axis), self._arc_start)
+        return torch.where(turns[:, None], target, 0.0), torch.where(turns, ahead / angle.clamp(min=1e-6), 1.0)
+
     def command(self) -> dict[str, torch.Tensor]:
         """Return the actions of arm and gripper by their terms, shape (num_envs, size)."""
         error, offset = self._error()
         scale = self._arm._scale[:, :6]
         yaw = self._ee_yaw + torch.nan_to_num(offset)
-        roll, pitch = self._tilt[self._index].unbind(dim=1)
+        roll, pitch = (self._tilt[self._index] * self._along_arc()[1][:, None]).unbind(dim=1)
         rotation = axis_angle_from_quat(
             quat_mul(quat_from_euler_xyz(math.pi + roll, pitch, yaw), quat_inv(self._ee_quat))
         )
@@ -255,6 +287,26 @@ class _Arm:
             self._script.arm_action_name: arm.clamp(*self._limits),
             self._script.gripper_action_name: self._open[self._index, None],
         }
+
+
+def _thing(env: ManagerBasedRLEnv, name: str) -> tuple[Any, int | None]:
+    """Return the data of a scene entity and the body of it, or None for its root, that a waypoint names.
+
+    Raises:
+        ZprlError: If the entity has no such body.
+    """
+    entity, _, body = name.partition("/")
+    asset = env.scene[entity]
+    if body and body not in asset.body_names:
+        raise ZprlError(f"a waypoint names the body '{name}', and those of {entity} are {', '.join(asset.body_names)}.")
+    return asset.data, asset.body_names.index(body) if body else None
+
+
+def _angle(axis: torch.Tensor, one: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
+    """Return the angles (n,) about axes (n, 3), unit vectors, by which one vector (n, 3) is turned to another [rad]."""
+    normal = torch.linalg.cross(axis, one)
+    across = one - (one * axis).sum(dim=1, keepdim=True) * axis
+    return torch.atan2((other * normal).sum(dim=1), (other * across).sum(dim=1))
 
 
 def _turned(vector: torch.Tensor, yaw: torch.Tensor) -> torch.Tensor:

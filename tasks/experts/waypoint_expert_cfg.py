@@ -20,11 +20,18 @@ class WaypointCfg:
     """Where an arm goes next, and with which gripper."""
 
     frame: str | None = None
-    """Scene entity that the waypoint is given in (its place and yaw), or None for the place where the last waypoint
-    was reached and the axes of the robot's root. The waypoint moves with the entity."""
+    """Scene entity that the waypoint is given in (its place and yaw), or a body of one, as "ENTITY/BODY"; None for the
+    place where the last waypoint was reached and the axes of the robot's root. The waypoint moves with the entity."""
 
     pos: tuple[float, float, float] = (0.0, 0.0, 0.0)
     """Position in that frame [m]."""
+
+    arc: tuple[float, float, float] | None = None
+    """Rotation vector of an arc about :attr:`pos`, in the frame's axes [rad], or None for a straight way. The arm keeps
+    its distance from there, as what turns on a hinge does, and its tilt grows with the angle."""
+
+    arc_from: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    """Where an arc begins, seen from :attr:`pos` [m]. An arm that is further along already goes on from there."""
 
     yaw: float | None = 0.0
     """Yaw in that frame [rad]; None, or no frame, for whatever it is."""
@@ -33,8 +40,8 @@ class WaypointCfg:
     """Roll and pitch by which the gripper deviates from pointing straight down [rad]."""
 
     carried: str | None = None
-    """Scene entity whose root is brought to the waypoint, in place and yaw, by the gripper that holds it; None for the
-    end effector itself."""
+    """Scene entity, or body of one, that is brought to the waypoint, in place and yaw, by the gripper that holds it;
+    None for the end effector itself."""
 
     gripper_open: bool = True
     """Whether the gripper is commanded open."""
@@ -64,7 +71,8 @@ class WaypointCfg:
     """Whether the episode's grasp bias shifts and turns this waypoint."""
 
     grasped: str | None = None
-    """Scene entity that the gripper holds on the way. If it slips away, the arm goes back to :attr:`retry_from`."""
+    """Scene entity, or body of one, that the gripper holds on the way. If it slips away, the arm goes back to
+    :attr:`retry_from`."""
 
     retry_from: int = 0
     """Index of the waypoint that the arm begins anew from when it has lost what it held."""
@@ -102,6 +110,9 @@ class WaypointExpertCfg(NoisyExpertCfg):
     gain: float = 0.8
     """Share of the remaining way that one action commands."""
 
+    arc_lead: float = 0.25
+    """How far ahead of the arm its target is on an arc [rad]."""
+
     slip_distance: float = 0.06
     """Distance between the end effector and what it holds beyond which that has slipped away [m]."""
 
@@ -109,7 +120,8 @@ class WaypointExpertCfg(NoisyExpertCfg):
         """Return the names of all meetings.
 
         Raises:
-            ZprlError: If a waypoint goes back to one that does not exist, or an arm comes to a meeting twice.
+            ZprlError: If a waypoint goes back to one that does not exist, an arm comes to a meeting twice, or an arc
+                has no beginning.
         """
         names: list[str] = []
         for arm in self.arms:
@@ -120,7 +132,12 @@ class WaypointExpertCfg(NoisyExpertCfg):
                     f"the waypoints of {arm.arm_action_name} have the barrier '{twice[0]}' twice; an arm can meet the"
                     " others there once."
                 )
-            for point in arm.waypoints:
+            for number, point in enumerate(arm.waypoints):
+                if point.arc is not None and (number == 0 or not any(_cross(point.arc, point.arc_from))):
+                    raise ZprlError(
+                        f"waypoint {number} of {arm.arm_action_name} is an arc, which has to come after another one and"
+                        " to begin, by its arc_from, away from its axis."
+                    )
                 if not 0 <= point.retry_from < len(arm.waypoints):
                     raise ZprlError(
                         f"a waypoint of {arm.arm_action_name} goes back to number {point.retry_from}, and there are"
@@ -128,3 +145,8 @@ class WaypointExpertCfg(NoisyExpertCfg):
                     )
             names += [name for name in own if name not in names]
         return names
+
+
+def _cross(one: tuple[float, float, float], other: tuple[float, float, float]) -> tuple[float, float, float]:
+    (a, b, c), (x, y, z) = one, other
+    return b * z - c * y, c * x - a * z, a * y - b * x

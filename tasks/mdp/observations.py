@@ -22,16 +22,19 @@ if TYPE_CHECKING:
     from isaaclab.envs import ManagerBasedEnv
 
 
-def pose_in_root_frame(robot: Any, other: Any) -> tuple[torch.Tensor, torch.Tensor]:
+def pose_in_root_frame(robot: Any, other: Any, body: int | None = None) -> tuple[torch.Tensor, torch.Tensor]:
     """Return the pose of another root in the robot's root frame: position [m] (N, 3), quaternion (x, y, z, w) (N, 4).
 
     Args:
         robot: Data of the robot.
         other: Data of the other asset.
+        body: Index of a body of that asset, in the root's place.
     """
-    return subtract_frame_transforms(
-        robot.root_pos_w.torch, robot.root_quat_w.torch, other.root_pos_w.torch, other.root_quat_w.torch
-    )
+    if body is None:
+        pos, quat = other.root_pos_w.torch, other.root_quat_w.torch
+    else:
+        pos, quat = other.body_link_pos_w.torch[:, body], other.body_link_quat_w.torch[:, body]
+    return subtract_frame_transforms(robot.root_pos_w.torch, robot.root_quat_w.torch, pos, quat)
 
 
 def body_pose_in_root_frame(

@@ -4,6 +4,7 @@
 """Experts by a task's registration, and a waypoint expert's action; no simulator runs."""
 
 import contextlib
+import itertools
 import math
 from types import SimpleNamespace
 
@@ -227,6 +228,53 @@ def test_a_gripper_is_tilted_from_pointing_down():
     assert (pitch, yaw) == pytest.approx((-0.4, 0.0), abs=1e-4)
 
 
+@pytest.mark.parametrize("begun", [0.0, 0.6])
+def test_an_arm_goes_along_an_arc_around_a_hinge(begun):
+    """It begins a centimetre further from the hinge than the arc does, and keeps that, at either angle."""
+    env = environment(RIGHT, box=thing([0.4, 0.1, 0.0], yaw=0.5))
+    arm = env.action_manager.get_term("right_arm")
+    hinge, radius = (0.1, 0.02, 0.2), 0.21
+    start = (hinge[0] - radius * math.cos(begun), hinge[1] + 0.03, hinge[2] + radius * math.sin(begun))
+    arc = WaypointCfg(
+        frame="box", pos=hinge, arc=(0.0, 1.2, 0.0), arc_from=(-0.2, 0.03, 0.0), yaw=None, tilt=(0.0, 0.6), max_turn=1.0
+    )
+    expert = WaypointExpert(right(WaypointCfg(frame="box", pos=start, tolerance=1e-4, yaw=None), arc), env)  # type: ignore[arg-type]
+    centre = [0.4 + 0.1 * math.cos(0.5) - 0.02 * math.sin(0.5), 0.1 + 0.1 * math.sin(0.5) + 0.02 * math.cos(0.5), 0.2]
+    angles = []
+    for _ in range(40):
+        follow(expert, env, 1)
+        seen = arm.pos[0] - torch.tensor(centre)
+        along, beside, above = (
+            seen @ torch.tensor(axis)
+            for axis in ([math.cos(0.5), math.sin(0.5), 0.0], [-math.sin(0.5), math.cos(0.5), 0.0], [0.0, 0.0, 1.0])
+        )
+        if expert._arms[0]._index[0]:
+            assert math.hypot(along, above) == pytest.approx(radius, abs=1e-3)  # between steps it cuts the corner
+            assert beside.item() == pytest.approx(0.03, abs=1e-3)
+            angles.append(math.atan2(above, -along))
+    assert min(angles) > begun - 0.01 and sorted(angles) == pytest.approx(angles, abs=1e-4)
+    assert max(b - a for a, b in itertools.pairwise(angles)) == pytest.approx(0.24, abs=0.02)  # 5 cm a step
+    assert angles[-1] == pytest.approx(1.2, abs=1e-3)
+    assert euler_xyz_from_quat(arm.quat)[1][0].item() == pytest.approx(0.6, abs=1e-3)
+
+
+def test_a_waypoint_follows_a_body_of_an_articulation():
+    box = thing([9.0, 9.0, 9.0])
+    places = torch.tensor([[[0.0, 0.0, 0.0], [0.5, 0.1, 0.3]], [[0.0, 0.0, 0.0], [0.6, 0.0, 0.3]]])
+    yaws = torch.tensor([[0.0, 0.4], [0.0, -0.4]])
+    quats = torch.stack([0 * yaws, 0 * yaws, (yaws / 2).sin(), (yaws / 2).cos()], dim=2)
+    box.data.body_link_pos_w, box.data.body_link_quat_w = (SimpleNamespace(torch=value) for value in (places, quats))
+    box.body_names = ["base", "lid"]
+    env = environment(RIGHT, box=box)
+    follow(WaypointExpert(right(WaypointCfg(frame="box/lid", pos=(0.1, 0.0, 0.0))), env), env, 40)  # type: ignore[arg-type]
+    arm = env.action_manager.get_term("right_arm")
+    away = 0.1 * torch.stack([yaws[:, 1].cos(), yaws[:, 1].sin(), 0 * yaws[:, 1]], dim=1)
+    torch.testing.assert_close(arm.pos, places[:, 1] + away, atol=1e-4, rtol=0)
+    torch.testing.assert_close(arm.yaw, yaws[:, 1], atol=1e-4, rtol=0)
+    with pytest.raises(ZprlError, match=r"names the body 'box/lift', and those of box are base, lid\.$"):
+        WaypointExpert(right(WaypointCfg(frame="box/lift")), env).act()  # type: ignore[arg-type]
+
+
 def test_what_is_carried_is_brought_to_the_waypoint_not_the_hand():
     env = environment(RIGHT, peg=thing([0.7, 0.2, 0.3], yaw=0.4))
     arm = env.action_manager.get_term("right_arm")
@@ -288,6 +336,8 @@ def test_arms_wait_for_each_other_at_a_barrier():
     [
         ([WaypointCfg(retry_from=1)], "goes back to number 1, and there are 1, from 0 on"),
         ([WaypointCfg(barrier="a"), WaypointCfg(barrier="a")], "have the barrier 'a' twice"),
+        ([WaypointCfg(arc=(0.0, 1.0, 0.0), arc_from=(1.0, 0.0, 0.0))], "waypoint 0 of right_arm is an arc"),
+        ([WaypointCfg(), WaypointCfg(arc=(0.0, 1.0, 0.0), arc_from=(0.0, 2.0, 0.0))], "away from its axis"),
     ],
 )
 def test_waypoints_that_do_not_fit_together_are_refused(waypoints, words):
