@@ -36,14 +36,27 @@ DROPPED = -0.2
 """Height below which an object has fallen off the table [m]: below the floor of the deepest bin in a table's place."""
 
 
-def table_top(center: tuple[float, float], size: tuple[float, float, float]) -> AssetBaseCfg:
-    """Return a table whose top is the plane z = 0, from the top's centre [m] and its edge lengths [m]."""
+def table_top(
+    center: tuple[float, float], size: tuple[float, float, float], friction: float | None = None
+) -> AssetBaseCfg:
+    """Return a table whose top is the plane z = 0.
+
+    Args:
+        center: The top's centre [m].
+        size: Its edge lengths [m].
+        friction: Its coefficient of sliding friction, or None for the engine's. Of two things that touch, MuJoCo takes
+            the larger one.
+    """
+    rough = None
+    if friction is not None:
+        rough = sim_utils.RigidBodyMaterialCfg(static_friction=friction, dynamic_friction=friction)
     return AssetBaseCfg(
         prim_path="{ENV_REGEX_NS}/Table",
         init_state=AssetBaseCfg.InitialStateCfg(pos=(*center, -size[2] / 2)),
         spawn=sim_utils.CuboidCfg(
             size=size,
             collision_props=sim_utils.UsdPhysicsCollisionCfg(),
+            physics_material=rough,
             visual_material=sim_utils.PreviewSurfaceCfg(diffuse_color=(0.46, 0.38, 0.30), roughness=0.8),
         ),
     )

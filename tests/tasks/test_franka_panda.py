@@ -76,6 +76,23 @@ def test_principal_axes_reproduce_the_inertia():
         np.testing.assert_allclose(rotation @ np.diag(moments) @ rotation.T, expected, atol=1e-9, err_msg=link.name)
 
 
+def test_mass_of_boxes_is_that_of_the_pieces():
+    from zprl.tasks.robots.assets.authoring import Shape, of_boxes
+
+    # A box of 2 kg in two pieces: its moments are m (b^2 + c^2) / 12, as if it had not been cut.
+    pieces = [Shape("box", (0.1, 0.3, 0.4), (0.05, 1.0, 0.0)), Shape("box", (0.2, 0.3, 0.4), (0.2, 1.0, 0.0))]
+    com, inertia = of_boxes(2.0, pieces)
+    assert com == pytest.approx((0.15, 1.0, 0.0), abs=1e-12)
+    expected = [2.0 * (b**2 + c**2) / 12 for b, c in ((0.3, 0.4), (0.3, 0.4), (0.3, 0.3))]
+    assert inertia == pytest.approx((*expected, 0.0, 0.0, 0.0), abs=1e-12)
+    # Two cubes on the diagonal of x and y: m d^2 each, and a product of inertia.
+    cubes = [Shape("box", (0.1, 0.1, 0.1), (side, side, 0.0)) for side in (-1.0, 1.0)]
+    own = 2.0 * 0.1**2 / 6
+    assert of_boxes(2.0, cubes)[1] == pytest.approx((2 + own, 2 + own, 4 + own, -2.0, 0.0, 0.0), abs=1e-12)
+    with pytest.raises(ValueError, match="of boxes only"):
+        of_boxes(1.0, [Shape("capsule", (0.1, 0.2))])
+
+
 def test_hand_is_where_the_dh_parameters_put_it_in_the_ready_pose():
     # Worked out by hand: the upper arm is vertical, the forearm horizontal, the hand points straight down.
     pose = hand_pose(POSES[0])

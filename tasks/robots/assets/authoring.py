@@ -161,6 +161,28 @@ def principal_inertia(inertia: tuple[float, ...]) -> tuple[np.ndarray, tuple[flo
     return moments, (0.0, float(column[0]), float(column[1]), float(column[2]))
 
 
+def of_boxes(mass: float, shapes: Sequence[Shape]) -> tuple[Vec3, tuple[float, float, float, float, float, float]]:
+    """Return centre of mass [m] and inertia about it [kg m^2] of boxes of one density, as :class:`Link` has them.
+
+    Args:
+        mass: Mass of all of them [kg].
+        shapes: The boxes, parallel to the link's axes and apart from each other.
+
+    Raises:
+        ValueError: If one is no such box.
+    """
+    if any(shape.kind != "box" or any(shape.rpy) for shape in shapes):
+        raise ValueError("The inertia of boxes is asked for, and of boxes only that are parallel to the link's axes.")
+    sizes, places = np.array([shape.size for shape in shapes]), np.array([shape.pos for shape in shapes])
+    masses = mass * sizes.prod(axis=1) / sizes.prod(axis=1).sum()
+    com = masses @ places / mass
+    # About the common centre of mass, a box's second moments are its own and those of its centre.
+    second = np.diag(masses @ sizes**2 / 12) + (places - com).T @ ((places - com) * masses[:, None])
+    inertia = np.trace(second) * np.eye(3) - second
+    (ixx, ixy, ixz), (_, iyy, iyz), (_, _, izz) = inertia.tolist()
+    return (float(com[0]), float(com[1]), float(com[2])), (ixx, iyy, izz, ixy, ixz, iyz)
+
+
 def write_articulation(
     path: Path,
     name: str,
@@ -168,16 +190,18 @@ def write_articulation(
     looks: Mapping[str, Look],
     couplings: Sequence[Coupling] = (),
     touching: Collection[tuple[str, str]] | None = None,
+    floating: bool = False,
 ) -> Path:
     """Author a robot, or another thing with joints, as a USD layer.
 
     Args:
         path: File to write, ending in ``.usda``.
         name: Name of its root prim.
-        links: Its links, base first; every parent stands before its children. The base is fixed to the world.
+        links: Its links, base first; every parent stands before its children.
         looks: Materials by name.
         couplings: What couples its joints beside the links.
         touching: Pairs of links that touch each other, in either order; None for all, if the robot may touch itself.
+        floating: Whether the base moves freely; else it is fixed to the world.
 
     Returns:
         ``path``.
@@ -211,7 +235,8 @@ def write_articulation(
             place = f"{root}/{link.name}/shape_{index}"
             look = shape.look or next(iter(looks))
             _write_shape(stage, place, shape, looks[look], materials[look])
-        _write_joint(stage, root, link)
+        if link.parent is not None or not floating:
+            _write_joint(stage, root, link)
     for coupling in couplings:
         _write_coupling(stage, root, coupling)
     if touching is not None:
