@@ -254,6 +254,12 @@ def test_in_the_middle_third_the_object_is_kicked_or_the_fixture_shifted(scale):
         assert float(change.mean(dim=0).norm()) < 0.15 * scale * high  # no direction is preferred
 
 
+def test_where_there_is_no_fixture_the_object_is_always_kicked():
+    kicks, shifts, when = kicks_and_shifts(KickOrShift(kick=(0.5, 0.5)))
+    assert not shifts.any() and int(when.min()) == 30 and int(when.max()) == 59
+    torch.testing.assert_close(kicks.norm(dim=1), torch.full((400,), 0.5), atol=1e-5, rtol=0)
+
+
 def test_an_episode_is_disturbed_the_same_whatever_is_beside_it():
     together = kicks_and_shifts(KickOrShift(fixture="stand"), range(10))
     alone = kicks_and_shifts(KickOrShift(fixture="stand"), range(7, 8))

@@ -328,14 +328,15 @@ class ObjectPush(Disturbance):
 class KickOrShift(Disturbance):
     """Once, at a random step of the middle third of the time limit, the object is kicked or a fixture is shifted.
 
-    Either is as likely, and horizontal in a random direction. An episode that has ended before is not disturbed.
+    Either is as likely, if there is a fixture, and horizontal in a random direction. An episode that has ended before
+    is not disturbed.
     """
 
     scale: float = 1.0
     """Factor on both ranges."""
 
     fixture: str = ""
-    """The fixture, by its name in the scene."""
+    """The fixture, by its name in the scene; none: the object is always kicked."""
 
     kick: tuple[float, float] = (0.2, 0.4)
     """Range of the change of the object's velocity [m/s]."""
@@ -348,7 +349,8 @@ class KickOrShift(Disturbance):
         object_name = getattr(targets, "object_name", None)
         if not object_name:
             raise ZprlError(f"task {spec.task} does not say which object could be kicked.")
-        when, kicked, size, angle = draws.uniform(4).unbind(dim=1)
+        when, share, size, angle = draws.uniform(4).unbind(dim=1)
+        kicked = (share < 0.5) | (not self.fixture)
         direction = self.scale * torch.stack([(2.0 * math.pi * angle).cos(), (2.0 * math.pi * angle).sin()], dim=1)
         steps = itertools.count()
 
@@ -356,8 +358,8 @@ class KickOrShift(Disturbance):
             scene = env.unwrapped.scene  # type: ignore[attr-defined]
             now = ((1.0 + when) / 3.0 * env.max_episode_length).long() == next(steps)
             for chosen, (low, high), name in (
-                (kicked < 0.5, self.kick, object_name),
-                (kicked >= 0.5, self.shift, self.fixture),
+                (kicked, self.kick, object_name),
+                (~kicked, self.shift, self.fixture),
             ):
                 rows = torch.nonzero(now & chosen).flatten()
                 if len(rows):
