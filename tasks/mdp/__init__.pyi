@@ -3,7 +3,9 @@
 
 # Without __all__, so that type checkers pass the terms of isaaclab.envs.mdp on as well.
 from .actions import DeltaPoseIKAction as DeltaPoseIKAction
+from .actions import TargetPoseIKAction as TargetPoseIKAction
 from .actions_cfg import DeltaPoseIKActionCfg as DeltaPoseIKActionCfg
+from .actions_cfg import TargetPoseIKActionCfg as TargetPoseIKActionCfg
 from .events import reset_fixture_in_box as reset_fixture_in_box
 from .events import reset_joints_around_default as reset_joints_around_default
 from .events import reset_object_beside as reset_object_beside

@@ -12,7 +12,16 @@ import torch
 import warp as wp
 
 from isaaclab.envs.mdp.actions.task_space_actions import DifferentialInverseKinematicsAction
-from isaaclab.utils.math import matrix_from_quat, quat_apply_inverse, quat_inv
+from isaaclab.utils.math import (
+    axis_angle_from_quat,
+    matrix_from_quat,
+    quat_apply_inverse,
+    quat_from_angle_axis,
+    quat_inv,
+    quat_mul,
+)
+
+from zprl.utils.errors import ZprlError
 
 from . import kernels
 
@@ -20,7 +29,7 @@ if TYPE_CHECKING:
     from isaaclab.assets import Articulation
     from isaaclab.envs import ManagerBasedEnv
 
-    from .actions_cfg import DeltaPoseIKActionCfg
+    from .actions_cfg import DeltaPoseIKActionCfg, TargetPoseIKActionCfg
 
 
 class DeltaPoseIKAction(DifferentialInverseKinematicsAction):
@@ -57,9 +66,20 @@ class DeltaPoseIKAction(DifferentialInverseKinematicsAction):
         # A change of the pose is its own error, so the pose itself is not needed.
         self._raw_actions[:] = actions
         torch.addcmul(self._offset, actions, self._scale, out=self._processed_actions)
+        self._solve(self._processed_actions, self._damping)
+
+    def reference_pose(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return the pose that the next action changes, in the root frame.
+
+        Returns:
+            Position [m], shape (num_envs, 3), and quaternion (x, y, z, w), shape (num_envs, 4).
+        """
+        return self._compute_frame_pose()
+
+    def _solve(self, error: torch.Tensor, damping: float) -> None:
+        """Set the joint targets that take off an error of the pose, shape (num_envs, 6), in the root frame."""
         data = self._asset.data
-        jacobian = self._jacobian.columns()
-        inputs = [data.root_link_pose_w.warp, jacobian, self._processed_actions, self._damping]
+        inputs = [data.root_link_pose_w.warp, self._jacobian.columns(), error, damping]
         wp.launch(
             kernels.damped_least_squares,
             self.num_envs,
@@ -83,6 +103,78 @@ class DeltaPoseIKAction(DifferentialInverseKinematicsAction):
     def apply_actions(self) -> None:
         """Send the joint targets of this control step."""
         self._asset.actuators.target_command.set_position_index(value=self._joint_pos_target, joint_ids=self._joints)
+
+
+class TargetPoseIKAction(DeltaPoseIKAction):
+    """Pose changes of a target, and differential inverse kinematics towards it.
+
+    Where :class:`DeltaPoseIKAction` adds an action to the pose that has been reached, this adds it to the previous
+    target, whatever has been reached of that: an action of zeros holds the target, lag and contact do not shift what
+    follows, and actions that are sent at a low rate add up to the motion that was meant. The first action after a
+    reset changes the pose that the end effector has then. A target that is farther ahead of the end effector than
+    ``max_lead`` is brought back to that distance, and stays there for the next action, so that the arm does not strive
+    ever harder against what is in the way.
+    """
+
+    cfg: TargetPoseIKActionCfg
+
+    def __init__(self, cfg: TargetPoseIKActionCfg, env: ManagerBasedEnv) -> None:
+        super().__init__(cfg, env)
+        if self._damping is None:
+            raise ZprlError(
+                "an action term that moves a target solves by plain damped least squares; configure its controller with"
+                " command_type='pose', use_relative_mode=True and ik_method='dls', without clip and extras."
+            )
+        self._target_pos = torch.zeros(self.num_envs, 3, device=self.device)
+        self._target_quat = torch.zeros(self.num_envs, 4, device=self.device)
+        self._error = torch.zeros(self.num_envs, 6, device=self.device)
+        self._fresh = torch.ones(self.num_envs, dtype=torch.bool, device=self.device)
+
+    def reset(self, env_ids: Sequence[int] | None = None) -> None:
+        """Forget the targets of some environments; the pose may be set after this, and is read with the next action."""
+        super().reset(env_ids)
+        self._fresh[slice(None) if env_ids is None else env_ids] = True
+
+    def reference_pose(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """See :meth:`DeltaPoseIKAction.reference_pose`: the target, or what has been reached if there is none yet."""
+        pos, quat = self._compute_frame_pose()
+        fresh = self._fresh[:, None]
+        return torch.where(fresh, pos, self._target_pos), torch.where(fresh, quat, self._target_quat)
+
+    def process_actions(self, actions: torch.Tensor) -> None:
+        """Move the targets and solve for the joint targets.
+
+        Args:
+            actions: Pose change relative to the previous target, scaled to [-1, 1], shape (num_envs, 6): translation,
+                then rotation vector, both in the robot's root frame.
+        """
+        self._raw_actions[:] = actions.clamp(-self.cfg.clip_raw, self.cfg.clip_raw)
+        torch.addcmul(self._offset, self._raw_actions, self._scale, out=self._processed_actions)
+        translation, rotation = self._processed_actions.split(3, dim=1)
+        pos, quat = self._compute_frame_pose()
+        old_pos, old_quat = self.reference_pose()
+        distance, angle = self.cfg.max_lead
+        ahead = _shortened(old_pos + translation - pos, distance)
+        turned = quat_mul(quat_mul(_rotation(rotation), old_quat), quat_inv(quat))
+        turn = _shortened(axis_angle_from_quat(turned), angle)
+        # In place: whatever is made in inference mode could not be reset outside of it.
+        self._target_pos.copy_(pos + ahead)
+        self._target_quat.copy_(quat_mul(_rotation(turn), quat))
+        self._fresh.fill_(False)
+        self._error[:, :3], self._error[:, 3:] = ahead, turn
+        assert self._damping is not None
+        self._solve(self._error, self._damping)
+
+
+def _shortened(vectors: torch.Tensor, length: float) -> torch.Tensor:
+    """Return vectors (n, 3), those that are longer than a length brought to it."""
+    size = vectors.norm(dim=1, keepdim=True)
+    return vectors * (length / size.clamp(min=1e-9)).clamp(max=1.0)
+
+
+def _rotation(vectors: torch.Tensor) -> torch.Tensor:
+    """Return rotation vectors (n, 3) [rad] as quaternions (x, y, z, w)."""
+    return quat_from_angle_axis(vectors.norm(dim=1), vectors)
 
 
 def _plain_damping(cfg: DeltaPoseIKActionCfg) -> float | None:

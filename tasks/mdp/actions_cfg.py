@@ -15,3 +15,13 @@ class DeltaPoseIKActionCfg(DifferentialInverseKinematicsActionCfg):
 
     clip_raw: float = 1.0
     """Raw actions are clipped to [-clip_raw, clip_raw] before they are scaled [dimensionless]."""
+
+
+@configclass
+class TargetPoseIKActionCfg(DeltaPoseIKActionCfg):
+    """Pose changes of a target that the end effector strives for; see :class:`TargetPoseIKAction`."""
+
+    class_type: type | str = "{DIR}.actions:TargetPoseIKAction"
+
+    max_lead: tuple[float, float] = (0.12, 1.0)
+    """How far the target may be ahead of the end effector: distance [m] and angle [rad]."""

@@ -13,7 +13,7 @@ from isaaclab.managers import SceneEntityCfg
 from zprl.envs.description import TermDescription
 from zprl.sim.isaaclab.descriptions import describes, joint_units
 
-from .actions_cfg import DeltaPoseIKActionCfg
+from .actions_cfg import DeltaPoseIKActionCfg, TargetPoseIKActionCfg
 from .observations import (
     body_pose_in_root_frame,
     object_axis_in_root_frame,
@@ -97,15 +97,32 @@ def _object_position(env: ManagerBasedEnv, params: dict[str, Any]) -> TermDescri
     return TermDescription(POSE_ELEMENTS[:3], POSE_UNITS[:3], _point(params), text)
 
 
-@describes(DeltaPoseIKActionCfg)
-def _delta_pose(env: ManagerBasedEnv, cfg: DeltaPoseIKActionCfg) -> TermDescription:
+def _pose_change(cfg: DeltaPoseIKActionCfg, text: str) -> TermDescription:
     scale = cfg.scale
     return TermDescription(
         ["dx", "dy", "dz", "rx", "ry", "rz"],
         ["m"] * 3 + ["rad"] * 3,
         "root of the robot",
-        f"pose change of {cfg.body_name} from where it is, per control step: translation, then rotation vector",
+        text,
         scale=[float(s) for s in scale] if isinstance(scale, tuple | list) else [float(scale)] * 6,
+    )
+
+
+@describes(DeltaPoseIKActionCfg)
+def _delta_pose(env: ManagerBasedEnv, cfg: DeltaPoseIKActionCfg) -> TermDescription:
+    return _pose_change(
+        cfg, f"pose change of {cfg.body_name} from where it is, per control step: translation, then rotation vector"
+    )
+
+
+@describes(TargetPoseIKActionCfg)
+def _target_pose(env: ManagerBasedEnv, cfg: TargetPoseIKActionCfg) -> TermDescription:
+    distance, angle = cfg.max_lead
+    return _pose_change(
+        cfg,
+        f"change of the pose that {cfg.body_name} is to have, per control step: translation, then rotation vector,"
+        " added to the previous target and not to where it is; an episode's first one is added to where it is then, and"
+        f" a target that is more than {distance:g} m or {angle:g} rad ahead of where it is is brought back to that",
     )
 
 

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, The ZPRL Project Developers.
 # SPDX-License-Identifier: BSD-3-Clause
 
-"""The Franka Panda with its parallel gripper."""
+"""The Franka Panda with its parallel gripper, or with a spatula in its place."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from isaaclab_physx.sim.schemas import PhysxRigidBodyCfg
 from isaaclab_tasks.utils import PresetCfg, preset
 
 from zprl.sim.isaaclab.cameras import PolicyCameraCfg
-from zprl.tasks.robots.assets import FRANKA_PANDA_USD
+from zprl.tasks.robots.assets import FRANKA_PANDA_USD, FRANKA_SPATULA_USD
 from zprl.tasks.robots.robot import ArmCfg, GripperCfg, PartCfg, RobotCfg
 
 GRASP_CENTER_OFFSET = (0.0, 0.0, 0.1034)
@@ -159,3 +159,40 @@ def franka_panda(squeeze: float = 0.0) -> RobotCfg:
 
 FRANKA_PANDA = franka_panda()
 """One Panda that presses with no more than the width of an object gives."""
+
+
+def franka_spatula() -> RobotCfg:
+    """Return one Panda at the origin of its world that has a spatula instead of a gripper.
+
+    Its end effector is the middle of the blade, with x towards the front edge and z out of the underside, so that it is
+    commanded as a gripper that points down. Its actions are the paper's for such a robot: changes of the pose that it
+    strives for, at 10 Hz. Where episodes begin, the blade points to the left.
+    """
+    panda = FRANKA_PANDA_CFG
+    posture = (-0.64, 0.352, -0.072, -1.629, 0.721, 1.301, 0.798)
+    return RobotCfg(
+        articulations={
+            "robot": replace(
+                panda,
+                spawn=replace(panda.spawn, usd_path=str(FRANKA_SPATULA_USD)),
+                init_state=replace(
+                    panda.init_state,
+                    joint_pos={f"panda_joint{number}": angle for number, angle in enumerate(posture, start=1)},
+                ),
+                actuators={name: arm for name, arm in panda.actuators.items() if name != "panda_hand"},
+            )
+        },
+        parts={
+            "arm_action": ArmCfg(
+                joints=["panda_joint.*"],
+                fingers=["panda_spatula"],
+                body="panda_spatula",
+                scale=(0.05, 0.05, 0.05, 0.4, 0.4, 0.4),
+                moves_target=True,
+            )
+        },
+    )
+
+
+FRANKA_SPATULA = franka_spatula()
+"""One Panda with a spatula."""

@@ -67,11 +67,15 @@ class ArmCfg(PartCfg):
     scale: tuple[float, ...] = MISSING  # type: ignore[assignment]
     """Pose change of an action of ones, per control step: translation [m], then rotation vector [rad]."""
 
+    moves_target: bool = False
+    """Whether an action changes the pose that the end effector strives for, instead of the pose that it has."""
+
     idle: list[float] = [0.0] * 6
 
     def action(self) -> ActionTermCfg:
         """See :meth:`PartCfg.action`."""
-        return mdp.DeltaPoseIKActionCfg(
+        term = mdp.TargetPoseIKActionCfg if self.moves_target else mdp.DeltaPoseIKActionCfg
+        return term(
             asset_name=self.asset_name,
             joint_names=self.joints,
             body_name=self.body,

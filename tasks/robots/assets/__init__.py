@@ -15,3 +15,6 @@ DUAL_FRANKA_USDS = {
     layout: Path(__file__).parent / "data" / f"dual_franka_{layout}.usda" for layout in ("facing", "side_by_side")
 }
 """Two Pandas by how they stand, as :mod:`zprl.tasks.robots.assets.dual_franka` writes them."""
+
+FRANKA_SPATULA_USD = Path(__file__).parent / "data" / "franka_spatula.usda"
+"""A Panda with a spatula instead of a gripper, as :mod:`zprl.tasks.robots.assets.franka_spatula` writes it."""
