@@ -111,7 +111,7 @@ class _Arm:
         self._robot = env.scene[self._arm.cfg.asset_name]
         limits = env.cfg.action_limits  # type: ignore[attr-defined]
         self._limits = limits[script.arm_action_name]
-        closed, opened = limits[script.gripper_action_name]
+        closed, opened = limits.get(script.gripper_action_name, (0.0, 0.0))
         n, device, points = env.num_envs, env.device, script.waypoints
 
         # The waypoints, each quantity of all of them in one tensor, and scene entities by their index.
@@ -142,6 +142,7 @@ class _Arm:
         self._hold = torch.tensor([p.hold_steps for p in points], device=device)
         self._max_steps = numbers([math.inf if p.max_steps is None else p.max_steps for p in points])
         self._max_speed, self._max_turn = numbers([p.max_speed for p in points]), numbers([p.max_turn for p in points])
+        self._in_root_axes = torch.tensor([p.in_root_axes for p in points], device=device)
         self._biased = numbers([float(p.biased) for p in points])
         self._retry_from = torch.tensor([p.retry_from for p in points], device=device)
 
@@ -237,7 +238,7 @@ class _Arm:
         frame_yaw = self._yaws[frame, self._worlds]
         bias = self._bias * self._biased[self._index, None]
         pos = self._pos[self._index] + self._along_arc()[0]
-        target = self._places[frame, self._worlds] + _turned(pos, torch.nan_to_num(frame_yaw))
+        target = self._places[frame, self._worlds] + _turned(pos, self._axes_yaw())
         target[:, :2] += bias[:, :2]
         carries = carried >= 0
         pos = torch.where(carries[:, None], self._places[carried, self._worlds], self._ee_pos)
@@ -249,9 +250,12 @@ class _Arm:
 
     def _seen_from_frame(self, pos: torch.Tensor) -> torch.Tensor:
         """Return positions (num_envs, 3) in the frames of the waypoints."""
-        frame = self._frame[self._index]
-        yaw = torch.nan_to_num(self._yaws[frame, self._worlds])
-        return _turned(pos - self._places[frame, self._worlds], -yaw)
+        return _turned(pos - self._places[self._frame[self._index], self._worlds], -self._axes_yaw())
+
+    def _axes_yaw(self) -> torch.Tensor:
+        """Return how far the axes of the waypoints' positions are turned from those of the root (num_envs,) [rad]."""
+        yaw = self._yaws[self._frame[self._index], self._worlds]
+        return torch.where(self._in_root_axes[self._index], 0.0, torch.nan_to_num(yaw))
 
     def _along_arc(self) -> tuple[torch.Tensor, torch.Tensor]:
         """Return the target on the waypoint's arc, seen from its centre (num_envs, 3) [m], and its share of the angle.
@@ -268,14 +272,15 @@ class _Arm:
         return torch.where(turns[:, None], target, 0.0), torch.where(turns, ahead / angle.clamp(min=1e-6), 1.0)
 
     def command(self) -> dict[str, torch.Tensor]:
-        """Return the actions of arm and gripper by their terms, shape (num_envs, size)."""
+        """Return the actions of arm and gripper, if it has one, by their terms, shape (num_envs, size)."""
         error, offset = self._error()
         scale = self._arm._scale[:, :6]
         yaw = self._ee_yaw + torch.nan_to_num(offset)
         roll, pitch = (self._tilt[self._index] * self._along_arc()[1][:, None]).unbind(dim=1)
-        rotation = axis_angle_from_quat(
-            quat_mul(quat_from_euler_xyz(math.pi + roll, pitch, yaw), quat_inv(self._ee_quat))
-        )
+        # An action changes the pose that has been reached, or the one that was commanded last.
+        pos, quat = self._arm.reference_pose()
+        error = error + self._ee_pos - pos
+        rotation = axis_angle_from_quat(quat_mul(quat_from_euler_xyz(math.pi + roll, pitch, yaw), quat_inv(quat)))
         translation = self._cfg.gain * error / scale[:, :3]
         limit = (self._max_speed[self._index] * self._speed)[:, None]
         size = translation.norm(dim=1, keepdim=True)
@@ -283,10 +288,10 @@ class _Arm:
         turn = self._max_turn[self._index, None]
         rotation = (self._cfg.gain * rotation / scale[:, 3:]).clamp(-turn, turn)
         arm = torch.cat([translation, rotation], dim=1) + self._action_noise.step()
-        return {
-            self._script.arm_action_name: arm.clamp(*self._limits),
-            self._script.gripper_action_name: self._open[self._index, None],
-        }
+        actions = {self._script.arm_action_name: arm.clamp(*self._limits)}
+        if self._script.gripper_action_name is not None:
+            actions[self._script.gripper_action_name] = self._open[self._index, None]
+        return actions
 
 
 def _thing(env: ManagerBasedRLEnv, name: str) -> tuple[Any, int | None]:

@@ -26,6 +26,9 @@ class WaypointCfg:
     pos: tuple[float, float, float] = (0.0, 0.0, 0.0)
     """Position in that frame [m]."""
 
+    in_root_axes: bool = False
+    """Whether :attr:`pos` is along the axes of the robot's root instead of the frame's."""
+
     arc: tuple[float, float, float] | None = None
     """Rotation vector of an arc about :attr:`pos`, in the frame's axes [rad], or None for a straight way. The arm keeps
     its distance from there, as what turns on a hinge does, and its tilt grows with the angle."""
@@ -91,8 +94,8 @@ class ArmWaypointsCfg:
     arm_action_name: str = "arm_action"
     """The action term that moves the end effector, a :class:`zprl.tasks.mdp.DeltaPoseIKAction`."""
 
-    gripper_action_name: str = "gripper_action"
-    """The action term of the gripper; its upper limit opens, its lower limit closes."""
+    gripper_action_name: str | None = "gripper_action"
+    """The action term of the gripper; its upper limit opens, its lower limit closes. None for an arm without one."""
 
 
 @configclass

@@ -47,6 +47,8 @@ class FakeArm:
     def _compute_frame_pose(self):
         return self.pos, self.quat
 
+    reference_pose = _compute_frame_pose
+
     def move(self, action):
         self.pos = self.pos + 0.05 * action[:, :3]
         turn = 0.05 * action[:, 3:]
@@ -218,6 +220,48 @@ def test_a_waypoint_is_given_in_its_frames_place_and_yaw():
     follow(expert := WaypointExpert(right(waypoint), env), env, 20)  # type: ignore[arg-type]
     assert arm.yaw[0].item() == pytest.approx(0.8, abs=1e-5) and expert
     assert arm.pos[0, 0].item() == pytest.approx(0.7 - 0.1 * math.cos(0.5), abs=1e-5)
+
+
+def test_a_waypoint_may_be_given_along_the_robots_axes():
+    env = environment(RIGHT, nut=thing([0.6, 0.1, 0.3], yaw=0.5))
+    waypoint = WaypointCfg(frame="nut", pos=(0.1, 0.0, 0.02), in_root_axes=True, yaw=None)
+    follow(WaypointExpert(right(waypoint), env), env, 40)  # type: ignore[arg-type]
+    arm = env.action_manager.get_term("right_arm")
+    torch.testing.assert_close(arm.pos[0], torch.tensor([0.7, 0.1, 0.32]), atol=1e-5, rtol=0)
+    assert arm.yaw[0].item() == pytest.approx(0.0, abs=1e-5)
+
+
+def test_an_arm_without_a_gripper_whose_actions_move_its_target_is_commanded_from_there():
+    class LaggingArm(FakeArm):
+        """An arm that goes half of the way to its target in a step."""
+
+        def __init__(self):
+            super().__init__([0.5, 0.0, 0.3])
+            self.target = self.pos
+
+        def reference_pose(self):
+            return self.target, self.quat
+
+        def move(self, action):
+            self.target = self.target + 0.05 * action[:, :3]
+            self.pos = self.pos + 0.5 * (self.target - self.pos)
+
+    env, arm = environment({"right_arm": 6}), LaggingArm()
+    env.action_manager.get_term = {"right_arm": arm}.__getitem__
+    script = ArmWaypointsCfg(
+        waypoints=[WaypointCfg(frame="robot", pos=(0.58, 0.0, 0.3))],
+        arm_action_name="right_arm",
+        gripper_action_name=None,
+    )
+    expert = WaypointExpert(WaypointExpertCfg(arms=[script], gain=1.0), env)  # type: ignore[arg-type]
+    commanded = []
+    for _ in range(4):
+        action = expert.act()
+        assert action.shape == (2, 6)
+        commanded.append(action[0, 0].item())
+        arm.move(action)
+    # 8 cm are an action of 1 and one of 0.6; nothing is added for what the arm lags behind.
+    assert commanded == pytest.approx([1.0, 0.6, 0.0, 0.0], abs=1e-5)
 
 
 def test_a_gripper_is_tilted_from_pointing_down():
