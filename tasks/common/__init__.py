@@ -24,6 +24,7 @@ from zprl.tasks.common.shapes import ring as ring
 from zprl.tasks.common.tabletop import CONTROL_PERIOD as CONTROL_PERIOD
 from zprl.tasks.common.tabletop import TabletopEnvCfg as TabletopEnvCfg
 from zprl.tasks.common.tabletop import TabletopEventCfg as TabletopEventCfg
+from zprl.tasks.common.tabletop import TabletopObservationsCfg as TabletopObservationsCfg
 from zprl.tasks.common.tabletop import TabletopSceneCfg as TabletopSceneCfg
 from zprl.tasks.common.tabletop import measured as measured
 from zprl.tasks.common.tabletop import placed as placed

@@ -18,6 +18,7 @@ pytestmark = pytest.mark.sim
 TASK = "Zprl-Lift-Franka"
 OTHERS = [f"Zprl-{name}-Franka" for name in ("Can", "Square", "PushWall", "BoxClose", "PlaceOrange")]
 OTHERS += ["Zprl-Lift-Franka-Visual", "Zprl-Pen-Adroit", "Zprl-Transport-DualFranka", "Zprl-OpenBox-DualFranka"]
+OTHERS += ["Zprl-FlipEgg-Franka"]
 
 
 def isaaclab_test_module(name):
@@ -80,6 +81,7 @@ def test_configuration_module_imports_no_simulator():
         "import sys, zprl.tasks.lift.config.franka.env_cfg, zprl.tasks.pen.config.adroit.env_cfg;"
         "import zprl.tasks.door.config.adroit.env_cfg, zprl.tasks.hammer.config.adroit.env_cfg;"
         "import zprl.tasks.transport.config.dual_franka.env_cfg, zprl.tasks.open_box.config.dual_franka.env_cfg;"
+        "import zprl.tasks.flip_egg.config.franka.env_cfg, zprl.tasks.flip_egg.disturbances;"
         "bad = {'pxr', 'omni', 'carb', 'isaacsim', 'scipy', 'newton'} & set(sys.modules); assert not bad, bad"
     )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=120)

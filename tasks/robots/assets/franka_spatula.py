@@ -36,7 +36,11 @@ FLANGE = 0.107
 
 LOOKS = {**PANDA_LOOKS, "Steel": Look((0.62, 0.63, 0.65), 0.35, friction=0.6)}
 
-_CONTACT = {"condim": (Sdf.ValueTypeNames.Int, 3)}
+# As stiff as steps of 5 ms allow, and by that rule whatever it touches: a thin blade is not to sink in.
+_CONTACT = {
+    "priority": (Sdf.ValueTypeNames.Int, 1),
+    "solref": (Sdf.ValueTypeNames.DoubleArray, [0.01, 1.0]),
+}
 
 
 def _solid(kind: str, size: tuple[float, ...], pos: Vec3, look: str, rpy: Vec3 = (0.0, 0.0, 0.0)) -> list[Shape]:

@@ -7,7 +7,7 @@ from zprl.tasks.registration import register_task
 
 register_task(
     "Zprl-PlaceOrange-Franka",
-    suites=("one_arm",),
+    suites=("one_arm", "real_twins"),
     env_cfg_entry_point=f"{__name__}.env_cfg:FrankaPlaceOrangeEnvCfg",
     zprl_cfg_entry_point=f"{__name__}.zprl_cfg:PlaceOrangeRunnerCfg",
     expert_entry_point=f"{__name__}.expert:PlaceOrangeExpertCfg",
