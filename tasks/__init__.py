@@ -1,13 +1,26 @@
 # Copyright (c) 2026, The ZPRL Project Developers.
 # SPDX-License-Identifier: BSD-3-Clause
 
-"""Task definitions, robots and scripted experts; importing this package registers every ``Zprl-*`` task."""
+"""Task definitions, robots and scripted experts; importing this package registers every ``Zprl-*`` task.
 
-from isaaclab_tasks.utils import import_packages
+Registering needs no Isaac Lab: configurations are imported when a task is made, and not all tasks are Isaac Lab's.
+"""
 
-from zprl.sim.isaaclab.mujoco import offer_mujoco_preset
+import importlib
+import pkgutil
+import sys
 
-# Only the families register tasks; the names are parts of dotted paths.
-import_packages(__name__, [".mdp", *(f"{__name__}.{shared}" for shared in ("common", "experts", "robots"))])
+_SHARED = ("common", "experts", "mdp", "robots")
+"""Packages that register nothing."""
 
-offer_mujoco_preset()
+for _family in pkgutil.iter_modules(__path__, f"{__name__}."):
+    if _family.ispkg and _family.name.rpartition(".")[2] not in _SHARED:
+        _package = importlib.import_module(_family.name)
+        for _part in pkgutil.walk_packages(_package.__path__, f"{_family.name}."):
+            if _part.ispkg:
+                importlib.import_module(_part.name)
+
+if "isaaclab_tasks" in sys.modules:  # one of Isaac Lab's own commands, which finds the tasks by their entry point
+    from zprl.sim.isaaclab.mujoco import offer_mujoco_preset
+
+    offer_mujoco_preset()

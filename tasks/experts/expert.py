@@ -12,9 +12,8 @@ from typing import TYPE_CHECKING, Any
 import gymnasium
 import torch
 
-from isaaclab.utils import configclass
-from isaaclab.utils.string import string_to_callable
-
+from zprl.utils.configclass import configclass
+from zprl.utils.entry_points import load_entry_point
 from zprl.utils.errors import ZprlError, did_you_mean, one_sentence
 
 if TYPE_CHECKING:
@@ -72,7 +71,7 @@ def expert_cfg_of(task: str) -> Any:
             f"task {task} has no expert; pass --dataset_file with demonstrations of your own, or register an "
             "expert_entry_point for it."
         )
-    return string_to_callable(entry_point)()
+    return load_entry_point(entry_point)()
 
 
 def make_expert(task: str, env: ManagerBasedRLEnv, quality: str = "expert", seed: int = 0, cfg: Any = None) -> Expert:
@@ -91,7 +90,7 @@ def make_expert(task: str, env: ManagerBasedRLEnv, quality: str = "expert", seed
     cfg = expert_cfg_of(task) if cfg is None else cfg
     name = cfg.class_type
     try:
-        expert = string_to_callable(str(name)) if isinstance(name, str) else name
+        expert = load_entry_point(name)
     except (ImportError, AttributeError, ValueError) as error:
         raise ZprlError(
             f"the expert of task {task} is '{name}', which cannot be found: {one_sentence(error)}"

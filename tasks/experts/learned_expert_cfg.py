@@ -7,17 +7,16 @@ from __future__ import annotations
 
 from dataclasses import MISSING
 
-from isaaclab.utils import configclass
-
 from zprl.tasks.experts.expert import Expert
 from zprl.tasks.experts.noise import NoisyExpertCfg
+from zprl.utils.configclass import configclass
 
 
 @configclass
 class LearnedExpertCfg(NoisyExpertCfg):
     """A task's expert that ``scripts/train_expert.py`` makes."""
 
-    class_type: type[Expert] | str = "{DIR}.learned_expert:LearnedExpert"
+    class_type: type[Expert] | str = "zprl.tasks.experts.learned_expert:LearnedExpert"
 
     actor_file: str = MISSING  # type: ignore[assignment]
     """The actor, a file that the command wrote."""

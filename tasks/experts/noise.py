@@ -9,9 +9,8 @@ import math
 
 import torch
 
-from isaaclab.utils import configclass
-
 from zprl.tasks.experts.expert import ExpertCfg
+from zprl.utils.configclass import configclass
 
 
 @configclass

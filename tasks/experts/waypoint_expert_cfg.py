@@ -8,10 +8,9 @@ from __future__ import annotations
 import math
 from dataclasses import MISSING
 
-from isaaclab.utils import configclass
-
 from zprl.tasks.experts.expert import Expert
 from zprl.tasks.experts.noise import NoisyExpertCfg
+from zprl.utils.configclass import configclass
 from zprl.utils.errors import ZprlError
 
 
@@ -102,7 +101,7 @@ class ArmWaypointsCfg:
 class WaypointExpertCfg(NoisyExpertCfg):
     """A task's expert: its waypoints."""
 
-    class_type: type[Expert] | str = "{DIR}.waypoint_expert:WaypointExpert"
+    class_type: type[Expert] | str = "zprl.tasks.experts.waypoint_expert:WaypointExpert"
 
     arms: list[ArmWaypointsCfg] = MISSING  # type: ignore[assignment]
     """What each arm does; an arm that is not listed idles."""

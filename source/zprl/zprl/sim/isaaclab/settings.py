@@ -45,6 +45,8 @@ def register_tasks() -> None:
     """
     import isaaclab_tasks  # noqa: F401 - registers Isaac Lab's own tasks
 
+    from zprl.sim.isaaclab.mujoco import offer_mujoco_preset
+
     for entry in importlib.metadata.entry_points(group=TASKS_GROUP):
         try:
             entry.load()
@@ -53,6 +55,7 @@ def register_tasks() -> None:
                 f"the tasks of the installed package {entry.name} ({entry.value}) cannot be loaded: "
                 f"{one_sentence(error)}; repair or remove it."
             ) from error
+    offer_mujoco_preset()
 
 
 @quiet_simulator()
