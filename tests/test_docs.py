@@ -187,7 +187,7 @@ def learners() -> list[ZprlRunnerCfg]:
 
 def check_option(option: str) -> None:
     """Refuse a setting, with or without a value, that no learner and no task has."""
-    from zprl.sim.isaaclab.settings import check_override
+    from zprl.sim.overrides import check_override
 
     path, _, value = option.replace("=N", "=2").partition("=")
     path = f"agent.{path}" if path.startswith("policy.") else path

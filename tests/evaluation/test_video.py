@@ -111,7 +111,7 @@ def test_recording_shows_robot_and_cube():
 
     view = View(width=120, height=90, supersampling=1)
     session = TaskSession("Zprl-Lift-Franka", overrides=["env.episode_length_s=0.4"])
-    with session.launched(), session.environment(1, lambda cfg: add_video_camera(cfg, view)) as env:
+    with session.launched(), session.isaaclab_environment(1, lambda cfg: add_video_camera(cfg, view)) as env:
         right = torch.zeros(1, 3, 7)
         right[..., 0] = 1.0
         planner = ChunkPolicy(CountingPolicy(env.spec), lambda plan: right)

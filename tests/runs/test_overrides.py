@@ -57,7 +57,8 @@ def apply(cfgs, override):
 def refused(override, method, algorithm):
     """Return the sentence that refuses an override, or None if it is accepted."""
     from zprl.runs.session import check_together
-    from zprl.sim.isaaclab.settings import check_override
+    from zprl.sim.isaaclab import check_env_values
+    from zprl.sim.overrides import check_override
 
     agent_cfg = ZprlRunnerCfg()
     configure(agent_cfg, method, algorithm)
@@ -66,7 +67,8 @@ def refused(override, method, algorithm):
     def resolve():
         check_override(override, cfgs)
         apply(cfgs, override)
-        check_together(cfgs["env"], agent_cfg)
+        check_env_values(cfgs["env"])
+        check_together(cfgs["env"].scene.num_envs, agent_cfg)
 
     said = io.StringIO()
     with contextlib.redirect_stderr(said):

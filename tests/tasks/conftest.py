@@ -48,7 +48,7 @@ def visual(*overrides, num_envs=2, configure=None, task=VISUAL_TASK):
     from zprl.runs.session import TaskSession
 
     session = TaskSession(task, "cpu", overrides, num_envs=num_envs)
-    with session.launched(), session.environment(configure=configure) as env:
+    with session.launched(), session.isaaclab_environment(configure=configure) as env:
         yield env
 
 

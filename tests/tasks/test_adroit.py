@@ -26,7 +26,7 @@ def env():
     from zprl.runs.session import TaskSession
 
     session = TaskSession(TASK, "cpu", ["env.terminations.object_dropping=null", "env.rewards.dropped=null"], 2)
-    with session.launched(), session.environment() as env:
+    with session.launched(), session.isaaclab_environment() as env:
         yield env.unwrapped
 
 

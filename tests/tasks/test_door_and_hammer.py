@@ -25,7 +25,7 @@ def env(request):
 
     task = f"Zprl-{request.param}-Adroit"
     session = TaskSession(task, "cpu", ["env.observations.policy.enable_corruption=False"], WORLDS, seed=0)
-    with session.launched(), session.environment() as env:
+    with session.launched(), session.isaaclab_environment() as env:
         env.unwrapped.task, env.unwrapped.name = task, request.param  # type: ignore[attr-defined]
         yield env.unwrapped
 

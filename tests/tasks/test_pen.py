@@ -23,7 +23,7 @@ def env():
     from zprl.runs.session import TaskSession
 
     session = TaskSession(TASK, "cpu", ["env.observations.policy.enable_corruption=False"], WORLDS, seed=0)
-    with session.launched(), session.environment() as env:
+    with session.launched(), session.isaaclab_environment() as env:
         yield env.unwrapped
 
 

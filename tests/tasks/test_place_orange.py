@@ -24,7 +24,7 @@ def disturbed():
 
     session = TaskSession(TASK, num_envs=4)
     own = disturbances_of(TASK)
-    with session.launched(), session.environment(configure=own["model_variation"].configure) as env:
+    with session.launched(), session.isaaclab_environment(configure=own["model_variation"].configure) as env:
         yield session, env, own
 
 

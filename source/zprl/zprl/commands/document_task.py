@@ -74,7 +74,7 @@ def run(options: DocumentTaskOptions, overrides: list[str]) -> Path:
         session, source = open_policy(checkpoint, None, options.task, options.device, overrides, num_envs=1)
     with (
         session.launched(options.viz),
-        session.environment(configure=None if source is None else add_video_camera) as env,
+        session.isaaclab_environment(configure=None if source is None else add_video_camera) as env,
     ):
         sections = describe_task(session, env)
         if source is not None:

@@ -77,7 +77,7 @@ def run(options: PlayOptions, overrides: list[str]) -> Path:
             options.checkpoint, options.base, options.task, options.device, overrides, num_envs=1
         )
     seed = session.agent_cfg.evaluation.seed if options.seed is None else options.seed
-    with session.launched(options.viz), session.environment(configure=add_video_camera) as env:
+    with session.launched(options.viz), session.isaaclab_environment(configure=add_video_camera) as env:
         columns = _scripted(env, name) if source is None else learned(session, env, source, options.compare)
         recorded = record(env, columns, options.episodes, seed)
         write_video(path, side_by_side(*recorded.values(), labels=list(recorded)), fps=1.0 / env.spec.step_dt)

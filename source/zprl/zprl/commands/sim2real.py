@@ -133,7 +133,7 @@ def run_disturbances(
     rows: dict[str, Row] = {}
     with session.launched(options.viz):
         for group in filter(None, [signals, *worlds]):
-            with session.environment(configure=next(iter(group.values())).configure) as env:
+            with session.isaaclab_environment(configure=next(iter(group.values())).configure) as env:
                 planners = bundle.planners(env.spec)
                 spec = env.spec.seen_by(observed.name for observed in bundle.spec.groups)
                 for name, disturbance in group.items():

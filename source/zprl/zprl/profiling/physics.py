@@ -74,7 +74,7 @@ def benchmark_physics(
     for round_ in range(rounds):
         for result in results:
             session = _session(task, result.name, num_envs)
-            with session.launched(), session.environment() as env:
+            with session.launched(), session.isaaclab_environment() as env:
                 mean_physics_time = _mean_physics_time(env.unwrapped)
                 result.bare.append(bare_simulation_rate(env, num_steps))
                 result.physics.append(mean_physics_time())

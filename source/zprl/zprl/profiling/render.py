@@ -188,7 +188,7 @@ def benchmark_render(
     pose = np.concatenate(viewpoint(session.env_cfg)).astype(np.float32)
     for count in num_envs:
         # Without a camera, Isaac Lab leaves out of the model what does not collide.
-        with session.launched(), session.environment(count, add_video_camera) as env:
+        with session.launched(), session.isaaclab_environment(count, add_video_camera) as env:
             from isaaclab_newton.physics import NewtonManager
 
             env.reset(0)

@@ -9,12 +9,14 @@ import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, cast
 
 from zprl.policies import make_base_policy
 from zprl.rl.runner import SteeringRunner
 from zprl.rl.trainer import SteeringTrainer
 from zprl.runs.base_policy import load_base
 from zprl.runs.session import TaskSession
+from zprl.sim.gymnasium import WorldsCfg
 from zprl.sim.isaaclab.parts import simulator_parts
 from zprl.utils.spans import Part, SpanRecorder, span_table
 
@@ -82,6 +84,7 @@ def profile_training(session: TaskSession, base: Path, iterations: int) -> Train
         ZprlError: If the task or the base policy cannot be used.
     """
     with session.launched(), session.training_environment() as env:
+        simulator = [] if isinstance(session.env_cfg, WorldsCfg) else simulator_parts(cast(Any, env).unwrapped)
         policy = make_base_policy(*load_base(session, base, env.spec), session.device)
         settings = {"physics": session.physics, "device": session.device}
         with tempfile.TemporaryDirectory() as folder:
@@ -92,7 +95,7 @@ def profile_training(session: TaskSession, base: Path, iterations: int) -> Train
                 runner.learn_segment(1)
             plain = [_timed(runner, iterations)]
             recorder = SpanRecorder()
-            with recorder.watching([*training_parts(trainer), *simulator_parts(env.unwrapped)]):
+            with recorder.watching([*training_parts(trainer), *simulator]):
                 seconds = _timed(runner, iterations)
             plain.append(_timed(runner, iterations))
     env_steps = iterations * runner.env_steps_per_iteration

@@ -77,22 +77,25 @@ def collect(
     Returns:
         What :func:`zprl.sim.isaaclab.recording.collect_demonstrations` does.
     """
-    from zprl.sim.isaaclab.recording import collect_demonstrations, record_into_memory, worlds_for
+    from zprl.runs.simulators import recording_of
     from zprl.tasks.experts import make_expert
+
+    recording: Any = recording_of(session.env_cfg)
 
     demos, start = session.agent_cfg.demonstrations, time.perf_counter()
     count = num_demos or demos.num_demos
 
     def configure(cfg: Any) -> None:
         cfg.seed = demos.seed
-        record_into_memory(cfg, session.task)
+        recording.record_into_memory(cfg, session.task)
 
     with (
-        session.environment(worlds_for(count), configure) as env,
+        session.environment(recording.worlds_for(count), configure) as env,
         Progress(count, f"collecting {demos.quality} demonstrations", "episode") as progress,
     ):
-        expert = make_expert(session.task, env.unwrapped, demos.quality, demos.seed, expert_cfg)
-        result = collect_demonstrations(env, expert, path, count, demos.quality, demos.seed, progress.advance)
+        simulated: Any = env
+        expert = make_expert(session.task, simulated.unwrapped, demos.quality, demos.seed, expert_cfg)
+        result = recording.collect_demonstrations(env, expert, path, count, demos.quality, demos.seed, progress.advance)
     print(
         f"demonstrations: {result['successes']} of {count} succeed, {result['env_steps']:,} env steps in "
         f"{time.perf_counter() - start:.0f} s{_place(path, kept)}"

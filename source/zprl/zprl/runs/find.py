@@ -17,7 +17,7 @@ from zprl.rl.checkpoint_files import checkpoints
 from zprl.runs.base_policy import load_base
 from zprl.runs.paths import latest_base_policy, latest_checkpoint
 from zprl.runs.session import AGENT_ENTRY_POINT, TaskSession
-from zprl.sim import isaaclab
+from zprl.runs.simulators import simulator_of
 from zprl.spec import TaskSpec
 from zprl.steering import ChunkPolicy, Steering, base_chunks, make_steering, steered_chunks
 from zprl.utils.configclass import class_to_dict
@@ -46,7 +46,7 @@ def find_checkpoint(selector: str, task: str, overrides: Sequence[str]) -> Steer
         path = found[-1]
     elif selector != "latest" and not path.is_file():
         raise ZprlError(f"there is no checkpoint {path}; pass a file, a run's folder, or 'latest'.")
-    agent_cfg = isaaclab.resolve_task(task, AGENT_ENTRY_POINT)[1]
+    agent_cfg = simulator_of(task).resolve(task, AGENT_ENTRY_POINT, ())[1]
     if selector == "latest":
         given = [text.partition("=")[2] for text in overrides if text.startswith("agent.experiment_name=")]
         path = latest_checkpoint(task, given[-1] if given else agent_cfg.experiment_name)

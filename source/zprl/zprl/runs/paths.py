@@ -20,7 +20,7 @@ from zprl.data import dataset_checksum
 from zprl.policies import EVALUATION_FIELDS, INFERENCE_FIELDS
 from zprl.rl.checkpoint import RUN_BASE
 from zprl.rl.checkpoint_files import checkpoints
-from zprl.utils.configclass import class_to_dict
+from zprl.utils.configclass import class_to_dict, is_configclass
 from zprl.utils.errors import ZprlError
 from zprl.utils.files import checksum, content_key, existing_file, load_json, remove_leftovers
 from zprl.utils.outputs import LOCK, check_name, exclusive
@@ -37,16 +37,19 @@ BASE_POLICY = "base_policy.safetensors"
 
 _NO_INFLUENCE = {
     *("num_envs", "device", "seed", "log_dir", "recorders", "video_recorders", "viewer", "visualizer_cfgs"),
-    *("threads", "tracked_terms", "joint_terms", "disturbance_targets", "robot_cameras", "any_renderer"),
+    *("threads", "workers", "tracked_terms", "joint_terms", "disturbance_targets", "robot_cameras", "any_renderer"),
 }
 """Fields of an environment's configuration that do not change what a demonstration looks like."""
 
 
 def env_settings(env_cfg: Any) -> Any:
     """Return an environment's configuration as plain values, without what has no influence on its episodes."""
-    from isaaclab.utils import class_to_dict as isaaclab_to_dict
+    if is_configclass(type(env_cfg)):
+        values = class_to_dict(env_cfg)
+    else:
+        from isaaclab.utils import class_to_dict as isaaclab_to_dict
 
-    values = isaaclab_to_dict(env_cfg)
+        values = isaaclab_to_dict(env_cfg)
 
     def plain(value: Any) -> Any:
         if isinstance(value, dict):

@@ -13,20 +13,19 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import MISSING
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from zprl.policies import INFERENCE_FIELDS
 from zprl.policies.flow.cfg import check_cfg, check_pretrain_cfg
 from zprl.rl.methods import configure
 from zprl.rl.ppo import check_ppo
 from zprl.rl.sac import check_sac
-from zprl.sim import isaaclab
-from zprl.sim.isaaclab.cameras import choose_renderer
-from zprl.sim.isaaclab.mujoco import choose_engine
-from zprl.sim.isaaclab.task_env import IsaacLabEnv
+from zprl.runs.simulators import simulator_of
+from zprl.sim.gymnasium.worlds_cfg import WorldsCfg
 from zprl.utils import processes
 from zprl.utils.configclass import class_to_dict
 from zprl.utils.constraints import NUM_SEEDS, check_values
+from zprl.utils.devices import check_device
 from zprl.utils.errors import ZprlError
 from zprl.utils.files import atomic_json_dump, naming_errors
 from zprl.utils.outputs import check_name
@@ -36,15 +35,17 @@ from zprl.utils.registry import check_importable, trust
 if TYPE_CHECKING:
     from isaaclab.envs import ManagerBasedRLEnvCfg
 
+    from zprl.envs.task_env import TaskEnv
     from zprl.policies import FlowPolicy
     from zprl.rl.checkpoint import SteeringCheckpoint
     from zprl.rl.runner_cfg import ZprlRunnerCfg
+    from zprl.sim.isaaclab.task_env import IsaacLabEnv
 
 AGENT_ENTRY_POINT = "zprl_cfg_entry_point"
 """Registry key of a task's ZPRL configuration."""
 
-_PACKAGES = ("zprl", "isaaclab", "newton", "mujoco-warp", "warp-lang", "torch", "rsl-rl-lib")
-"""Packages whose versions a run's manifest holds."""
+_PACKAGES = ("zprl", "torch", "rsl-rl-lib")
+"""Packages whose versions a run's manifest holds, beside those of what simulates it."""
 
 _LOGGER_PACKAGES = ("wandb", "neptune")
 """Values of ``agent.logger`` that are packages of their own."""
@@ -83,22 +84,20 @@ class TaskSession:
         if checkpoint is not None:
             method, algorithm = checkpoint.method, checkpoint.algorithm
         self.task = task
-        self.device = isaaclab.check_device(device)
-        isaaclab.configure_runtime(self.device)
+        self.device = check_device(device)
+        self.simulator = simulator_of(task)
+        self.simulator.prepare(self.device)
         overrides = [f"agent.{text}" if text.startswith("policy.") else text for text in overrides]
         for text in overrides:
-            if text.startswith("env.sim.physics="):
-                # It would swap the engine and keep the other engine's time steps.
-                raise ZprlError(f"choose the physics engine by physics={text.partition('=')[2]}, not by {text}.")
             if text.startswith(("agent.method=", "agent.algo=", "agent.device=")):
                 # It would name the method and keep the other method's settings, or be overruled.
                 option, _, name = text.removeprefix("agent.").partition("=")
                 raise ZprlError(f"choose the {option} by --{option} {name}, not by {text}.")
         self._given = {text.partition("=")[0] for text in overrides}
-        env_cfg, agent_cfg = isaaclab.resolve_task(
-            task, AGENT_ENTRY_POINT, overrides, configure=lambda cfg: configure(cfg, method, algorithm)
+        env_cfg, agent_cfg = self.simulator.resolve(
+            task, AGENT_ENTRY_POINT, overrides, lambda cfg: configure(cfg, method, algorithm)
         )
-        self.env_cfg: ManagerBasedRLEnvCfg = env_cfg
+        self.env_cfg: Any = env_cfg
         self.agent_cfg: ZprlRunnerCfg = agent_cfg
         trust(class_to_dict(agent_cfg))  # the task's code and the user's overrides, before any file is read
         if num_envs is not None:
@@ -107,11 +106,11 @@ class TaskSession:
             self.agent_cfg.seed = seed
         self.agent_cfg.device = self.device
         self.env_cfg.seed = self.agent_cfg.seed
-        engine = choose_engine(self.env_cfg, self.device)
-        choose_renderer(self.env_cfg, self.device)
+        engine = self.simulator.choose_engine(self.env_cfg, self.device)
         chosen = [text.removeprefix("physics=") for text in overrides if text.startswith("physics=")]
         self.physics = chosen[-1] if chosen else engine
-        check_together(self.env_cfg, self.agent_cfg)
+        self.simulator.check(self.env_cfg)
+        check_together(self.env_cfg.scene.num_envs, self.agent_cfg)
         check_name("agent.experiment_name", self.agent_cfg.experiment_name)
         if self.agent_cfg.run_name:
             check_name("agent.run_name", self.agent_cfg.run_name)
@@ -119,15 +118,13 @@ class TaskSession:
     @contextlib.contextmanager
     def launched(self, viz: str | None = None) -> Iterator[TaskSession]:
         """Run the simulator while the block lasts; its chatter is kept from the user."""
-        with isaaclab.quiet_simulator(), isaaclab.launched(self.env_cfg, self.device, viz):
+        with self.simulator.launched(self.env_cfg, self.device, viz):
             yield self
 
     @contextlib.contextmanager
     def environment(
-        self,
-        num_envs: int | None = None,
-        configure: Callable[[ManagerBasedRLEnvCfg], None] | None = None,
-    ) -> Iterator[IsaacLabEnv]:
+        self, num_envs: int | None = None, configure: Callable[[Any], None] | None = None
+    ) -> Iterator[TaskEnv]:
         """Make an environment of the task, inside :meth:`launched`, and close it after the block.
 
         Args:
@@ -139,14 +136,39 @@ class TaskSession:
             cfg.scene.num_envs = num_envs
         if configure is not None:
             configure(cfg)
-        env = IsaacLabEnv(self.task, isaaclab.make_env(self.task, cfg))
+        env = self.simulator.make(self.task, cfg, self.device)
         try:
             yield env
         finally:
             env.close()
 
     @contextlib.contextmanager
-    def training_environment(self, num_envs: int | None = None) -> Iterator[IsaacLabEnv]:
+    def isaaclab_environment(
+        self, num_envs: int | None = None, configure: Callable[[ManagerBasedRLEnvCfg], None] | None = None
+    ) -> Iterator[IsaacLabEnv]:
+        """Make an environment as :meth:`environment` does, for what looks into its scene.
+
+        Raises:
+            ZprlError: If the task is not one of Isaac Lab's.
+        """
+        self.require_isaaclab()
+        with self.environment(num_envs, configure) as env:
+            yield cast("IsaacLabEnv", env)
+
+    def require_isaaclab(self) -> None:
+        """Refuse a task that is not one of Isaac Lab's.
+
+        Raises:
+            ZprlError: If it is not.
+        """
+        if isinstance(self.env_cfg, WorldsCfg):
+            raise ZprlError(
+                f"this command looks into a scene of Isaac Lab's, and the worlds of {self.task} are Gymnasium's; name "
+                "another task."
+            )
+
+    @contextlib.contextmanager
+    def training_environment(self, num_envs: int | None = None) -> Iterator[TaskEnv]:
         """Make this process's environment of a training, inside :meth:`launched`, and close it after the block.
 
         Args:
@@ -156,25 +178,22 @@ class TaskSession:
             ZprlError: If nothing can be learned there: see :func:`zprl.sim.isaaclab.check_time`.
         """
 
-        def configure(cfg: ManagerBasedRLEnvCfg) -> None:
-            if self.agent_cfg.algo == "sac":
-                cfg.compute_final_obs = True  # what an episode ends with, which a replay buffer stores
+        def configure(cfg: Any) -> None:
+            self.simulator.prepare_training(cfg, self.agent_cfg.algo)
             # What is drawn once, when worlds are made, differs between the processes.
-            cfg.seed = (cfg.seed + processes.rank()) % NUM_SEEDS  # type: ignore[operator]
+            cfg.seed = (cfg.seed + processes.rank()) % NUM_SEEDS
 
         with self.environment(num_envs, configure) as env:
-            isaaclab.check_time(env.unwrapped)
+            self.simulator.check_training(env)
             yield env
 
     def write_run_files(self, run_dir: Path) -> None:
         """Write how a run was made into its folder, as Isaac Lab lays it out: params/ and the manifest run.json."""
-        from isaaclab.utils.io import dump_yaml
-
         run_dir.mkdir(parents=True, exist_ok=True)
         for name, cfg in (("env", self.env_cfg), ("agent", self.agent_cfg)):
             path = run_dir / "params" / f"{name}.yaml"
             with naming_errors(path):
-                dump_yaml(str(path), cfg)
+                self.simulator.write_settings(cfg, path)
         # Written last: what the manifest's presence promises is there.
         atomic_json_dump(
             {
@@ -189,7 +208,7 @@ class TaskSession:
                 "num_processes": processes.count(),
                 "seed": self.agent_cfg.seed,
                 "python": platform.python_version(),
-                "packages": package_versions(_PACKAGES),
+                "packages": package_versions((*_PACKAGES, *self.simulator.packages)),
             },
             run_dir / "run.json",
         )
@@ -233,19 +252,18 @@ class TaskSession:
                 setattr(cfg, name, value)
 
 
-def check_together(env_cfg: Any, agent_cfg: ZprlRunnerCfg) -> None:
+def check_together(num_envs: int, agent_cfg: ZprlRunnerCfg) -> None:
     """Refuse settings that are out of range or do not go together, before anything is started.
 
     Args:
-        env_cfg: The environment's configuration.
-        agent_cfg: The learner's.
+        num_envs: Number of worlds.
+        agent_cfg: The learner's configuration.
 
     Raises:
         ZprlError: If there is one.
     """
     check_values(agent_cfg, "agent")
     check_importable(class_to_dict(agent_cfg))
-    isaaclab.check_env_values(env_cfg)
     if agent_cfg.evaluation.interval % agent_cfg.save_interval:
         raise ZprlError(
             f"agent.evaluation.interval is {agent_cfg.evaluation.interval}; it must be a multiple of "
@@ -266,10 +284,10 @@ def check_together(env_cfg: Any, agent_cfg: ZprlRunnerCfg) -> None:
             "or choose tensorboard."
         )
     if agent_cfg.algo == "sac":
-        check_sac(agent_cfg.algorithm, agent_cfg.critic, env_cfg.scene.num_envs)  # type: ignore[arg-type]
+        check_sac(agent_cfg.algorithm, agent_cfg.critic, num_envs)  # type: ignore[arg-type]
     if agent_cfg.algo == "ppo":
         check_ppo(agent_cfg.algorithm)
-    transitions = env_cfg.scene.num_envs * agent_cfg.num_steps_per_env
+    transitions = num_envs * agent_cfg.num_steps_per_env
     if agent_cfg.algo == "ppo" and transitions < agent_cfg.algorithm.num_mini_batches:
         raise ZprlError(
             f"{transitions} transitions per iteration are fewer than agent.algorithm.num_mini_batches="

@@ -265,7 +265,8 @@ def _training(run: Run, plan: PlannedVariant, base: Path, options: StudyOptions,
 
 def _thread_overrides(plan: PlannedVariant, threads: int) -> list[str]:
     """Give a run its share of the cores; the results do not depend on it."""
-    option = "env.sim.physics.solver_cfg.threads"
-    if plan.session.physics != "mujoco" or any(text.startswith(f"{option}=") for text in plan.overrides):
+    options = {"mujoco": "env.sim.physics.solver_cfg.threads", "gymnasium": "env.workers"}
+    option = options.get(plan.session.physics)
+    if option is None or any(text.startswith(f"{option}=") for text in plan.overrides):
         return []
     return [f"{option}={threads}"]

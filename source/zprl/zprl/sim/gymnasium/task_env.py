@@ -88,6 +88,11 @@ class GymnasiumEnv:
         self._check_seeds()
 
     @property
+    def unwrapped(self) -> VectorEnv:
+        """The vector environment, which experts see."""
+        return self.env
+
+    @property
     def elapsed(self) -> Tensor:
         """Control steps of each running episode (N,)."""
         return torch.from_numpy(self._elapsed.copy()).to(self.device)

@@ -3,7 +3,6 @@
 
 """Isaac Lab behind one door: its settings, its start, its output and its environments."""
 
-from zprl.sim.isaaclab.launch import check_device as check_device
 from zprl.sim.isaaclab.launch import close_env as close_env
 from zprl.sim.isaaclab.launch import configure_runtime as configure_runtime
 from zprl.sim.isaaclab.launch import launched as launched
@@ -14,3 +13,4 @@ from zprl.sim.isaaclab.settings import list_tasks as list_tasks
 from zprl.sim.isaaclab.settings import resolve_task as resolve_task
 from zprl.sim.isaaclab.settings import tasks_of_suite as tasks_of_suite
 from zprl.sim.isaaclab.time_outs import check_time as check_time
+from zprl.utils.devices import check_device as check_device

@@ -7,31 +7,15 @@ from __future__ import annotations
 
 import contextlib
 import importlib.metadata
-import typing
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from zprl.sim.gymnasium.settings import describe_task, is_gymnasium_task
 from zprl.sim.isaaclab.quiet import no_garbage, quiet_simulator, simulator_speaks
-from zprl.utils.configclass import is_configclass
-from zprl.utils.constraints import NonNegativeFloat, PositiveFloat, PositiveInt, kinds_of, require
+from zprl.sim.overrides import ENV_KINDS, SELECTORS, check_override, split_override
+from zprl.utils.constraints import require
 from zprl.utils.errors import ZprlError, did_you_mean, one_sentence
-
-ENV_KINDS = {
-    "env.decimation": PositiveInt,
-    "env.episode_length_s": PositiveFloat,
-    "env.sim.dt": PositiveFloat,
-    "env.sim.render_interval": PositiveInt,
-    "env.scene.num_envs": PositiveInt,
-    "env.scene.env_spacing": NonNegativeFloat,
-}
-"""Types and ranges of options of every environment's configuration, which Isaac Lab does not say."""
-
-_REQUIRED = tuple(f"env.{name}" for name in ("scene", "sim", "observations", "actions", "rewards", "terminations"))
-"""Groups of options that no environment is without."""
-
-SELECTORS = ("physics", "renderer", "presets")
-"""Override keys that choose among a task's presets instead of setting one option."""
 
 TASKS_GROUP = "isaaclab.tasks"
 """Group of entry points by which packages offer tasks to Isaac Lab; this project's own are among them."""
@@ -100,7 +84,7 @@ def resolve_task(
         agents = ", ".join(sorted(_agents(kwargs))) or "no learner"
         raise ZprlError(f"task '{task}' has no '{agent_entry_point}'; it has {agents}.")
 
-    parsed = [_split_override(override) for override in overrides]
+    parsed = [split_override(override) for override in overrides]
     try:
         with simulator_speaks(), _configured(task, agent_entry_point, configure) as agent_entry_point:
             preset_paths = _preset_paths(task, agent_entry_point)
@@ -187,9 +171,14 @@ def list_tasks(keyword: str = "Zprl") -> str:
 
     register_tasks()
     rows: list[tuple[str, str, str, str]] = []
-    choices: list[tuple[set[str], set[str]]] = []
+    choices: list[tuple[set[str], set[str]] | None] = []
     for spec in gymnasium.registry.values():
         if keyword.lower() not in spec.id.lower() or "zprl_cfg_entry_point" not in spec.kwargs:
+            continue
+        suites = ", ".join(spec.kwargs.get("suites", ()))
+        if is_gymnasium_task(spec.id):
+            rows.append((*describe_task(spec.id), suites))
+            choices.append(None)
             continue
         with simulator_speaks():
             env_cfg: Any = load_cfg_from_registry(spec.id, "env_cfg_entry_point")
@@ -198,15 +187,19 @@ def list_tasks(keyword: str = "Zprl") -> str:
         spawned: list[Any] = [p.spawn for p in vars(env_cfg.scene).values() if isinstance(p, ArticulationCfg)]
         robots = [Path(spawn.usd_path).stem for spawn in spawned]
         episode = f"{env_cfg.episode_length_s:g} s at {1 / (env_cfg.sim.dt * env_cfg.decimation):g} Hz"
-        rows.append((spec.id, ", ".join(robots) or "-", episode, ", ".join(spec.kwargs.get("suites", ()))))
+        rows.append((spec.id, ", ".join(robots) or "-", episode, suites))
         choices.append((presets, set(_agents(spec.kwargs))))
     if not rows:
         raise ZprlError(f"no task of this project has '{keyword}' in its id.")
-    # What all have stands below, since it would make every row ten lines high.
-    presets, agents = (set.intersection(*sets) for sets in zip(*choices, strict=True))
+    # What all have stands below, since it would make every row ten lines high. Presets are Isaac Lab's tasks' alone.
+    with_presets = [choice for choice in choices if choice is not None]
+    presets, agents = set[str](), set[str]()
+    if with_presets:
+        presets, agents = (set.intersection(*sets) for sets in zip(*with_presets, strict=True))
     table = PrettyTable(["Task", "Robot", "Episode", "Suites", "Further presets and agents"], align="l")
-    for row, (own_presets, own_agents) in zip(rows, choices, strict=True):
-        table.add_row([*row, ", ".join([*sorted(own_presets - presets), *sorted(own_agents - agents)])])
+    for row, choice in zip(rows, choices, strict=True):
+        further = [] if choice is None else [*sorted(choice[0] - presets), *sorted(choice[1] - agents)]
+        table.add_row([*row, "Gymnasium's worlds, no presets" if choice is None else ", ".join(further)])
     return (
         f"{table.get_string()}\npresets of all: {', '.join(sorted(presets)) or 'none'}\n"
         f"agents of all (--agent): {', '.join(sorted(agents)) or 'none'}"
@@ -216,21 +209,6 @@ def list_tasks(keyword: str = "Zprl") -> str:
 def _agents(kwargs: Mapping[str, Any]) -> list[str]:
     """Return the registry keys of a task's learners."""
     return [key for key in kwargs if key.endswith("_cfg_entry_point") and key != "env_cfg_entry_point"]
-
-
-def _split_override(override: str) -> tuple[str, Any]:
-    from isaaclab_tasks.utils.hydra import _parse_val
-
-    key, separator, value = override.partition("=")
-    if not separator or not value or not (key in SELECTORS or key.startswith(("env.", "agent."))):
-        raise ZprlError(
-            f"'{override}' is no override; write env.NAME=VALUE, agent.NAME=VALUE, physics=NAME, renderer=NAME or"
-            " presets=NAME."
-        )
-    try:
-        return key, value if key in SELECTORS else _parse_val(value)
-    except (MemoryError, RecursionError) as error:
-        raise ZprlError(f"the value of '{key}' is nested too deeply; give a plain one.") from error
 
 
 def _preset_paths(task: str, agent_entry_point: str | None) -> dict[str, list[str]]:
@@ -245,68 +223,6 @@ def _preset_paths(task: str, agent_entry_point: str | None) -> dict[str, list[st
         if entry_point
         for path, presets in collect_presets(load_cfg_from_registry(task, entry_point)).items()
     }
-
-
-def check_override(override: str, reference: Mapping[str, Any]) -> None:
-    """Check an override of one option.
-
-    Args:
-        override: ``env.NAME=VALUE`` or ``agent.NAME=VALUE``.
-        reference: The configurations that it is to change, ``env`` and ``agent``; None for none.
-
-    Raises:
-        ZprlError: If the option does not exist, or the value is of another type or out of range.
-    """
-    key, value = _split_override(override)
-    section, *path = key.split(".")
-    node = reference[section]
-    if node is None:
-        raise ZprlError(f"'{override}' cannot be applied: no learner is configured here.")
-    walked, kind = section, type(node)
-    for name in path:
-        options = node if isinstance(node, Mapping) else getattr(node, "__dataclass_fields__", {})
-        if name not in options and name not in getattr(node, "__dict__", {}):
-            names = [str(option) for option in options]
-            raise ZprlError(f"'{override}': {walked} has no option '{name}'{did_you_mean(name, names)}.")
-        walked = f"{walked}.{name}"
-        kind = _kind_of(node, kind, name, walked)
-        node = node[name] if isinstance(node, Mapping) else getattr(node, name)
-    if isinstance(node, Mapping) and node and isinstance(value, Mapping):
-        raise ZprlError(f"'{override}': {walked} must be set option by option: replacing it would lose its defaults.")
-    require(kind, value, walked, node, f"'{override}': ")
-
-
-def _kind_of(parent: Any, parent_kind: Any, name: str, path: str) -> Any:
-    """Return the type of an option, as an annotation says it."""
-    value = parent[name] if isinstance(parent, Mapping) else getattr(parent, name)
-    if path in ENV_KINDS:
-        return ENV_KINDS[path]
-    if path in _REQUIRED:
-        return type(value)
-    if typing.get_origin(parent_kind) is dict:
-        return typing.get_args(parent_kind)[1]
-    if isinstance(parent, Mapping):
-        return _kind_like(value)
-    if is_configclass(type(parent)):
-        return kinds_of(type(parent))[name]
-    # Annotations of Isaac Lab's are texts, which cannot all be resolved. Null leaves out a term or a group of terms.
-    field = getattr(parent, "__dataclass_fields__", {}).get(name)
-    kind, group = _kind_like(value), hasattr(value, "__dataclass_fields__")
-    nullable = field is None or group or any(word in str(field.type) for word in ("None", "Any", "object"))
-    return kind | None if nullable and kind is not Any else kind
-
-
-def _kind_like(value: Any) -> Any:
-    """Return the type of what may stand in place of a value."""
-    if value is None or callable(value):
-        return Any
-    if isinstance(value, list | tuple):
-        return list[Any]
-    if isinstance(value, bool | int | float):
-        return type(value)
-    if isinstance(value, Mapping) or hasattr(value, "__dataclass_fields__"):
-        return type(value)  # a group of options is set option by option: replacing it would lose its defaults
-    return Any
 
 
 def check_env_values(env_cfg: Any) -> None:
