@@ -50,6 +50,23 @@ def register_task(task: str, *, suites: Sequence[str] = (), **entry_points: str)
     )
 
 
+def register_gymnasium_task(task: str, *, suites: Sequence[str] = (), **entry_points: str) -> None:
+    """Register a task whose worlds are Gymnasium environments; see :class:`zprl.sim.gymnasium.WorldsCfg`.
+
+    Args:
+        task: Task id.
+        suites: See :func:`register_task`.
+        **entry_points: ``worlds_cfg_entry_point``, ``zprl_cfg_entry_point`` and ``expert_entry_point`` if the task has
+            an expert, each as "module:class".
+    """
+    gymnasium.register(
+        id=task,
+        entry_point="zprl.sim.gymnasium.settings:make_registered",
+        disable_env_checker=True,
+        kwargs={"suites": tuple(suites), **entry_points},
+    )
+
+
 def _ppo_from_scratch(experiment_name: str) -> RslRlOnPolicyRunnerCfg:
     """Return settings of plain PPO, which sees the sparse reward only, without demonstrations."""
     import torch

@@ -21,16 +21,7 @@ import numpy as np
 import pytest
 import torch
 
-SHOULDER = np.array([0.0, -0.7, 0.2])
 STEPS_PER_ACTION = 10
-ARMS = {"pen": "fixed", "door": "four_axes", "hammer": "two_axes"}
-"""What carries the hand, by task."""
-
-MOST = {"FF": 3, "LF": 4, "MF": 3, "RF": 3, "TH": 4}
-"""Number of each finger's first joint; its last has the number 0."""
-
-SEEN = [*("WRJ1", "WRJ0"), *(f"{name}J{n}" for name, most in MOST.items() for n in range(most, -1, -1))]
-"""The hand's joints in the order in which observations have them."""
 
 HELD = {"pen": 20, "door": 25, "hammer": 25}
 """Actions for which success has to last."""
@@ -46,22 +37,14 @@ def model_of(task):
 
 
 class World:
-    """A world of a task.
+    """A world of a task, "pen", "door" or "hammer"."""
 
-    Args:
-        task: "pen", "door" or "hammer".
-        ranges: Range of each joint's target, in the order of the action's elements.
-        joints: The hand's joints in the order of the observation.
-    """
+    def __init__(self, task):
+        from zprl.tasks.benchmarks.config.adroit.worlds import Translation
 
-    def __init__(self, task, ranges, joints):
         self.task, self.model = task, model_of(task)
         self.data = mujoco.MjData(self.model)
-        self._rows = [self.model.joint(name).qposadr[0] for name in joints]
-        self._actuators = [self.model.actuator(f"A_{name}").id for name in ranges]
-        self._low, self._high = np.array(list(ranges.values())).T
-        # The arm's servos push with 500 times the command and pull with 200 times the position.
-        self._gain = np.array([0.4 if name.startswith("AR") else 1.0 for name in ranges])
+        self.translation = Translation(task, self.model)
 
     def reset(self, rng):
         """Start an episode: draw what the benchmark draws."""
@@ -79,31 +62,9 @@ class World:
             self.model.body("target").pos = [2.0, 0.0, 0.0]  # what collides there is a mark here
         mujoco.mj_forward(self.model, self.data)
 
-    def observe(self):
-        """Return the observation of this project's task."""
-        palm = self.data.body("palm")
-        parts = [self.data.qpos[self._rows]]
-        parts += self._pose(palm.xpos + palm.xmat.reshape(3, 3) @ [0.007, -0.05, 0.07], palm.xmat)
-        if self.task == "door":
-            parts.append([self.data.joint("door_hinge").qpos[0], self.data.joint("latch").qpos[0]])
-            parts.append(self.data.site("S_handle").xpos - SHOULDER)
-            return np.concatenate(parts)
-        thing = self.data.body("Object")
-        velocity = np.zeros(6)
-        index = self.model.body("Object").id
-        mujoco.mj_objectVelocity(self.model, self.data, mujoco.mjtObj.mjOBJ_BODY, index, velocity, 0)
-        velocity = np.concatenate([velocity[3:], velocity[:3]])
-        if self.task == "hammer":
-            parts += [*self._pose(thing.xpos, thing.xmat), velocity]
-            parts += [self.data.site("S_target").xpos - SHOULDER, self.data.joint("nail_dir").qpos]
-        else:
-            parts += [thing.xpos - SHOULDER, thing.xmat.reshape(3, 3)[:, 2], velocity, self._aim()]
-        return np.concatenate(parts)
-
     def step(self, action):
         """Act for 0.02 s; return whether the goal is reached now."""
-        target = self._low + (np.clip(action, -1.0, 1.0) + 1.0) / 2.0 * (self._high - self._low)
-        self.data.ctrl[self._actuators] = self._gain * target
+        self.data.ctrl[:] = self.translation.controls(action)
         mujoco.mj_step(self.model, self.data, STEPS_PER_ACTION)
         mujoco.mj_forward(self.model, self.data)
         if self.task == "door":
@@ -118,10 +79,6 @@ class World:
         matrix = np.zeros(9)
         mujoco.mju_quat2Mat(matrix, self.target)
         return matrix.reshape(3, 3)[:, 2]
-
-    def _pose(self, position, matrix):
-        columns = np.asarray(matrix).reshape(3, 3)
-        return [position - SHOULDER, columns[:, 0], columns[:, 1]]
 
 
 @dataclass
@@ -140,7 +97,7 @@ def run(world, act, episodes, seed=0):
         world.reset(rng)
         held = 0
         for _ in range(100):
-            action = act(world.observe())
+            action = act(world.translation.observe(world.data))
             begun = time.process_time()
             reached = world.step(action)
             found.seconds += time.process_time() - begun
@@ -154,20 +111,16 @@ def run(world, act, episodes, seed=0):
 
 def run_expert(task, episodes):
     """Let a task's expert act; see :func:`run`."""
-    import zprl.tasks  # noqa: F401 - registers the tasks
-    from zprl.tasks.experts import ExpertActor, expert_cfg_of
-    from zprl.tasks.robots.adroit import adroit
+    import zprl.tasks
+    from zprl.tasks.experts import ExpertActor
 
-    parts = adroit(ARMS[task]).parts.values()
-    ranges = {name: limits for part in parts for name, limits in part.ranges.items()}  # type: ignore[attr-defined]
-    actor = ExpertActor.load(Path(expert_cfg_of(f"Zprl-{task.capitalize()}-Adroit").actor_file))
-    network = actor.network()
-    world = World(task, ranges, [name for name in ranges if name.startswith("AR")] + SEEN)
-    return run(world, lambda seen: network(torch.tensor(seen).float()[None])[0].numpy(), episodes)
+    file = Path(zprl.tasks.__path__[0]) / task / "config" / "adroit" / f"{task}_expert.safetensors"
+    network = ExpertActor.load(file).network()
+    return run(World(task), lambda seen: network(torch.tensor(seen).float()[None])[0].numpy(), episodes)
 
 
 if __name__ == "__main__":
-    for name in ARMS:
+    for name in HELD:
         outcome = run_expert(name, int(sys.argv[1]))
         rate = outcome.steps / outcome.seconds
         print(f"{name}: {outcome.successes} of {sys.argv[1]} episodes succeed, {rate:,.0f} control steps/s")
