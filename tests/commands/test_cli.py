@@ -28,6 +28,7 @@ REQUIRED = {
     "convert_demos": {"from_path": Path("a.hdf5"), "to_path": Path("b.hdf5")},
     "export_lerobot": {"bundle": Path("bundle"), "output": Path("lerobot")},
     "export": {"task": TASK, "output": Path("bundle")},
+    "import_base": {"source": "lerobot:checkpoint", "output": Path("bases/lift")},
     "list_tasks": {},
     "profile_kernels": {},
     "profile_learner": {},
@@ -37,7 +38,14 @@ REQUIRED = {
 }
 """Options that a command must be given; of the others it is the task."""
 
-POSITIONAL = {"runs": "RUN", "engines": "ENGINE", "files": "PATH", "from_path": "A", "to_path": "B"}
+POSITIONAL = {
+    "runs": "RUN",
+    "engines": "ENGINE",
+    "files": "PATH",
+    "from_path": "A",
+    "to_path": "B",
+    "source": "lerobot:PATH",
+}
 """Options without a name on the line, and what stands for them in ``--help``."""
 
 

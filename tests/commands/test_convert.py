@@ -14,7 +14,7 @@ from tests.checkpoints import LATENT_STATISTICS, SPEC, TERMS, make_checkpoint, m
 from tests.crafted import Evil
 
 from zprl.commands.cli import main
-from zprl.policies import load_policy
+from zprl.policies import FlowPolicy, load_policy
 from zprl.rl.actor import load_actor
 from zprl.rl.checkpoint import load_checkpoint
 from zprl.rl.runner_cfg import ZprlRunnerCfg
@@ -87,6 +87,7 @@ def test_checkpoints_of_a_run_share_their_base_policy(old_run, capsys):
     checkpoint = load_checkpoint(target)
     assert (checkpoint.env_steps, checkpoint.method, checkpoint.spec) == (1, "zprl", SPEC)
     assert TaskSpec.from_dict(checkpoint.policy_meta["spec"]) == SPEC
+    assert isinstance(checkpoint.policy, FlowPolicy)
     assert checkpoint.policy.cfg.observation_groups == ("policy",)
     assert checkpoint.policy.cfg.execute_steps == 3
     assert checkpoint.policy.cfg.initial_noise == "fixed"

@@ -11,6 +11,7 @@ import importlib
 import importlib.abc
 import json
 import os
+import shutil
 import signal
 import sys
 from pathlib import Path
@@ -71,7 +72,14 @@ def _finished(*arguments):
 
 
 def _base(**more):
-    values = {"noise_shape": None, "execute_steps": 1, "backend": "torch", "initial_noise": "zero", **more}
+    values = {
+        "noise_shape": None,
+        "spec": dataclasses.replace(SPEC, task=TASK),
+        "execute_steps": 1,
+        "backend": "torch",
+        "initial_noise": "zero",
+        **more,
+    }
     return SimpleNamespace(**values)
 
 
@@ -206,11 +214,22 @@ def trace_rollout(patch, folder):
     return ["--base", "base.safetensors"], None
 
 
+def import_base(patch, folder):
+    from tests.policies.test_imported import FILE, FIXTURE
+
+    from zprl.policies.imported.policy import load_imported
+
+    shutil.copytree(FIXTURE / "checkpoint", folder / "checkpoint")
+    (folder / "checkpoint" / "model.safetensors").touch()
+    patch("zprl.policies.imported.lerobot.import_diffusion", lambda *arguments: load_imported(FILE)[0])
+    return ["--frequency", "20"], None
+
+
 WORK = {
     work.__name__: work
     for work in (
         *(evaluate, play, pretrain, sim2real, summarize, document_task, study, convert),
-        *(benchmark_render, profile_kernels, profile_training, train_expert, trace_rollout),
+        *(benchmark_render, profile_kernels, profile_training, train_expert, trace_rollout, import_base),
     )
 }
 """What replaces a command's long work; each returns more arguments, and what is printed even if writing fails."""

@@ -23,7 +23,7 @@ NAMES = (
     *("train", "evaluate", "play", "export", "sim2real", "study", "collect_demos", "pretrain", "summarize"),
     *("convert", "list_tasks", "benchmark_physics", "benchmark_render", "profile_kernels", "profile_learner"),
     *("profile_training", "trace_rollout", "calibrate_task", "train_expert", "document_task", "convert_demos"),
-    "export_lerobot",
+    *("export_lerobot", "import_base"),
 )
 """Names of the commands, which are those of their modules in this package. On the console a dash may stand for "_"."""
 

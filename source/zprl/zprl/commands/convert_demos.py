@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from zprl.commands.options import Command
-from zprl.utils.arguments import option
+from zprl.utils.arguments import comma_separated, option
 from zprl.utils.errors import ZprlError
 
 if TYPE_CHECKING:
@@ -39,6 +39,13 @@ class ConvertDemosOptions:
         "png",
         choices=("png", "mp4", "mp4-lossless"),
     )
+    environment_state: tuple[str, ...] = option(
+        "states of the task that LeRobot is to have as observation.environment_state, which its state-only policies "
+        "want",
+        (),
+        type=comma_separated(str),
+        metavar="TERM,TERM",
+    )
     force: bool = option("replace a folder that holds a data set of LeRobot", False)
 
 
@@ -52,10 +59,12 @@ def run(options: ConvertDemosOptions, overrides: list[str]) -> Path:
     from zprl.data.lerobot.layout import import_extra
 
     to_folder, source = _check_target(options.to_path, options.force), existing_dataset(options.from_path)
+    if options.environment_state and not to_folder:
+        raise ZprlError(f"--environment_state is of LeRobot's form, and {options.to_path} is to be HDF5; drop it.")
     for package in ("pyarrow.parquet",) * (to_folder or source.is_dir()) + ("av",) * (options.images != "png"):
         import_extra(package)
     demos = _read(options, source, overrides)
-    write_demonstrations(options.to_path, demos, options.images)
+    write_demonstrations(options.to_path, demos, options.images, options.environment_state)
     seeing = any(group.is_image for group in demos.spec.groups)
     images = f", images as {options.images}" if to_folder and seeing else ""
     print(

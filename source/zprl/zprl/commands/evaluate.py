@@ -41,6 +41,7 @@ def run(options: EvaluateOptions, overrides: list[str]) -> dict[str, Any]:
         ZprlError: If what is to be evaluated does not exist or belongs to another task, or the file cannot be written.
     """
     from zprl.deploy.load import Bundle, is_bundle, open_bundle
+    from zprl.envs.windows import with_windows
     from zprl.evaluation.report import flat_result, result_table
     from zprl.evaluation.rollout import Evaluator, compare, run_all
     from zprl.runs.find import load_policies, open_policy
@@ -68,6 +69,7 @@ def run(options: EvaluateOptions, overrides: list[str]) -> dict[str, Any]:
             path, env_steps = source.folder, source.contract.provenance.environment_steps
         else:
             loaded = load_policies(session, env.spec, source)
+            env = with_windows(env, loaded.base_policy.spec)
             base, planners, shape = loaded.base_policy, loaded.planners, loaded.base_policy.noise_shape
             execute_steps, backend, noise = base.execute_steps, base.backend, base.initial_noise
             path, env_steps = (source, 0) if isinstance(source, Path) else (source.path, source.env_steps)

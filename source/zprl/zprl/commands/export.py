@@ -89,13 +89,14 @@ def run(options: ExportOptions, overrides: list[str]) -> Path:
 def _source(session: TaskSession, chosen: SteeringCheckpoint | Path) -> Source:
     """Return what is exported, with the session's inference settings, which a checkpoint's own become."""
     from zprl.deploy.bundle import Source
+    from zprl.deploy.source import exportable
     from zprl.policies import make_base_policy
     from zprl.runs.base_policy import load_base
     from zprl.spec import require_task
     from zprl.steering import make_steering
 
     policy, meta = load_base(session, chosen)
-    base = make_base_policy(policy, meta)
+    base = exportable(make_base_policy(policy, meta), chosen if isinstance(chosen, Path) else chosen.path)
     if isinstance(chosen, Path):
         source = Source(chosen, base, meta)
     else:

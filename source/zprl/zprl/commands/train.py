@@ -149,10 +149,17 @@ def _check_shares(session: TaskSession) -> None:
 def _base_policy(session: TaskSession, base: Path | None, dataset_file: Path | None) -> Path:
     """Return the base policy to steer, training it first if it is not there."""
     from zprl.policies import load_policy
+    from zprl.policies.imported.policy import imported_file
     from zprl.runs.base_policy import find_or_collect, find_or_train
+    from zprl.runs.imported import prepare
 
     if base is None:
         return find_or_train(session, find_or_collect(session, dataset_file))
+    if (file := imported_file(base)) is not None:
+        with session.environment(1) as env:
+            path = prepare(session, file, env.spec)
+        print(f"base policy: imported {base}")
+        return path
     load_policy(base)
     print(f"base policy: given {base}")
     return base
@@ -162,6 +169,7 @@ def _train(
     session: TaskSession, source: SteeringCheckpoint | Path, run_dir: Path | None, start: float
 ) -> dict[str, Any]:
     """Continue a checkpoint, or steer the base policy of a file."""
+    from zprl.envs.windows import with_windows
     from zprl.evaluation.report import result_table
     from zprl.policies import make_base_policy
     from zprl.rl.trainer import SteeringTrainer
@@ -173,7 +181,7 @@ def _train(
         file = source if isinstance(source, Path) else source.base
 
         def check_once() -> None:
-            if not file.with_suffix(".json").is_file():
+            if meta.get("bottleneck", True) and not file.with_suffix(".json").is_file():
                 check_bottleneck(env, policy, meta, session.agent_cfg.evaluation, file)
 
         if isinstance(source, Path):
@@ -181,7 +189,8 @@ def _train(
         base_policy = make_base_policy(policy, meta, session.device)
         settings = {"physics": session.physics, "device": session.device}
         with _claimed_folder(session, source, run_dir) as folder:
-            trainer = SteeringTrainer(env, base_policy, file, session.agent_cfg, folder, settings, start)
+            worlds = with_windows(env, base_policy.spec)
+            trainer = SteeringTrainer(worlds, base_policy, file, session.agent_cfg, folder, settings, start)
             if isinstance(source, Path):
                 if processes.is_first():
                     session.write_run_files(folder)  # now that nothing refuses the settings any more

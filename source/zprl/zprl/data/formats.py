@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -93,20 +93,23 @@ def says_its_spec(path: Path) -> bool:
         return "zprl" in file.data.attrs
 
 
-def write_demonstrations(path: Path, demos: Demonstrations, encoding: str = "png") -> None:
+def write_demonstrations(
+    path: Path, demos: Demonstrations, encoding: str = "png", environment_state: Sequence[str] = ()
+) -> None:
     """Write demonstrations in the form that a path's name stands for, complete or not at all.
 
     Args:
         path: File to write, whose name ends as one of HDF5 does, or folder to make or to replace.
         demos: The demonstrations.
         encoding: How LeRobot's images are written, see :data:`zprl.data.lerobot.ENCODINGS`.
+        environment_state: See :func:`zprl.data.lerobot.save_lerobot`.
 
     Raises:
         ZprlError: If the form has no place for something.
         OSError: If it cannot be written.
     """
     if path.suffix not in HDF5_ENDINGS:
-        save_lerobot(path, demos, encoding)
+        save_lerobot(path, demos, encoding, environment_state)
         return
     # robomimic makes no environment without them: type 2 is one of Isaac Lab's or Gymnasium's.
     env_args = demos.env_args or {"env_name": demos.task, "type": 2, "env_kwargs": {}}

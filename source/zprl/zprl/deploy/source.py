@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from zprl.deploy.steered import EMBEDDING, LATENT, NativeSteeredPolicy, PortableSteeredPolicy, SteeredPolicy
 from zprl.policies import FlowBasePolicy, FlowPolicy, make_base_policy
+from zprl.policies.base import BasePolicy
 from zprl.policies.native.blob import pack_policy
 from zprl.rl.actor import load_actor, make_actor, pack_actor
 from zprl.rl.checkpoint import SteeringCheckpoint
@@ -79,7 +80,7 @@ class Source:
     @classmethod
     def of_checkpoint(cls, checkpoint: SteeringCheckpoint) -> Source:
         """Return a checkpoint as it acted in its run."""
-        base = make_base_policy(checkpoint.policy, checkpoint.policy_meta)
+        base = exportable(make_base_policy(checkpoint.policy, checkpoint.policy_meta), checkpoint.path)
         return cls(checkpoint.path, base, checkpoint.policy_meta, checkpoint, checkpoint.steering(base))
 
     @property
@@ -136,3 +137,21 @@ class Source:
                 return plain_chunks(self.base)
             return ChunkPolicy(self.base, self.base.act, self.base.mixes_rows("latent"))
         return steered_chunks(self.steering, load_actor(self.checkpoint, "cpu"), self.seen)
+
+
+def exportable(base: BasePolicy, path: Path) -> FlowBasePolicy:
+    """Return a base policy if it can be exported.
+
+    Args:
+        base: The base policy.
+        path: Its file or that of its checkpoint, for the error message.
+
+    Raises:
+        ZprlError: If it is of another framework.
+    """
+    if not isinstance(base, FlowBasePolicy):
+        raise ZprlError(
+            f"the base policy of {path} was imported from another framework, and those are not exported yet; run it "
+            "with scripts/evaluate.py."
+        )
+    return base

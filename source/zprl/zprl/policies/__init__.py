@@ -25,6 +25,11 @@ from zprl.policies.flow.training import train_policy as train_policy
 from zprl.policies.flow.unet import UNetVelocityField as UNetVelocityField
 from zprl.policies.flow.velocity_field import ResidualMLPVelocityField as ResidualMLPVelocityField
 from zprl.policies.flow.velocity_field import VelocityField as VelocityField
+from zprl.policies.imported.base_policy import ImportedBasePolicy as ImportedBasePolicy
+from zprl.policies.imported.bottleneck import ImportedBottleneckCfg as ImportedBottleneckCfg
+from zprl.policies.imported.policy import IMPORTED_INFERENCE_FIELDS as IMPORTED_INFERENCE_FIELDS
+from zprl.policies.imported.policy import ImportedPolicy as ImportedPolicy
+from zprl.policies.io import load_any_policy as load_any_policy
 from zprl.policies.io import load_policy as load_policy
 from zprl.policies.io import make_base_policy as make_base_policy
 from zprl.policies.io import save_policy as save_policy

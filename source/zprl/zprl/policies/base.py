@@ -16,14 +16,14 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from zprl.spec import Observations, TaskSpec
+from zprl.spec import Group, Observations, TaskSpec
 from zprl.utils.errors import ZprlError
 
 
@@ -46,7 +46,7 @@ class Plan:
     Args:
         policy: The policy.
         obs: Observations.
-        noise: Start of the policy's generator (N, H, A), or None for the policy's own.
+        noise: Start of the policy's generator, of :attr:`BasePolicy.start_shape` per world, or None for its own.
     """
 
     def __init__(self, policy: BasePolicy, obs: Observations, noise: Tensor | None = None) -> None:
@@ -67,7 +67,7 @@ class Plan:
 
     @cached_property
     def noise(self) -> Tensor:
-        """Where the policy's generator starts (N, H, A)."""
+        """Where the policy's generator starts (N, *start_shape)."""
         return self._policy.start(self)
 
     @cached_property
@@ -125,9 +125,14 @@ class BasePolicy(ABC):
         return self.horizon, self.action_dim
 
     @property
+    def start_shape(self) -> tuple[int, int]:
+        """Shape of where its generator starts: that of a chunk, unless the generator makes more than it puts out."""
+        return self.chunk_shape
+
+    @property
     def noise_shape(self) -> tuple[int, int] | None:
-        """Shape (H, A) of the noise that an evaluation draws for every chunk, or None if the setting draws none."""
-        return self.chunk_shape if self.samples_noise else None
+        """Shape of the noise that an evaluation draws for every chunk, or None if the setting draws none."""
+        return self.start_shape if self.samples_noise else None
 
     def encode(self, obs: Observations, noise: Tensor | None = None) -> Plan:
         """Begin a plan. What is computed of the observations is computed once, when it is first asked for.
@@ -209,6 +214,27 @@ class BasePolicy(ABC):
                 f"steered by {known}."
             )
         return self.knobs[name]
+
+
+_WINDOW = "_window"
+
+
+def window_group(group: Group, steps: int) -> Group:
+    """Return the group that holds a group's last observations, oldest first: itself for one step.
+
+    Args:
+        group: A group of vectors.
+        steps: Number of observations.
+    """
+    if steps == 1:
+        return group
+    features = tuple(replace(feature, history=feature.history * steps) for feature in group.features)
+    return Group(f"{group.name}{_WINDOW}", features)
+
+
+def window_source(name: str) -> str:
+    """Return the name of the group that a group of :func:`window_group` is made of."""
+    return name.removesuffix(_WINDOW)
 
 
 class ChunkPlayer(BasePolicy):

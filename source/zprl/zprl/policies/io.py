@@ -6,21 +6,25 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
 
 import torch
 from torch import Tensor
 
+from zprl.policies.base import BasePolicy
 from zprl.policies.flow.base_policy import FlowBasePolicy
 from zprl.policies.flow.cfg import FlowPolicyCfg, cfg_from_dict, check_cfg
 from zprl.policies.flow.policy import FlowPolicy
+from zprl.policies.imported.base_policy import make_imported
+from zprl.policies.imported.policy import KIND as IMPORTED_KIND
+from zprl.policies.imported.policy import ImportedPolicy, load_imported
 from zprl.policies.native.step import make_policy_step
 from zprl.spec import TaskSpec
 from zprl.utils.configclass import class_to_dict
 from zprl.utils.errors import ZprlError, first_line
 from zprl.utils.modules import require_shapes
 from zprl.utils.registry import check_settings
-from zprl.utils.tensor_files import load_tensors, require_finite, save_tensors
+from zprl.utils.tensor_files import OtherKindError, load_tensors, require_finite, save_tensors
 
 if TYPE_CHECKING:
     from _typeshed import StrPath
@@ -78,6 +82,16 @@ def load_policy(path: StrPath) -> tuple[FlowPolicy, dict[str, Any]]:
         raise ZprlError(f"the base policy {path} is damaged or does not fit its configuration ({reason}).") from error
     _require_finite(policy, f"the base policy {path} holds")
     return policy.eval(), meta
+
+
+def load_any_policy(path: StrPath) -> tuple[FlowPolicy | ImportedPolicy, dict[str, Any]]:
+    """Load a policy of this project or an imported one; see :func:`load_policy` and :func:`load_imported`."""
+    try:
+        return load_policy(path)
+    except OtherKindError as error:
+        if error.kind != IMPORTED_KIND:
+            raise
+    return load_imported(path)
 
 
 def restore_policy(
@@ -144,14 +158,31 @@ def spec_of(meta: Mapping[str, Any], what: str) -> TaskSpec:
         ) from error
 
 
-def make_base_policy(policy: FlowPolicy, meta: Mapping[str, Any], device: str | torch.device = "cpu") -> FlowBasePolicy:
+@overload
+def make_base_policy(
+    policy: FlowPolicy, meta: Mapping[str, Any], device: str | torch.device = "cpu"
+) -> FlowBasePolicy: ...
+
+
+@overload
+def make_base_policy(
+    policy: FlowPolicy | ImportedPolicy, meta: Mapping[str, Any], device: str | torch.device = "cpu"
+) -> BasePolicy: ...
+
+
+def make_base_policy(
+    policy: FlowPolicy | ImportedPolicy, meta: Mapping[str, Any], device: str | torch.device = "cpu"
+) -> BasePolicy:
     """Return a loaded policy, frozen, run by its own ``backend``, or by torch where that cannot.
 
     Args:
         policy: The policy; it is moved to the device.
-        meta: What was saved with it: ``spec`` and ``latent_statistics``.
+        meta: What was saved with it: ``spec``, and ``latent_statistics`` or, of an imported one, what
+            :func:`zprl.policies.imported.base_policy.make_imported` takes.
         device: Device to act on.
     """
     policy = policy.to(device).eval().requires_grad_(False)
+    if isinstance(policy, ImportedPolicy):
+        return make_imported(policy, meta, spec_of(meta, "the imported base policy"))
     step = make_policy_step(policy, device=device)
     return FlowBasePolicy(step, spec_of(meta, "the base policy"), meta["latent_statistics"])

@@ -10,7 +10,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from zprl.policies import INFERENCE_FIELDS, FlowPolicy, load_policy, make_base_policy
+from zprl.policies import (
+    IMPORTED_INFERENCE_FIELDS,
+    INFERENCE_FIELDS,
+    FlowPolicy,
+    ImportedPolicy,
+    load_any_policy,
+    make_base_policy,
+)
 from zprl.policies.base import BasePolicy
 from zprl.policies.flow.cfg import check_cfg
 from zprl.policies.io import spec_of
@@ -45,7 +52,7 @@ class SteeringCheckpoint:
     path: Path
     content: dict[str, Any]
     spec: TaskSpec
-    policy: FlowPolicy
+    policy: FlowPolicy | ImportedPolicy
     policy_meta: dict[str, Any]
     settings: dict[str, Any]
     env_steps: int
@@ -54,7 +61,11 @@ class SteeringCheckpoint:
     @property
     def acting_spec(self) -> TaskSpec:
         """What of the task base policy and actor see, which is all that acting needs: the critic may see more."""
-        names = (*self.policy.cfg.observation_groups, *self.settings["agent"]["obs_groups"]["actor"])
+        if isinstance(self.policy, ImportedPolicy):
+            seen_by_base = [group.name for group in spec_of(self.policy_meta, "the base policy").groups]
+        else:
+            seen_by_base = list(self.policy.cfg.observation_groups)
+        names = (*seen_by_base, *self.settings["agent"]["obs_groups"]["actor"])
         known = {group.name for group in self.spec.groups}
         seen = dict.fromkeys(name for name in names if name in known)
         return self.spec.seen_by(seen) if seen else self.spec  # of a damaged file: what it says is refused by name
@@ -121,10 +132,14 @@ def load_checkpoint(path: Path) -> SteeringCheckpoint:
         check_settings(settings["agent"], f"the checkpoint {path}")
         _check_networks(settings["agent"], content)
         base = _base_of(path, infos["base"])
-        policy, meta = load_policy(base)
-        for name in INFERENCE_FIELDS:
-            setattr(policy.cfg, name, settings["inference"][name])
-        check_cfg(policy.cfg)
+        policy, meta = load_any_policy(base)
+        if isinstance(policy, ImportedPolicy):
+            for name in IMPORTED_INFERENCE_FIELDS:
+                setattr(policy, name, settings["inference"][name])
+        else:
+            for name in INFERENCE_FIELDS:
+                setattr(policy.cfg, name, settings["inference"][name])
+            check_cfg(policy.cfg)
         spec = spec_of(infos, f"the checkpoint {path}")
         return SteeringCheckpoint(path, content, spec, policy, meta, settings, int(infos["env_steps"]), base)
     except (AttributeError, KeyError, TypeError, ValueError) as error:

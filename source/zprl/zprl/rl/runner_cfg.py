@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Annotated
 
 from zprl.data.names import DatasetNamesCfg
-from zprl.policies import FlowPolicyCfg, PretrainCfg
+from zprl.policies import FlowPolicyCfg, ImportedBottleneckCfg, PretrainCfg
 from zprl.rl.critic import Activation
 from zprl.rl.distribution import DistributionCfg, GaussianCfg
 from zprl.rl.ppo import PPOCfg
@@ -93,6 +93,9 @@ class ZprlRunnerCfg:
 
     pretrain: PretrainCfg = PretrainCfg()
     """Training of the base policy."""
+
+    imported: ImportedBottleneckCfg = ImportedBottleneckCfg()
+    """The bottleneck of a base policy that was imported from another framework."""
 
     steering: SteeringCfg = LatentResidualCfg()
     """What the learner's output does to the base policy."""

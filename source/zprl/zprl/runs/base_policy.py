@@ -13,10 +13,22 @@ from typing import TYPE_CHECKING, Any
 
 from zprl.data import Demonstrations, load_demonstrations
 from zprl.envs.task_env import TaskEnv
-from zprl.policies import Experience, FlowPolicy, load_policy, make_base_policy, save_policy, spec_of, train_policy
+from zprl.envs.windows import windowed_spec, with_windows
+from zprl.policies import (
+    Experience,
+    FlowPolicy,
+    ImportedPolicy,
+    load_policy,
+    make_base_policy,
+    save_policy,
+    spec_of,
+    train_policy,
+)
+from zprl.policies.imported.policy import imported_file
 from zprl.rl.checkpoint import SteeringCheckpoint
 from zprl.runs import paths
 from zprl.runs.foreign_data import import_dataset
+from zprl.runs.imported import bound
 from zprl.spec import TaskSpec
 from zprl.utils.configclass import class_to_dict
 from zprl.utils.errors import ZprlError
@@ -219,13 +231,13 @@ def pretrain(
 
 def load_base(
     session: TaskSession, source: Path | SteeringCheckpoint, spec: TaskSpec | None = None
-) -> tuple[FlowPolicy, dict[str, Any]]:
+) -> tuple[FlowPolicy | ImportedPolicy, dict[str, Any]]:
     """Load a base policy with a session's inference settings, which a checkpoint's own become.
 
     Args:
         session: The task.
         source: The base policy's file, or a checkpoint that steers it.
-        spec: Spec that it must match, or None to skip the check.
+        spec: Spec that it must match, or None to skip the check, which one that was imported needs.
 
     Returns:
         The policy, on the CPU, and what was saved with it.
@@ -235,8 +247,16 @@ def load_base(
     """
     if isinstance(source, SteeringCheckpoint):
         if spec is not None:
-            spec.require_match(source.acting_spec, f"the checkpoint {source.path}")
+            windowed_spec(spec, source.acting_spec).require_match(source.acting_spec, f"the checkpoint {source.path}")
         return session.take_over_policy(source), source.policy_meta
+    if (file := imported_file(source)) is not None:
+        if spec is None:
+            raise ZprlError(f"{file} is a policy of another framework, which this command cannot take.")
+        policy, meta = bound(session, file, spec)
+        theirs = spec_of(meta, f"the policy {file}")
+        windowed_spec(spec, theirs).require_match(theirs, f"the policy {file}")
+        session.apply_inference_settings(policy)
+        return policy, meta
     policy, meta = load_policy(source)
     if spec is not None:
         spec.require_match(spec_of(meta, f"the base policy {source}"), f"the base policy {source}")
@@ -245,7 +265,7 @@ def load_base(
 
 
 def trial_success(
-    env: TaskEnv, policy: FlowPolicy, meta: Mapping[str, Any], cfg: EvaluationCfg, episodes: int
+    env: TaskEnv, policy: FlowPolicy | ImportedPolicy, meta: Mapping[str, Any], cfg: EvaluationCfg, episodes: int
 ) -> SuccessRate:
     """Return how often a base policy that is being made succeeds through its bottleneck.
 
@@ -269,17 +289,22 @@ def trial_success(
 
 
 def check_bottleneck(
-    env: TaskEnv, policy: FlowPolicy, meta: dict[str, Any], cfg: EvaluationCfg, path: Path
+    env: TaskEnv, policy: FlowPolicy | ImportedPolicy, meta: dict[str, Any], cfg: EvaluationCfg, path: Path
 ) -> dict[str, Any]:
     """Compare a base policy, ``path``, with and without its bottleneck on the evaluation's initial states.
 
-    The result is saved beside the file, as JSON.
+    Of an imported policy the decoded latent is compared, however its bottleneck is going to be used. The result is
+    saved beside the file, as JSON.
     """
     from zprl.evaluation.rollout import Evaluator, bottleneck_gap
 
+    mode = ""
+    if isinstance(policy, ImportedPolicy):
+        mode, policy.mode = policy.mode, "decode"
     base = make_base_policy(policy, meta, env.device)
+    env = with_windows(env, base.spec)
     gap = bottleneck_gap(Evaluator(env, base.execute_steps), base, cfg.episodes, cfg.seed)
-    atomic_json_dump({**gap, "seed": cfg.seed, "initial_noise": policy.cfg.initial_noise}, path.with_suffix(".json"))
+    atomic_json_dump({**gap, "seed": cfg.seed, "initial_noise": base.initial_noise}, path.with_suffix(".json"))
     cost, low, high = (100 * gap[name] for name in ("gap", "gap_low", "gap_high"))
     verdict = f"costs {cost:.1f} points [{low:.1f}, {high:.1f}]"
     if low > 5.0:
@@ -287,8 +312,12 @@ def check_bottleneck(
     print(
         f"base policy: succeeds in {100 * gap['bottleneck']['rate']:.1f}% through the bottleneck, "
         f"{100 * gap['plain']['rate']:.1f}% without it (the bottleneck {verdict}; {cfg.episodes} episodes, initial "
-        f"noise {policy.cfg.initial_noise})"
+        f"noise {base.initial_noise})"
     )
+    if isinstance(policy, ImportedPolicy):
+        policy.mode = mode
+        if mode == "residual":
+            print("base policy: agent.imported.mode is residual, so that it costs nothing: u = 0 is the policy itself")
     return gap
 
 

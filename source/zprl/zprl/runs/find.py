@@ -9,8 +9,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from zprl.policies import make_base_policy
+from zprl.policies import ImportedBasePolicy, make_base_policy
 from zprl.policies.base import BasePolicy
+from zprl.policies.imported.policy import imported_file
 from zprl.rl.actor import load_actor
 from zprl.rl.checkpoint import SteeringCheckpoint, load_checkpoint
 from zprl.rl.checkpoint_files import checkpoints
@@ -80,6 +81,8 @@ def open_policy(
         checkpoint = find_checkpoint(selector, task, overrides)
         return TaskSession(task, device, overrides, num_envs, checkpoint=checkpoint), checkpoint
     session = TaskSession(task, device, overrides, num_envs)
+    if base is not None and (file := imported_file(base)) is not None:
+        return session, file
     return session, existing_file(base or latest_base_policy(task), "base policy")
 
 
@@ -89,12 +92,12 @@ class LoadedPolicies:
 
     Attributes:
         base_policy: The base policy.
-        steering: The steering around it.
+        steering: The steering around it, or None of an imported one by itself.
         planners: The policy ``base`` by itself and, of a checkpoint, the ``steered`` one.
     """
 
     base_policy: BasePolicy
-    steering: Steering
+    steering: Steering | None
     planners: Mapping[str, ChunkPolicy]
 
 
@@ -110,6 +113,9 @@ def load_policies(session: TaskSession, spec: TaskSpec, source: SteeringCheckpoi
         ZprlError: If they do not fit the spec.
     """
     base = make_base_policy(*load_base(session, source, spec), session.device)
+    if isinstance(base, ImportedBasePolicy) and not isinstance(source, SteeringCheckpoint):
+        # Whatever it could be steered by.
+        return LoadedPolicies(base, None, {"base": ChunkPolicy(base, base.act, base.mixes_rows(None))})
     steering = make_steering(session.agent_cfg.steering, base)
     planners = {"base": base_chunks(steering)}
     if isinstance(source, SteeringCheckpoint):

@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from zprl.policies import INFERENCE_FIELDS
+from zprl.policies import INFERENCE_FIELDS, ImportedPolicy
 from zprl.policies.flow.cfg import check_cfg, check_pretrain_cfg
 from zprl.rl.methods import configure
 from zprl.rl.ppo import check_ppo
@@ -213,8 +213,17 @@ class TaskSession:
             run_dir / "run.json",
         )
 
-    def apply_inference_settings(self, policy: FlowPolicy) -> None:
-        """Give a policy the settings that may change after its training, from the session's configuration."""
+    def apply_inference_settings(self, policy: FlowPolicy | ImportedPolicy) -> None:
+        """Give a policy the settings that may change after its training, from the session's configuration.
+
+        Of its chunks an imported policy executes what it always did, unless the user says otherwise.
+        """
+        if isinstance(policy, ImportedPolicy):
+            policy.initial_noise, policy.mode = self.agent_cfg.policy.initial_noise, self.agent_cfg.imported.mode
+            if "agent.policy.execute_steps" in self._given:
+                policy.execute_steps = self.agent_cfg.policy.execute_steps
+            policy.check_inference()
+            return
         for name in INFERENCE_FIELDS:
             setattr(policy.cfg, name, getattr(self.agent_cfg.policy, name))
         if policy.cfg.execute_steps > policy.cfg.horizon:
@@ -223,15 +232,18 @@ class TaskSession:
                 "actions; lower it."
             )
 
-    def take_over_policy(self, checkpoint: SteeringCheckpoint) -> FlowPolicy:
+    def take_over_policy(self, checkpoint: SteeringCheckpoint) -> FlowPolicy | ImportedPolicy:
         """Take over how a checkpoint's run acts: its steering and its inference settings, unless given as overrides.
 
         Returns:
             The checkpoint's base policy, with the session's inference settings.
         """
         policy = checkpoint.policy
-        inference = {name: getattr(policy.cfg, name) for name in INFERENCE_FIELDS}
-        acting = {"steering": checkpoint.settings["agent"]["steering"], "policy": inference}
+        acting = {"steering": checkpoint.settings["agent"]["steering"]}
+        if isinstance(policy, ImportedPolicy):
+            acting |= {"policy": {"initial_noise": policy.initial_noise}, "imported": {"mode": policy.mode}}
+        else:
+            acting["policy"] = {name: getattr(policy.cfg, name) for name in INFERENCE_FIELDS}
         self._take_over(self.agent_cfg, acting, "agent")
         self.apply_inference_settings(policy)
         return policy

@@ -40,12 +40,12 @@ class InitialNoise(BoundedSteering):
     def __init__(self, cfg: InitialNoiseCfg, base: BasePolicy) -> None:
         super().__init__(cfg, base)
         self.repeat = cfg.repeat
-        horizon, action_dim = base.chunk_shape
+        horizon, action_dim = base.start_shape
         self.num_dims = action_dim if cfg.repeat else horizon * action_dim
 
     def apply(self, plan: Plan, u: Tensor) -> dict[str, Tensor]:
         """See :meth:`Steering.apply`; ``u`` is clipped to [-1, 1]."""
-        horizon, action_dim = self.policy.chunk_shape
+        horizon, action_dim = self.policy.start_shape
         w = self.residual(u)
         w = w[:, None].expand(-1, horizon, -1) if self.repeat else w.unflatten(1, (horizon, action_dim))
         return {"noise": (w if self.policy.samples_noise else plan.noise + w).contiguous()}

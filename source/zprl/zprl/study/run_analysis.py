@@ -17,6 +17,7 @@ from torch import Tensor
 from zprl.data import load_demonstrations
 from zprl.envs.task_env import TaskEnv
 from zprl.evaluation.rollout import Evaluator
+from zprl.policies import FlowPolicy, ImportedPolicy
 from zprl.policies.base import BasePolicy
 from zprl.policies.flow.base_policy import FlowBasePolicy
 from zprl.rl.actor import make_actor
@@ -64,7 +65,7 @@ def analyse_runs(manifest: StudyManifest, folder: Path) -> None:
         and (folder / run.name / "result.json").is_file()
         and not (folder / run.name / _FILE).is_file()
     ]
-    due = [(record, run_dir) for record, run_dir in due if not _last_checkpoint(run_dir).policy.image_shapes]
+    due = [(record, run_dir) for record, run_dir in due if _sees_states_alone(_last_checkpoint(run_dir).policy)]
     if not due:
         return
     pinned = manifest.pinned
@@ -84,6 +85,10 @@ def analyse_runs(manifest: StudyManifest, folder: Path) -> None:
             result = analyse(demonstrated[record.variant.name], _learned_residual(checkpoint), scale, visited.cpu())
             atomic_json_dump(result, run_dir / _FILE)
             progress.advance()
+
+
+def _sees_states_alone(policy: FlowPolicy | ImportedPolicy) -> bool:
+    return isinstance(policy, FlowPolicy) and not policy.image_shapes
 
 
 def _last_checkpoint(run_dir: Path) -> SteeringCheckpoint:
@@ -150,6 +155,7 @@ def _learned_residual(checkpoint: SteeringCheckpoint) -> Callable[[Tensor], Tens
     """Return what maps states (N, obs_dim) to a checkpoint's outputs u in [-1, 1], deterministic, on the CPU."""
     steering, actor = checkpoint.steering(), make_actor(checkpoint).eval()
     groups = checkpoint.settings["agent"]["obs_groups"]["actor"]
+    assert isinstance(checkpoint.policy, FlowPolicy)
     (group,) = checkpoint.spec.seen_by(checkpoint.policy.cfg.observation_groups).groups
 
     @torch.inference_mode()

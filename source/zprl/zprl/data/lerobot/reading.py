@@ -70,7 +70,8 @@ def read_lerobot(
     available = {key: shape for key, (_, shape) in info.features.items() if key not in beside}
     if ours is not None:
         # What it says of itself; the names of a task are of data sets that say nothing.
-        namer = Namer(f"the LeRobot data set {path}", ours.spec, DatasetNamesCfg(refuse_absolute_actions=False))
+        names = DatasetNamesCfg(features=ours.features, refuse_absolute_actions=False)
+        namer = Namer(f"the LeRobot data set {path}", ours.spec, names)
         meta, notes = ours.metadata, ()
         keys = namer.resolve(usual_key, available, ACTION)
     elif spec is None:
@@ -99,6 +100,8 @@ class _Ours:
     metadata: Metadata
     env_args: dict[str, Any]
     masks: dict[str, tuple[int, ...]]
+    features: dict[str, list[str]]
+    """Where terms stand that are not in their usual place, as in :attr:`DatasetNamesCfg.features`."""
 
     @property
     def spec(self) -> TaskSpec:
@@ -119,7 +122,11 @@ def _read_ours(info: Info) -> _Ours | None:
             metadata = Metadata.from_dict(values, OURS)
         except ValueError as error:
             info.fail(str(error))
-        return _Ours(metadata, values["env_args"], {name: tuple(part) for name, part in values["masks"].items()})
+        features = values.get("features", {})
+        with reading(path, what):
+            require_form(features, {name: [str] for name in features} if isinstance(features, dict) else {})
+        masks = {name: tuple(part) for name, part in values["masks"].items()}
+        return _Ours(metadata, values["env_args"], masks, features)
 
 
 def _unsaid(info: Info) -> list[str]:

@@ -17,7 +17,7 @@ import numpy as np
 from zprl.data.demonstrations import Demonstration, Demonstrations, Metadata, require_fit
 from zprl.data.lerobot import layout, statistics
 from zprl.data.lerobot.images import ENCODINGS, Encoding, VideoWriter, encode_file, is_depth, writable
-from zprl.data.lerobot.layout import ACTION, DONE, REWARD, SUCCESS, import_extra, usual_key
+from zprl.data.lerobot.layout import ACTION, DONE, ENVIRONMENT_STATE, REWARD, SUCCESS, import_extra, usual_key
 from zprl.data.lerobot.statistics import Statistics
 from zprl.spec import Feature, TaskSpec
 from zprl.utils.errors import ZprlError
@@ -41,21 +41,26 @@ def frames_per_second(spec: TaskSpec) -> int:
     return fps
 
 
-def save_lerobot(path: Path, demos: Demonstrations, encoding: str = "png") -> None:
+def save_lerobot(
+    path: Path, demos: Demonstrations, encoding: str = "png", environment_state: Sequence[str] = ()
+) -> None:
     """Write demonstrations as a data set that LeRobot reads and that says what this project's own do.
 
     Args:
         path: Folder to make or to replace.
         demos: The demonstrations.
         encoding: How images are written, one of :data:`zprl.data.lerobot.images.ENCODINGS`.
+        environment_state: Terms of kind state that stand under "observation.environment_state" nevertheless, which some
+            of LeRobot's policies want to see.
 
     Raises:
-        ZprlError: If LeRobot has no place for something, or the demonstrations do not fit their spec.
+        ZprlError: If LeRobot has no place for something, a term is none of the task's state, or the demonstrations do
+            not fit their spec.
         NotInstalledError: If the packages of the extra ``lerobot`` are not installed.
         OSError: If the folder cannot be written.
     """
     import_extra("pyarrow.parquet")
-    writer = _Writer(demos, ENCODINGS[encoding])
+    writer = _Writer(demos, ENCODINGS[encoding], environment_state)
     with atomic_folder(path) as place, naming_errors(path, place):
         writer.write(place)
 
@@ -63,8 +68,15 @@ def save_lerobot(path: Path, demos: Demonstrations, encoding: str = "png") -> No
 class _Writer:
     """Writes one data set."""
 
-    def __init__(self, demos: Demonstrations, encoding: Encoding) -> None:
+    def __init__(self, demos: Demonstrations, encoding: Encoding, environment_state: Sequence[str] = ()) -> None:
         self._demos, self._encoding, self._spec = demos, encoding, demos.spec
+        self._moved = tuple(environment_state)
+        states = [f.name for group in demos.spec.groups if group.kind == "state" for f in group.features]
+        if odd := [name for name in self._moved if name not in states]:
+            raise ZprlError(
+                f"{odd[0]} is no state of task {demos.task}, which could be {ENVIRONMENT_STATE}; it has "
+                f"{', '.join(states) or 'none'}."
+            )
         self._fps = frames_per_second(demos.spec)
         if not demos.episodes:
             raise ZprlError(f"the data set {demos.path} holds no demonstration; LeRobot has no place for none.")
@@ -74,7 +86,8 @@ class _Writer:
         for group in demos.spec.groups:
             for name, at in {} if group.is_image else group.slices().items():
                 feature = next(feature for feature in group.features if feature.name == name)
-                self._vectors.setdefault(usual_key(group, feature), []).append((group.name, at, feature))
+                key = ENVIRONMENT_STATE if name in self._moved else usual_key(group, feature)
+                self._vectors.setdefault(key, []).append((group.name, at, feature))
             if group.is_image:
                 if not writable(feature := group.features[0]):
                     raise ZprlError(
@@ -139,7 +152,10 @@ class _Writer:
         atomic_json_dump(self._statistics(range(count)), place / layout.STATS)
         metadata = Metadata(self._spec, demos.quality, demos.seed, count).to_dict()
         masks = {name: list(indices) for name, indices in demos.masks.items()}
-        atomic_json_dump({**metadata, "env_args": demos.env_args, "masks": masks}, place / layout.OURS)
+        ours = {**metadata, "env_args": demos.env_args, "masks": masks}
+        if self._moved:
+            ours["features"] = {key: [part.name for _, _, part in parts] for key, parts in self._vectors.items()}
+        atomic_json_dump(ours, place / layout.OURS)
         info = {
             "codebase_version": layout.VERSION,
             "fps": self._fps,
