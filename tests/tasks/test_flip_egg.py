@@ -218,8 +218,8 @@ def test_a_falling_egg_gains_no_energy_and_stays_above_the_floor(world):
         world.step(IDLE)
         now = energy(egg)
         assert (now - before).max() < 1e-4  # of 0.06 J that it falls
-        # At 1.4 m/s it sinks in, but not by its thickness, beyond which it would be pushed out below.
-        assert egg.body_link_pos_w.torch[..., 2].min() > PAN[2]
+        # At 1.4 m/s it sinks in, but by less than half of its 8 mm, beyond which it would be pushed out below.
+        assert egg.body_link_pos_w.torch[..., 2].min() > PAN[2] + 0.001
         before = now
     assert (start - before).min() > 0.04
     assert egg.body_link_pos_w.torch[..., 2].min() > PAN[2] + 0.0035
@@ -227,24 +227,25 @@ def test_a_falling_egg_gains_no_energy_and_stays_above_the_floor(world):
 
 
 def test_the_thin_blade_stays_above_the_floor_and_the_egg_between_them(world):
-    """The blade, whose front edge is 1.5 mm thin, is pressed on the egg and on the pan at its side."""
+    """The blade, whose front edge is 1.5 mm thin, is pressed down as hard as the arm can, on egg, rim or pan."""
     put(world, (0.05, -0.05, 0.004), about((0.0, 0.0, 1.0), 0.4))
     robot, egg = world.scene["robot"].data, world.scene["object"].data
     body = world.scene["robot"].body_names.index("panda_spatula")
     corners = torch.tensor([[0.045, -0.04, 0.0015], [0.045, 0.04, 0.0015]])
     down = IDLE.clone()
     down[:, 1], down[:, 2] = 0.4, -0.6
-    lowest, plates = [], []
-    for step in range(30):
+    heights = []
+    for step in range(20):
         down[:, 1] = 0.4 if step < 6 else 0.0
         world.step(down)
         tip = robot.body_link_pos_w.torch[:, body, None] + quat_apply(
             robot.body_link_quat_w.torch[:, [body]].expand(-1, 2, -1), corners.expand(WORLDS, -1, -1)
         )
-        lowest.append(tip[..., 2].min())
-        plates.append(egg.body_link_pos_w.torch[..., 2].min())
-    assert PAN[2] - 0.003 < min(lowest) < PAN[2] + 0.03  # it has come down
-    assert min(plates) > PAN[2] + 0.002
+        above = ((tip[..., :2] - torch.tensor(PAN[:2])).abs() < 0.18).all(dim=2)  # the hob, and not beside it
+        heights.append(torch.where(above, tip[..., 2], 1.0).amin(dim=1) - PAN[2])
+        assert egg.body_link_pos_w.torch[..., 2].min() > PAN[2] + 0.002
+    reached = torch.stack(heights).amin(dim=0)
+    assert reached.min() > -0.002 and (reached < 0.005).sum() >= WORLDS - 4  # it has come down
 
 
 def test_what_falls_off_the_table_ends_its_episode_alone(world):

@@ -7,7 +7,7 @@ from zprl.tasks.registration import register_task
 
 register_task(
     "Zprl-OpenBox-DualFranka",
-    suites=("two_arms",),
+    suites=("two_arms", "real_twins"),
     env_cfg_entry_point=f"{__name__}.env_cfg:DualFrankaOpenBoxEnvCfg",
     zprl_cfg_entry_point=f"{__name__}.zprl_cfg:OpenBoxRunnerCfg",
     expert_entry_point=f"{__name__}.expert:OpenBoxExpertCfg",
