@@ -111,7 +111,8 @@ class _Arm:
         self._robot = env.scene[self._arm.cfg.asset_name]
         limits = env.cfg.action_limits  # type: ignore[attr-defined]
         self._limits = limits[script.arm_action_name]
-        closed, opened = limits.get(script.gripper_action_name, (0.0, 0.0))
+        gripper = script.gripper_action_name
+        closed, opened = (0.0, 0.0) if gripper is None else limits[gripper]
         n, device, points = env.num_envs, env.device, script.waypoints
 
         # The waypoints, each quantity of all of them in one tensor, and scene entities by their index.

@@ -3,6 +3,7 @@
 
 """The flip-egg task: what is success in states that are placed by hand, and in worlds what holds and what moves."""
 
+import copy
 import math
 from types import SimpleNamespace
 from typing import Any
@@ -307,6 +308,14 @@ def test_a_target_stays_near_what_follows_it(world):
     torch.testing.assert_close(target, pos - torch.tensor([0.12, 0.0, 0.0]), atol=1e-5, rtol=0)
     expected = quat_mul(about((1.0, 0.0, 0.0), 1.0).expand(WORLDS, 4), quat)
     assert (turned * expected).sum(dim=1).abs().min() > 1 - 1e-5
+
+
+def test_only_the_plain_solution_is_offered_for_targets(world):
+    term, _, _ = arm_of(world)
+    cfg = copy.deepcopy(term.cfg)
+    cfg.controller.ik_method = "pinv"
+    with pytest.raises(ZprlError, match=r"solves by plain damped least squares; configure its controller with"):
+        type(term)(cfg, world)
 
 
 def test_a_reset_forgets_the_target_of_its_own_world(world):

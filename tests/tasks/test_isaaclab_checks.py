@@ -53,6 +53,7 @@ def registered():
     [
         *((TASK, "mujoco", 1), (TASK, "mujoco", 32), (TASK, "newton_mjwarp", 32)),
         *((task, "mujoco", 32) for task in OTHERS),
+        pytest.param("Zprl-FlipEgg-Franka", "newton_mjwarp", 4, marks=pytest.mark.slow),  # its kernels are its own
     ],
 )
 def test_environment_smoke(task, physics, num_envs):

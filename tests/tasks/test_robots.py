@@ -130,6 +130,14 @@ def test_time_steps_follow_from_period_and_substep():
     assert (physx.decimation, physx.sim.dt, physx.scene.env_spacing) == (5, 0.02, 2.5)
 
 
+def test_an_arm_moves_its_target_if_it_is_told_to():
+    arm = parts("left", "robot")["left_arm_action"]
+    assert type(arm.action()) is mdp.DeltaPoseIKActionCfg
+    arm.moves_target = True
+    term = arm.action()
+    assert type(term) is mdp.TargetPoseIKActionCfg and (term.body_name, term.scale) == ("left_wrist", SCALE)
+
+
 def test_a_task_for_one_arm_refuses_two():
     from zprl.tasks.lift.lift_env_cfg import LiftEnvCfg
 
