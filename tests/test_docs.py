@@ -193,7 +193,7 @@ def check_option(option: str) -> None:
     path = f"agent.{path}" if path.startswith("policy.") else path
     section, *names = path.split(".")
     refusal: Exception | None = None
-    tasks = (TASK, f"{TASK}-Visual") if section == "env" else (TASK,)
+    tasks = (TASK, f"{TASK}-Visual", "Zprl-Bench-AdroitDoor") if section == "env" else (TASK,)
     for agent, task in itertools.product(learners() if section == "agent" else [None], tasks):
         cfgs = {"env": session(task=task).env_cfg, "agent": agent}
         try:

@@ -21,10 +21,16 @@ from zprl.runs.session import TaskSession
 from zprl.utils.errors import ZprlError, run_cli
 
 TASKS = ("Zprl-Bench-AdroitDoor", "Zprl-Bench-AdroitHammer", "Zprl-Bench-AdroitPen")
+METAWORLD_TASKS = {"Zprl-Bench-BoxClose": "box-close", "Zprl-Bench-PushWall": "push-wall"}
 PROGRAM = Path(__file__).with_name("benchmark_program.py")
 
 installed = pytest.mark.skipif(
     importlib.util.find_spec("gymnasium_robotics") is None, reason="the extra 'benchmarks' is not installed"
+)
+
+
+metaworld_installed = pytest.mark.skipif(
+    importlib.util.find_spec("metaworld") is None, reason="MetaWorld, of the extra 'benchmarks', is not installed"
 )
 
 
@@ -66,6 +72,40 @@ def test_worlds_are_the_benchmarks_step_by_step(task):
                 assert (step.final_observations["policy"][1].numpy() == obs.astype(np.float32)).all()
                 obs, _ = theirs.reset()
             assert (seen[number] == obs.astype(np.float32)).all()
+
+
+@metaworld_installed
+@pytest.mark.parametrize("task", METAWORLD_TASKS)
+def test_worlds_are_metaworlds_step_by_step_whatever_was_before(task):
+    """Bit for bit, under its script, until its success, which ends an episode; beside a world that is begun anew."""
+    from metaworld.env_dict import ALL_V3_ENVIRONMENTS_GOAL_OBSERVABLE  # type: ignore[import-not-found]
+
+    theirs = ALL_V3_ENVIRONMENTS_GOAL_OBSERVABLE[f"{METAWORLD_TASKS[task]}-v3-goal-observable"](seed=3)
+    theirs._freeze_rand_vec, theirs.seeded_rand_vec = False, True
+    theirs.seed(6)
+    obs, _ = theirs.reset()
+    session = TaskSession(task, num_envs=2, overrides=["env.workers=1"])
+    with session.environment() as env:
+        # Five steps of 2.5 ms.
+        assert env.spec.step_dt == pytest.approx(theirs.dt) == 0.0125
+        seen = env.reset_to([5, 6])["policy"][1].clone()
+        success, steps = False, 0
+        while not success:
+            assert (seen.numpy() == obs.astype(np.float32)).all()
+            action = env.env.call("scripted_action")[1]  # type: ignore[attr-defined]
+            obs, _, _, _, info = theirs.step(action)
+            step = env.step(torch.from_numpy(np.stack([np.zeros(4, dtype=np.float32), action])))
+            seen, success, steps = step.observations["policy"][1].clone(), bool(info["success"]), steps + 1
+            assert (bool(step.success[1]), bool(step.terminated[1]), bool(step.truncated[1])) == (
+                success,
+                success,
+                False,
+            )
+            assert step.reward[1].item() == float(success)
+            assert steps < 250  # MetaWorld's script succeeds before
+        assert steps > 40
+        assert step.final_observations is not None
+        assert (step.final_observations["policy"][1].numpy() == obs.astype(np.float32)).all()
 
 
 class Goals(gymnasium.Env):
@@ -154,19 +194,20 @@ def test_the_expert_opens_the_benchmarks_doors(run):
         assert (round(at_goal) > 25) == episode.success
 
 
-def test_without_the_extra_every_command_names_it(monkeypatch, capsys):
+@pytest.mark.parametrize(("task", "package"), [(TASKS[0], "gymnasium_robotics"), ("Zprl-Bench-PushWall", "metaworld")])
+def test_without_the_extra_a_command_names_it(task, package, monkeypatch, capsys):
     from zprl.commands.cli import find_command
 
     found = importlib.util.find_spec
     monkeypatch.setattr(
-        importlib.util, "find_spec", lambda name, *rest: None if name == "gymnasium_robotics" else found(name, *rest)
+        importlib.util, "find_spec", lambda name, *rest: None if name == package else found(name, *rest)
     )
     with pytest.raises(SystemExit) as end:
-        run_cli(lambda: find_command("train")(["--task", TASKS[0]]))
+        run_cli(lambda: find_command("train")(["--task", task]))
     assert end.value.code == 2
     assert capsys.readouterr().err == (
-        f"error: task {TASKS[0]} needs the package gymnasium_robotics, which is not installed; install this project's "
-        "extra 'benchmarks'.\n"
+        f"error: task {task} needs the package {package}, which is not installed; install this project's extra "
+        "'benchmarks'.\n"
     )
 
 
@@ -197,7 +238,8 @@ def test_what_needs_a_scene_of_isaac_lab_says_so():
 def test_they_are_listed_and_are_a_suite(monkeypatch):
     from zprl.sim.isaaclab import list_tasks, tasks_of_suite
 
-    assert tasks_of_suite("benchmarks") == sorted(TASKS)
+    assert tasks_of_suite("benchmarks") == sorted([*TASKS, *METAWORLD_TASKS])
     table = list_tasks("Bench")
     for task in TASKS:
         assert any(task in line and "2 s at 100 Hz" in line for line in table.splitlines())
+    assert any("Zprl-Bench-PushWall" in line and "6.25 s at 80 Hz" in line for line in table.splitlines())

@@ -108,6 +108,7 @@ def _prepare(options: Sim2RealOptions, overrides: list[str]) -> tuple[TaskSessio
 
     worlds = min(options.num_envs or options.episodes, options.episodes)
     session = TaskSession(options.task, options.device, overrides, worlds)
+    session.require_isaaclab()
     return session, parse_disturbances(options.disturbances, disturbances_of(options.task))
 
 

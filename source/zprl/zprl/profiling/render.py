@@ -185,6 +185,7 @@ def benchmark_render(
 
     result = RenderReport()
     session = TaskSession(task, "cpu", overrides)
+    session.require_isaaclab()
     pose = np.concatenate(viewpoint(session.env_cfg)).astype(np.float32)
     for count in num_envs:
         # Without a camera, Isaac Lab leaves out of the model what does not collide.
