@@ -98,7 +98,7 @@ def _record(
     from zprl.evaluation.video import side_by_side, write_video
 
     seed = session.agent_cfg.evaluation.seed if seed is None else seed
-    recorded = record(env, learned(session, env, source, compare=True), 1, seed)
+    recorded = record(env, *learned(session, env, source, compare=True), 1, seed)
     frames = side_by_side(*recorded.values(), labels=list(recorded))
     write_video(video, frames, 1.0 / env.spec.step_dt, LARGEST_VIDEO)
 

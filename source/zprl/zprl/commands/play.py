@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     import numpy as np
     import torch
 
+    from zprl.envs.task_env import TaskEnv
     from zprl.evaluation.rollout import ChunkPlanner
     from zprl.evaluation.video import Episode
     from zprl.rl.checkpoint import SteeringCheckpoint
@@ -78,8 +79,10 @@ def run(options: PlayOptions, overrides: list[str]) -> Path:
         )
     seed = session.agent_cfg.evaluation.seed if options.seed is None else options.seed
     with session.launched(options.viz), session.isaaclab_environment(configure=add_video_camera) as env:
-        columns = _scripted(env, name) if source is None else learned(session, env, source, options.compare)
-        recorded = record(env, columns, options.episodes, seed)
+        if source is None:
+            recorded = record(env, env, _scripted(env, name), options.episodes, seed)
+        else:
+            recorded = record(env, *learned(session, env, source, options.compare), options.episodes, seed)
         write_video(path, side_by_side(*recorded.values(), labels=list(recorded)), fps=1.0 / env.spec.step_dt)
     for label, episodes in recorded.items():
         print(f"{label}: {sum(episode.success for episode in episodes)} of {len(episodes)} episodes succeed")
@@ -87,11 +90,12 @@ def run(options: PlayOptions, overrides: list[str]) -> Path:
     return path
 
 
-def record(env: IsaacLabEnv, columns: Columns, episodes: int, seed: int) -> dict[str, list[Episode]]:
+def record(env: IsaacLabEnv, worlds: TaskEnv, columns: Columns, episodes: int, seed: int) -> dict[str, list[Episode]]:
     """Record policies on the same initial states; beside the scene, what the cameras of the task see.
 
     Args:
         env: An environment with the camera of :func:`zprl.sim.isaaclab.camera.add_video_camera`.
+        worlds: The same as the policies see it.
         columns: The policies by label.
         episodes: Number of episodes of each.
         seed: Seed of the first.
@@ -111,7 +115,7 @@ def record(env: IsaacLabEnv, columns: Columns, episodes: int, seed: int) -> dict
         for label, (planner, on_reset) in columns.items():
             recorded[label] = []
             for episode in range(episodes):
-                recorded[label].append(record_episode(env, planner, picture, seed + episode, on_reset))
+                recorded[label].append(record_episode(worlds, planner, picture, seed + episode, on_reset))
                 progress.advance()
     return recorded
 
@@ -147,10 +151,20 @@ def _scripted(env: IsaacLabEnv, name: str) -> Columns:
     return {name: (_Planner(1, lambda obs: expert.act()[:, None]), lambda seed: expert.reset(everything))}
 
 
-def learned(session: TaskSession, env: IsaacLabEnv, source: SteeringCheckpoint | Path, compare: bool) -> Columns:
-    """Return a checkpoint's steered policy, its base policy beside it if wanted, or a base policy by itself."""
+def learned(
+    session: TaskSession, env: IsaacLabEnv, source: SteeringCheckpoint | Path, compare: bool
+) -> tuple[TaskEnv, Columns]:
+    """Return the environment as a policy sees it, and a checkpoint's steered policy or a base policy.
+
+    Args:
+        session: The task.
+        env: Its environment.
+        source: The checkpoint, or the base policy's file.
+        compare: Whether a checkpoint's base policy is beside it.
+    """
     import torch
 
+    from zprl.envs.windows import with_windows
     from zprl.runs.find import load_policies
 
     loaded = load_policies(session, env.spec, source)
@@ -166,7 +180,10 @@ def learned(session: TaskSession, env: IsaacLabEnv, source: SteeringCheckpoint |
         return _Planner(planner.execute_steps, act, planner.begin_episodes)
 
     shown = list(loaded.planners) if compare else list(loaded.planners)[-1:]
-    return {name: (with_noise(loaded.planners[name]), lambda seed: generator.manual_seed(seed)) for name in shown}
+    columns: Columns = {
+        name: (with_noise(loaded.planners[name]), lambda seed: generator.manual_seed(seed)) for name in shown
+    }
+    return with_windows(env, loaded.base_policy.spec), columns
 
 
 COMMAND = Command(__doc__, PlayOptions, run)

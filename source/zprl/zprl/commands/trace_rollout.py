@@ -33,6 +33,7 @@ def run(options: TraceRolloutOptions, overrides: list[str]) -> dict[str, int]:
         ZprlError: If the host waits outside of the simulator.
     """
     from zprl.envs.chunked_env import ChunkedVecEnv
+    from zprl.envs.windows import with_windows
     from zprl.policies import make_base_policy
     from zprl.profiling.waits import trace_rollout
     from zprl.runs import paths
@@ -46,7 +47,7 @@ def run(options: TraceRolloutOptions, overrides: list[str]) -> dict[str, int]:
     with session.launched(options.viz), session.environment() as env:
         base = make_base_policy(*load_base(session, path, env.spec), session.device)
         steering = make_steering(session.agent_cfg.steering, base)
-        chunked = ChunkedVecEnv(env, steering, ["policy"], session.agent_cfg.step_discount)
+        chunked = ChunkedVecEnv(with_windows(env, base.spec), steering, ["policy"], session.agent_cfg.step_discount)
         chunked.restart(session.agent_cfg.seed)
         waits = trace_rollout(chunked, options.chunks, options.trace)
     steps = options.chunks * base.execute_steps

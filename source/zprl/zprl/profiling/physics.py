@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from prettytable import PrettyTable
 
+from zprl.envs.windows import with_windows
 from zprl.policies import make_base_policy
 from zprl.profiling.timing import timed_on_host
 from zprl.rl.trainer import SteeringTrainer, bare_simulation_rate
@@ -132,7 +133,9 @@ def _training_rate(session: TaskSession, env: IsaacLabEnv, base: Path) -> float:
     policy = make_base_policy(*load_base(session, base, env.spec), session.device)
     settings = {"physics": session.physics, "device": session.device}
     with tempfile.TemporaryDirectory() as folder:
-        trainer = SteeringTrainer(env, policy, base, session.agent_cfg, Path(folder), settings)
+        trainer = SteeringTrainer(
+            with_windows(env, policy.spec), policy, base, session.agent_cfg, Path(folder), settings
+        )
         trainer.runner.learn_segment(1)
         before = trainer.learning_seconds
         trainer.runner.learn_segment(_ITERATIONS)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
+from zprl.envs.windows import with_windows
 from zprl.policies import make_base_policy
 from zprl.rl.runner import SteeringRunner
 from zprl.rl.trainer import SteeringTrainer
@@ -88,7 +89,9 @@ def profile_training(session: TaskSession, base: Path, iterations: int) -> Train
         policy = make_base_policy(*load_base(session, base, env.spec), session.device)
         settings = {"physics": session.physics, "device": session.device}
         with tempfile.TemporaryDirectory() as folder:
-            trainer = SteeringTrainer(env, policy, base, session.agent_cfg, Path(folder), settings)
+            trainer = SteeringTrainer(
+                with_windows(env, policy.spec), policy, base, session.agent_cfg, Path(folder), settings
+            )
             runner = trainer.runner
             runner.learn_segment(1)
             while getattr(runner.alg, "warming_up", False):
