@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 from tests.fakes import ScriptedEnv
+from tests.imported_policies import linear_policy
 from tests.policies.test_imported import COLUMNS, FILE, SPEC, STATE, bottleneck, load
 
 from zprl.data import DatasetNamesCfg, Demonstration, save_demonstrations
@@ -182,3 +183,53 @@ def test_a_learners_step_executes_the_chunk_of_the_window_that_the_episode_reall
         expected = base.act(base.encode({"policy_window": seen}))[:, :4]
         acted = torch.stack(env.received[4 * chunk : 4 * chunk + 4], dim=1)
         torch.testing.assert_close(acted, expected, rtol=0, atol=1e-5)
+
+
+GAIN = 0.1 * torch.randn(14, 2, generator=torch.Generator().manual_seed(5))
+FEATURES = {"observation.state": ["arm", "grip"], "observation.environment_state": ["thing"]}
+
+
+@pytest.fixture
+def linear(folder):
+    """Return the file of a policy whose actions are known, and data of it with the actions times a factor."""
+    file = folder / "linear" / FILE.name
+    file.parent.mkdir()
+    imported.save_imported(file, linear_policy(GAIN, (4, 3), features=FEATURES))
+
+    def data(factor):
+        generator, episodes = torch.Generator().manual_seed(1), []
+        for _ in range(6):
+            values = torch.randn(1, 7, generator=generator).repeat(20, 1)  # at rest, so that all actions are the same
+            actions = factor * 0.5 * torch.cat([values, values], dim=1) @ GAIN
+            observations = {"policy": values.numpy(), "other": np.zeros((20, 2), np.float32)}
+            ends = np.arange(20) == 19
+            episodes.append(Demonstration(observations, actions.numpy(), np.zeros(20, np.float32), ends, True))
+        path = folder / f"data_{factor}.hdf5"
+        save_demonstrations(path, TASK, episodes)
+        return path
+
+    return file, data
+
+
+def test_its_actions_are_those_that_are_known(linear):
+    policy, meta = imported.bound(session(), linear[0], TASK)
+    base = make_base_policy(policy, meta)
+    obs = {"policy_window": torch.randn(5, 14, generator=torch.Generator().manual_seed(3))}
+    state, thing = base.windows(obs)  # type: ignore[attr-defined]
+    expected = (0.5 * torch.cat([state, thing], dim=-1).flatten(1) @ GAIN).clamp(-1.0, 1.0)
+    noise = torch.randn(5, 8, 2)
+    acted = base.act(base.encode(obs, noise))
+    torch.testing.assert_close(acted, expected[:, None].expand(-1, 7, -1), rtol=0, atol=1e-5)
+
+
+def test_a_bottleneck_is_trained_on_the_policys_own_data_and_refused_on_others(linear, capsys):
+    file, data = linear
+    path, training = file.parent / imported.BOTTLENECK_FILE, session()
+    training.agent_cfg.imported.num_steps, training.agent_cfg.imported.hidden_dims = 50, (32,)
+    with pytest.raises(ZprlError, match=r"is not what the imported policy was trained on: .* \(loss .* against .*\)"):
+        imported.pretrain_bottleneck(training, file, data(-1.0), TASK, path)
+    assert not path.exists()
+    imported.pretrain_bottleneck(training, file, data(1.0), TASK, path)
+    assert "bottleneck: 50 steps" in capsys.readouterr().out
+    policy, meta = imported.bound(session("zprl"), file, TASK)
+    assert make_base_policy(policy, meta).knobs["latent"].width == 16
