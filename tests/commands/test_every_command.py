@@ -221,7 +221,7 @@ def import_base(patch, folder):
 
     shutil.copytree(FIXTURE / "checkpoint", folder / "checkpoint")
     (folder / "checkpoint" / "model.safetensors").touch()
-    patch("zprl.policies.imported.lerobot.import_diffusion", lambda *arguments: load_imported(FILE)[0])
+    patch("zprl.policies.imported.lerobot.import_policy", lambda *arguments: load_imported(FILE)[0])
     return ["--frequency", "20"], None
 
 

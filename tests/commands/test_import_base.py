@@ -92,9 +92,9 @@ def test_what_processors_do_is_read_as_lerobot_wrote_it(checkpoint):
     assert (state["mode"], environment["mode"]) == ("MIN_MAX", "MEAN_STD")
     torch.testing.assert_close(state["first"], torch.tensor([-1.0, -2.0, 0.0, -1.5]))
     torch.testing.assert_close(environment["second"], torch.tensor([0.1, 1.0, 2.0]))
-    scale = lerobot._Scale(environment, inverse=False)
+    scale = lerobot.Scale(environment, inverse=False)
     torch.testing.assert_close(scale(torch.tensor([[0.6, 0.5, -1.0]])), torch.tensor([[1.0, 0.5, 1.0]]))
-    actions = lerobot._Scale(found.transform("action"), inverse=True)
+    actions = lerobot.Scale(found.transform("action"), inverse=True)
     torch.testing.assert_close(actions(torch.tensor([[-1.0, 1.0]])), torch.tensor([[-0.5, 0.9]]))
 
 
@@ -103,8 +103,8 @@ def test_what_processors_do_is_read_as_lerobot_wrote_it(checkpoint):
     [
         (
             "config.json",
-            lambda v: v.__setitem__("type", "act"),
-            "is a policy of the type act, and imported are diffusion",
+            lambda v: v.__setitem__("type", "pi0"),
+            "is a policy of the type pi0, and imported are diffusion, act",
         ),
         ("config.json", lambda v: v.__setitem__("noise_scheduler_type", "DDPM"), "samples by DDPM.*pass --steps 10"),
         ("config.json", lambda v: v["input_features"].pop("observation.state"), "does not see observation.state"),
@@ -123,6 +123,24 @@ def test_what_processors_do_is_read_as_lerobot_wrote_it(checkpoint):
 def test_a_checkpoint_that_is_not_imported(file, edit, words, checkpoint):
     change(checkpoint / file, edit)
     assert re.search(words, refusal(checkpoint))
+
+
+@pytest.mark.parametrize(
+    ("edit", "options", "words"),
+    [
+        (lambda v: None, {"steps": 4}, "does not sample, so that --steps means nothing"),
+        (lambda v: v.__setitem__("temporal_ensemble_coeff", 0.01), {}, "averages overlapping chunks"),
+        (
+            lambda v: v["input_features"].pop("observation.environment_state"),
+            {},
+            "does not see observation.environment",
+        ),
+    ],
+)
+def test_an_act_that_is_not_imported(edit, options, words, checkpoint):
+    change(checkpoint / "config.json", lambda v: v.__setitem__("type", "act"))
+    change(checkpoint / "config.json", edit)
+    assert words in refusal(checkpoint, **options)
 
 
 def test_more_steps_than_it_was_trained_with(checkpoint):

@@ -6,6 +6,7 @@
 ``imported_fixture`` is a tiny DiffusionPolicy with actions of LeRobot's own calls, see ``make_imported_fixture.py``.
 """
 
+import dataclasses
 import json
 import subprocess
 import sys
@@ -91,6 +92,30 @@ def test_it_acts_as_lerobots_own_select_action_over_an_episode_of_three_worlds(a
         part = expected[:, step : step + 4]
         torch.testing.assert_close(acted[:, : part.shape[1]], part, rtol=0, atol=1e-6)
     assert expected.std() > 0.05  # they are no constants
+
+
+def test_an_act_does_as_well_and_has_no_noise():
+    policy, _ = load_imported(FIXTURE / "act" / "base.safetensors")
+    given = {name: torch.tensor(v) for name, v in json.loads((FIXTURE / "act" / "answers.json").read_text()).items()}
+    columns = {key: [["policy", term] for _, term in places] for key, places in COLUMNS.items()}
+    spec = dataclasses.replace(SPEC, groups=(STATE,))
+    made = make_base_policy(policy, {"spec": spec.to_dict(), "columns": columns, "bottleneck": None})
+    expected = given["actions"].transpose(0, 1)
+    for step in (0, 4, 8):
+        acted = made.act(made.encode({"policy": torch.cat(seen(given, step), dim=1)}))
+        part = expected[:, step : step + 4]
+        torch.testing.assert_close(acted[:, : part.shape[1]][:, :4], part, rtol=0, atol=1e-6)
+    assert expected.std() > 0.05
+    assert [*made.knobs] == ["actions"] and made.chunk_shape == (6, 2)
+    with pytest.raises(ZprlError, match="by its noise, and this one"):
+        InitialNoise(InitialNoiseCfg(), made)
+    e = torch.randn(7, policy.interface.embedding_size, requires_grad=True)
+    chunk = torch.rand(7, 6, 2) - 0.5
+    (gradient,) = torch.autograd.grad(policy.imitation_loss(e, chunk), e)
+    assert gradient.abs().max() > 0.0
+    with torch.no_grad():
+        own = policy.generate(e, torch.zeros(7, 6, 2))
+        assert policy.imitation_loss(e, own) < 1e-6 < policy.imitation_loss(e, chunk)
 
 
 def test_another_history_or_another_noise_is_another_chunk(answers):

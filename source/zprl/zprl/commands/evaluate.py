@@ -26,7 +26,11 @@ class EvaluateOptions(TaskOptions):
     format: str | None = option(
         "of a bundle, the format to run (default: native or onnx; the others are programs)", None, metavar="NAME"
     )
-    base: Path | None = option("with --checkpoint base: which (default: the newest)", None, metavar="PATH")
+    base: Path | None = option(
+        "with --checkpoint base: which, a file or the folder of an imported one (default: the newest)",
+        None,
+        metavar="PATH",
+    )
     episodes: int = option("episodes (default: %(default)s)", 200, type=positive_int)
     json: Path | None = option("file to write the result to", None, writes="file", metavar="F")
 

@@ -45,7 +45,7 @@ def run(options: ImportBaseOptions) -> Path:
     if not colon or scheme != "lerobot":
         raise ZprlError(f"{options.source} does not begin with the framework it is of; write lerobot:{path or scheme}.")
     start = time.perf_counter()
-    from zprl.policies.imported.lerobot import Checkpoint, TrainingData, import_diffusion
+    from zprl.policies.imported.lerobot import Checkpoint, TrainingData, import_policy
     from zprl.policies.imported.policy import FILE, save_imported
     from zprl.utils.files import checksum
 
@@ -57,7 +57,7 @@ def run(options: ImportBaseOptions) -> Path:
         data = TrainingData(options.frequency)
     else:
         checkpoint.fail("does not say at which frequency it acts; pass --dataset_file or --frequency")
-    policy = import_diffusion(checkpoint, data, options.steps, options.unnormalised)
+    policy = import_policy(checkpoint, data, options.steps, options.unnormalised)
     file = options.output / FILE
     is_new = not options.output.exists()
     options.output.mkdir(parents=True, exist_ok=True)

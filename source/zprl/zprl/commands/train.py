@@ -34,7 +34,9 @@ class TrainOptions(TaskOptions):
     algo: str | None = option("the learner (default: the task's)", None, metavar="ppo|sac")
     num_envs: int | None = option("number of worlds, of all processes", None, type=positive_int)
     max_iterations: int | None = option("iterations in total, also when continuing", None, type=positive_int)
-    base: Path | None = option("base policy to steer instead of training one", None, metavar="PATH")
+    base: Path | None = option(
+        "base policy to steer instead of training one: a file, or the folder of an imported one", None, metavar="PATH"
+    )
     dataset_file: Path | None = option("demonstrations instead of collecting them", None, metavar="F")
     run_dir: Path | None = option(
         "folder to write the run to (default: a new one below logs/rsl_rl/)", None, writes="folder", metavar="DIR"

@@ -53,15 +53,15 @@ class ImportedBasePolicy(BasePolicy):
         interface = policy.interface
         self.horizon = interface.horizon - interface.first
         self.execute_steps = policy.execute_steps
-        self.initial_noise, self.samples_noise = policy.initial_noise, policy.initial_noise == "sampled"
+        self.initial_noise = policy.initial_noise
+        self.samples_noise = policy.sampler.uses_noise and policy.initial_noise == "sampled"
         self.inference_settings = {name: getattr(policy, name) for name in IMPORTED_INFERENCE_FIELDS}
         device = policy.fixed_noise.device
         self.action_low, self.action_high = (limit.to(device) for limit in spec.action_limits())
         size = self.horizon * self.action_dim
-        self.knobs = {
-            "noise": Knob(policy.noise_shape[0] * policy.noise_shape[1], 1.0),
-            "actions": Knob(size, 1.0),
-        }
+        self.knobs = {"actions": Knob(size, 1.0)}
+        if policy.sampler.uses_noise:
+            self.knobs["noise"] = Knob(policy.noise_shape[0] * policy.noise_shape[1], 1.0)
         if bottleneck is not None:
             statistics = bottleneck.statistics
             self.knobs["latent"] = Knob(bottleneck.latent_dim, statistics["latent_mean_rms"])

@@ -22,7 +22,7 @@ import torch
 from torch import Tensor, nn
 
 from zprl.policies.imported.program import Program
-from zprl.policies.imported.sampler import DdimSampler, sampler_from
+from zprl.policies.imported.sampler import Sampler, sampler_from
 from zprl.utils.errors import ZprlError, first_line
 from zprl.utils.strict_json import require_form
 from zprl.utils.tensor_files import load_tensors, require_finite, save_tensors
@@ -140,7 +140,7 @@ class ImportedPolicy(nn.Module):
         self,
         interface: Interface,
         programs: Mapping[str, Program],
-        sampler: DdimSampler,
+        sampler: Sampler,
         source: Mapping[str, Any],
         parity: Mapping[str, Any],
         fixed_noise: Tensor,

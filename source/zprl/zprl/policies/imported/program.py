@@ -199,9 +199,9 @@ def record(module: nn.Module, example: Sequence[Tensor], what: str) -> Program:
     inputs = [node for node in places if node.name in signature.user_inputs]
     read = [node for node in places if node.name not in signature.user_inputs and node.users]
     index: dict[Any, int] = {node: number for number, node in enumerate((*inputs, *read))}
-    lines = []
+    lines, needed = [], _needed(nodes)
     for node in nodes:
-        if node.op != "call_function" or not _counts(node):
+        if node not in needed:
             continue
         name = _name_of(node.target)
         if name in ("aten.dropout.default", "aten.dropout_.default") and node.args[2] is False:
@@ -218,9 +218,13 @@ def record(module: nn.Module, example: Sequence[Tensor], what: str) -> Program:
     return Program({"inputs": len(inputs), "tensors": tensors, "lines": lines, "result": index[result]})
 
 
-def _counts(node: Any) -> bool:
-    """Return whether a node computes something that is used; PyTorch's own checks of sizes do not."""
-    return bool(node.users)
+def _needed(nodes: Sequence[Any]) -> set[Any]:
+    """Return the calls that the result depends on; PyTorch's own checks of sizes, for one, are none."""
+    needed = set(nodes[-1].all_input_nodes)
+    for node in reversed(nodes[:-1]):
+        if node in needed:
+            needed.update(node.all_input_nodes)
+    return {node for node in needed if node.op == "call_function"}
 
 
 def _name_of(target: Any) -> str:

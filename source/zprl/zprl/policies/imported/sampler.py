@@ -41,6 +41,7 @@ class DdimSampler:
     clip: float | None
 
     kind = "ddim"
+    uses_noise = True
 
     def __post_init__(self) -> None:
         if self.predicts not in _PREDICTIONS:
@@ -98,7 +99,30 @@ class DdimSampler:
         }
 
 
-def sampler_from(values: Mapping[str, Any]) -> DdimSampler:
+@dataclass(frozen=True)
+class DirectSampler:
+    """A policy without a generator: what stands in the denoiser's place maps the condition to the chunk."""
+
+    kind = "direct"
+    uses_noise = False
+
+    def sample(self, denoise: Denoiser, noise: Tensor, condition: Tensor) -> Tensor:
+        """See :meth:`DdimSampler.sample`; the noise is of no consequence."""
+        return denoise(noise, torch.zeros(noise.shape[:1], dtype=torch.long, device=noise.device), condition)
+
+    def loss(self, denoise: Denoiser, chunk: Tensor, condition: Tensor, generator: torch.Generator | None) -> Tensor:
+        """See :meth:`DdimSampler.loss`: the mean absolute error."""
+        return torch.nn.functional.l1_loss(self.sample(denoise, torch.zeros_like(chunk), condition), chunk)
+
+    def to_dict(self) -> dict[str, Any]:
+        """See :meth:`DdimSampler.to_dict`."""
+        return {"kind": self.kind}
+
+
+Sampler = DdimSampler | DirectSampler
+
+
+def sampler_from(values: Mapping[str, Any]) -> Sampler:
     """Return the sampler that a file holds.
 
     Raises:
@@ -106,6 +130,8 @@ def sampler_from(values: Mapping[str, Any]) -> DdimSampler:
         TypeError: If something has a wrong type.
         ValueError: If it is of another kind or malformed.
     """
+    if values["kind"] == DirectSampler.kind:
+        return DirectSampler()
     if values["kind"] != DdimSampler.kind:
         raise ValueError(f"a sampler is of the kind {values['kind']!r}")
     clip = None if values["clip"] is None else float(values["clip"])
