@@ -28,7 +28,7 @@ class _Denoise(nn.Module):
 
     def forward(self, x, times, condition):
         target = (condition @ self.gain)[:, None].expand(-1, HORIZON, -1)
-        alpha = self.alphas.index_select(0, times).view(-1, 1, 1)
+        alpha = torch.index_select(self.alphas, 0, times).view(-1, 1, 1)
         return (x - alpha.sqrt() * target) / (1 - alpha).sqrt()
 
 
