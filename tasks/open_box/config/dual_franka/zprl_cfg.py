@@ -13,7 +13,7 @@ class OpenBoxRunnerCfg(LongTaskRunnerCfg):
     """A run of the task."""
 
     experiment_name = "zprl_openbox_dualfranka"
-    # With the defaults, demonstrations that succeed in 50 % (noise_scale 0.875) make a base policy that does in 20 %; as
+    # With the defaults, demonstrations that succeed in 50 % (noise_scale 0.875) make a base policy of 20 %; as
     # on the transport task, where twice the actions go through it, the bottleneck is wider here and trained for longer.
     policy: FlowPolicyCfg = FlowPolicyCfg(embed_dim=128, latent_dim=32)
     pretrain = PretrainCfg(num_steps=3000, bottleneck_steps=1500)
