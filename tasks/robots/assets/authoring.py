@@ -18,6 +18,8 @@ import numpy as np
 from pxr import Gf, Sdf, Usd, UsdGeom, UsdPhysics, UsdShade
 from scipy.spatial.transform import Rotation
 
+import isaaclab  # noqa: F401 - makes Newton's schemas known to USD, whose attributes would be custom ones otherwise
+
 Vec3 = tuple[float, float, float]
 
 
