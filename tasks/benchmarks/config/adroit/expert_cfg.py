@@ -29,6 +29,7 @@ class DoorExpertCfg(TranslatedExpertCfg):
     """Turns the lever and pulls."""
 
     actor = "door/config/adroit/door_expert.safetensors"
+    noise_scale = 2.6
 
 
 @configclass
@@ -36,6 +37,7 @@ class HammerExpertCfg(TranslatedExpertCfg):
     """Lifts the hammer and pushes its head against the nail."""
 
     actor = "hammer/config/adroit/hammer_expert.safetensors"
+    noise_scale = 2.6
 
 
 @configclass
