@@ -29,7 +29,7 @@ from zprl.robustness.catalogue import disturbances_of, parse_disturbances
 from zprl.study.grid import ablation_variants, expand, method_variants
 from zprl.study.launchers.launcher import parse_options
 from zprl.study.study import chosen_tasks
-from zprl.utils.errors import ZprlError
+from zprl.utils.errors import NotInstalledError, ZprlError
 
 DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 TASK = "Zprl-Lift-Franka"
@@ -100,7 +100,8 @@ def check_command(name: str, argv: list[str]) -> None:
     options, overrides = cli.find_command(name).parse(argv)
     for task in chosen_tasks(options) if name == "study" else [getattr(options, "task", None) or TASK]:
         if task != TASK:
-            session(task=task)  # which refuses one that does not exist
+            with contextlib.suppress(NotInstalledError):
+                session(task=task)  # which refuses one that does not exist
     if name == "study":
         parse_options(options.launcher_options)
         made = (

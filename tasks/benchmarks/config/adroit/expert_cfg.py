@@ -45,3 +45,4 @@ class PenExpertCfg(TranslatedExpertCfg):
     """Turns the pen with its fingers."""
 
     actor = "pen/config/adroit/pen_expert.safetensors"
+    noise_scale = 3.8

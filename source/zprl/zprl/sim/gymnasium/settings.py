@@ -14,7 +14,7 @@ import gymnasium
 from zprl.sim.gymnasium.worlds_cfg import CFG_ENTRY_POINT, WorldsCfg
 from zprl.sim.overrides import SELECTORS, check_override, split_override
 from zprl.utils.entry_points import load_entry_point
-from zprl.utils.errors import ZprlError
+from zprl.utils.errors import NotInstalledError, ZprlError
 
 
 def is_gymnasium_task(task: str) -> bool:
@@ -72,12 +72,12 @@ def require_packages(task: str, cfg: WorldsCfg) -> None:
     """Refuse a task that needs what is not installed.
 
     Raises:
-        ZprlError: If it does.
+        NotInstalledError: If it does.
     """
     for package in cfg.packages:
         if importlib.util.find_spec(package) is None:
             how = f"install this project's extra '{cfg.extra}'" if cfg.extra else "install it"
-            raise ZprlError(f"task {task} needs the package {package}, which is not installed; {how}.")
+            raise NotInstalledError(f"task {task} needs the package {package}, which is not installed; {how}.")
 
 
 def make_registered(**kwargs: Any) -> gymnasium.Env:
