@@ -21,6 +21,9 @@ class _Embed(nn.Module):
 class _Denoise(nn.Module):
     """Knows which noise is in a chunk, as it knows the chunk."""
 
+    gain: torch.Tensor
+    alphas: torch.Tensor
+
     def __init__(self, gain, alphas):
         super().__init__()
         self.register_buffer("gain", gain)

@@ -19,7 +19,7 @@ from torch import nn
 from zprl.policies import ImportedBasePolicy, make_base_policy
 from zprl.policies.base import window_group
 from zprl.policies.imported.bottleneck import ImportedBottleneck, ImportedBottleneckCfg, train_bottleneck
-from zprl.policies.imported.policy import load_imported, save_imported
+from zprl.policies.imported.policy import imported_file, load_imported, save_imported
 from zprl.policies.imported.program import Program, record
 from zprl.policies.imported.sampler import DdimSampler
 from zprl.spec import ActionTerm, Group, TaskSpec
@@ -143,13 +143,18 @@ def test_what_it_was_compared_with_stands_in_the_file():
     }
 
 
-def test_loading_needs_and_imports_no_framework():
+def test_importing_and_loading_need_neither_the_simulator_nor_what_only_it_brings():
+    """The environment in which a policy is imported has LeRobot and PyTorch, the one in which it acts no LeRobot."""
     program = (
-        f"import sys\nfrom zprl.policies.imported.policy import load_imported\nload_imported({str(FILE)!r})\n"
-        "print([name for name in ('lerobot', 'diffusers', 'isaaclab') if name in sys.modules])"
+        "import sys\n"
+        "for name in ('lerobot', 'diffusers', 'isaaclab', 'rsl_rl', 'tensordict', 'h5py', 'hydra', 'gymnasium'):\n"
+        "    sys.modules[name] = None\n"
+        "import zprl.commands.import_base, zprl.policies.imported.lerobot\n"
+        "from zprl.policies.imported.policy import load_imported\n"
+        f"print(load_imported({str(FILE)!r})[0].source['framework'])"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120)
-    assert done.stdout.strip() == "[]", done.stderr[-500:]
+    assert done.stdout.strip() == "lerobot", done.stderr[-500:]
 
 
 # -- programs ----------------------------------------------------------------------------------------------------------
@@ -383,6 +388,16 @@ def test_weights_that_are_not_finite_are_refused(tmp_path):
     save_tensors(tmp_path / "base.safetensors", content, "zprl-imported-base", 1)
     with pytest.raises(ZprlError, match="NaN or infinity in programs/denoise/tensors/3"):
         load_imported(tmp_path / "base.safetensors")
+
+
+def test_it_is_known_by_what_it_says_and_not_by_its_name(tmp_path):
+    other, mine = tmp_path / "base.safetensors", tmp_path / "mine.safetensors"
+    save_tensors(other, {"a": torch.zeros(2)}, "zprl-base-policy", 1)
+    mine.write_bytes(FILE.read_bytes())
+    (tmp_path / "text").write_text("no file of this project")
+    assert imported_file(FIXTURE) == FILE and imported_file(mine) == mine
+    found = [imported_file(path) for path in (other, tmp_path / "text", tmp_path / "missing", FIXTURE / "checkpoint")]
+    assert found == [None] * 4
 
 
 def test_it_is_a_base_policy():

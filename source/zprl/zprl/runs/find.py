@@ -82,7 +82,7 @@ def open_policy(
         return TaskSession(task, device, overrides, num_envs, checkpoint=checkpoint), checkpoint
     session = TaskSession(task, device, overrides, num_envs)
     if base is not None and (file := imported_file(base)) is not None:
-        return session, file
+        return session, existing_file(file, "base policy")
     return session, existing_file(base or latest_base_policy(task), "base policy")
 
 

@@ -16,6 +16,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -145,6 +146,19 @@ def load_tensors(path: StrPath, kind: str, what: str, version: int = 1) -> Any:
         return _decode(tree, load(data))
     except (KeyError, TypeError, ValueError, IndexError, AssertionError, RecursionError, SafetensorError) as error:
         raise ZprlError(f"the {what} {path} is not well-formed ({first_line(error)}); use another one.") from error
+
+
+def kind_of(path: Path) -> str | None:
+    """Return the kind that a file says it is of, without reading on, or None if it is no file of this project."""
+    try:
+        with path.open("rb") as file:
+            beginning = file.read(_DIGEST_END + 200)
+    except OSError:
+        return None
+    if beginning[8:_DIGEST_START] != _OPENING:
+        return None
+    found = re.match(rb'\\",\\"kind\\":\\"([\w-]+)\\"', beginning[_DIGEST_END:])
+    return found and found[1].decode("ascii", "replace")
 
 
 def load_weights(path: StrPath, what: str) -> dict[str, Tensor]:

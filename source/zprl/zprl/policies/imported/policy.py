@@ -25,7 +25,7 @@ from zprl.policies.imported.program import Program
 from zprl.policies.imported.sampler import Sampler, sampler_from
 from zprl.utils.errors import ZprlError, first_line
 from zprl.utils.strict_json import require_form
-from zprl.utils.tensor_files import load_tensors, require_finite, save_tensors
+from zprl.utils.tensor_files import kind_of, load_tensors, require_finite, save_tensors
 
 if TYPE_CHECKING:
     from _typeshed import StrPath
@@ -301,5 +301,6 @@ def _try_out(policy: ImportedPolicy) -> None:
 def imported_file(path: StrPath) -> Path | None:
     """Return the file of an imported base policy that a path, its own or its folder's, names; None if it is none."""
     path = Path(path)
-    file = path / FILE if path.is_dir() else path
-    return file if file.is_file() and (path.is_dir() or file.name == FILE) else None
+    if path.is_dir():
+        return path / FILE if (path / FILE).is_file() else None
+    return path if path.is_file() and kind_of(path) == KIND else None
