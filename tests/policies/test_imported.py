@@ -11,14 +11,17 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
+from tests.imported_policies import linear_policy
 from torch import nn
 
 from zprl.policies import ImportedBasePolicy, make_base_policy
 from zprl.policies.base import window_group
 from zprl.policies.imported.bottleneck import ImportedBottleneck, ImportedBottleneckCfg, train_bottleneck
+from zprl.policies.imported.lerobot import Library
 from zprl.policies.imported.policy import imported_file, load_imported, save_imported
 from zprl.policies.imported.program import Program, record
 from zprl.policies.imported.sampler import DdimSampler
@@ -157,6 +160,49 @@ def test_importing_and_loading_need_neither_the_simulator_nor_what_only_it_bring
     assert done.stdout.strip() == "lerobot", done.stderr[-500:]
 
 
+class Framework:
+    """Stands for LeRobot: the known policy behind a queue of observations and one of actions."""
+
+    def __init__(self, gain, bias=0.0, forgets=False):
+        self.gain, self.bias, self.forgets = gain, bias, forgets
+        self.reset()
+
+    def reset(self):
+        self.seen, self.actions = [], []
+
+    def predict_action_chunk(self, batch, noise):
+        values = torch.cat([batch["observation.state"], batch["observation.environment_state"]], dim=-1)
+        return (0.5 * values.flatten(1) @ self.gain + self.bias)[:, None].expand(-1, 4, -1)
+
+    def select_action(self, batch, noise):
+        self.seen = [*(self.seen or [batch])[-1:], batch]
+        if not self.actions:
+            before, now = [batch, batch] if self.forgets else self.seen
+            window = {key: torch.stack([before[key], now[key]], dim=1) for key in batch}
+            self.actions = list(self.predict_action_chunk(window, noise).unbind(dim=1))
+        return self.actions.pop(0)
+
+
+@pytest.mark.parametrize("change", [{}, {"bias": 1e-4}, {"forgets": True}])
+def test_an_import_that_acts_otherwise_than_the_framework_fails(change):
+    def fail(problem):
+        raise ZprlError(f"the checkpoint {problem}.")
+
+    gain = 0.1 * torch.randn(14, 2, generator=torch.Generator().manual_seed(5))
+    library = Library.__new__(Library)
+    library.checkpoint = SimpleNamespace(fail=fail)  # type: ignore[assignment]
+    library.family = SimpleNamespace(given=lambda window: window, takes_noise=True)  # type: ignore[assignment]
+    library.policy, library.pre, library.post = Framework(gain, **change), dict, lambda actions: actions
+    library.transforms = {key: {"mode": "IDENTITY"} for key in COLUMNS}
+    policy = linear_policy(gain, (4, 3))
+    if change:
+        with pytest.raises(ZprlError, match="acts otherwise as recorded than in LeRobot, by up to"):
+            library.compare(policy)
+    else:
+        found = library.compare(policy)
+        assert found["rows"] == 64 and max(found["largest_errors"].values()) < 1e-6 < found["largest_action"]
+
+
 # -- programs ----------------------------------------------------------------------------------------------------------
 
 
@@ -216,6 +262,12 @@ def test_a_program_cannot_read_what_comes_later():
     content["lines"][0][1] = [["of", content["inputs"] + len(content["tensors"])]]  # its own result
     with pytest.raises(ValueError, match="argument"):
         Program(content)
+
+
+def test_a_module_that_does_nothing_is_a_program_of_no_lines():
+    program = record(nn.Identity(), [torch.zeros(2, 3)], "nothing")
+    x = torch.randn(5, 3)
+    assert program.content["lines"] == [] and torch.equal(program(x), x)
 
 
 def test_a_module_that_draws_random_numbers_is_not_recorded():
