@@ -109,6 +109,8 @@ class IsaacLabEnv:
         """
         from isaaclab.utils.seed import configure_seed
 
+        if mode not in self.unwrapped.event_manager.available_modes:  # Isaac Lab would say so once for each world
+            return
         with preserved_random_state():
             for row, seed in enumerate(seeds):
                 configure_seed(seed)
