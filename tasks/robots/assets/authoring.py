@@ -14,11 +14,10 @@ from dataclasses import dataclass, field
 from itertools import combinations
 from pathlib import Path
 
+import newton_usd_schemas  # noqa: F401 - before USD looks for schemas: Newton's attributes are not custom ones
 import numpy as np
 from pxr import Gf, Sdf, Usd, UsdGeom, UsdPhysics, UsdShade
 from scipy.spatial.transform import Rotation
-
-import isaaclab  # noqa: F401 - makes Newton's schemas known to USD, whose attributes would be custom ones otherwise
 
 Vec3 = tuple[float, float, float]
 
