@@ -22,6 +22,7 @@ from .observations import object_velocity_in_root_frame as object_velocity_in_ro
 from .observations import point_in_root_frame as point_in_root_frame
 from .terminations import AxisHeldAt as AxisHeldAt
 from .terminations import HeldTerm as HeldTerm
+from .terminations import end_effectors as end_effectors
 from .terminations import JointHeldBeyond as JointHeldBeyond
 from .terminations import axis_errors as axis_errors
 from .terminations import joint_position as joint_position

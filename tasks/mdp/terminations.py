@@ -105,7 +105,7 @@ def object_placed(
     corners = torch.tensor([low, high], device=env.device)
     inside = ((there > corners[0]) & (there < corners[1])).all(dim=1)
     held = _point(position, thing.root_quat_w.torch, grasp_point)
-    away = (_end_effectors(env, asset_cfg, offset) - held[:, None]).norm(dim=2).amin(dim=1) > release_distance
+    away = (end_effectors(env, asset_cfg, offset) - held[:, None]).norm(dim=2).amin(dim=1) > release_distance
     x, y = thing.root_quat_w.torch[:, :2].unbind(dim=1)
     upright = 1.0 - 2.0 * (x * x + y * y) >= least_upright
     return inside & away & upright & (thing.root_lin_vel_w.torch.norm(dim=1) < max_speed)
@@ -172,7 +172,7 @@ def object_within(
     thing, target = env.scene[object_cfg.name].data, env.scene[target_cfg.name].data
     position = thing.root_pos_w.torch
     near = (position - target.root_pos_w.torch)[:, :2].norm(dim=1) <= distance
-    away = (_end_effectors(env, asset_cfg, offset) - position[:, None]).norm(dim=2).amin(dim=1) > release_distance
+    away = (end_effectors(env, asset_cfg, offset) - position[:, None]).norm(dim=2).amin(dim=1) > release_distance
     return near & away & (thing.root_lin_vel_w.torch.norm(dim=1) < max_speed)
 
 
@@ -276,7 +276,7 @@ def axis_errors(
     return there.norm(dim=1), (axes[0] * axes[1]).sum(dim=1)
 
 
-def _end_effectors(
+def end_effectors(
     env: ManagerBasedRLEnv, asset_cfg: SceneEntityCfg, offset: tuple[float, float, float]
 ) -> torch.Tensor:
     """Return points fixed to bodies, each at the same place in its body, shape (num_envs, bodies, 3) [m]."""

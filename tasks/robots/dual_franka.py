@@ -15,16 +15,17 @@ from zprl.tasks.robots.franka_panda import FRANKA_PANDA_CFG, panda_parts, wrist_
 from zprl.tasks.robots.robot import SIDES, PartCfg, RobotCfg
 
 
-def dual_franka(layout: str = "facing") -> RobotCfg:
+def dual_franka(layout: str = "facing", squeeze: float = 0.0) -> RobotCfg:
     """Return two Pandas that have one root frame, in which everything is observed and commanded.
 
     Args:
         layout: How they stand; "facing": the left one at negative y, the right one at positive y, each with its x axis
             towards the other; "side_by_side": both along x, the left one at positive y.
+        squeeze: How far beyond closed their closing fingers strive; see :func:`franka_panda`.
     """
     parts: dict[str, PartCfg] = {}
     for side in SIDES:
-        parts |= panda_parts(f"{side}_")
+        parts |= panda_parts(f"{side}_", squeeze)
     return RobotCfg(
         articulations={"robot": _articulation(layout)},
         parts=parts,
