@@ -122,7 +122,7 @@ def test_wrong_tasks_and_launchers_are_refused_in_one_sentence(tmp_path, tasks, 
 def test_every_task_says_which_suites_it_belongs_to():
     tasks = ["Lift", "Can", "Square", "PushWall", "BoxClose", "PlaceOrange"]
     assert tasks_of_suite("one_arm") == sorted(f"Zprl-{task}-Franka" for task in tasks)
-    assert tasks_of_suite("two_arms") == [f"Zprl-{task}-DualFranka" for task in ("OpenBox", "Transport")]
+    assert tasks_of_suite("two_arms") == [f"Zprl-{task}-DualFranka" for task in ("InsertBills", "OpenBox", "Transport")]
     assert {"Zprl-FlipEgg-Franka", "Zprl-PlaceOrange-Franka"} <= set(tasks_of_suite("real_twins"))
 
 
