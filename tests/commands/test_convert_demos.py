@@ -81,6 +81,20 @@ def test_there_and_back_again(demos, tmp_path, images):
     assert part.out.startswith("demonstrations: 1 of task")
 
 
+def test_states_that_are_environment_state_come_back_where_they_were(demos, tmp_path):
+    names = [feature.name for feature in RICH.groups[0].features]
+    there = call("convert_demos", ["demos.hdf5", "set", "--environment_state", f"{names[-1]},force"], tmp_path)
+    assert (there.status, there.error_lines) == (0, [])
+    features = json.loads((tmp_path / "set" / "meta" / "info.json").read_text())["features"]
+    columns = {
+        key: {name.partition(".")[0] for name in features[f"observation.{key}"]["names"]}
+        for key in ("state", "environment_state")
+    }
+    assert columns == {"state": set(names[:-1]), "environment_state": {names[-1], "force", "mass", "contact"}}
+    assert call("convert_demos", ["set", "again.hdf5"], tmp_path).status == 0
+    assert (tmp_path / "again.hdf5").read_bytes() == demos.read_bytes()
+
+
 def test_a_data_set_of_others_is_read_by_the_names_of_a_task(session, tmp_path):
     outcome = call("convert_demos", [str(FIXTURE), "demos.hdf5", "--task", "Task"], tmp_path)
     assert (outcome.status, outcome.error_lines) == (0, [])
@@ -94,6 +108,11 @@ def test_a_data_set_of_others_is_read_by_the_names_of_a_task(session, tmp_path):
     ("argv", "words"),
     [
         (["none.hdf5", "new"], "the demonstration file none.hdf5 does not exist"),
+        (
+            ["demos.hdf5", "new", "--environment_state", "nose"],
+            "nose is no state of task Zprl-Lift-Franka, which could",
+        ),
+        (["demos.hdf5", "new.hdf5", "--environment_state", "force"], "--environment_state is of LeRobot's form"),
         (["empty", "demos2.hdf5"], "empty is a folder without meta/info.json"),
         (["demos.hdf5", "demos.hdf5"], "B demos.hdf5 would replace the demonstration file demos.hdf5, which is read"),
         (["set", "set", "--force"], "B set would replace the data set set, which is read"),

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -72,7 +73,8 @@ class NameMap:
             if features[0].kind == "image":
                 values[features[0].name] = array
             else:
-                values |= {name: array[:, place] for name, place in Group(key, features).slices().items()}
+                ends = itertools.accumulate(feature.size for feature in features)  # of whatever kinds they are
+                values |= {f.name: array[:, end - f.size : end] for f, end in zip(features, ends, strict=True)}
         observations = {}
         for group in self.spec.groups:
             parts = [values[feature.name] for feature in group.features]
