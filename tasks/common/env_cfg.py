@@ -98,11 +98,11 @@ class TaskEnvCfg(ManagerBasedRLEnvCfg):
     terminations: TerminationsCfg = TerminationsCfg()
 
     tracked_terms: list[str] = MISSING  # type: ignore[assignment]
-    """Observation terms that begin with the position of an end effector [m], whose smoothness is measured."""
-    joint_terms: list[str] = []
-    """Observation terms that are positions of joints [rad], whose smoothness is measured as well."""
     """Observation terms of the group ``policy`` whose first three numbers are an end effector's position [m], one per
     arm; smoothness is measured on them."""
+
+    joint_terms: list[str] = []
+    """Observation terms that are positions of joints [rad], whose smoothness is measured as well."""
 
     action_limits: dict[str, tuple[float, float]] = {}
     """Lower and upper limit of the elements of each action term; filled from the robot."""
