@@ -70,6 +70,7 @@ def test_a_checkpoint_is_neither_written_nor_read(tmp_path):
         alg=SimpleNamespace(save=lambda: content),
         current_learning_iteration=1,
         logger=SimpleNamespace(state=dict),
+        kind=SteeringRunner.kind,
     )
     SteeringRunner.save_checkpoint(runner, path, infos)
     assert load_checkpoint(path).env_steps == 7

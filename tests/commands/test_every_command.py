@@ -64,6 +64,11 @@ class Session:
         step = lambda action: action + 1.0  # noqa: E731
         return contextlib.nullcontext(SimpleNamespace(**world, step=step, restart=lambda seed: None, unwrapped=None))
 
+    isaaclab_environment = environment
+
+    def require_isaaclab(self):
+        pass
+
 
 def _finished(*arguments):
     from zprl.evaluation.rollout import EpisodeResults
