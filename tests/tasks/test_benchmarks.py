@@ -80,7 +80,7 @@ def test_worlds_are_metaworlds_step_by_step_whatever_was_before(task):
     """Bit for bit, under its script, until its success, which ends an episode; beside a world that is begun anew."""
     from metaworld.env_dict import ALL_V3_ENVIRONMENTS_GOAL_OBSERVABLE  # type: ignore[import-not-found]
 
-    theirs = ALL_V3_ENVIRONMENTS_GOAL_OBSERVABLE[f"{METAWORLD_TASKS[task]}-v3-goal-observable"](seed=3)
+    theirs = ALL_V3_ENVIRONMENTS_GOAL_OBSERVABLE[f"{METAWORLD_TASKS[task]}-v3-goal-observable"](seed=3)  # type: ignore[call-arg]
     theirs._freeze_rand_vec, theirs.seeded_rand_vec = False, True
     theirs.seed(6)
     obs, _ = theirs.reset()

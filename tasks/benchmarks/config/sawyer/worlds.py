@@ -84,5 +84,5 @@ def make_world(task: str, reward: str) -> SawyerWorld:
     from metaworld.env_dict import ALL_V3_ENVIRONMENTS_GOAL_OBSERVABLE  # type: ignore[import-not-found]
     from metaworld.policies import ENV_POLICY_MAP  # type: ignore[import-not-found]
 
-    env = ALL_V3_ENVIRONMENTS_GOAL_OBSERVABLE[f"{task}-v3-goal-observable"](seed=0)
+    env = ALL_V3_ENVIRONMENTS_GOAL_OBSERVABLE[f"{task}-v3-goal-observable"](seed=0)  # type: ignore[call-arg]
     return SawyerWorld(SeededSawyer(env, reward == "dense"), ENV_POLICY_MAP[f"{task}-v3"]())
