@@ -17,6 +17,7 @@ from zprl.tasks.experts.noise import NoisyExpertCfg as NoisyExpertCfg
 from zprl.tasks.experts.waypoint_expert_cfg import ArmWaypointsCfg as ArmWaypointsCfg
 from zprl.tasks.experts.waypoint_expert_cfg import WaypointCfg as WaypointCfg
 from zprl.tasks.experts.waypoint_expert_cfg import WaypointExpertCfg as WaypointExpertCfg
+from zprl.tasks.experts.waypoint_expert_cfg import left_and_right as left_and_right
 
 if TYPE_CHECKING:
     from zprl.tasks.experts.waypoint_expert import WaypointExpert as WaypointExpert

@@ -97,6 +97,16 @@ class ArmWaypointsCfg:
     """The action term of the gripper; its upper limit opens, its lower limit closes. None for an arm without one."""
 
 
+def left_and_right(left: list[WaypointCfg], right: list[WaypointCfg]) -> list[ArmWaypointsCfg]:
+    """Return scripts of the two arms of a :class:`zprl.tasks.common.TwoArmEnvCfg`, by the names of its action terms."""
+    return [
+        ArmWaypointsCfg(
+            waypoints=waypoints, arm_action_name=f"{side}_arm_action", gripper_action_name=f"{side}_gripper_action"
+        )
+        for side, waypoints in (("left", left), ("right", right))
+    ]
+
+
 @configclass
 class WaypointExpertCfg(NoisyExpertCfg):
     """A task's expert: its waypoints."""

@@ -97,6 +97,9 @@ def train_expert(
 ) -> SuccessRate:
     """Learn a task's expert, write it to a file again and again, and judge it in the task itself.
 
+    The learner is kept beside the file, see :func:`learner_path`, until the expert has been judged: the same call goes
+    on where it was stopped, and makes the same file as if it had not been.
+
     Args:
         task: Task id.
         path: File to write.
@@ -112,7 +115,8 @@ def train_expert(
         How often the expert succeeds, without noise.
 
     Raises:
-        ZprlError: If the task's expert is not a learned one, or an option is out of range.
+        ZprlError: If the task's expert is not a learned one, an option is out of range, or the learner that is kept
+            beside the file is damaged or of other settings.
     """
     cfg = learned_expert_cfg(task)
     device = isaaclab.check_device(device)

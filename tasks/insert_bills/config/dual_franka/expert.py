@@ -10,7 +10,7 @@ from typing import Any
 
 from isaaclab.utils import configclass
 
-from zprl.tasks.experts import ArmWaypointsCfg, ExpertNoiseCfg, WaypointCfg, WaypointExpertCfg
+from zprl.tasks.experts import ExpertNoiseCfg, WaypointCfg, WaypointExpertCfg, left_and_right
 from zprl.tasks.insert_bills.insert_bills_env_cfg import FLAP, HEIGHT, LENGTH, SLOT, STAND, STRIP, TAB_PLACE
 
 HINGE_PLACE = (-(SLOT + FLAP) / 2, 0.0, STAND + 0.001)
@@ -88,12 +88,7 @@ RIGHT_WAYPOINTS = [
 class InsertBillsExpertCfg(WaypointExpertCfg):
     """The left arm pulls the flap open by its tab; the right one lowers the bill into the slot; both let go."""
 
-    arms = [
-        ArmWaypointsCfg(
-            waypoints=waypoints, arm_action_name=f"{side}_arm_action", gripper_action_name=f"{side}_gripper_action"
-        )
-        for side, waypoints in (("left", LEFT_WAYPOINTS), ("right", RIGHT_WAYPOINTS))
-    ]
+    arms = left_and_right(LEFT_WAYPOINTS, RIGHT_WAYPOINTS)
     slip_distance = 0.05
     mixed = ExpertNoiseCfg(action_std=0.1, position_bias=0.01, yaw_bias=0.1, speed_range=(0.8, 1.2))
     noise_scale = 0.5

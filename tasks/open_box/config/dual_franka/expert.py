@@ -10,7 +10,7 @@ from typing import Any
 
 from isaaclab.utils import configclass
 
-from zprl.tasks.experts import ArmWaypointsCfg, ExpertNoiseCfg, WaypointCfg, WaypointExpertCfg
+from zprl.tasks.experts import ExpertNoiseCfg, WaypointCfg, WaypointExpertCfg, left_and_right
 from zprl.tasks.open_box.open_box_env_cfg import DEPTH, HEIGHT, PLATE, SHELF, TAB, TAB_PLACE, WIDTH
 
 PRESSED = (0.02, (WIDTH - SHELF) / 2, HEIGHT)
@@ -71,12 +71,7 @@ RIGHT_WAYPOINTS = [
 class OpenBoxExpertCfg(WaypointExpertCfg):
     """The left arm holds the box down by its shelf; the right one then lifts the lid by its tab along an arc."""
 
-    arms = [
-        ArmWaypointsCfg(
-            waypoints=waypoints, arm_action_name=f"{side}_arm_action", gripper_action_name=f"{side}_gripper_action"
-        )
-        for side, waypoints in (("left", LEFT_WAYPOINTS), ("right", RIGHT_WAYPOINTS))
-    ]
+    arms = left_and_right(LEFT_WAYPOINTS, RIGHT_WAYPOINTS)
     slip_distance = 0.045
     mixed = ExpertNoiseCfg(action_std=0.1, position_bias=0.01, yaw_bias=0.1, speed_range=(0.8, 1.2))
     noise_scale = 0.5

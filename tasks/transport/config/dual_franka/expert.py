@@ -8,7 +8,7 @@ from typing import Any
 
 from isaaclab.utils import configclass
 
-from zprl.tasks.experts import ArmWaypointsCfg, ExpertNoiseCfg, WaypointCfg, WaypointExpertCfg
+from zprl.tasks.experts import ExpertNoiseCfg, WaypointCfg, WaypointExpertCfg, left_and_right
 from zprl.tasks.transport.transport_env_cfg import (
     FLOOR,
     LID_HANDLE,
@@ -103,12 +103,7 @@ RIGHT = [
 class TransportExpertCfg(WaypointExpertCfg):
     """The left arm puts the lid aside and holds the hammer out; the right one clears its place and takes it there."""
 
-    arms = [
-        ArmWaypointsCfg(
-            waypoints=waypoints, arm_action_name=f"{side}_arm_action", gripper_action_name=f"{side}_gripper_action"
-        )
-        for side, waypoints in (("left", LEFT), ("right", RIGHT))
-    ]
+    arms = left_and_right(LEFT, RIGHT)
     mixed = ExpertNoiseCfg(action_std=0.15, position_bias=0.01, yaw_bias=0.1, speed_range=(0.8, 1.2))
     noise_scale = 0.75
     slip_distance = 0.11
